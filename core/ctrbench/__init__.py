@@ -1,0 +1,50 @@
+"""What the author of a plug-in imports, and nothing else."""
+
+from ctrbench.errors import Skip, UserError
+from ctrbench.hookspecs import Register, hookimpl
+from ctrbench.interfaces import (
+    Budgeted,
+    Context,
+    Dataset,
+    Generator,
+    Missing,
+    Model,
+    PredictionMetric,
+    Predictions,
+    Predictor,
+    Ready,
+    Sampler,
+    Score,
+    Splits,
+    SyntheticMetric,
+)
+from ctrbench.scenarios import ClassShares, Scenario
+from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
+
+__all__ = [
+    "MISSING",
+    "UNSEEN",
+    "Budgeted",
+    "ClassShares",
+    "Context",
+    "Dataset",
+    "Field",
+    "Generator",
+    "Missing",
+    "Model",
+    "PredictionMetric",
+    "Predictions",
+    "Predictor",
+    "Ready",
+    "Register",
+    "Sampler",
+    "Scenario",
+    "Schema",
+    "Score",
+    "Skip",
+    "Splits",
+    "SyntheticMetric",
+    "Table",
+    "UserError",
+    "hookimpl",
+]

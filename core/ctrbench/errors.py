@@ -1,0 +1,11 @@
+"""The two things a plug-in or the harness may say instead of a result: the user's mistake, and "not for me"."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake the user can mend: one line that names the value, where it came from and the fix; exit status 2."""
+
+
+class Skip(Exception):
+    """Raised by a plug-in that does not apply here, with the reason; recorded as `skipped`, never as a failure."""

@@ -1,0 +1,216 @@
+"""What a plug-in implements and what it is given: data sets, generators, CTR models and metrics.
+
+A plug-in is a frozen dataclass whose fields are its parameters. It holds no state: fitting returns a separate
+artefact (a `Sampler`, a `Predictor`), so an unfitted object cannot be sampled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from ctrbench.table import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ctrbench.table import Schema
+
+Better = Literal["higher", "lower", "neither"]
+
+
+class Budgeted:
+    """Marks a parameter that `--budget` scales: `epochs: Annotated[int, "passes over train", Budgeted()] = 300`."""
+
+
+def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a task may use: device, threads, a deadline, a place for checkpoints, and someone to report to.
+
+    `deadline` is a `time.time()` instant in seconds, or None; `budget` is the factor that has already been applied to
+    every `Budgeted` parameter; `progress(step, total, values)` may be called as often as is convenient.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    budget: float = 1.0
+    deadline: float | None = None
+    checkpoints: Path = Path(".")
+    progress: Callable[[int, int | None, Mapping[str, float]], None] = _silent
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the deadline; infinite where there is none."""
+        return float("inf") if self.deadline is None else self.deadline - time.time()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set as the harness uses it: three tables of one schema, the vocabulary taken from train.
+
+    `true_probabilities` maps "train", "valid" or "test" to P(label = 1), (rows,), where a simulation knows it; it never
+    stands inside a table. `notes` are said to the user and printed under every table made from this data.
+    """
+
+    train: Table
+    valid: Table
+    test: Table
+    ranking: Table | None = None
+    true_probabilities: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over all tables: two data sets with equal rows in equal order have the same."""
+        sha = hashlib.sha256()
+        for table in (self.train, self.valid, self.test, self.ranking):
+            sha.update(b"-" if table is None else table.digest().encode())
+        for name in sorted(self.true_probabilities):
+            sha.update(name.encode() + np.ascontiguousarray(self.true_probabilities[name]).tobytes())
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The data set can be loaded here and now."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The data set cannot be loaded yet: why, and what the user can do; `download` where naming it fetches it."""
+
+    reason: str
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What all plug-ins share: a name, and parameters as dataclass fields.
+
+    The docstring's first line is the help of the command line. Every subclass needs its own `@dataclass(frozen=True)`.
+    """
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Dataset(Plugin, ABC):
+    """A source of train, valid and test tables."""
+
+    def availability(self) -> Ready | Missing:
+        """Whether `load` can work here, found out without loading or downloading."""
+        return Ready()
+
+    def version(self) -> str:
+        """What the data depends on beyond the parameters, such as the checksums of its files; cheap to compute."""
+        return ""
+
+    @abstractmethod
+    def load(self, *, seed: int, context: Context) -> Splits:
+        """The splits. UserError for files that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Generator(Plugin, ABC):
+    """A method that learns a training table and makes new rows like it."""
+
+    @abstractmethod
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Learn real train, which must not be changed; equal seeds give equal samplers."""
+
+    def equivalent(self, schema: Schema) -> Generator:
+        """The generator that gives the same rows on this schema, so that the harness makes them once; usually itself."""
+        return self
+
+
+class Sampler(ABC):
+    """A fitted generator."""
+
+    @abstractmethod
+    def sample(self, rows: int, *, seed: int) -> Table:
+        """Exactly so many new rows with labels, in train's schema; another seed gives further rows."""
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """Facts of the fit worth recording beside the pool, such as the number of chunks."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Model(Plugin, ABC):
+    """A CTR model: learns P(label = 1 | row)."""
+
+    supports_weights: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train on a scenario's table; `valid` is real and serves early stopping. Neither may be changed."""
+
+
+class Predictor(ABC):
+    """A fitted CTR model."""
+
+    @abstractmethod
+    def predict(self, rows: Table) -> NDArray[np.float64]:
+        """P(label = 1) of each row, (rows,), in [0, 1]; the labels are withheld."""
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """Facts of the fit worth recording, such as the number of parameters and epochs."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of a metric, what it would be for real data (`baseline`), and the numbers beside it."""
+
+    value: float
+    baseline: float | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a prediction metric sees: the real test rows with labels, and the probabilities a model gave them."""
+
+    rows: Table
+    probabilities: NDArray[np.float64]  # (rows,)
+    real_train: Table
+    train_click_rate: float  # of the scenario's training table
+    true_probabilities: NDArray[np.float64] | None = None  # (rows,), where a simulation knows them
+
+
+@dataclass(frozen=True)
+class PredictionMetric(Plugin, ABC):
+    """A number about a trained model's predictions on the real test split."""
+
+    better: ClassVar[Better]
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def score(self, predictions: Predictions) -> Score:
+        """The score; Skip where it is not defined."""
+
+
+@dataclass(frozen=True)
+class SyntheticMetric(Plugin, ABC):
+    """A number about synthetic rows beside the real train split and a real holdout (valid)."""
+
+    better: ClassVar[Better]
+    unit: ClassVar[str]
+
+    @abstractmethod
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
+        """The score of the pool's first rows, as many as train has."""

@@ -1,0 +1,109 @@
+"""Scenarios are data: which shares of real train and of the pool make a training table.
+
+In: real train, a pool of synthetic rows, a scenario and a seed. Out: the training table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ctrbench.table import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """Rows of each class, as shares of real train's positives and negatives."""
+
+    positives: float = 0.0
+    negatives: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, share in (("positives", self.positives), ("negatives", self.negatives)):
+            if not 0 <= share <= 10:
+                raise ValueError(f"{name}={share} must lie between 0 and 10")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A recipe for a training table; `synthetic="pool"` takes as many pool rows as real train has."""
+
+    name: str
+    real: ClassShares = ClassShares(1, 1)
+    synthetic: ClassShares | Literal["pool"] = ClassShares()
+    class_weight: Literal["none", "balanced"] = "none"
+    help: str = ""
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it uses synthetic rows at all."""
+        return self.synthetic != ClassShares()
+
+
+ORIGINAL = Scenario("original", help="real train as it is")
+
+BUILT_IN = (
+    ORIGINAL,
+    Scenario("S1", synthetic=ClassShares(positives=0.25), help="real + 25 % synthetic positives"),
+    Scenario("S2", synthetic=ClassShares(positives=0.50), help="real + 50 % synthetic positives"),
+    Scenario("S3", synthetic=ClassShares(negatives=0.25), help="real + 25 % synthetic negatives"),
+    Scenario("S4", synthetic=ClassShares(negatives=0.50), help="real + 50 % synthetic negatives"),
+    Scenario("S5", real=ClassShares(), synthetic="pool", help="the pool alone, as many rows as real train"),
+)
+
+
+def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) -> Table:
+    """The training table of a scenario.
+
+    Each class is drawn by one seeded permutation of its rows, so a smaller share is a prefix of a larger one
+    (S1 ⊂ S2, S3 ⊂ S4). Raises LookupError where the pool lacks rows of a class.
+    """
+    parts = [_draw(train, scenario.real, train, seed=seed, source="real train")]
+    if scenario.needs_pool:
+        if pool is None:
+            raise ValueError(f"scenario {scenario.name} needs a pool")
+        if scenario.synthetic == "pool":
+            parts.append(pool.take(np.arange(len(train))))
+        else:
+            parts.append(_draw(pool, scenario.synthetic, train, seed=seed, source="the pool"))
+    table = Table.concat([part for part in parts if len(part)] or parts[:1])
+    return replace(table, weights=_balanced_weights(table)) if scenario.class_weight == "balanced" else table
+
+
+def rows_needed(scenario: Scenario, train_labels: NDArray[np.int8]) -> dict[int, int]:
+    """How many synthetic rows of each class a scenario draws from the pool; none where it takes the pool whole."""
+    if scenario.synthetic == "pool":
+        return {0: 0, 1: 0}
+    return _counts(scenario.synthetic, train_labels)
+
+
+def _counts(shares: ClassShares, train_labels: NDArray[np.int8]) -> dict[int, int]:
+    positives = int(train_labels.sum())
+    return {
+        0: round(shares.negatives * (len(train_labels) - positives)),
+        1: round(shares.positives * positives),
+    }
+
+
+def _draw(rows: Table, shares: ClassShares, train: Table, *, seed: int, source: str) -> Table:
+    if rows is train and shares == ClassShares(1, 1):
+        return train
+    chosen = []
+    for label, wanted in _counts(shares, train.targets).items():
+        of_class = np.flatnonzero(rows.targets == label)
+        if len(of_class) < wanted:
+            kind = "positives" if label else "negatives"
+            raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
+        permuted = np.random.default_rng([seed, label]).permutation(of_class)
+        chosen.append(permuted[:wanted])
+    return rows.take(np.concatenate(chosen))
+
+
+def _balanced_weights(table: Table) -> NDArray[np.float32]:
+    rate = table.click_rate
+    return np.where(table.targets == 1, 0.5 / rate, 0.5 / (1 - rate)).astype(np.float32)

@@ -1,0 +1,180 @@
+"""A log of impressions as the harness passes it around: coded rows, their schema and labels.
+
+Datasets make tables; generators, models and metrics receive and return them. Pandas is imported where it is used,
+so that naming a `Table` in a plug-in costs nothing at start-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+
+Kind = Literal["categorical", "numeric"]
+Role = Literal["user", "item", "context"]
+
+UNSEEN = 0
+"""The code of a categorical value that does not occur in train (and FuxiCTR's padding index)."""
+
+MISSING = "(missing)"
+"""The vocabulary entry of a missing source value."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a log: a categorical field with train's sorted values as vocabulary, or a numeric one."""
+
+    name: str
+    kind: Kind = "categorical"
+    role: Role = "context"
+    vocabulary: tuple[str, ...] | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of codes, the unseen code 0 included: V + 1."""
+        if self.vocabulary is None:
+            raise ValueError(f"the numeric field {self.name!r} has no vocabulary")
+        return len(self.vocabulary) + 1
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of a table in their order, and the label's name."""
+
+    fields: tuple[Field, ...]
+    label: str = "label"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The fields' names, in order."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def categorical(self) -> tuple[Field, ...]:
+        """The categorical fields, in order."""
+        return tuple(field for field in self.fields if field.kind == "categorical")
+
+    @property
+    def numeric(self) -> tuple[Field, ...]:
+        """The numeric fields, in order."""
+        return tuple(field for field in self.fields if field.kind == "numeric")
+
+    def with_role(self, role: Role) -> tuple[Field, ...]:
+        """The fields that describe the user, the item or the context."""
+        return tuple(field for field in self.fields if field.role == role)
+
+    def to_json(self) -> str:
+        """The schema as JSON text; `from_json` is its inverse."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Schema:
+        """The schema that `to_json` wrote."""
+        raw = json.loads(text)
+        fields = (
+            Field(f["name"], f["kind"], f["role"], None if f["vocabulary"] is None else tuple(f["vocabulary"]))
+            for f in raw["fields"]
+        )
+        return cls(tuple(fields), raw["label"])
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a log: a data frame with one column a field, in the schema's order.
+
+    Categorical columns are int32 codes (0 = not seen in train, 1 … V = the vocabulary); numeric ones float64.
+    `labels` is int8 (n,) of 0 and 1, or None where they are withheld; `weights` is float32 (n,), or None for all 1.
+    Raises ValueError where rows, labels or weights do not fit the schema.
+    """
+
+    rows: DataFrame
+    schema: Schema
+    labels: NDArray[np.int8] | None = None
+    weights: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        if tuple(self.rows.columns) != self.schema.names:
+            raise ValueError(f"columns {list(self.rows.columns)} are not the schema's {list(self.schema.names)}")
+        for field, dtype in zip(self.schema.fields, self.rows.dtypes, strict=True):
+            wanted = np.dtype("int32" if field.kind == "categorical" else "float64")
+            if dtype != wanted:
+                raise ValueError(f"the {field.kind} field {field.name!r} is {dtype}, not {wanted}")
+        for name, values, wanted in (("labels", self.labels, "int8"), ("weights", self.weights, "float32")):
+            if values is None:
+                continue
+            if values.dtype != np.dtype(wanted) or values.shape != (len(self.rows),):
+                raise ValueError(
+                    f"{name} are {values.dtype} {values.shape}, not {wanted} ({len(self.rows)},)"
+                )
+        if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
+            raise ValueError("labels hold values other than 0 and 1")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def targets(self) -> NDArray[np.int8]:
+        """The labels of a table that must have them; ValueError where they were withheld."""
+        if self.labels is None:
+            raise ValueError("this table's labels were withheld")
+        return self.labels
+
+    @property
+    def click_rate(self) -> float:
+        """Share of positives among the labels."""
+        return float(self.targets.mean()) if len(self) else float("nan")
+
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        """The categorical fields as one array, (rows, categorical fields)."""
+        names = [field.name for field in self.schema.categorical]
+        return self.rows[names].to_numpy(dtype=np.int32)
+
+    def take(self, index: NDArray[Any]) -> Table:
+        """The rows at the given positions (integers) or where a mask is true, in that order."""
+        positions = np.flatnonzero(index) if index.dtype == bool else index
+        return Table(
+            self.rows.take(positions).reset_index(drop=True),
+            self.schema,
+            None if self.labels is None else self.labels[positions],
+            None if self.weights is None else self.weights[positions],
+        )
+
+    def without_labels(self) -> Table:
+        """The same rows, labels and weights withheld: what `Predictor.predict` receives."""
+        return replace(self, labels=None, weights=None)
+
+    @staticmethod
+    def concat(tables: Sequence[Table]) -> Table:
+        """The rows of all tables, one after the other; their schemas must be equal and all must have labels."""
+        import pandas as pd
+
+        if len(tables) == 1:
+            return tables[0]
+        if any(table.schema != tables[0].schema for table in tables):
+            raise ValueError("tables of different schemas cannot be joined")
+        weights = None
+        if any(table.weights is not None for table in tables):
+            weights = np.concatenate(
+                [np.ones(len(t), np.float32) if t.weights is None else t.weights for t in tables]
+            )
+        rows = pd.concat([table.rows for table in tables], ignore_index=True)
+        return Table(rows, tables[0].schema, np.concatenate([table.targets for table in tables]), weights)
+
+    def digest(self) -> str:
+        """SHA-256 over the schema and every value, independent of how the table is stored."""
+        sha = hashlib.sha256(self.schema.to_json().encode())
+        for name in self.schema.names:
+            sha.update(np.ascontiguousarray(self.rows[name].to_numpy()).tobytes())
+        for extra in (self.labels, self.weights):
+            sha.update(b"-" if extra is None else np.ascontiguousarray(extra).tobytes())
+        return sha.hexdigest()

@@ -1,0 +1,1 @@
+"""The datasets that ctrbench ships, one file a method."""

@@ -1,0 +1,1 @@
+"""The generators that ctrbench ships, one file a method."""

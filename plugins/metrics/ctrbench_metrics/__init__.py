@@ -1,0 +1,1 @@
+"""The metrics that ctrbench ships, one file a method."""

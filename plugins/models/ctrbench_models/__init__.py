@@ -1,0 +1,1 @@
+"""The models that ctrbench ships, one file a method."""

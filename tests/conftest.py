@@ -1,0 +1,16 @@
+"""What several test files share: small tables, and the real Frappe log where it is at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FRAPPE = Path(__file__).parents[2] / "shared" / "data" / "Frappe_x1"
+
+
+@pytest.fixture(scope="session")
+def frappe_folder() -> Path:
+    if not (FRAPPE / "train.csv").exists():
+        pytest.skip(f"the Frappe_x1 log is not at {FRAPPE}: real-data cases are left out")
+    return FRAPPE
