@@ -100,9 +100,11 @@ class Plugin:
     """What all plug-ins share: a name, and parameters as dataclass fields.
 
     The docstring's first line is the help of the command line. Every subclass needs its own `@dataclass(frozen=True)`.
+    `imports` names the heavy modules that it imports when it is used; they are imported before the clock starts.
     """
 
     name: ClassVar[str]
+    imports: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Generator(Plugin, ABC):
         """Learn real train, which must not be changed; equal seeds give equal samplers."""
 
     def equivalent(self, schema: Schema) -> Generator:
-        """The generator that gives the same rows on this schema, so that the harness makes them once; usually itself."""
+        """The generator whose rows on this schema are the same, so that they are made once; usually itself."""
         return self
 
 

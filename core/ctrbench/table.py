@@ -108,13 +108,9 @@ class Table:
             wanted = np.dtype("int32" if field.kind == "categorical" else "float64")
             if dtype != wanted:
                 raise ValueError(f"the {field.kind} field {field.name!r} is {dtype}, not {wanted}")
-        for name, values, wanted in (("labels", self.labels, "int8"), ("weights", self.weights, "float32")):
-            if values is None:
-                continue
-            if values.dtype != np.dtype(wanted) or values.shape != (len(self.rows),):
-                raise ValueError(
-                    f"{name} are {values.dtype} {values.shape}, not {wanted} ({len(self.rows)},)"
-                )
+        for name, values, precision in (("labels", self.labels, "int8"), ("weights", self.weights, "float32")):
+            if values is not None and (values.dtype != np.dtype(precision) or values.shape != (len(self.rows),)):
+                raise ValueError(f"{name} are {values.dtype} {values.shape}, not {precision} ({len(self.rows)},)")
         if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
             raise ValueError("labels hold values other than 0 and 1")
 
@@ -164,9 +160,7 @@ class Table:
             raise ValueError("tables of different schemas cannot be joined")
         weights = None
         if any(table.weights is not None for table in tables):
-            weights = np.concatenate(
-                [np.ones(len(t), np.float32) if t.weights is None else t.weights for t in tables]
-            )
+            weights = np.concatenate([np.ones(len(t), np.float32) if t.weights is None else t.weights for t in tables])
         rows = pd.concat([table.rows for table in tables], ignore_index=True)
         return Table(rows, tables[0].schema, np.concatenate([table.targets for table in tables]), weights)
 

@@ -1,0 +1,120 @@
+"""Tables and arrays on disk: Parquet files named by the SHA-256 of their bytes.
+
+Tasks put tables and arrays in and get digests; whoever holds a digest gets exactly those bytes back, or an error.
+Writing is atomic, reading verifies, and nothing read can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctrbench.table import Schema, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
+
+
+class LostArtefactError(Exception):
+    """A stored table or array is gone or is not what was written; a corrupt file has been set aside."""
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """A folder of content-addressed Parquet files."""
+
+    folder: Path
+
+    def put_table(self, table: Table) -> str:
+        """Store a table; its digest."""
+        import pyarrow as pa
+
+        columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
+        for name, values in ((_LABELS, table.labels), (_WEIGHTS, table.weights)):
+            if values is not None:
+                columns[name] = values
+        return self._put(pa.table(columns).replace_schema_metadata({_SCHEMA: table.schema.to_json()}))
+
+    def get_table(self, digest: str) -> Table:
+        """The table of that digest; its arrays are its caller's own."""
+        stored = self._get(digest)
+        schema = Schema.from_json(stored.schema.metadata[_SCHEMA].decode())
+        names = stored.column_names
+        return Table(
+            stored.select(list(schema.names)).to_pandas(),
+            schema,
+            stored[_LABELS].to_numpy() if _LABELS in names else None,
+            stored[_WEIGHTS].to_numpy() if _WEIGHTS in names else None,
+        )
+
+    def put_array(self, values: NDArray[Any]) -> str:
+        """Store a one-dimensional array; its digest."""
+        import pyarrow as pa
+
+        return self._put(pa.table({"values": values}))
+
+    def get_array(self, digest: str) -> NDArray[np.float64]:
+        """The array of that digest."""
+        array: NDArray[np.float64] = self._get(digest)["values"].to_numpy()
+        return array
+
+    def intact(self, digest: str) -> bool:
+        """Whether the file is there and holds what was written; a corrupt one is set aside."""
+        try:
+            self._read(digest)
+        except LostArtefactError:
+            return False
+        return True
+
+    def _put(self, table: Any) -> str:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        buffer = sink.getvalue()
+        digest = hashlib.sha256(buffer).hexdigest()
+        path = self._path(digest)
+        if path.exists() and path.stat().st_size == buffer.size:
+            return digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{digest[:8]}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        try:
+            with open(partial, "wb") as file:
+                file.write(buffer)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return digest
+
+    def _get(self, digest: str) -> Any:
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self._read(digest))
+
+    def _read(self, digest: str) -> Any:
+        import pyarrow as pa
+
+        path = self._path(digest)
+        try:
+            with pa.memory_map(str(path)) as file:
+                buffer = file.read_buffer()
+        except OSError as error:
+            raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
+        if hashlib.sha256(buffer).hexdigest() != digest:
+            path.replace(path.with_suffix(".corrupt"))
+            raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
+        return pa.BufferReader(buffer)
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / digest[:2] / f"{digest}.parquet"

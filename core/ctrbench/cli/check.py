@@ -1,0 +1,41 @@
+"""`ctrbench check`: puts plug-ins through the conformance checks."""
+
+from __future__ import annotations
+
+import click
+
+from ctrbench.cli._common import echo_table
+
+
+@click.command(
+    epilog="\b\nExamples:\n  ctrbench check smoten\n  ctrbench check my_generator my_model\n  ctrbench check --all"
+)
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Check every installed plug-in.")
+def check(names: tuple[str, ...], everything: bool) -> None:
+    """Check that plug-ins keep their contract; exit status 1 if one does not."""
+    from ctrbench.conformance import check_plugin
+    from ctrbench.errors import UserError
+    from ctrbench.params import did_you_mean
+    from ctrbench.registry import load_registry
+
+    registry = load_registry()
+    if not names and not everything:
+        raise UserError("check: name the plug-ins to check, or give --all")
+    for name in names:
+        if not any(plugin.name == name for plugin in registry.plugins):
+            culprit = next((b for b in registry.broken if name in b.source or f"{name!r}" in b.error), None)
+            if culprit:
+                raise UserError(f"check: {culprit.source} is broken: {culprit.error}")
+            known = [plugin.name for plugin in registry.plugins]
+            raise UserError(f"check: no plug-in {name!r}; {did_you_mean(name, known, 'there are')}")
+    failed = 0
+    for plugin in registry.plugins:
+        if everything or plugin.name in names:
+            results = check_plugin(plugin)
+            click.echo(f"{plugin.kind} {plugin}")
+            echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
+            click.echo()
+            failed += any(r.status == "failed" for r in results)
+    click.echo(f"{failed} failed" if failed else "all passed")
+    raise SystemExit(1 if failed else 0)

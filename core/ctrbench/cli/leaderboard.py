@@ -1,0 +1,71 @@
+"""`ctrbench leaderboard`: the tables of a run that the store holds."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ctrbench.cli._common import colour, echo_table, store_option
+
+if TYPE_CHECKING:
+    from ctrbench.leaderboard import View
+    from ctrbench.reporters import Format
+
+EXAMPLES = """
+\b
+Examples:
+  ctrbench leaderboard
+  ctrbench leaderboard --view scenarios --metric logloss
+  ctrbench leaderboard --view privacy --format latex > table1.tex
+  ctrbench leaderboard --format csv > results.csv
+  ctrbench leaderboard --runs
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--view",
+    "views",
+    multiple=True,
+    type=click.Choice(["scenarios", "privacy", "generators", "cost"]),
+    help="Which table; all four by default.",
+)
+@click.option(
+    "--format",
+    "style",
+    default="table",
+    show_default=True,
+    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+)
+@click.option("--metric", default="", help="Prediction metric of the tables.  [default: the run's first]")
+@click.option("--run", "name", help="A run by its name.  [default: the latest]")
+@click.option("--runs", is_flag=True, help="List the runs in the store instead.")
+@store_option
+def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str | None, runs: bool, store: str) -> None:
+    """Print the leaderboards of a run."""
+    from ctrbench import reporters
+    from ctrbench.errors import UserError
+    from ctrbench.leaderboard import VIEWS, boards, remarks
+    from ctrbench.params import did_you_mean
+    from ctrbench.store import Store
+
+    opened = Store.open(store, create=False)
+    if runs:
+        rows = [
+            [run, _clock(start), _clock(end) if end else "not finished", text]
+            for run, start, end, text in opened.runs()
+        ]
+        echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
+        return
+    results = opened.load_run(name)
+    known = results.about["prediction_metrics"]
+    if metric and metric not in known:
+        raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
+    made = boards(results, views or VIEWS, metric)
+    click.echo(reporters.render(made, remarks(results), style, colour=colour()), nl=False)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))

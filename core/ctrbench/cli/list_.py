@@ -1,0 +1,31 @@
+"""`ctrbench list`: what is installed."""
+
+from __future__ import annotations
+
+import click
+
+from ctrbench.cli._common import echo_table
+
+KINDS = ("datasets", "generators", "models", "metrics", "scenarios", "suites")
+
+
+@click.command("list", epilog="\b\nExamples:\n  ctrbench list\n  ctrbench list generators models")
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+def list_(kinds: tuple[str, ...]) -> None:
+    """List data sets, generators, models, metrics, scenarios and suites."""
+    from ctrbench.registry import KINDS as REGISTERED
+    from ctrbench.registry import load_registry
+    from ctrbench.suite import load_suite, packaged_suites
+
+    registry = load_registry()
+    rows = [
+        [kind, plugin.name, plugin.help, f"{plugin.distribution} {plugin.version}"]
+        for kind in REGISTERED
+        if not kinds or f"{kind}s" in kinds
+        for plugin in registry.of_kind(kind)
+    ]
+    if not kinds or "suites" in kinds:
+        rows += [["suite", name, load_suite(name).description, "ctrbench"] for name in packaged_suites()]
+    echo_table(rows, ["kind", "name", "what it is", "from"])
+    if registry.broken:
+        click.echo(f"\n{len(registry.broken)} broken plug-ins: see `ctrbench plugins`")

@@ -1,0 +1,181 @@
+"""`ctrbench run`: a suite, changed by options, is planned, done, stored and shown."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ctrbench.cli._common import colour, store_option
+
+if TYPE_CHECKING:
+    from ctrbench.registry import Registry
+    from ctrbench.suite import Suite
+
+EXAMPLES = """
+\b
+Examples:
+  ctrbench run --all
+  ctrbench run -g smoten -g "ctgan[epochs=20]" -m deepfm -s S3 -s S4 --repeats 5
+  ctrbench run -d "frappe[path=data/Frappe_x1]" -g none -m dnn -m deepfm
+  ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
+  ctrbench run --suite my_suite.toml --dry-run
+
+A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
+"dnn[hidden_units=(64, 32)]"; quote values that hold , [ ] ( ) or quotes. `ctrbench show NAME` lists the parameters.
+
+The same command again runs only what is missing. Exit status: 0 all ok or skipped, 1 something failed, 2 a mistake
+in the command or its files, 130 interrupted.
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--all", "everything", is_flag=True, help="Every installed plug-in and scenario, on every data set at hand."
+)
+@click.option("-d", "--dataset", "datasets", multiple=True, metavar="NAME", help="Data set; may be repeated.")
+@click.option(
+    "-g", "--generator", "generators", multiple=True, metavar="NAME", help="Generator; `none` for no pools at all."
+)
+@click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="CTR model.")
+@click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="Scenario; `original` always runs.")
+@click.option(
+    "-k", "--metric", "metrics", multiple=True, metavar="NAME", help="Metric; the first one leads the tables."
+)
+@click.option(
+    "--suite", default="quick", show_default=True, metavar="NAME|FILE", help="What to run unless options say otherwise."
+)
+@click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
+@click.option("--seed", type=int, help="The suite's seed, from which all others follow.  [default: the suite's]")
+@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes.  [default: cores / threads]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Threads of each worker; part of a result's identity.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "inline"]),
+    default="local",
+    show_default=True,
+    help="Worker processes, or this process.",
+)
+@click.option(
+    "--budget", type=float, help="Factor on all epochs and steps; stamped on every table.  [default: the suite's]"
+)
+@click.option("--timeout", type=float, help="Seconds that one task may take.  [default: the suite's]")
+@store_option
+@click.option("--dry-run", is_flag=True, help="Show what would run, and do nothing; never downloads.")
+@click.option("--retry-failed", is_flag=True, help="Try tasks again that failed in an earlier run.")
+@click.option("--fresh", is_flag=True, help="Do all work anew; new results replace stored ones of the same key.")
+def run(
+    everything: bool,
+    datasets: tuple[str, ...],
+    generators: tuple[str, ...],
+    models: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    metrics: tuple[str, ...],
+    suite: str,
+    repeats: int | None,
+    seed: int | None,
+    workers: int | None,
+    threads: int,
+    device: str,
+    executor: str,
+    budget: float | None,
+    timeout: float | None,
+    store: str,
+    dry_run: bool,
+    retry_failed: bool,
+    fresh: bool,
+) -> None:
+    """Run a suite and print its leaderboards."""
+    from ctrbench import resources
+    from ctrbench.errors import UserError
+    from ctrbench.jobs import Compute
+    from ctrbench.registry import load_registry
+    from ctrbench.run import Again
+    from ctrbench.suite import SECTIONS
+
+    if timeout is not None and timeout <= 0:
+        raise UserError(f"--timeout {timeout:g}: must be above 0 seconds")
+    named = (datasets, generators, models, metrics, scenarios)
+    numbers = {"repeats": repeats, "seed": seed, "budget": budget}
+    wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
+    registry = load_registry()
+    compute = Compute(resources.resolve_device(device), threads)
+    if dry_run:
+        from ctrbench.cli import _forecast
+
+        _forecast.show(wanted, registry, compute, store, timeout, Again(retry_failed, fresh))
+        return
+    slots = workers or max(1, len(os.sched_getaffinity(0)) // threads)
+    name = _do(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), executor, slots)
+    sys.exit(_report(store, name))
+
+
+def _selected(suite: str, everything: bool, selection: dict[str, tuple[str, ...]], numbers: dict[str, Any]) -> Suite:
+    """The suite with what the options change."""
+    from dataclasses import replace
+
+    from ctrbench.suite import SECTIONS, checked, load_suite
+
+    changes: dict[str, Any] = {section: "all" for section in SECTIONS if everything}
+    for section, names in selection.items():
+        if names:
+            changes[section] = "all" if names == ("all",) else () if names == ("none",) else names
+    changes |= {key: value for key, value in numbers.items() if value is not None}
+    return checked(replace(load_suite(suite), **changes), "options")
+
+
+def _do(
+    suite: Suite,
+    registry: Registry,
+    compute: Any,
+    store: str,
+    timeout: float | None,
+    again: Any,
+    executor: str,
+    slots: int,
+) -> str:
+    """Do the work; the run's name. Ctrl-C ends it with status 130, all finished tasks kept."""
+    from ctrbench.cli._progress import make_watcher
+    from ctrbench.executors import Site, make_executor
+    from ctrbench.run import Driver
+    from ctrbench.store import Store
+
+    results = Store.open(store)
+    workers = make_executor(executor, slots, Site(results.artefacts.folder, compute.threads, suite.budget))
+    watcher = make_watcher(slots, results.seconds_by_plugin())
+    try:
+        with watcher:
+            driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)
+            return driver.run(shlex.join(["ctrbench", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; {watcher.summary()} kept in {store}: the same command goes on from here", err=True)
+        sys.exit(130)
+    finally:
+        workers.close()
+        results.close()
+
+
+def _report(store: str, run: str) -> int:
+    """Print the leaderboards of a run; its exit status."""
+    from ctrbench import leaderboard, reporters
+    from ctrbench.store import Store
+
+    results = Store.open(store, create=False).load_run(run)
+    boards = leaderboard.boards(results)
+    click.echo(reporters.render(boards, leaderboard.remarks(results), "table", colour=colour()))
+    failed = leaderboard.failures(results)
+    for text in failed:
+        click.echo(f"failed: {reporters.plain(text)}", err=True)
+    if failed:
+        click.echo("`--retry-failed` tries them again", err=True)
+    return 1 if failed or results.about["broken"] else 0

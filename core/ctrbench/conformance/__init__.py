@@ -1,0 +1,80 @@
+"""The checks that any plug-in can be put through.
+
+In: a registered plug-in. Out: one result a check, on small logs made here; a plug-in of which nothing could be checked
+fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ctrbench import params, resources
+from ctrbench.conformance._data import check_dataset, check_scenario
+from ctrbench.conformance._declaration import check_declaration
+from ctrbench.conformance._logs import small_logs
+from ctrbench.conformance._methods import check_generator, check_model
+from ctrbench.conformance._metrics import check_prediction_metric, check_synthetic_metric
+from ctrbench.conformance._report import CheckResult, Report, restored_random_state
+from ctrbench.interfaces import Context, Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.scenarios import Scenario
+
+if TYPE_CHECKING:
+    from ctrbench.registry import Registered
+
+__all__ = ["CheckResult", "check_plugin"]
+
+SMALLEST = 2_000
+"""To so many rows the parameters `*_rows` of a data set are cut for the check."""
+
+
+def check_plugin(registered: Registered) -> list[CheckResult]:
+    """Put a plug-in through all checks that fit its kind. No exception of the plug-in comes out, Ctrl-C does."""
+    report = Report()
+    with restored_random_state(), tempfile.TemporaryDirectory() as folder, resources.limited_threads(1):
+        if isinstance(registered.thing, Scenario):
+            report.about_behaviour = True
+            check_scenario(report, registered.thing, small_logs()[0])
+        else:
+            plugin = check_declaration(report, registered)
+            report.about_behaviour = True
+            if plugin is not None:
+                _check_behaviour(report, shrunk(plugin), Context(checkpoints=Path(folder)))
+    if not report.checked:
+        report.add("behaviour", "failed", "nothing could be checked: every check was skipped")
+    return report.results
+
+
+def shrunk(plugin: Plugin) -> Plugin:
+    """The plug-in at its cheapest: one epoch, one step, few rows."""
+    changes: dict[str, Any] = {}
+    for parameter in params.parameters(type(plugin)):
+        value = getattr(plugin, parameter.name)
+        if parameter.budgeted:
+            changes[parameter.name] = type(value)(1)
+        elif isinstance(plugin, Dataset) and parameter.name.endswith("_rows") and isinstance(value, int):
+            changes[parameter.name] = min(value, SMALLEST)
+    return dataclasses.replace(plugin, **changes)
+
+
+def _check_behaviour(report: Report, plugin: Plugin, context: Context) -> None:
+    if plugin.imports:
+        report.check("imports found", lambda: [importlib.import_module(module) for module in plugin.imports])
+    if isinstance(plugin, Dataset):
+        check_dataset(report, plugin, context)
+        return
+    for log in small_logs():
+        report.remark = log.remark
+        match plugin:
+            case Generator():
+                check_generator(report, plugin, log, context)
+            case Model():
+                check_model(report, plugin, log, context)
+            case PredictionMetric():
+                check_prediction_metric(report, plugin, log)
+            case SyntheticMetric():
+                check_synthetic_metric(report, plugin, log)
+    report.remark = ""

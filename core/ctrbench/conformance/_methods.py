@@ -1,0 +1,148 @@
+"""Checks of generators and models: whether fitting keeps the contract that results are compared under.
+
+In: a plug-in and a small log. Out: results in the report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ctrbench.conformance._report import Report, expect
+from ctrbench.conformance._values import expect_probabilities, expect_schema, expect_values
+from ctrbench.interfaces import Context, Generator, Model, Plugin, Predictor, Sampler
+from ctrbench.table import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ctrbench.conformance._logs import Log
+
+CLOSE = 1e-6
+"""So far a row's probability may move with the rows beside it: float32 sums in another order."""
+
+
+def check_generator(report: Report, plugin: Generator, log: Log, context: Context) -> None:
+    """Fit and sample: rows, schema, values, seeds."""
+    train, before = log.splits.train, dict(vars(plugin))
+    count = len(train) - 7
+
+    def fit() -> Sampler:
+        with report.watch(train):
+            sampler = plugin.fit(train, seed=1, context=context)
+        expect(isinstance(sampler, Sampler), f"fit returned {type(sampler).__name__}, not a Sampler")
+        return sampler
+
+    def sample(sampler: Sampler, rows: int = count, seed: int = 1) -> Table:
+        with report.watch(train):
+            pool = sampler.sample(rows, seed=seed)
+        expect(isinstance(pool, Table), f"sample returned {type(pool).__name__}, not a Table")
+        return pool
+
+    sampler = report.check("fits", fit)
+    if sampler is None:
+        return
+    pool = report.check("samples", lambda: sample(sampler))
+    if pool is None:
+        return
+    first = pool.digest()
+
+    def check_rows() -> None:
+        pools = {count: pool, 3: sample(sampler, 3), 999: sample(sampler, 999)}
+        for wanted, got in pools.items():
+            expect(wanted == len(got), f"asked for {wanted} rows it gave {len(got)}")
+
+    def check_seed() -> None:
+        expect(sample(sampler).digest() == first, "asked again with the same seed it gives other rows")
+        anew = sample(fit()).digest() == first
+        expect(anew, "two fits with one seed give different rows: does it draw from a global generator?")
+
+    def check_other_seed() -> None:
+        expect(sample(sampler, seed=2).digest() != first, "another seed gives the same rows")
+
+    def check_equivalent() -> None:
+        other = plugin.equivalent(train.schema)
+        expect(isinstance(other, Generator), f"equivalent returned {other!r}, not a Generator")
+
+    report.check("as many rows as asked for", check_rows)
+    report.check("schema kept", lambda: expect_schema(pool, train))
+    report.check("values in range", lambda: expect_values(pool, lowest=1, what="the pool"))
+    report.check("the same under a seed", check_seed)
+    report.check("another seed, other rows", check_other_seed)
+    report.check("equivalent is a generator", check_equivalent)
+    report.check("details are numbers or texts", lambda: _expect_details(sampler.details))
+    report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "sample"))
+    report.check_untouched()
+
+
+def check_model(report: Report, plugin: Model, log: Log, context: Context) -> None:
+    """Fit and predict: probabilities, seeds, each row by itself, weights."""
+    train, valid, rows = log.splits.train, log.splits.valid, log.splits.test.without_labels()
+    before = dict(vars(plugin))
+
+    def fit(table: Table = train) -> Predictor:
+        with report.watch(table, valid):
+            predictor = plugin.fit(table, valid, seed=1, context=context)
+        expect(isinstance(predictor, Predictor), f"fit returned {type(predictor).__name__}, not a Predictor")
+        return predictor
+
+    def predict(predictor: Predictor, table: Table = rows) -> NDArray[np.float64]:
+        with report.watch(table):
+            probabilities = predictor.predict(table)
+        expect_probabilities(probabilities, len(table))
+        return probabilities
+
+    def weighted(positive: float, negative: float) -> NDArray[np.float64]:
+        weights = np.where(train.targets == 1, positive, negative).astype(np.float32)
+        return predict(fit(dataclasses.replace(train, weights=weights)))
+
+    predictor = report.check("fits", fit)
+    if predictor is None:
+        return
+    first = report.check("predicts probabilities", lambda: predict(predictor))
+    if first is None:
+        return
+
+    def check_seed() -> None:
+        expect(np.array_equal(predict(predictor), first), "the same rows predicted again differ")
+        anew = np.array_equal(predict(fit()), first)
+        expect(anew, "two fits with one seed predict differently: does it draw from a global generator?")
+
+    def check_rows() -> None:
+        order = np.random.default_rng(5).permutation(len(rows))
+        moved = np.abs(predict(predictor, rows.take(order)) - first[order]).max()
+        expect(moved <= CLOSE, f"probabilities move by {moved:.2g} with the order of the rows")
+        moved = np.abs(predict(predictor, rows.take(np.arange(3))) - first[:3]).max()
+        expect(moved <= CLOSE, f"probabilities move by {moved:.2g} with the rows beside them")
+
+    def check_weights() -> None:
+        expect(np.allclose(weighted(1, 1), first, rtol=0, atol=1e-3), "weights of 1 are not the same as no weights")
+        expect(not np.array_equal(weighted(4, 0.25), first), "weights change nothing")
+
+    report.check("the same under a seed", check_seed)
+    report.check("each row by itself", check_rows)
+    if plugin.supports_weights:
+        report.check("weights count", check_weights)
+    report.check("details are numbers or texts", lambda: _expect_details(predictor.details))
+    report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "predict"))
+    report.check_untouched()
+
+
+def _expect_details(details: Mapping[str, float | str]) -> None:
+    json.dumps(dict(details))
+    odd = [name for name, value in details.items() if not isinstance(value, int | float | str)]
+    expect(not odd, f"neither numbers nor texts: {', '.join(odd)}")
+
+
+def _expect_stateless(plugin: Plugin, before: Mapping[str, object], verb: str) -> None:
+    parameters = {f.name for f in dataclasses.fields(plugin)}
+    # A cached property stands in the class too: it follows from the parameters and is no state.
+    kept = sorted(name for name in vars(plugin) if name not in parameters and not hasattr(type(plugin), name))
+    changed = sorted(name for name in parameters if vars(plugin)[name] != before[name])
+    expect(not kept, f"fit keeps {', '.join(kept)} in the plug-in itself: return it in the artefact")
+    expect(not changed, f"fit changes the parameters {', '.join(changed)}")
+    expect(not hasattr(plugin, verb), f"the plug-in itself can {verb}: that belongs to what fit returns")

@@ -1,0 +1,79 @@
+"""Checks of metrics: the same answer each time, and the right one where it is known.
+
+In: a metric and a small log. Out: results in the report.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ctrbench.conformance._logs import Log, noise_like
+from ctrbench.conformance._report import Report, expect
+from ctrbench.conformance._values import expect_score
+from ctrbench.errors import Skip
+from ctrbench.interfaces import PredictionMetric, Predictions, Score, SyntheticMetric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ctrbench.table import Table
+
+
+def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) -> None:
+    """Score guesses, then predictions that are the labels."""
+    test, train = log.splits.test, log.splits.train
+    rng = np.random.default_rng(7)
+    guesses = np.round(rng.random(len(test)), 1) * 0.98 + 0.01  # with ties
+    perfect = np.where(test.targets == 1, 0.999, 0.001)
+    as_they_are = np.arange(len(test))
+
+    def score(probabilities: NDArray[np.float64], order: NDArray[np.int64] = as_they_are) -> Score:
+        truth = log.splits.true_probabilities["test"][order]
+        seen = Predictions(test.take(order), probabilities[order], train, train.click_rate, truth)
+        with report.watch(seen.rows, seen.real_train):
+            return expect_score(plugin.score(seen))
+
+    first = report.check("scores", lambda: score(guesses))
+    if first is None:
+        return
+
+    def check_direction() -> None:
+        if plugin.better == "neither":
+            raise Skip("it says that neither direction is better")
+        good = score(perfect).value
+        right = good >= first.value if plugin.better == "higher" else good <= first.value
+        expect(right, f"{plugin.better} is better, yet the labels score {good:.4g} and guesses {first.value:.4g}")
+
+    def check_order() -> None:
+        moved = score(guesses, rng.permutation(len(test))).value
+        close = math.isclose(moved, first.value, rel_tol=1e-9, abs_tol=1e-9)
+        expect(close, f"rows in another order score {moved:.4g}, not {first.value:.4g}")
+
+    report.check("the same again", lambda: expect(score(guesses) == first, "the same predictions score differently"))
+    report.check("known answer: the labels against guesses", check_direction)
+    report.check("whatever the order of rows", check_order)
+    report.check_untouched()
+
+
+def check_synthetic_metric(report: Report, plugin: SyntheticMetric, log: Log) -> None:
+    """Score real train as a pool, then noise."""
+    train, holdout = log.splits.train, log.splits.valid
+    noise = noise_like(train, seed=3)
+
+    def score(pool: Table) -> Score:
+        with report.watch(pool, train, holdout):
+            return expect_score(plugin.score(pool, train=train, holdout=holdout, seed=1))
+
+    first = report.check("scores", lambda: score(train))
+    if first is None:
+        return
+
+    def check_difference() -> None:
+        expect(score(noise).value != first.value, f"real rows and noise both score {first.value:.4g}")
+
+    report.check("the same under a seed", lambda: expect(score(train) == first, "the same pool scores differently"))
+    report.check("known answer: real rows against noise", check_difference)
+    report.check_untouched()

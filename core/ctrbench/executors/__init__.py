@@ -1,0 +1,98 @@
+"""Where jobs are done: in this process, or in worker processes beside it.
+
+An executor takes jobs and gives back events; it knows nothing of plans, stores or leaderboards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ctrbench.jobs import Job
+from ctrbench.results import TaskResult
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A running task said how far it is."""
+
+    task: str
+    step: int
+    total: int | None
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A task ended."""
+
+    task: str
+    result: TaskResult
+
+
+Event = Progress | Finished
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all workers of an executor share: the store's artefacts and logs, threads a worker, the budget."""
+
+    artefacts: Path
+    threads: int = 1
+    budget: float = 1.0
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what tasks print."""
+        return self.artefacts / "logs"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of what long fits keep to go on from."""
+        return self.artefacts / "checkpoints"
+
+
+class Executor(Protocol):
+    """Does jobs, up to `slots` at once."""
+
+    slots: int
+
+    def submit(self, task: str, job: Job, timeout: float | None) -> None:
+        """Take a job; its end comes as `Finished`, always."""
+
+    def wait(self, seconds: float) -> list[Event]:
+        """The events since the last call; waits up to so many seconds for the first."""
+
+    def close(self) -> None:
+        """Stop at once: what still runs is killed, with every process it started."""
+
+
+def make_executor(name: str, workers: int, site: Site) -> Executor:
+    """The executor of that name: inline or local."""
+    if name == "inline":
+        from ctrbench.executors.inline import InlineExecutor
+
+        return InlineExecutor(site)
+    from ctrbench.executors.local import LocalExecutor
+
+    return LocalExecutor(workers, site)
+
+
+@contextmanager
+def thread_limits(threads: int) -> Iterator[None]:
+    """The environment under which libraries loaded from now on, here or in a child, use so many threads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,96 @@
+"""The life of a worker process: it sets itself up once, then does jobs, each with its own log.
+
+It leads a process group of its own, so that whatever a plug-in starts can be killed with it; it ignores Ctrl-C, which
+is the driver's business; it reports over a datagram socket, which no killed process can leave locked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ctrbench import tasks
+from ctrbench.artefacts import Artefacts
+from ctrbench.executors import Site
+from ctrbench.jobs import Job, key
+from ctrbench.results import TaskResult
+
+_PR_SET_PDEATHSIG = 1
+_REPORT_EVERY = 0.5  # seconds
+
+_site: Site
+_reports: socket.socket
+
+
+def start(site: Site, reports: str) -> None:
+    """Set this process up as a worker."""
+    global _site, _reports
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _site = site
+    _reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    _reports.setblocking(False)
+    with suppress(OSError):
+        _reports.connect(reports)
+    _report({"born": os.getpid()})
+    faulthandler.enable()
+    site.logs.mkdir(parents=True, exist_ok=True)
+
+
+def work(task: str, job: Job, timeout: float | None) -> TaskResult:
+    """Do a job."""
+    _report({"task": task, "pid": os.getpid()})
+    place = tasks.Workplace(
+        Artefacts(_site.artefacts),
+        _site.checkpoints,
+        _site.budget,
+        time.time() + timeout if timeout else None,
+        _reporter(task),
+    )
+    log = _site.logs / f"{key(job)[:16]}.log"
+    _print_to(log)
+    try:
+        return tasks.perform(job, place)
+    finally:
+        _print_to(Path(os.devnull))
+        if not log.stat().st_size:
+            log.unlink()
+
+
+def _reporter(task: str) -> tasks.Report:
+    last = 0.0
+
+    def report(step: int, total: int | None, values: Mapping[str, float]) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _REPORT_EVERY:
+            last = time.monotonic()
+            numbers = {str(name): float(value) for name, value in values.items()}
+            _report({"task": task, "step": step, "total": total, "values": numbers})
+
+    return report
+
+
+def _report(message: Mapping[str, object]) -> None:
+    with suppress(OSError):  # the driver is busy or gone; nobody waits for a report
+        _reports.send(json.dumps(message).encode())
+
+
+def _print_to(path: Path) -> None:
+    """Send all that this process and its children print to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)

@@ -1,0 +1,52 @@
+"""Does each job in this process, one after the other: for debugging, and for plug-ins that live in a test.
+
+A plug-in that hangs or kills its process takes the run with it; the local executor is for everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from ctrbench import tasks
+from ctrbench.artefacts import Artefacts
+from ctrbench.executors import Event, Finished, Progress, Site, thread_limits
+from ctrbench.jobs import Job, key
+
+
+class InlineExecutor:
+    """One job at a time, here; what a job prints goes to its log."""
+
+    slots = 1
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._events: list[Event] = []
+        self._cleanup = contextlib.ExitStack()
+        self._cleanup.enter_context(thread_limits(site.threads))
+        site.logs.mkdir(parents=True, exist_ok=True)
+
+    def submit(self, task: str, job: Job, timeout: float | None) -> None:
+        """Do the job now."""
+        place = tasks.Workplace(
+            Artefacts(self._site.artefacts),
+            self._site.checkpoints,
+            self._site.budget,
+            time.time() + timeout if timeout else None,
+            lambda step, total, values: self._events.append(Progress(task, step, total, values)),
+        )
+        log = self._site.logs / f"{key(job)[:16]}.log"
+        with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            result = tasks.perform(job, place)
+        if not log.stat().st_size:
+            log.unlink()
+        self._events.append(Finished(task, result))
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What happened in the jobs submitted since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Set the environment back."""
+        self._cleanup.close()

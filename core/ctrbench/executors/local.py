@@ -1,0 +1,141 @@
+"""Does jobs in worker processes of this machine: spawned, warm, replaced when one hangs or dies.
+
+Pebble keeps the pool and the time limits; here are what it leaves open: a plug-in's own processes, and the driver's
+own death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import CancelledError, Future, TimeoutError
+from pathlib import Path
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from ctrbench.executors import Event, Finished, Progress, Site, _worker, thread_limits
+from ctrbench.jobs import Job, key
+from ctrbench.results import Status, TaskResult
+
+_GRACE = 5.0  # seconds that a task has to end by itself after its deadline
+
+
+class LocalExecutor:
+    """So many worker processes, one job each at a time."""
+
+    def __init__(self, workers: int, site: Site) -> None:
+        self.slots = workers
+        self._site = site
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._running: dict[str, int] = {}  # task → the worker's process, and its group
+        self._groups: set[int] = set()
+        self._cleanup = contextlib.ExitStack()
+        self._cleanup.enter_context(thread_limits(site.threads))
+        folder = Path(tempfile.mkdtemp(prefix="ctrbench-"))
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._reports.bind(os.fspath(folder / "reports"))
+        threading.Thread(target=self._listen, daemon=True).start()
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", os.fspath(Path(__file__).with_name("_guard.py"))],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._pool = ProcessPool(
+            max_workers=workers,
+            context=multiprocessing.get_context("spawn"),
+            initializer=_worker.start,
+            initargs=(site, os.fspath(folder / "reports")),
+        )
+
+    def submit(self, task: str, job: Job, timeout: float | None) -> None:
+        """Queue a job."""
+        limit = timeout + min(_GRACE, timeout / 10) if timeout else None
+        future = self._pool.schedule(_worker.work, args=(task, job, timeout), timeout=limit)
+        future.add_done_callback(lambda done: self._settle(task, job, timeout, done))
+
+    def wait(self, seconds: float) -> list[Event]:
+        """The events since the last call."""
+        events = []
+        with contextlib.suppress(queue.Empty):
+            events.append(self._events.get(timeout=seconds))
+            while True:
+                events.append(self._events.get_nowait())
+        return events
+
+    def close(self) -> None:
+        """Kill the workers and all they started."""
+        self._pool.stop()
+        for group in list(self._groups):
+            self._kill(group)
+        self._pool.join()
+        if self._guard.stdin:
+            self._guard.stdin.close()
+        self._guard.wait()
+        self._reports.close()
+        self._cleanup.close()
+
+    def _settle(self, task: str, job: Job, timeout: float | None, done: Future[Any]) -> None:
+        """Turn pebble's ways of ending into a result."""
+        worker = self._running.pop(task, None)
+        log = self._site.logs / f"{key(job)[:16]}.log"
+        try:
+            result = done.result()
+        except CancelledError:
+            return
+        except TimeoutError:
+            result = TaskResult(Status.TIMED_OUT, job.plugin.registered, reason=f"took longer than {timeout:g} s")
+        except ProcessExpired as error:
+            result = TaskResult(Status.CRASHED, job.plugin.registered, reason=_last_words(error, log))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            result = TaskResult(Status.FAILED, job.plugin.registered, stage="hand over", reason=reason)
+        if worker is not None and result.status in (Status.TIMED_OUT, Status.CRASHED):
+            self._kill(worker)
+        self._events.put(Finished(task, result))
+
+    def _kill(self, group: int) -> None:
+        self._groups.discard(group)
+        self._tell_guard(-group)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+    def _tell_guard(self, number: int) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it is gone, or its input is closed: the end is near
+            if self._guard.stdin:
+                self._guard.stdin.write(f"{number}\n".encode())
+                self._guard.stdin.flush()
+
+    def _listen(self) -> None:
+        """Take the workers' reports until the socket is closed."""
+        while True:
+            try:
+                message = json.loads(self._reports.recv(65536))
+            except (OSError, ValueError):
+                return
+            if "born" in message:
+                self._groups.add(message["born"])
+                self._tell_guard(message["born"])
+            elif "pid" in message:
+                self._running[message["task"]] = message["pid"]
+            else:
+                step, total, values = message["step"], message["total"], message["values"]
+                self._events.put(Progress(message["task"], step, total, values))
+
+
+def _last_words(error: ProcessExpired, log: Path) -> str:
+    code = error.exitcode
+    how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"
+    said = f"; it printed to {log}" if log.exists() and log.stat().st_size else ""
+    return f"the worker process died ({how}){said}"

@@ -1,0 +1,168 @@
+"""Jobs: all that changes a task's result, in plain values and digests.
+
+A job can go to any process or machine, and its identity is its cache key; `tasks.perform` does it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ctrbench import keys, params
+from ctrbench.interfaces import Plugin
+from ctrbench.scenarios import Scenario
+
+if TYPE_CHECKING:
+    from ctrbench.registry import Registered
+
+
+@dataclass(frozen=True)
+class PluginCall:
+    """A plug-in with its parameters, as plain values from which another process makes it again."""
+
+    registered: str  # for people: "ctgan (ctrbench 0.1.0)"
+    name: str
+    module: str
+    qualname: str
+    parameters: Mapping[str, Any]
+    source: str  # digest of its source, or its distribution's version
+
+    @classmethod
+    def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
+        """The call that makes this plug-in."""
+        kind = type(plugin)
+        source = keys.source_digest(kind.__module__) or registered.version
+        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, params.values(plugin), source)
+
+    def make(self) -> Any:
+        """The plug-in."""
+        found: Any = importlib.import_module(self.module)
+        for part in self.qualname.split("."):
+            found = getattr(found, part)
+        return found(**{key: _tuples(value) for key, value in self.parameters.items()})
+
+    def identity(self) -> list[Any]:
+        """What of it changes a result."""
+        return [self.module, self.qualname, dict(self.parameters), self.source]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where the arithmetic runs, so far as it changes results."""
+
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A loaded data set: the fingerprint that identifies it, and the digests of its tables."""
+
+    fingerprint: str
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PoolRef:
+    """A pool: the fingerprint of its rows, the digest under which they are stored, and who made it."""
+
+    fingerprint: str
+    digest: str
+    generator: str  # for people
+
+
+@dataclass(frozen=True)
+class DataJob:
+    """Load, encode, fingerprint."""
+
+    plugin: PluginCall
+    version: str
+    seed: int
+
+    def identity(self) -> list[Any]:
+        """What changes the result."""
+        return ["data", self.plugin.identity(), self.version, self.seed]
+
+
+@dataclass(frozen=True)
+class PoolJob:
+    """Fit a generator on real train, sample the pool."""
+
+    plugin: PluginCall
+    data: DataRef
+    seed: int
+    compute: Compute
+    shares: tuple[float, float]  # of real train's negatives and positives, that the pool should hold
+
+    def identity(self) -> list[Any]:
+        """What changes the result."""
+        return ["pool", self.plugin.identity(), self.data.fingerprint, self.seed, vars(self.compute), self.shares]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Compose a training table, fit a model, predict valid and test."""
+
+    plugin: PluginCall
+    data: DataRef
+    pool: PoolRef | None
+    scenario: Scenario
+    draw_seed: int
+    model_seed: int
+    compute: Compute
+
+    def identity(self) -> list[Any]:
+        """What changes the result; a scenario counts by what it does, not by its name."""
+        scenario = replace(self.scenario, name="", help="")
+        return [
+            "train",
+            self.plugin.identity(),
+            self.data.fingerprint,
+            self.pool.fingerprint if self.pool else None,
+            repr(scenario),
+            self.draw_seed if self.pool or scenario != Scenario("") else None,
+            self.model_seed,
+            vars(self.compute),
+        ]
+
+
+@dataclass(frozen=True)
+class ScorePredictionsJob:
+    """A metric on a trained model's predictions for the real test split."""
+
+    plugin: PluginCall
+    data: DataRef
+    predictions: str
+    train_click_rate: float
+
+    def identity(self) -> list[Any]:
+        """What changes the result."""
+        return ["score", self.plugin.identity(), self.data.fingerprint, self.predictions, self.train_click_rate]
+
+
+@dataclass(frozen=True)
+class ScorePoolJob:
+    """A metric on a pool's first rows, as many as real train has."""
+
+    plugin: PluginCall
+    data: DataRef
+    pool: PoolRef
+    seed: int
+
+    def identity(self) -> list[Any]:
+        """What changes the result."""
+        return ["score", self.plugin.identity(), self.data.fingerprint, self.pool.fingerprint, self.seed]
+
+
+Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob
+
+
+def key(job: Job) -> str:
+    """The job's cache key."""
+    return keys.digest([keys.RESULTS_REVISION, *job.identity()])
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,78 @@
+"""Seeds and cache keys: from the names of things to the numbers that make a result repeatable.
+
+In: names, parameters, digests. Out: 32-bit seeds, and SHA-256 keys that change exactly when a result may.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+RESULTS_REVISION = 1
+"""Raised whenever the harness's own arithmetic (composition, pools, metrics' inputs) gives other results."""
+
+
+def seed(suite_seed: int, role: str, *names: str | int) -> int:
+    """The first 32 bits of SHA-256 over the suite's seed, a role and the names it is for."""
+    return int(digest([suite_seed, role, *names])[:8], 16)
+
+
+def digest(value: Any) -> str:
+    """SHA-256, in hex, of a JSON value in canonical form."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def source_digest(module: str) -> str | None:
+    """SHA-256 over a module and all it imports of its own package; None where there is no Python source.
+
+    Comments, blank lines and formatting do not count.
+    """
+    package = module.split(".")[0]
+    seen: dict[str, str] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
+        path = _source_path(name)
+        if name in seen or path is None:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        seen[name] = ast.dump(tree)
+        pending += [other for other in _imports(tree, name, path) if other.split(".")[0] == package]
+    return digest(seen) if seen else None
+
+
+def _source_path(module: str) -> Path | None:
+    """Where a module's source stands, found without importing anything below its top package."""
+    top, *rest = module.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or not spec.origin:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin.endswith(".py") else None
+    for folder in spec.submodule_search_locations or ():
+        place = Path(folder, *rest)
+        for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _imports(tree: ast.AST, module: str, path: Path) -> list[str]:
+    """All modules that an `import` in the tree may mean, inside functions too."""
+    here = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names

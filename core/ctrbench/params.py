@@ -1,0 +1,237 @@
+"""A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
+
+Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
+true, none, ./a/path), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
+values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ctrbench.errors import UserError
+from ctrbench.interfaces import Budgeted, Plugin
+
+if TYPE_CHECKING:
+    from ctrbench.registry import Registered
+
+Raw = str | tuple["Raw", ...]
+P = TypeVar("P", bound=Plugin)
+
+_BARE = re.compile(r"[^,\[\]()'\"]*")
+_KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A plug-in as a user names it: its name and the parameters given, unconverted, and where it was said."""
+
+    name: str
+    values: Mapping[str, Any]
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a plug-in, for help texts."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    limits: str
+    budgeted: bool
+
+
+def parse(text: str, source: str = "") -> Spec:
+    """Read `name[key=value, …]`; UserError with the position where it cannot be read."""
+    named = _NAME.match(text)
+    if named is None:
+        raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
+    at, values = named.end(), {}
+    if at < len(text):
+        if text[at] != "[":
+            raise _unreadable(text, at, source, "expected [ after the name")
+        at += 1
+        while True:
+            key = _KEY.match(text, at)
+            if key is None:
+                if text[at:].strip() == "]":
+                    break
+                raise _unreadable(text, at, source, "expected key=value")
+            if key[1] in values:
+                raise _unreadable(text, at, source, f"{key[1]} is given twice")
+            values[key[1]], at = _value(text, key.end(), source)
+            if text[at : at + 1] == ",":
+                at += 1
+            elif text[at:].strip() != "]":
+                raise _unreadable(text, at, source, "expected , or ]")
+    return Spec(named[1], values, source)
+
+
+def build(registered: Registered, *layers: Mapping[str, Any]) -> Plugin:
+    """The plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
+    given = {key: value for layer in layers for key, value in layer.items()}
+    cls = registered.plugin
+    hints = _annotations(cls)
+    for key in given:
+        if key not in hints:
+            raise UserError(f"{registered}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
+    return cls(**{key: _convert(registered, key, hints[key], value) for key, value in given.items()})
+
+
+def scaled(plugin: P, budget: float) -> P:
+    """The plug-in with every `Budgeted` parameter multiplied by the budget, rounded up."""
+    changes = {
+        name: math.ceil(getattr(plugin, name) * budget)
+        for name, hint in _annotations(type(plugin)).items()
+        if budget != 1 and _metadata(hint, Budgeted)
+    }
+    return dataclasses.replace(plugin, **changes)
+
+
+def values(plugin: Plugin) -> dict[str, Any]:
+    """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
+    return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
+
+
+def label(plugin: Plugin, given: Iterable[str]) -> str:
+    """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
+    shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]
+    return plugin.name + (f"[{', '.join(shown)}]" if shown else "")
+
+
+def parameters(cls: type[Plugin]) -> list[Parameter]:
+    """The parameters of a plug-in class, in their order."""
+    hints = _annotations(cls)
+    return [
+        Parameter(
+            f.name,
+            _type_text(hints[f.name]),
+            f.default if f.default is not dataclasses.MISSING else None,
+            next(iter(_metadata(hints[f.name], str)), ""),
+            ", ".join(_limits(hints[f.name])),
+            bool(_metadata(hints[f.name], Budgeted)),
+        )
+        for f in dataclasses.fields(cls)
+    ]
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """A suggestion for a misspelt word, or the list of what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"
+
+
+def _annotations(cls: type[Plugin]) -> dict[str, Any]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _metadata(hint: Any, kind: type[Any]) -> list[Any]:
+    return [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
+
+
+def _convert(registered: Registered, key: str, hint: Any, value: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(base):
+        return None
+    try:
+        return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        raise UserError(f"{registered}: {key}{inside}={_text(first['input'])} {complaint}") from None
+
+
+def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
+    if at < len(text) and text[at] in "'\"":
+        return _quoted(text, at, source)
+    if at < len(text) and text[at] == "(":
+        return _tuple(text, at, source)
+    bare = _BARE.match(text, at)
+    if bare is None or not bare[0].strip():
+        raise _unreadable(text, at, source, "expected a value")
+    return bare[0].strip(), bare.end()
+
+
+def _quoted(text: str, at: int, source: str) -> tuple[str, int]:
+    quote, here, letters = text[at], at + 1, []
+    while here < len(text) and text[here] != quote:
+        here += text[here] == "\\"
+        letters.append(text[here : here + 1])
+        here += 1
+    if here >= len(text):
+        raise _unreadable(text, at, source, f"the quote {quote} is not closed")
+    return "".join(letters), _skip_space(text, here + 1)
+
+
+def _tuple(text: str, at: int, source: str) -> tuple[tuple[Raw, ...], int]:
+    items: list[Raw] = []
+    here = _skip_space(text, at + 1)
+    while text[here : here + 1] != ")":
+        item, here = _value(text, here, source)
+        items.append(item)
+        if text[here : here + 1] == ",":
+            here = _skip_space(text, here + 1)
+        elif text[here : here + 1] != ")":
+            raise _unreadable(text, here, source, "expected , or )")
+    return tuple(items), _skip_space(text, here + 1)
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1].isspace():
+        at += 1
+    return at
+
+
+def _unreadable(text: str, at: int, source: str, why: str) -> UserError:
+    where = f"{source}: " if source else ""
+    return UserError(f"{where}{text!r}, character {at + 1}: {why} (as in ctgan[epochs=5, generator_dim=(256, 256)])")
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, str) and not (_BARE.fullmatch(value) and value.strip() == value and value):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _type_text(hint: Any) -> str:
+    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return base.__name__ if isinstance(base, type) and not get_args(base) else str(base).replace("typing.", "")
+
+
+def _limits(hint: Any) -> list[str]:
+    signs: dict[str, Callable[[Any], str]] = {
+        "ge": "≥ {}".format,
+        "gt": "> {}".format,
+        "le": "≤ {}".format,
+        "lt": "< {}".format,
+        "min_length": "at least {} long".format,
+        "max_length": "at most {} long".format,
+    }
+    return [
+        write(getattr(extra, sign))
+        for extra in getattr(hint, "__metadata__", ())
+        for sign, write in signs.items()
+        if getattr(extra, sign, None) is not None
+    ]

@@ -1,0 +1,229 @@
+"""Finds, checks and names plug-ins; keeps the broken ones listed.
+
+In: the entry points of the group "ctrbench". Out: a `Registry`; one bad plug-in never stops another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pluggy
+
+from ctrbench import hookspecs, params
+from ctrbench.errors import UserError
+from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.scenarios import BUILT_IN, Scenario
+
+if TYPE_CHECKING:
+    from ctrbench.results import CellResult
+
+Kind = Literal["dataset", "generator", "model", "metric", "scenario"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+HOME = "ctrbench"
+
+_BASES: dict[Kind, tuple[type, ...]] = {
+    "dataset": (Dataset,),
+    "generator": (Generator,),
+    "model": (Model,),
+    "metric": (PredictionMetric, SyntheticMetric),
+    "scenario": (Scenario,),
+}
+_NAME = re.compile(r"[A-Za-z][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A plug-in that can be used: a class, or a scenario, and the distribution it came with."""
+
+    kind: Kind
+    name: str
+    thing: Any
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+    @property
+    def plugin(self) -> type[Plugin]:
+        """The plug-in class; TypeError for a scenario, which is data."""
+        if isinstance(self.thing, Scenario):
+            raise TypeError(f"{self.name} is a scenario, not a plug-in class")
+        return self.thing  # type: ignore[no-any-return]
+
+    @property
+    def help(self) -> str:
+        """One line of help."""
+        text = self.thing.help if isinstance(self.thing, Scenario) else (inspect.getdoc(self.thing) or "")
+        return text.strip().split("\n")[0]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plug-in that cannot be used, and why."""
+
+    source: str  # distribution:entry
+    distribution: str
+    version: str
+    error: str
+    traceback: str = ""
+
+
+@dataclass
+class Registry:
+    """What is installed: the usable plug-ins, the broken ones, and whoever listens to finished cells."""
+
+    plugins: list[Registered] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    listeners: list[tuple[str, pluggy.PluginManager]] = field(default_factory=list)
+
+    def of_kind(self, kind: Kind) -> list[Registered]:
+        """The plug-ins of one kind, built-in ones first, each in the order of its table of contents."""
+        return [plugin for plugin in self.plugins if plugin.kind == kind]
+
+    def get(self, kind: Kind, name: str, source: str = "") -> Registered:
+        """The plug-in of that name; UserError with a suggestion where there is none."""
+        for plugin in self.of_kind(kind):
+            if plugin.name == name:
+                return plugin
+        where = f"{source}: " if source else ""
+        names = [plugin.name for plugin in self.of_kind(kind)]
+        hint = params.did_you_mean(name, names, "there are")
+        culprits = [b for b in self.broken if b.source.endswith(f":{name}") or f"{name!r}" in b.error]
+        if culprits:
+            hint = f"{culprits[0].source} is broken: {culprits[0].error}; see `ctrbench plugins`"
+        raise UserError(f"{where}no {kind} {name!r}; {hint}")
+
+    def announce(self, result: CellResult) -> None:
+        """Call every `cell_finished`; one that raises is listed as broken and not called again."""
+        for source, manager in list(self.listeners):
+            try:
+                manager.hook.cell_finished(result=result)
+            except Exception as error:
+                self.listeners.remove((source, manager))
+                distribution = source.split(":")[0]
+                self.broken.append(Broken(source, distribution, "", one_line(error), traceback.format_exc()))
+
+
+def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
+    """Load every entry point by itself, check what it registers, and settle names."""
+    registry = Registry()
+    candidates = [Registered("scenario", scenario.name, scenario, HOME, _version_of_home()) for scenario in BUILT_IN]
+    for entry in _unique(entry_points(group=hookspecs.PROJECT) if found is None else found):
+        candidates += _load(entry, registry)
+    _settle_names(candidates, registry)
+    return registry
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: its class and its message."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _unique(found: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """Each entry point once, though its distribution may stand on the path twice; ours first."""
+    seen: dict[tuple[str, str], EntryPoint] = {}
+    for entry in found:
+        seen.setdefault((_distribution(entry)[0], entry.name), entry)
+    return sorted(seen.values(), key=lambda entry: (_distribution(entry)[0] != HOME, _distribution(entry)[0]))
+
+
+def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
+    distribution, version = _distribution(entry)
+    source = f"{distribution}:{entry.name}"
+    taken: list[Registered] = []
+
+    def refuse(error: str, details: str = "") -> None:
+        registry.broken.append(Broken(source, distribution, version, error, details))
+
+    def register(kind: Kind, thing: Any) -> None:
+        complaint = _complaint(kind, thing)
+        if complaint:
+            refuse(complaint)
+        else:
+            taken.append(Registered(kind, thing.name, thing, distribution, version))
+
+    before = len(registry.broken)
+    try:
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        manager.register(entry.load(), name=source)
+        manager.check_pending()
+        for kind in KINDS:
+            hook = getattr(manager.hook, f"register_{kind}s")
+            hook(register=lambda thing, kind=kind: register(kind, thing))
+        if manager.hook.cell_finished.get_hookimpls():
+            registry.listeners.append((source, manager))
+        elif not taken and len(registry.broken) == before:
+            refuse("registers nothing: has it a function marked @ctrbench.hookimpl?")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plug-in may even call sys.exit while it is imported
+        refuse(one_line(error), traceback.format_exc())
+    return taken
+
+
+def _complaint(kind: Kind, thing: Any) -> str:
+    """What is wrong with a thing that asks to be registered; empty where nothing is."""
+    bases = _BASES[kind]
+    if kind == "scenario":
+        if not isinstance(thing, Scenario):
+            return f"register_scenarios takes a Scenario, not {thing!r}"
+        return "" if _NAME.fullmatch(thing.name) else f"{thing.name!r} is no name: letters, digits, . _ -"
+    wanted = " or ".join(base.__name__ for base in bases)
+    if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
+        return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"
+    who = thing.__name__
+    if "__dataclass_params__" not in vars(thing) or not vars(thing)["__dataclass_params__"].frozen:
+        return f"{who} needs its own @dataclass(frozen=True), or its parameters would vanish"
+    name = getattr(thing, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
+    if inspect.isabstract(thing):
+        return f"{who} lacks {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
+    if not (vars(thing).get("__doc__") or "").strip():
+        return f"{who} needs a docstring: its first line is the help"
+    for f in dataclasses.fields(thing):
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            return f"{who}.{f.name} needs a default"
+    if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
+        return f"{who}.better must be 'higher', 'lower' or 'neither'"
+    if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
+        return f"{who}.unit must say what its numbers are"
+    return ""
+
+
+def _settle_names(candidates: list[Registered], registry: Registry) -> None:
+    """A built-in keeps its name against a third party; between third parties neither gets it."""
+    claims: dict[tuple[Kind, str], list[Registered]] = defaultdict(list)
+    for candidate in candidates:
+        claims[candidate.kind, candidate.name].append(candidate)
+    for claimants in claims.values():
+        owners = [c for c in claimants if c.distribution == HOME] or claimants
+        if len(owners) == 1:
+            registry.plugins.append(owners[0])
+        for loser in claimants:
+            rivals = [str(other) for other in claimants if other is not loser]
+            if rivals and (len(owners) > 1 or loser is not owners[0]):
+                error = f"the {loser.kind} name {loser.name!r} is taken by {', '.join(rivals)}"
+                source = f"{loser.distribution}:{loser.name}"
+                registry.broken.append(Broken(source, loser.distribution, loser.version, error))
+
+
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else (entry.module.split(".")[0], "")
+
+
+def _version_of_home() -> str:
+    from importlib.metadata import version
+
+    return version(HOME)

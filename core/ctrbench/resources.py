@@ -1,0 +1,61 @@
+"""What a process may use and has used: threads, devices, memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ctrbench.errors import UserError
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """So many threads for BLAS, OpenMP and torch, and as before afterwards."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=threads):
+        torch = sys.modules.get("torch")
+        before = torch.get_num_threads() if torch else 0
+        if torch:
+            torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
+
+
+def resolve_device(asked: str) -> str:
+    """`auto` becomes cuda where there is a usable GPU, else cpu; UserError for one that is not there."""
+    if asked == "cpu" or (asked == "auto" and not Path("/proc/driver/nvidia").exists()):
+        return "cpu"
+    import torch
+
+    usable = torch.cuda.is_available()
+    if asked == "auto":
+        return "cuda" if usable else "cpu"
+    if asked.split(":")[0] != "cuda":
+        raise UserError(f"--device {asked}: choose auto, cpu, cuda or cuda:N")
+    if not usable:
+        raise UserError(f"--device {asked}: torch {torch.__version__} sees no GPU here; use --device cpu")
+    if ":" in asked and int(asked.split(":")[1]) >= torch.cuda.device_count():
+        raise UserError(f"--device {asked}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+    return asked
+
+
+def reset_peak_memory() -> None:
+    """Start to measure `peak_memory` anew: a warm process carries the peak of earlier tasks."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process since the last reset, in bytes."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

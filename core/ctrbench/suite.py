@@ -1,0 +1,175 @@
+"""A suite says what to run: plug-ins, scenarios, repeats, and settings that suit a data set.
+
+In: the name of a packaged suite or a TOML file. Out: a `Suite`; `UserError` for anything in it that is not understood.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from ctrbench.errors import UserError
+from ctrbench.params import did_you_mean
+from ctrbench.scenarios import ClassShares, Scenario
+
+All = Literal["all"]
+Names = tuple[str, ...] | All
+SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
+
+
+@dataclass(frozen=True)
+class On:
+    """What a suite says of one data set: a time limit a task in seconds, and parameters by kind and plug-in name."""
+
+    timeout: float | None = None
+    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def of(self, kind: str, name: str) -> Mapping[str, Any]:
+        """The parameters that a plug-in gets on this data set, unless the user gives others."""
+        return self.parameters.get(f"{kind}s", {}).get(name, {})
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to run. Plug-ins are named as on the command line, "ctgan[epochs=5]"; "all" takes every installed one."""
+
+    name: str
+    description: str = ""
+    datasets: Names = ("simulated",)
+    generators: Names = "all"
+    models: Names = "all"
+    metrics: Names = "all"
+    scenarios: Names = "all"
+    repeats: int = 1
+    seed: int = 1
+    budget: float = 1.0
+    on: Mapping[str, On] = field(default_factory=dict)
+    own_scenarios: tuple[Scenario, ...] = ()
+
+    def settings(self, dataset: str) -> On:
+        """What the suite says of a data set; nothing for one that it does not know."""
+        return self.on.get(dataset, On())
+
+
+def packaged_suites() -> list[str]:
+    """The names of the suites that come with ctrbench."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in files("ctrbench").joinpath("suites").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_suite(name_or_file: str) -> Suite:
+    """A packaged suite by its name, or a suite file by its path."""
+    if name_or_file in packaged_suites():
+        text = files("ctrbench").joinpath("suites", f"{name_or_file}.toml").read_text(encoding="utf-8")
+        return parse_suite(text, name_or_file, f"suite {name_or_file}")
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        hint = did_you_mean(name_or_file, packaged_suites(), "there are")
+        raise UserError(f"--suite: no suite {name_or_file!r}; {hint}, or a path to a .toml file")
+    try:
+        return parse_suite(path.read_text(encoding="utf-8"), path.stem, os.fspath(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--suite {name_or_file}: cannot be read: {error}") from None
+
+
+def parse_suite(text: str, name: str, source: str) -> Suite:
+    """The suite that a TOML text describes."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: not TOML: {error}") from None
+    own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
+    known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
+    _refuse_unknown(raw, known, source)
+    values: dict[str, Any] = {"name": raw.get("name", name), "own_scenarios": own}
+    for section in SECTIONS:
+        if section in raw:
+            values[section] = _names(raw[section], section, source)
+    for key, kind in (("description", str), ("repeats", int), ("seed", int), ("budget", float)):
+        if key in raw:
+            values[key] = _typed(raw, key, kind, source)
+    values["on"] = {
+        dataset: _on(table, f"{source}: on.{dataset}") for dataset, table in _typed(raw, "on", dict, source, {}).items()
+    }
+    return checked(Suite(**values), source)
+
+
+def checked(suite: Suite, source: str) -> Suite:
+    """The suite, its numbers in their ranges; UserError otherwise."""
+    if not 1 <= suite.repeats <= 10_000:
+        raise UserError(f"{source}: repeats={suite.repeats} must lie between 1 and 10000")
+    if not 0 < suite.budget <= 100:
+        raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
+    if not 0 <= suite.seed < 2**32:
+        raise UserError(f"{source}: seed={suite.seed} must lie between 0 and {2**32 - 1}")
+    return suite
+
+
+def _on(table: Any, source: str) -> On:
+    if not isinstance(table, dict):
+        raise UserError(f"{source}: {table!r} is not a table")
+    kinds = {"datasets", "generators", "models", "metrics"}
+    _refuse_unknown(table, kinds | {"timeout"}, source)
+    timeout = _typed(table, "timeout", float, source, None)
+    if timeout is not None and timeout <= 0:
+        raise UserError(f"{source}: timeout={timeout:g} must be above 0 seconds")
+    for kind in kinds & set(table):
+        for name, values in _typed(table, kind, dict, source).items():
+            if not isinstance(values, dict):
+                raise UserError(f"{source}: {kind}.{name}={values!r} is not a table of parameters")
+    return On(timeout, {kind: table[kind] for kind in kinds & set(table)})
+
+
+def _scenario(item: Any, source: str) -> Scenario:
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise UserError(f"{source}: each [[scenario]] needs a name")
+    where = f"{source}: scenario {item['name']!r}"
+    _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
+    synthetic = item.get("synthetic", {})
+    try:
+        return Scenario(
+            item["name"],
+            _shares(item.get("real", {"positives": 1, "negatives": 1})),
+            "pool" if synthetic == "pool" else _shares(synthetic),
+            item.get("class_weight", "none"),
+            item.get("help", ""),
+        )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _shares(raw: Any) -> ClassShares:
+    if not isinstance(raw, dict) or not all(isinstance(v, int | float) for v in raw.values()):
+        raise TypeError(f"{raw!r} is not shares such as {{positives = 0.25, negatives = 1}}")
+    return ClassShares(**raw)
+
+
+def _names(raw: Any, section: str, source: str) -> Names:
+    if raw == "all":
+        return "all"
+    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
+        raise UserError(f'{source}: {section} must be "all" or a list of names, not {raw!r}')
+    return tuple(raw)
+
+
+def _typed(raw: Mapping[str, Any], key: str, kind: type, source: str, default: Any = None) -> Any:
+    if key not in raw:
+        return default
+    value = float(raw[key]) if kind is float and type(raw[key]) is int else raw[key]
+    if type(value) is not kind:
+        raise UserError(f"{source}: {key}={raw[key]!r} must be a {kind.__name__}")
+    return value
+
+
+def _refuse_unknown(raw: Mapping[str, Any], known: set[str], source: str) -> None:
+    for key in raw:
+        if key not in known:
+            raise UserError(f"{source}: unknown key {key!r}; {did_you_mean(key, sorted(known), 'known are')}")

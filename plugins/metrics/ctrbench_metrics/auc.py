@@ -1,0 +1,43 @@
+"""Area under the ROC curve.
+
+In: a model's probabilities on the real test rows. Out: the chance that a click is ranked above a non-click.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ctrbench import PredictionMetric, Predictions, Register, Score, Skip, hookimpl
+from ctrbench.interfaces import Better
+
+
+@dataclass(frozen=True)
+class Auc(PredictionMetric):
+    """Chance that a random click is ranked above a random non-click, ties counting half (Hanley and McNeil 1982).
+
+    Exact over all pairs. The detail `oracle` is the AUC of the true probabilities, where a simulation knows them.
+    """
+
+    name: ClassVar[str] = "auc"
+    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "AUC"
+
+    def score(self, predictions: Predictions) -> Score:
+        """AUC in [0, 1]; Skip where the test rows have one class only."""
+        from sklearn.metrics import roc_auc_score
+
+        labels = predictions.rows.targets
+        if labels.all() or not labels.any():
+            raise Skip("AUC needs test rows of both classes")
+        details = {}
+        if predictions.true_probabilities is not None:
+            details["oracle"] = float(roc_auc_score(labels, predictions.true_probabilities))
+        return Score(float(roc_auc_score(labels, predictions.probabilities)), details=details)
+
+
+@hookimpl
+def register_metrics(register: Register[type[PredictionMetric]]) -> None:
+    """Bring `auc`."""
+    register(Auc)

@@ -1,0 +1,52 @@
+"""Identical samples, the paper's Table 1.
+
+In: the pool, real train and a real holdout. Out: how many pool rows stand in train word for word, beside the number to
+be expected if the pool were as new as the holdout is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench.interfaces import Better
+
+from ctrbench_metrics._rows import count_matches, number_rows, with_labels
+
+
+@dataclass(frozen=True)
+class Identical(SyntheticMetric):
+    """Pool rows equal to a real train row in every field and the label (arXiv 2406.18286, Table 1).
+
+    The value counts with multiplicity. Details: `share` of the pool's rows, `distinct` matching rows, `fields_only` and
+    `fields_only_distinct` with the label ignored, `validation_share` of real holdout rows that stand in train; the
+    baseline is that share of the pool's size. A common row is no secret: compare with the baseline, not with 0.
+    """
+
+    name: ClassVar[str] = "identical"
+    better: ClassVar[Better] = "lower"
+    unit: ClassVar[str] = "rows"
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
+        """Count them; `seed` is not needed."""
+        pool_rows, train_rows, holdout_rows = number_rows(synthetic, train, holdout)
+        fields_only = count_matches(pool_rows, train_rows)
+        labelled_train = with_labels(train_rows, train)
+        matches = count_matches(with_labels(pool_rows, synthetic), labelled_train)
+        details = {
+            "share": matches.rows / max(len(synthetic), 1),
+            "distinct": float(matches.distinct),
+            "fields_only": float(fields_only.rows),
+            "fields_only_distinct": float(fields_only.distinct),
+        }
+        if not len(holdout):
+            return Score(float(matches.rows), details=details)
+        seen = count_matches(with_labels(holdout_rows, holdout), labelled_train).rows / len(holdout)
+        return Score(float(matches.rows), seen * len(synthetic), {**details, "validation_share": seen})
+
+
+@hookimpl
+def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
+    """Bring `identical`."""
+    register(Identical)

@@ -1,0 +1,50 @@
+"""What the deep models have in common: their parameters, and a fit that hands a network to the training loop.
+
+In: a subclass that says which network it is. Out: a `Model`; torch and FuxiCTR are imported in `fit`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Lt
+from ctrbench import Budgeted, Context, Model, Predictor, Table
+
+if TYPE_CHECKING:
+    from fuxictr.features import FeatureMap
+    from fuxictr.pytorch.models import BaseModel
+
+Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron's hidden layers"]
+Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)]
+Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0)]
+BatchNorm = Annotated[bool, "batch norm in the perceptron"]
+
+
+@dataclass(frozen=True)
+class DeepModel(Model):
+    """A network on embedded fields; the defaults are those that BARS publishes for Frappe_x1."""
+
+    supports_weights: ClassVar[bool] = True
+
+    embedding_dim: Annotated[int, "numbers that stand for a field's value", Ge(1)] = 10
+    hidden_units: Widths = (400, 400, 400)
+    dropout: Dropout = 0.2
+    batch_norm: BatchNorm = True
+    embedding_regularizer: Regularizer = 0.05
+    learning_rate: Annotated[float, "Adam's, at the start", Gt(0)] = 1e-3
+    batch_size: Annotated[int, "rows a step", Ge(2)] = 4096
+    epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
+    patience: Annotated[int, "epochs in a row without a gain on valid that end the training", Ge(1)] = 2
+
+    @abstractmethod
+    def network(self, features: FeatureMap) -> BaseModel:
+        """A new network for these fields, with its start weights and its optimizer."""
+
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train with early stopping by valid's AUC; Skip where valid has one class only."""
+        from ctrbench_models._training import Training, fit_network
+
+        training = Training(self.batch_size, self.epochs, self.patience)
+        return fit_network(self.network, train, valid, training, seed=seed, context=context)

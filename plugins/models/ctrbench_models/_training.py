@@ -1,0 +1,297 @@
+"""The training loop of the deep models: FuxiCTR's rule, run over tables that are already in memory.
+
+In: a FuxiCTR network, a training table and real valid rows. Out: a predictor with the weights of the best epoch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ctrbench import Context, Predictor, Schema, Skip, Table
+from fuxictr.features import FeatureMap
+from fuxictr.pytorch.layers import FeatureEmbeddingDict
+from fuxictr.pytorch.models import BaseModel
+from fuxictr.pytorch.torch_utils import get_regularizer
+from numpy.typing import NDArray
+from torch import Tensor
+
+MIN_GAIN = 1e-6  # of valid AUC, for an epoch to count as better
+MAX_NORM = 10.0  # of the gradient
+PREDICT_BATCH = 16_384
+
+
+@dataclass(frozen=True)
+class Training:
+    """When to stop, and how many rows make a step."""
+
+    batch_size: int = 4096
+    epochs: int = 100
+    patience: int = 2
+
+
+def fit_network(
+    build: Callable[[FeatureMap], BaseModel],
+    train: Table,
+    valid: Table,
+    training: Training,
+    *,
+    seed: int,
+    context: Context,
+) -> Predictor:
+    """Train any FuxiCTR model class; `build` makes it from the feature map of the table's schema.
+
+    Each epoch permutes the rows and ends with the AUC on valid. Without a gain of 1e-6 the learning rate falls to a
+    tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
+    the best epoch return. Gradients of loss and regulariser together are clipped to norm 10. Sample weights multiply
+    the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy", verbose=0,
+    metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Global random states and the number of
+    threads are as before afterwards. Raises TimeoutError at an epoch's end beyond the deadline.
+    """
+    if len(train) < 2:
+        raise Skip(f"a network needs at least 2 training rows, not {len(train)}")
+    if valid.targets.all() or not valid.targets.any():
+        raise Skip("early stopping by AUC needs valid rows of both classes")
+    init_seed, order_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
+    with _sealed(init_seed, context):
+        network = build(fuxictr_feature_map(train.schema))
+        network.device = torch.device(context.device)
+        network.model_to_device()
+        scaling = _Scaling.of(train)
+        epochs, best = _train(network, scaling, train, valid, training, order_seed, context)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    facts = {"parameters": parameters, "epochs": epochs, "valid_auc": best}
+    return NetworkPredictor(network, scaling, context.threads, facts)
+
+
+def fuxictr_feature_map(schema: Schema) -> FeatureMap:
+    """FuxiCTR's description of the fields, filled in memory: one feature a field, in order, its source the role."""
+    features = FeatureMap(dataset_id="", data_dir="")
+    for column, one in zip(columns(schema), schema.fields, strict=True):
+        if one.kind == "categorical":
+            spec = {"type": "categorical", "padding_idx": 0, "vocab_size": one.vocab_size}
+            features.total_features += one.vocab_size
+        else:
+            spec = {"type": "numeric"}
+            features.total_features += 1
+        features.features[column] = {"source": one.role, **spec}
+    features.labels = [schema.label]
+    features.num_fields = features.input_length = len(schema.fields)
+    # set_column_index() would do this, but also give the root logger a handler
+    features.column_index = {column: at for at, column in enumerate([*columns(schema), schema.label])}
+    return features
+
+
+def columns(schema: Schema) -> list[str]:
+    """FuxiCTR's names of the fields: `3_city` is `city`, the fourth; torch refuses names such as `items` or `a.b`."""
+    return [f"{at}_{name.replace('.', '_')}" for at, name in enumerate(schema.names)]
+
+
+@dataclass(frozen=True)
+class NetworkPredictor(Predictor):
+    """A FuxiCTR network and how its numeric inputs are scaled."""
+
+    network: BaseModel
+    scaling: _Scaling
+    threads: int
+    facts: Mapping[str, float | str]
+
+    def predict(self, rows: Table) -> NDArray[np.float64]:
+        """P(label = 1) of each row, (rows,)."""
+        with _threads(self.threads):
+            return _probabilities(self.network, _Inputs.of(rows, self.scaling, self.network.device))
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """Trainable parameters, epochs run, best AUC on valid."""
+        return self.facts
+
+
+def train_step(
+    network: BaseModel, batch: dict[str, Tensor], labels: Tensor, weights: Tensor | None, penalty: Penalty
+) -> Tensor:
+    """One step of the network's optimizer; the loss before the step, without a regulariser that `penalty` names."""
+    network.optimizer.zero_grad()
+    plain_loss = network.loss_fn
+    if weights is not None:
+        network.loss_fn = lambda y, truth, reduction: plain_loss(y, truth, weight=weights, reduction=reduction)
+    output = network.forward(batch)
+    loss = network.compute_loss(output, labels) if penalty is None else network.add_loss(output, labels)
+    network.loss_fn = plain_loss
+    loss.backward()
+    for parameter, strength in penalty or ():
+        slope = parameter.detach() * strength
+        parameter.grad = slope if parameter.grad is None else parameter.grad.add_(slope)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
+    network.optimizer.step()
+    before: Tensor = loss.detach()
+    return before
+
+
+Penalty = list[tuple[torch.nn.Parameter, float]] | None
+
+
+def l2_penalty(network: BaseModel) -> Penalty:
+    """Each parameter with its λ, where the network's regulariser is FuxiCTR's Σ λ/2·‖W‖²; None where it is another.
+
+    Its gradient is λ·W, which costs less to add than to have autograd find it over whole embedding tables.
+    """
+    cls = type(network)
+    own = cls.regularization_loss, cls.compute_loss
+    in_tables = get_regularizer(network._embedding_regularizer)
+    elsewhere = get_regularizer(network._net_regularizer)
+    if own != (BaseModel.regularization_loss, BaseModel.compute_loss):
+        return None
+    if any(norm != 2 for norm, _ in in_tables + elsewhere):
+        return None
+    tables = [module for module in network.modules() if type(module) is FeatureEmbeddingDict]
+    embeddings = {id(parameter) for table in tables for parameter in table.parameters()}
+    return [
+        (parameter, strength)
+        for parameter in network.parameters()
+        for _, strength in (in_tables if id(parameter) in embeddings else elsewhere)
+        if parameter.requires_grad and strength
+    ]
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """Mean and standard deviation of the numeric fields in the training table, (numeric fields, 1) each."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, train: Table) -> _Scaling:
+        numbers = _numbers(train)
+        deviation = numbers.std(axis=1, keepdims=True)
+        return cls(numbers.mean(axis=1, keepdims=True), np.where(deviation > 0, deviation, 1.0))
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """A table's rows as tensors on the device, from which any batch is one gather."""
+
+    codes: Tensor  # (categorical fields, rows), int32
+    numbers: Tensor  # (numeric fields, rows), float32
+    names: list[str]  # the columns of codes, then those of numbers
+
+    @classmethod
+    def of(cls, table: Table, scaling: _Scaling, device: torch.device) -> _Inputs:
+        kinds = [one.kind for one in table.schema.fields]
+        named = sorted(zip(kinds, columns(table.schema), strict=True), key=lambda pair: pair[0])  # categorical first
+        numbers = ((_numbers(table) - scaling.mean) / scaling.deviation).astype(np.float32)
+        codes = np.ascontiguousarray(table.codes.T)
+        return cls(
+            torch.from_numpy(codes).to(device),
+            torch.from_numpy(numbers).to(device),
+            [column for _, column in named],
+        )
+
+    @property
+    def rows(self) -> int:
+        return self.codes.shape[1]
+
+    def batch(self, index: Tensor) -> dict[str, Tensor]:
+        codes = self.codes.index_select(1, index).long()
+        numbers = self.numbers.index_select(1, index)
+        return dict(zip(self.names, [*codes, *numbers], strict=True))
+
+
+def _numbers(table: Table) -> NDArray[np.float64]:
+    names = [one.name for one in table.schema.numeric]
+    return table.rows[names].to_numpy(dtype=np.float64).T.reshape(len(names), len(table))
+
+
+def _train(
+    network: BaseModel,
+    scaling: _Scaling,
+    train: Table,
+    valid: Table,
+    training: Training,
+    order_seed: int,
+    context: Context,
+) -> tuple[int, float]:
+    """Run the epochs and put the best weights back; how many were run, and the best AUC."""
+    from sklearn.metrics import roc_auc_score
+
+    device = network.device
+    inputs, held_out = (_Inputs.of(table, scaling, device) for table in (train, valid))
+    labels = torch.from_numpy(train.targets.astype(np.float32)).to(device)[:, None]  # (rows, 1)
+    weights = None if train.weights is None else torch.from_numpy(train.weights.copy()).to(device)[:, None]
+    order = torch.Generator().manual_seed(order_seed)
+    penalty = l2_penalty(network)
+    best, best_weights, strikes, epoch = -np.inf, network.state_dict(), 0, 0
+    for epoch in range(1, training.epochs + 1):
+        network.train()
+        total = torch.zeros((), device=device)
+        for index in _batches(len(train), training.batch_size, order):
+            chosen = index.to(device)
+            weight = None if weights is None else weights[chosen]
+            loss = train_step(network, inputs.batch(chosen), labels[chosen], weight, penalty)
+            total += loss * len(index)
+        probabilities = _probabilities(network, held_out)
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError(f"predictions are not finite after epoch {epoch}: lower learning_rate")
+        auc = float(roc_auc_score(valid.targets, probabilities))
+        context.progress(epoch, training.epochs, {"loss": float(total) / len(train), "valid_auc": auc})
+        if context.seconds_left <= 0:
+            raise TimeoutError(f"the time limit was reached after epoch {epoch} of {training.epochs}")
+        if auc < best + MIN_GAIN:
+            strikes += 1
+            network.lr_decay()
+        else:
+            best, strikes = auc, 0
+            best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+        if strikes >= training.patience:
+            break
+    network.load_state_dict(best_weights)
+    return epoch, best
+
+
+def _probabilities(network: BaseModel, inputs: _Inputs) -> NDArray[np.float64]:
+    network.eval()
+    with torch.inference_mode():
+        parts = [
+            network.forward(inputs.batch(index))["y_pred"].flatten()
+            for index in torch.split(torch.arange(inputs.rows, device=network.device), PREDICT_BATCH)
+        ]
+    return torch.cat(parts).cpu().numpy().astype(np.float64)
+
+
+def _batches(rows: int, size: int, order: torch.Generator) -> list[Tensor]:
+    """All rows once, in a new order; a last row left alone, which batch norm cannot take, joins the batch before it."""
+    batches = list(torch.split(torch.randperm(rows, generator=order), size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+@contextmanager
+def _sealed(seed: int, context: Context) -> Iterator[None]:
+    """Seed every global random state; afterwards they are as before."""
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if context.device.startswith("cuda") else ()
+    with torch.random.fork_rng(devices=devices), _threads(context.threads):
+        try:
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

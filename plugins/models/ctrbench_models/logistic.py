@@ -1,0 +1,108 @@
+"""Logistic regression on one-hot fields: what single values say, without any interaction of fields.
+
+In: a training table. Out: click probabilities of a linear model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt
+from ctrbench import Context, Model, Predictor, Register, Schema, Table, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+EDGE = 1e-7  # probabilities stay this far inside (0, 1), so that log loss is finite
+
+
+@dataclass(frozen=True)
+class Logistic(Model):
+    """Logistic regression on one-hot fields and standardised numbers (scikit-learn, L-BFGS)."""
+
+    name: ClassVar[str] = "logistic"
+    supports_weights: ClassVar[bool] = True
+
+    c: Annotated[float, "inverse strength of the L2 penalty", Gt(0)] = 1.0
+    max_iter: Annotated[int, "iterations at most", Ge(1)] = 500
+
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Fit to the training table; a table of one class gives one probability for all rows."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        labels = train.targets
+        if labels.all() or not labels.any():
+            return Constant(float((labels.sum() + 1) / (len(labels) + 2)))
+        numbers = _numbers(train)
+        deviation = numbers.std(axis=0)
+        scaling = numbers.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+        regression = LogisticRegression(C=self.c, max_iter=self.max_iter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` in the details says it
+            regression.fit(_design(train, *scaling), labels, sample_weight=train.weights)
+        return Linear(train.schema, regression, *scaling)
+
+
+@dataclass(frozen=True)
+class Linear(Predictor):
+    """A fitted regression, and how its numeric inputs are scaled."""
+
+    schema: Schema
+    regression: LogisticRegression
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def predict(self, rows: Table) -> NDArray[np.float64]:
+        """P(label = 1) of each row, (rows,)."""
+        probabilities: NDArray[np.float64] = self.regression.predict_proba(_design(rows, self.mean, self.deviation))[
+            :, 1
+        ]
+        return np.clip(probabilities, EDGE, 1 - EDGE)
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """Iterations run and coefficients."""
+        return {"iterations": int(self.regression.n_iter_[0]), "parameters": self.regression.coef_.size + 1}
+
+
+@dataclass(frozen=True)
+class Constant(Predictor):
+    """The same probability for every row."""
+
+    probability: float
+
+    def predict(self, rows: Table) -> NDArray[np.float64]:
+        """The constant, (rows,)."""
+        return np.full(len(rows), self.probability)
+
+
+def _design(table: Table, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> csr_matrix:
+    """One column a code of each categorical field, then one a numeric field; an unseen value sets no column."""
+    from scipy.sparse import csr_matrix, hstack
+
+    codes = table.codes  # (rows, categorical fields)
+    sizes = [field.vocab_size for field in table.schema.categorical]
+    firsts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, np.int64)
+    seen = (codes > 0).astype(np.float64)
+    starts = np.arange(len(table) + 1) * codes.shape[1]
+    one_hot = csr_matrix((seen.ravel(), (codes + firsts).ravel(), starts), shape=(len(table), sum(sizes)))
+    return hstack([one_hot, csr_matrix((_numbers(table) - mean) / deviation)], format="csr")
+
+
+def _numbers(table: Table) -> NDArray[np.float64]:
+    """The numeric fields, (rows, numeric fields)."""
+    return table.rows[[field.name for field in table.schema.numeric]].to_numpy(dtype=np.float64)
+
+
+@hookimpl
+def register_models(register: Register[type[Model]]) -> None:
+    """Bring `logistic`."""
+    register(Logistic)

@@ -1,0 +1,208 @@
+"""A user's own log: formats, splits, kinds and roles of columns, and the mistakes one can make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ctrbench import Context, Missing, Ready, Splits, UserError
+from ctrbench_datasets.csv_log import CsvLog
+
+
+def raw(rows: int = 100) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "when": np.arange(rows)[::-1],
+            "uid": rng.integers(10, size=rows),
+            "ad": [f"ad{n % 7}" for n in range(rows)],
+            "price": rng.integers(1, 90, rows) / 4,
+            "click": np.arange(rows) % 2,
+        }
+    )
+
+
+def written(folder: Path, frame: pd.DataFrame | str, name: str = "log.csv") -> str:
+    path = folder / name
+    if isinstance(frame, str):
+        path.write_text(frame)
+    elif name.endswith(".parquet"):
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if ".tsv" in name else ",")
+    return str(path)
+
+
+def load(path: str, seed: int = 1, **parameters) -> Splits:
+    given = {"label": "click", "numeric": "price"} | parameters
+    return CsvLog(path=path, **given).load(seed=seed, context=Context())
+
+
+def test_roles_and_kinds_are_as_named_and_other_columns_are_categorical_context(tmp_path):
+    log = load(written(tmp_path, raw()), user="uid", item=("ad", "price"), drop="when")
+    assert [(f.name, f.kind, f.role) for f in log.train.schema.fields] == [
+        ("uid", "categorical", "user"),
+        ("ad", "categorical", "item"),
+        ("price", "numeric", "item"),
+    ]
+    assert log.train.schema.fields[0].vocabulary == tuple(map(str, range(10)))
+    assert log.train.schema.label == "click"
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.tsv", "log.csv.gz"])
+def test_formats_hold_the_same_log(tmp_path, name):
+    expected = load(written(tmp_path, raw()), drop="when")
+    assert load(written(tmp_path, raw(), name), drop="when").fingerprint == expected.fingerprint
+
+
+def test_ratios_share_out_all_rows_by_the_seed(tmp_path):
+    path = written(tmp_path, raw())
+    log = load(path)
+    assert [len(table) for table in (log.train, log.valid, log.test)] == [80, 10, 10]
+    assert load(path, ratios=(0.5, 0.3, 0.2)).valid.rows.shape == (30, 4)
+    prices = [price for table in (log.train, log.valid, log.test) for price in table.rows.price]
+    assert sorted(prices) == sorted(raw().price)
+    assert load(path).fingerprint == log.fingerprint
+    assert load(path, seed=2).fingerprint != log.fingerprint
+
+
+@pytest.mark.parametrize("when", [lambda n: n, lambda n: n * 1e9, lambda n: f"2024-01-{n // 24 + 1:02}T{n % 24:02}:00"])
+def test_a_time_column_puts_the_oldest_rows_into_train(tmp_path, when):
+    frame = raw()
+    frame["price"] = frame.when.astype(float)
+    frame["when"] = frame.when.map(when)
+    log = load(written(tmp_path, frame), time="when")
+    assert "when" not in log.train.schema.names
+    assert log.train.rows.price.tolist() == list(range(80))
+    assert log.valid.rows.price.tolist() == list(range(80, 90))
+    assert load(written(tmp_path, frame), seed=2, time="when").fingerprint == log.fingerprint
+
+
+def test_a_folder_of_three_files_is_split_already(tmp_path):
+    frame = raw()
+    frame.loc[99, "ad"] = "new"
+    written(tmp_path, frame[:60], "train.csv")
+    written(tmp_path, frame[60:80], "valid.parquet")
+    written(tmp_path, frame[80:], "test.csv")
+    log = load(str(tmp_path), drop="when")
+    assert [len(table) for table in (log.train, log.valid, log.test)] == [60, 20, 20]
+    assert log.test.rows.ad.tolist()[-1] == 0
+    for extra in ({"time": "when"}, {"ratios": (0.5, 0.3, 0.2)}):
+        with pytest.raises(UserError, match="a folder is split already; leave out time and ratios"):
+            load(str(tmp_path), **extra)
+
+
+def test_text_stays_as_it_is_written_and_only_an_empty_value_is_missing(tmp_path):
+    lines = [f"{n % 2},{('007', '7', 'NA', '')[n % 4]}" for n in range(200)]
+    log = load(written(tmp_path, "\n".join(["click,code", *lines])), numeric=())
+    assert log.train.schema.fields[0].vocabulary == ("007", "7", "NA", "(missing)")
+
+
+def test_categorical_fields_that_look_like_something_else_are_noted(tmp_path):
+    path = written(tmp_path, raw())
+    notes = load(path, numeric=()).notes
+    assert any("field 'price' is categorical with" in note and "numeric=price" in note for note in notes)
+    assert any("field 'when' is categorical with 80 values in 80 rows" in note for note in notes)
+    assert not any("'uid'" in note or "'ad'" in note for note in notes)
+
+
+def test_availability_says_what_is_lacking_without_reading(tmp_path):
+    assert CsvLog().availability() == Missing("needs a file: csv_log[path=log.csv]")
+    assert CsvLog(path=written(tmp_path, "")).availability() == Ready()
+    absent = CsvLog(path=str(tmp_path / "no.csv")).availability()
+    assert isinstance(absent, Missing)
+    assert "is not there or may not be read" in absent.reason
+    assert not absent.download
+    written(tmp_path, raw(), "train.csv")
+    lacking = CsvLog(path=str(tmp_path)).availability()
+    assert isinstance(lacking, Missing)
+    assert "has no readable valid.csv or .parquet" in lacking.reason
+    written(tmp_path, raw(), "train.parquet")
+    double = CsvLog(path=str(tmp_path)).availability()
+    assert isinstance(double, Missing)
+    assert "both train.csv and train.parquet" in double.reason
+    with pytest.raises(UserError, match="csv_log: needs a file"):
+        CsvLog().load(seed=1, context=Context())
+
+
+def test_version_follows_the_files_content(tmp_path):
+    path = written(tmp_path, raw())
+    before = CsvLog(path=path).version()
+    assert len(before) == 64
+    assert CsvLog(path=written(tmp_path, raw(), "copy.csv")).version() == before
+    written(tmp_path, raw(99))
+    assert CsvLog(path=path).version() != before
+    assert CsvLog().version() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty; it needs a header and rows"),
+        ("a,b\n0,1\n", "label=click is not a column; the columns are a, b"),
+        ("clicks,b\n0,1\n", "label=click is not a column; did you mean 'clicks'?"),
+        ("click,b\n", "log.csv), train: the table has no rows"),
+        ("click,b,b\n0,1,2\n", "two columns are called 'b'; rename one"),
+        ("click,b\n0,1,2\n1,1,2\n", "more values than its header has names"),
+        ("click,b\n0,1\n1,1,2\n", "not a readable CSV or Parquet file"),
+        ('click,b\n0,"1\n', "not a readable CSV or Parquet file"),
+        ("click,b\n" + "0,1\n1,2\n" * 50 + "2,1\n", "label 'click': 2 in row 101 is neither 0 nor 1"),
+        ("click,b\n" + "0,1\n1,1\n" * 50, "field 'b' has one value only, '1'; drop the field"),
+        ("click,b\n" + "0,1\n0,2\n" * 50, "there are no positives"),
+    ],
+)
+def test_a_bad_file_is_one_line_that_names_it(tmp_path, text, message):
+    with pytest.raises(UserError) as caught:
+        load(written(tmp_path, text), numeric=())
+    assert message in str(caught.value)
+    assert "log.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("cheap", "'cheap' in row 7 is not a finite"), (None, "nan in row 7 is not"), ("inf", "inf in row 7 is not")],
+)
+def test_a_number_that_is_none_is_named_with_the_files_row(tmp_path, value, message):
+    frame = raw()
+    frame["price"] = frame.price.astype(object)
+    frame.loc[6, "price"] = value
+    with pytest.raises(UserError, match="field 'price': " + message):
+        load(written(tmp_path, frame))
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log.csv"])
+def test_bytes_that_are_no_log_are_the_users_mistake(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00broken\n\x80\x81")
+    with pytest.raises(UserError, match=r"not a readable CSV or Parquet file|cannot be read"):
+        load(str(tmp_path / name))
+
+
+def test_a_file_that_vanished_is_the_users_mistake(tmp_path, monkeypatch):
+    data = CsvLog(path=str(tmp_path / "log.csv"), label="click")
+    monkeypatch.setattr("os.path.isfile", lambda path: True)
+    with pytest.raises(UserError, match=r"cannot be read .*No such file"):
+        data.load(seed=1, context=Context())
+    with pytest.raises(UserError, match=r"cannot be read .*No such file"):
+        data.version()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"numeric": "prise"}, "numeric=prise is not a column; did you mean 'price'"),
+        ({"user": ("uid", "ad"), "item": "ad"}, "item=ad is named by user too; leave one out"),
+        ({"drop": "click"}, "drop=click is named by label too"),
+        ({"drop": "price"}, "numeric=price is named by drop too"),
+        ({"drop": ("when", "uid", "ad", "price"), "numeric": ()}, "no field is left beside the label 'click'"),
+        ({"time": "ad"}, "time 'ad': row 1 has no number or ISO 8601 date"),
+        ({"ratios": (0.5, 0.3, 0.3)}, "must be three positive shares that add up to 1"),
+        ({"ratios": (1.2, -0.1, -0.1)}, "must be three positive shares that add up to 1"),
+    ],
+)
+def test_bad_parameters_name_the_value_and_the_fix(tmp_path, parameters, message):
+    with pytest.raises(UserError) as caught:
+        load(written(tmp_path, raw()), **parameters)
+    assert message in str(caught.value)
