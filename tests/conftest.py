@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ctrbench.registry import Registry, load_registry
+from toys import TOYS
 
 FRAPPE = Path(__file__).parents[2] / "shared" / "data" / "Frappe_x1"
 
@@ -14,3 +16,8 @@ def frappe_folder() -> Path:
     if not (FRAPPE / "train.csv").exists():
         pytest.skip(f"the Frappe_x1 log is not at {FRAPPE}: real-data cases are left out")
     return FRAPPE
+
+
+@pytest.fixture(scope="session")
+def toy_registry() -> Registry:
+    return load_registry(TOYS)

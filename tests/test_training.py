@@ -30,7 +30,7 @@ from ctrbench_models.masknet import MaskNet
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch.layers import FeatureEmbedding, MLP_Block
 from fuxictr.pytorch.models import BaseModel
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 SIZES = {"user": 30, "item": 20, "hour": 6}
 SMALL = {"embedding_dim": 4, "hidden_units": (16, 8), "batch_size": 64, "epochs": 4, "learning_rate": 1e-2}
@@ -146,7 +146,7 @@ class Zoo(BaseModel):
     def __init__(self, feature_map, gpu=-1, learning_rate=1e-2, embedding_dim=4, net_regularizer=None, **kwargs):
         super().__init__(feature_map, gpu=gpu, net_regularizer=net_regularizer, **kwargs)
         self.embedding_layer = FeatureEmbedding(feature_map, embedding_dim)
-        self.mlp = MLP_Block(feature_map.sum_emb_out_dim() if feature_map.default_emb_dim else 12, [8], output_dim=1)
+        self.mlp = MLP_Block(feature_map.num_fields * embedding_dim, [8], output_dim=1)
         self.compile(kwargs["optimizer"], kwargs["loss"], learning_rate)
         self.reset_parameters()
         self.model_to_device()
@@ -171,6 +171,21 @@ def test_any_fuxictr_model_class_can_be_trained(cls: type[Zoo]) -> None:
 
     predictor = fit_network(build, TRAIN, VALID, Training(64, 8, 2), seed=1, context=Context())
     assert roc_auc_score(VALID.targets, predictor.predict(VALID.without_labels())) > 0.7
+
+
+def test_steps_run_in_training_mode_and_evaluation_without_dropout() -> None:
+    modes: list[bool] = []
+
+    class Watched(Zoo):
+        def forward(self, inputs):
+            modes.append(self.training)
+            return super().forward(inputs)
+
+    def build(features: FeatureMap) -> BaseModel:
+        return Watched(features, optimizer="adam", loss="binary_crossentropy", metrics=[], verbose=0, model_root="")
+
+    fit_network(build, TRAIN, VALID, Training(250, 2, 2), seed=1, context=Context())
+    assert modes == [True, True, True, True, False] * 2
 
 
 @ALL
@@ -243,6 +258,14 @@ def test_the_loss_in_progress_is_the_weighted_mean_of_the_rows() -> None:
 
     positive = (TRAIN.targets == 1).astype(np.float32)
     assert first_loss(positive) + first_loss(1 - positive) == pytest.approx(first_loss(None), rel=1e-5)
+
+
+def test_the_loss_in_progress_counts_every_row_alike() -> None:
+    losses: list[float] = []
+    still = replace(MODELS[0], epochs=1, batch_size=900, dropout=0.0, batch_norm=False, learning_rate=1e-12)
+    context = Context(progress=lambda step, total, values: losses.append(values["loss"]))
+    predictor = still.fit(TRAIN, VALID, seed=1, context=context)
+    assert losses[0] == pytest.approx(log_loss(TRAIN.targets, predictor.predict(TRAIN.without_labels())), rel=1e-6)
 
 
 @ALL

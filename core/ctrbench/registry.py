@@ -190,7 +190,8 @@ def _complaint(kind: Kind, thing: Any) -> str:
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
     if inspect.isabstract(thing):
         return f"{who} lacks {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
-    if not (vars(thing).get("__doc__") or "").strip():
+    docstring = (vars(thing).get("__doc__") or "").strip()
+    if not docstring or docstring.startswith(f"{who}("):  # what @dataclass writes where there is none
         return f"{who} needs a docstring: its first line is the help"
     for f in dataclasses.fields(thing):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:

@@ -75,13 +75,6 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
     return replace(table, weights=_balanced_weights(table)) if scenario.class_weight == "balanced" else table
 
 
-def rows_needed(scenario: Scenario, train_labels: NDArray[np.int8]) -> dict[int, int]:
-    """How many synthetic rows of each class a scenario draws from the pool; none where it takes the pool whole."""
-    if scenario.synthetic == "pool":
-        return {0: 0, 1: 0}
-    return _counts(scenario.synthetic, train_labels)
-
-
 def _counts(shares: ClassShares, train_labels: NDArray[np.int8]) -> dict[int, int]:
     positives = int(train_labels.sum())
     return {

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ctrbench import params
@@ -71,17 +72,23 @@ print(json.dumps([seconds, sorted(name for name in before if before[name] != aft
 def _expect_cheap_import(module: str) -> None:
     if module == "__main__":
         raise Skip("it stands in the main script, which cannot be imported by itself")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT, module], capture_output=True, text=True, env=environment, timeout=60
-    )
-    complaint = (done.stderr.strip() or "no message").split("\n")[-1]
-    expect(done.returncode == 0, f"importing {module} by itself fails: {complaint}")
-    seconds, changed, loaded = json.loads(done.stdout.strip().split("\n")[-1])
+    status, output, complaint = _imported_alone(module)
+    expect(status == 0, f"importing {module} by itself fails: {complaint}")
+    seconds, changed, loaded = json.loads(output)
     heavy = [name for name in HEAVY if name in loaded]
     expect(not heavy, f"importing {module} imports {', '.join(heavy)}: do that inside the method that needs it")
     expect(not changed, f"importing {module} changes {' and '.join(changed)}")
     expect(seconds < IMPORT_SECONDS, f"importing {module} takes {seconds:.2f} s, over {IMPORT_SECONDS} s")
+
+
+@cache
+def _imported_alone(module: str) -> tuple[int, str, str]:
+    """The exit status and the last lines of output and errors of a process that imports the module."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", _IMPORT, module]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    output, errors = (text.strip().split("\n")[-1] for text in (done.stdout, done.stderr))
+    return done.returncode, output, errors or "no message"
 
 
 def _expect_help(cls: type[Plugin]) -> None:

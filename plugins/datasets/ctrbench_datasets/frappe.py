@@ -7,7 +7,6 @@ categorical fields.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -35,7 +34,7 @@ HOSTS: tuple[Host, ...] = (
     (f"{_HUGGING_FACE}/Frappe_x1.zip",),
 )
 LICENCE = (
-    "Frappe: for research use, with acknowledgement of Baltrunas et al., arXiv:1505.03014; "
+    "for research use, with acknowledgement of Baltrunas et al., arXiv:1505.03014; "
     "no commercial use, no redistribution"
 )
 
@@ -56,7 +55,7 @@ class Frappe(Dataset):
         if self.path:
             return Missing(f"path={self.path} has no readable {absent[0]}; name the folder of {', '.join(MD5)}")
         return Missing(
-            "not on this machine: name it to download it, or give frappe[path=FOLDER] or set CTRBENCH_DATA",
+            "not on this machine: named with -d it is downloaded; or give frappe[path=FOLDER] or set CTRBENCH_DATA",
             download=True,
         )
 
@@ -72,14 +71,13 @@ class Frappe(Dataset):
         if isinstance(available, Missing):
             if not available.download:
                 raise UserError(f"frappe: {available.reason}")
-            print(f"{LICENCE}. Downloading to {folder}", file=sys.stderr)
             fetch(folder, MD5, HOSTS, context.progress)
         return encode_splits(
             *(read_log(folder / name, numeric=("label",)) for name in MD5),
             label="label",
             fields=FIELDS,
             source=f"frappe ({folder})",
-            notes=_differences(folder),
+            notes=[LICENCE, *_differences(folder)],
         )
 
     def _folder(self) -> Path:
@@ -101,7 +99,7 @@ def _absent(folder: Path) -> list[str]:
 def _differences(folder: Path) -> list[str]:
     sums = {name: checksum(folder / name, "md5") for name in MD5}
     return [
-        f"frappe: {name} has the md5 sum {found}, the published one {MD5[name]}"
+        f"{name} has the md5 sum {found}, the published one {MD5[name]}"
         for name, found in sums.items()
         if found != MD5[name]
     ]

@@ -153,5 +153,5 @@ def _whole(column: Series[Any], low: int, high: int) -> NDArray[np.float64]:
     numbers = column.to_numpy(np.float64)
     bad = ~((numbers >= low) & (numbers <= high) & (numbers % 1 == 0))
     if bad.any():
-        raise ValueError(f"SDV invented the value {numbers[bad][0]} of {column.name!r}, outside {low} … {high}")
+        raise ValueError(f"SDV invented the value {numbers[bad][0]:.15g} of {column.name!r}, outside {low} … {high}")
     return numbers

@@ -82,6 +82,7 @@ class SmotenSampler(Sampler):
         for number, (chunk, new) in enumerate(zip(self._chunks, wanted, strict=True)):
             self._context.progress(number, len(self._chunks), {})
             parts.append(self._new_rows(codes[chunk], targets[chunk], counts[number] + new, randomness.randint(2**31)))
+        self._context.progress(len(self._chunks), len(self._chunks), {})
         order = randomness.permutation(rows)
         new_codes = np.concatenate([part for part, _ in parts])[order].astype(np.int32)  # (rows, fields)
         labels = np.concatenate([part for _, part in parts])[order]

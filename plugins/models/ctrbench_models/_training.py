@@ -255,7 +255,7 @@ def _train(
 
 def _probabilities(network: BaseModel, inputs: _Inputs) -> NDArray[np.float64]:
     network.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         parts = [
             network.forward(inputs.batch(index))["y_pred"].flatten()
             for index in torch.split(torch.arange(inputs.rows, device=network.device), PREDICT_BATCH)

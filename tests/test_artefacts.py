@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ctrbench.artefacts import Artefacts, LostArtefactError
+from ctrbench.table import Field, Schema, Table
+from toys import log
+
+
+@pytest.fixture
+def artefacts(tmp_path: Path) -> Artefacts:
+    return Artefacts(tmp_path)
+
+
+def file_of(artefacts: Artefacts, digest: str) -> Path:
+    return artefacts.folder / digest[:2] / f"{digest}.parquet"
+
+
+def mixed() -> Table:
+    import pandas as pd
+
+    schema = Schema((Field("a", vocabulary=("ü, \n", "'")), Field("x", "numeric", "item")), "clicked?")
+    rows = pd.DataFrame({"a": np.array([1, 2, 0], np.int32), "x": [0.1, -1e300, 5e-324]})
+    return Table(rows, schema, np.array([0, 1, 0], np.int8), np.array([1, 2, 0.5], np.float32))
+
+
+@pytest.mark.parametrize("table", [log(50, 1), mixed(), mixed().without_labels()], ids=["log", "mixed", "unlabelled"])
+def test_a_table_comes_back_as_it_was(artefacts: Artefacts, table: Table) -> None:
+    back = artefacts.get_table(artefacts.put_table(table))
+    assert back.digest() == table.digest()
+    assert back.schema == table.schema
+    assert back.rows.equals(table.rows)
+    assert (back.labels is None) == (table.labels is None)
+
+
+def test_an_array_comes_back_as_it_was(artefacts: Artefacts) -> None:
+    values = np.random.default_rng(1).random(100)
+    assert (artefacts.get_array(artefacts.put_array(values)) == values).all()
+
+
+def test_equal_tables_are_stored_once(artefacts: Artefacts) -> None:
+    assert artefacts.put_table(log(50, 1)) == artefacts.put_table(log(50, 1))
+    assert len(list(artefacts.folder.rglob("*.parquet"))) == 1
+
+
+def test_a_table_that_was_read_may_be_changed_without_changing_the_file(artefacts: Artefacts) -> None:
+    digest = artefacts.put_table(log(50, 1))
+    artefacts.get_table(digest).rows.loc[0, "user"] = 2
+    assert artefacts.get_table(digest).digest() == log(50, 1).digest()
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
+def test_a_corrupt_file_is_set_aside_and_can_be_made_again(artefacts: Artefacts, damage: str) -> None:
+    digest = artefacts.put_table(log(50, 1))
+    path = file_of(artefacts, digest)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"flip": bytes(data), "truncate": bytes(data[:100]), "empty": b""}[damage])
+    with pytest.raises(LostArtefactError):
+        artefacts.get_table(digest)
+    assert not artefacts.intact(digest)
+    assert path.with_suffix(".corrupt").exists()
+    artefacts.put_table(log(50, 1))
+    assert artefacts.get_table(digest).digest() == log(50, 1).digest()
+
+
+def test_a_missing_file_is_not_intact(artefacts: Artefacts) -> None:
+    assert not artefacts.intact("ab" * 32)
+
+
+def test_a_failed_write_leaves_nothing_behind(artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        artefacts.put_table(log(50, 1))
+    assert not [path for path in artefacts.folder.rglob("*") if path.is_file()]

@@ -1,0 +1,62 @@
+import sys
+from pathlib import Path
+
+import pytest
+from ctrbench import keys
+
+
+def test_a_seed_depends_on_everything_that_it_is_derived_from() -> None:
+    seeds = [
+        keys.seed(1, "model", "simulated", "dnn", 0),
+        keys.seed(2, "model", "simulated", "dnn", 0),
+        keys.seed(1, "pool", "simulated", "dnn", 0),
+        keys.seed(1, "model", "simulated", "dnn", 1),
+        keys.seed(1, "model", "simulated", "deepfm", 0),
+    ]
+    assert len(set(seeds)) == 5
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_seeds_are_the_same_on_every_machine_and_in_every_version() -> None:
+    assert keys.seed(1, "model", "simulated", 0, "dnn") == 4009413209
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / f"pkg_{tmp_path.name}"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "method.py").write_text("def fit():\n    from . import _helper\n    return _helper.VALUE\n")
+    (folder / "_helper.py").write_text("import json\nVALUE = 1\n")
+    (folder / "other.py").write_text("X = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def digest(package: Path) -> str | None:
+    keys.source_digest.cache_clear()
+    return keys.source_digest(f"{package.name}.method")
+
+
+def test_the_source_of_a_helper_counts_even_when_it_is_imported_inside_a_function(package: Path) -> None:
+    before = digest(package)
+    (package / "_helper.py").write_text("import json\nVALUE = 2\n")
+    assert digest(package) != before
+
+
+def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) -> None:
+    before = digest(package)
+    (package / "_helper.py").write_text("import json  # of no use\n\n\nVALUE = 1\n")
+    (package / "other.py").write_text("X = 2\n")
+    assert digest(package) == before
+
+
+def test_reading_the_source_imports_nothing(package: Path) -> None:
+    (package / "_helper.py").write_text("raise RuntimeError('imported')\n")
+    assert digest(package) is not None
+    assert f"{package.name}._helper" not in sys.modules
+
+
+def test_a_module_without_python_source_has_no_digest() -> None:
+    assert keys.source_digest("itertools") is None
+    assert keys.source_digest("no_such_module_at_all") is None

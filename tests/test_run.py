@@ -1,0 +1,249 @@
+"""Whole runs of toy plug-ins in this process: what is done once, what is kept, what a failure costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import toys
+from ctrbench import UserError, leaderboard, run
+from ctrbench.executors import Site
+from ctrbench.executors.inline import InlineExecutor
+from ctrbench.jobs import Compute
+from ctrbench.registry import Registry
+from ctrbench.results import Status
+from ctrbench.store import RunResults, Store
+from ctrbench.suite import Suite
+
+SUITE = Suite(
+    "toys", "", ("toy_log",), ("bootstrap",), ("rate",), ("hits", "same"), ("original", "S1", "S3", "S5")
+)  # fmt: skip
+
+AS_STORED = run.Again()
+
+
+class Silent:
+    """Counts what is done and what is found in the store."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.found: list[str] = []
+        self.notes: list[str] = []
+
+    def planned(self, tasks) -> None: ...
+    def begun(self, task) -> None: ...
+    def progressed(self, task, progress) -> None: ...
+    def ended(self, task, result, *, stored) -> None:
+        (self.found if stored else self.done).append(task.id)
+
+    def note(self, text) -> None:
+        self.notes.append(text)
+
+
+@dataclasses.dataclass
+class Bench:
+    """A store in a folder, and runs on it."""
+
+    folder: Path
+    registry: Registry
+
+    def run(self, suite: Suite = SUITE, again: run.Again = AS_STORED):
+        """A run's watcher and results."""
+        store = Store.open(str(self.folder / "results.db"))
+        executor = InlineExecutor(Site(store.artefacts.folder, 1, suite.budget))
+        watcher = Silent()
+        driver = run.Driver(suite, self.registry, store, executor, Compute(), watcher, None, again)
+        try:
+            name = driver.run("ctrbench run")
+            return watcher, store.load_run(name)
+        finally:
+            executor.close()
+            store.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, toy_registry: Registry) -> Bench:
+    return Bench(tmp_path, toy_registry)
+
+
+def scores(results: RunResults) -> dict[tuple, float]:
+    return {(c.generator, c.scenario, c.model, c.repeat): c.scores["hits"].value for c in results.cells if c.ok}
+
+
+def with_(**changes) -> Suite:
+    return dataclasses.replace(SUITE, **changes)
+
+
+def test_a_run_fills_every_cell(bench: Bench) -> None:
+    _, results = bench.run()
+    assert [(c.generator, c.scenario) for c in results.cells] == [
+        ("", "original"), ("bootstrap", "S1"), ("bootstrap", "S3"), ("bootstrap", "S5"),
+    ]  # fmt: skip
+    assert all(cell.ok and "hits" in cell.scores for cell in results.cells)
+    assert results.pools[0].scores["same"].value == 200
+    assert results.pools[0].scores["same"].baseline == 80
+    assert results.pools[0].result.values["facts"] == {"source rows": 200}
+    assert results.finished is not None
+
+
+def test_the_same_run_again_does_nothing_and_gives_the_same(bench: Bench) -> None:
+    first, before = bench.run()
+    second, after = bench.run()
+    assert len(first.done) > 0
+    assert second.done == []
+    assert len(second.found) == len(first.done)
+    assert scores(before) == scores(after)
+
+
+def test_a_new_store_gives_the_same_numbers_bit_for_bit(bench: Bench, tmp_path: Path) -> None:
+    _, first = bench.run()
+    _, second = Bench(tmp_path / "other", bench.registry).run()
+    assert scores(first) == scores(second)
+    assert first.pools[0].result.outputs == second.pools[0].result.outputs
+
+
+def test_another_seed_gives_other_numbers(bench: Bench) -> None:
+    _, first = bench.run()
+    _, second = bench.run(with_(seed=2))
+    assert not set(scores(first).values()) & set(scores(second).values())
+
+
+def test_only_what_is_missing_runs(bench: Bench) -> None:
+    bench.run()
+    watcher, _ = bench.run(with_(scenarios=("original", "S1", "S2", "S3", "S5")))
+    assert watcher.done == [name for name in watcher.done if "/S2/" in name], (
+        "the pool and the other scenarios are in the store"
+    )
+    assert len(watcher.done) == 2  # the training and its one score
+
+
+def test_a_parameter_changes_only_what_depends_on_it(bench: Bench) -> None:
+    bench.run()
+    watcher, results = bench.run(with_(models=("rate", "rate[noise=0.5]")))
+    assert all("noise" in name for name in watcher.done)
+    assert {cell.model for cell in results.cells} == {"rate", "rate[noise=0.5]"}
+
+
+def test_model_seeds_are_common_to_all_scenarios_and_repeats_differ(bench: Bench) -> None:
+    suite = with_(generators=("bootstrap", "negatives"), models=("rate[noise=0]",), repeats=2)
+    _, results = bench.run(suite)
+    originals = [c.scores["hits"].value for c in results.cells if c.scenario == "original"]
+    assert originals[0] == originals[1], "without noise the model seed does not matter"
+    assert len(scores(results)) == 2 + 2 * 3 + 2 * 2  # negatives-only pools cannot serve S1
+
+
+def test_equivalent_generators_share_one_pool_and_its_trainings(bench: Bench) -> None:
+    watcher, results = bench.run(with_(generators=("bootstrap", "twin")))
+    assert len([name for name in watcher.done if name.startswith("pool/")]) == 1
+    assert len([name for name in watcher.done if name.startswith("train/")]) == 4
+    assert [pool.same_as for pool in results.pools] == ["", "bootstrap"]
+    found = scores(results)
+    assert found["bootstrap", "S3", "rate", 0] == found["twin", "S3", "rate", 0]
+
+
+def test_a_twin_alone_gives_the_numbers_of_its_equivalent(bench: Bench, tmp_path: Path) -> None:
+    _, alone = bench.run(with_(generators=("twin",)))
+    _, other = Bench(tmp_path / "other", bench.registry).run(with_(generators=("bootstrap",)))
+    assert scores(alone)["twin", "S3", "rate", 0] == scores(other)["bootstrap", "S3", "rate", 0]
+    assert alone.pools[0].same_as == "bootstrap"
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "stage", "reason"),
+    [
+        ("raise", Status.FAILED, "fit", "ValueError: no luck today"),
+        ("skip", Status.SKIPPED, "fit", "not for logs of fruit"),
+        ("exit", Status.FAILED, "fit", "SystemExit: 3"),
+        ("memory", Status.OUT_OF_MEMORY, "fit", "MemoryError: too much fruit"),
+        ("code 0", Status.FAILED, "sample", "invented a value of 'user'"),
+        ("schema", Status.FAILED, "sample", "rows of another schema"),
+    ],
+)
+def test_a_failed_pool_is_one_failure_named_by_all_its_cells(
+    bench: Bench, how: str, status: Status, stage: str, reason: str
+) -> None:
+    _, results = bench.run(with_(generators=("bootstrap", f'misbehaves[how="{how}"]')))
+    bad = [cell for cell in results.cells if cell.generator.startswith("misbehaves")]
+    assert len(bad) == 3
+    for cell in bad:
+        assert (cell.result.status, cell.result.stage) == (status, stage)
+        assert reason in cell.result.reason
+        assert cell.result.plugin.startswith("misbehaves (toys")
+    assert len(scores(results)) == 4, "everything else ran"
+    assert len(leaderboard.failures(results)) == (0 if status is Status.SKIPPED else 1)
+
+
+def test_predictions_that_are_not_numbers_fail_their_cell_only(bench: Bench) -> None:
+    _, results = bench.run(with_(models=("rate", "nan_model")))
+    bad = [cell for cell in results.cells if cell.model == "nan_model"]
+    assert all("not finite" in cell.result.reason and cell.result.stage == "predict" for cell in bad)
+    assert len(scores(results)) == 4
+
+
+def test_a_pool_that_lacks_a_class_is_topped_up_and_then_fails_the_scenarios_that_need_it(bench: Bench) -> None:
+    _, results = bench.run(with_(generators=("negatives",)))
+    assert results.pools[0].result.values["top_ups"] == 9 * 200
+    failed = [cell for cell in results.cells if not cell.ok]
+    assert [cell.scenario for cell in failed] == ["S1"]
+    assert "the pool has 0 positives" in failed[0].result.reason
+    assert failed[0].result.plugin.startswith("negatives"), "the generator is to blame, not the model"
+
+
+def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:
+    suite = with_(generators=("misbehaves",))
+    bench.run(suite)
+    watcher, _ = bench.run(suite)
+    assert watcher.done == []
+    watcher, _ = bench.run(suite, run.Again(failed=True))
+    assert [name.split("/")[0] for name in watcher.done] == ["pool"]
+
+
+def test_fresh_does_everything_anew(bench: Bench) -> None:
+    first, _ = bench.run()
+    again, _ = bench.run(again=run.Again(all=True))
+    assert len(again.done) == len(first.done)
+
+
+def test_a_lost_artefact_is_made_again(bench: Bench) -> None:
+    _, before = bench.run()
+    digest = before.pools[0].result.outputs["pool"]
+    next((bench.folder / "results-artefacts").rglob(f"{digest}.parquet")).write_bytes(b"damaged")
+    watcher, after = bench.run()
+    assert [name.split("/")[0] for name in watcher.done] == ["pool"]
+    assert scores(before) == scores(after)
+
+
+def test_the_budget_is_applied_and_stamped(bench: Bench) -> None:
+    bench.run()
+    watcher, results = bench.run(with_(budget=0.1))
+    assert [name for name in watcher.done if name.startswith("pool/")], "one step is another pool than ten"
+    assert any("budget 0.1" in line for line in leaderboard.remarks(results))
+
+
+def test_a_data_set_that_cannot_be_loaded_is_the_users_to_mend(bench: Bench) -> None:
+    with pytest.raises(UserError, match="the download failed; give it by hand"):
+        bench.run(with_(datasets=("absent_log",)))
+
+
+def test_all_leaves_out_what_is_not_at_hand_and_says_so(bench: Bench) -> None:
+    watcher, results = bench.run(with_(datasets="all"))
+    assert list(results.about["datasets"]) == ["toy_log"]
+    assert any("absent_log: not on this machine" in line for line in leaderboard.remarks(results))
+    assert any("absent_log" in note for note in watcher.notes)
+
+
+def test_listeners_hear_of_each_cell_once(bench: Bench) -> None:
+    toys.heard.clear()
+    bench.run(with_(generators=("bootstrap", "misbehaves")))
+    assert sorted((c.generator, c.scenario) for c in toys.heard) == sorted(
+        [("", "original"), *((g, s) for g in ("bootstrap", "misbehaves") for s in ("S1", "S3", "S5"))]
+    )
+
+
+def test_two_runs_on_one_store_keep_apart(bench: Bench) -> None:
+    _, first = bench.run()
+    bench.run(with_(seed=2))
+    store = Store.open(str(bench.folder / "results.db"))
+    assert len(store.runs()) == 2
+    assert scores(store.load_run(first.run)) == scores(first)

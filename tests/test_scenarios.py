@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from ctrbench.scenarios import BUILT_IN, ClassShares, Scenario, compose
+from toys import log
+
+TRAIN, POOL = log(400, 1), log(600, 2)
+BY_NAME = {scenario.name: scenario for scenario in BUILT_IN}
+
+
+def added(scenario: str, seed: int = 5) -> np.ndarray:
+    """The synthetic rows of a training table, with the label, as one array."""
+    table = compose(TRAIN, POOL, BY_NAME[scenario], seed=seed)
+    return table.rows.assign(label=table.labels).iloc[len(TRAIN) :].to_numpy()
+
+
+def test_original_is_real_train_itself() -> None:
+    assert compose(TRAIN, None, BY_NAME["original"], seed=1) is TRAIN
+
+
+@pytest.mark.parametrize(("name", "label", "share"), [("S1", 1, 0.25), ("S2", 1, 0.5), ("S3", 0, 0.25), ("S4", 0, 0.5)])
+def test_rows_of_one_class_are_added_as_a_share_of_real_rows_of_that_class(name: str, label: int, share: float) -> None:
+    table = compose(TRAIN, POOL, BY_NAME[name], seed=5)
+    assert table.rows.iloc[: len(TRAIN)].equals(TRAIN.rows)
+    extra = table.targets[len(TRAIN) :]
+    assert (extra == label).all()
+    assert len(extra) == round(share * (TRAIN.targets == label).sum())
+
+
+def test_s5_is_the_first_rows_of_the_pool() -> None:
+    table = compose(TRAIN, POOL, BY_NAME["S5"], seed=5)
+    assert table.rows.equals(POOL.rows.iloc[: len(TRAIN)])
+
+
+@pytest.mark.parametrize(("small", "large"), [("S1", "S2"), ("S3", "S4")])
+def test_the_smaller_share_is_a_prefix_of_the_larger(small: str, large: str) -> None:
+    few, many = added(small), added(large)
+    assert 0 < len(few) < len(many)
+    assert (few == many[: len(few)]).all()
+
+
+def test_another_seed_draws_other_rows() -> None:
+    assert not (added("S3", 5) == added("S3", 6)).all()
+
+
+def test_a_pool_that_lacks_rows_is_named() -> None:
+    with pytest.raises(LookupError, match="the pool has 0 positives, the scenario needs"):
+        compose(TRAIN, POOL.take(POOL.targets == 0), BY_NAME["S1"], seed=1)
+
+
+def test_undersampling_and_class_weights_are_scenarios_too() -> None:
+    under = Scenario("under", real=ClassShares(1, 0.5), class_weight="balanced")
+    table = compose(TRAIN, None, under, seed=1)
+    assert (table.targets == 1).sum() == (TRAIN.targets == 1).sum()
+    assert (table.targets == 0).sum() == round(0.5 * (TRAIN.targets == 0).sum())
+    assert table.weights is not None
+    assert table.weights[table.targets == 1].sum() == pytest.approx(table.weights[table.targets == 0].sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [-0.1, 11, float("nan")])
+def test_shares_have_a_range(share: float) -> None:
+    with pytest.raises(ValueError, match="must lie between 0 and 10"):
+        ClassShares(positives=share)

@@ -1,0 +1,259 @@
+"""Toy plug-ins, registered through the public hooks: fast ones that work, and ones that misbehave in every way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pandas as pd
+from annotated_types import Ge
+from ctrbench import (
+    Budgeted,
+    Context,
+    Dataset,
+    Field,
+    Generator,
+    Missing,
+    Model,
+    PredictionMetric,
+    Predictions,
+    Predictor,
+    Ready,
+    Sampler,
+    Schema,
+    Score,
+    Skip,
+    Splits,
+    SyntheticMetric,
+    Table,
+    UserError,
+    hookimpl,
+)
+
+TOYS = [EntryPoint(name="toys", value="toys", group="ctrbench")]
+SCHEMA = Schema(
+    (
+        Field("user", role="user", vocabulary=tuple("abcdef")),
+        Field("item", role="item", vocabulary=tuple("uvwxyz")),
+        Field("hour", vocabulary=("0", "1", "2")),
+    )
+)
+
+
+def log(rows: int, seed: int) -> Table:
+    """A small log in which some items are clicked more than others."""
+    rng = np.random.default_rng(seed)
+    codes = {f.name: rng.integers(1, f.vocab_size, rows).astype(np.int32) for f in SCHEMA.fields}
+    labels = (rng.random(rows) < codes["item"] / 8).astype(np.int8)
+    labels[:2] = 0, 1
+    return Table(pd.DataFrame(codes), SCHEMA, labels)
+
+
+@dataclass(frozen=True)
+class ToyLog(Dataset):
+    """A small log."""
+
+    name: ClassVar[str] = "toy_log"
+    rows: Annotated[int, "rows of train", Ge(10)] = 200
+
+    def load(self, *, seed: int, context: Context) -> Splits:
+        return Splits(log(self.rows, seed), log(80, seed + 1), log(100, seed + 2))
+
+
+@dataclass(frozen=True)
+class AbsentLog(Dataset):
+    """A data set that is not here."""
+
+    name: ClassVar[str] = "absent_log"
+
+    def availability(self) -> Ready | Missing:
+        return Missing("not on this machine", download=True)
+
+    def load(self, *, seed: int, context: Context) -> Splits:
+        raise UserError("absent_log: the download failed; give it by hand")
+
+
+@dataclass(frozen=True)
+class Rows(Sampler):
+    """Draws rows of a table, of both classes or of one."""
+
+    table: Table
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        return self.table.take(np.random.default_rng(seed).integers(0, len(self.table), rows))
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        return {"source rows": len(self.table)}
+
+
+@dataclass(frozen=True)
+class Bootstrap(Generator):
+    """Real rows again."""
+
+    name: ClassVar[str] = "bootstrap"
+    steps: Annotated[int, "does nothing, slowly", Ge(1), Budgeted()] = 10
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        for step in range(self.steps):
+            context.progress(step + 1, self.steps, {"loss": 1 / (step + 1)})
+        return Rows(train.take(np.random.default_rng(seed).permutation(len(train))))
+
+
+@dataclass(frozen=True)
+class Twin(Generator):
+    """The same as bootstrap, wherever it is used."""
+
+    name: ClassVar[str] = "twin"
+
+    def equivalent(self, schema: Schema) -> Generator:
+        return Bootstrap()
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        raise AssertionError("the harness fits the equivalent")
+
+
+@dataclass(frozen=True)
+class Negatives(Generator):
+    """Makes negatives only."""
+
+    name: ClassVar[str] = "negatives"
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        return Rows(train.take(train.targets == 0))
+
+
+@dataclass(frozen=True)
+class Misbehaves(Generator):
+    """Fails in the way that it is told."""
+
+    name: ClassVar[str] = "misbehaves"
+    how: Annotated[str, "what to do"] = "raise"
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        match self.how:
+            case "raise":
+                raise ValueError("no luck\ntoday")
+            case "skip":
+                raise Skip("not for logs of fruit")
+            case "exit":
+                sys.exit(3)
+            case "die":
+                os._exit(7)
+            case "segfault":
+                os.abort()
+            case "hang":
+                child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "a-toy's-child"])
+                print("started", child.pid, flush=True)
+                time.sleep(600)
+            case "memory":
+                raise MemoryError("too much fruit")
+            case "code 0":
+                bad = train.rows.assign(user=np.zeros(len(train), np.int32))
+                return Rows(Table(bad, train.schema, train.labels))
+            case "schema":
+                return Rows(Table(train.rows[["user"]], Schema(train.schema.fields[:1]), train.labels))
+            case "print":
+                os.system("echo a child speaks")
+                print("\x1b[2Jloud" * 100_000)
+        return Rows(train)
+
+
+@dataclass(frozen=True)
+class RatePredictor(Predictor):
+    """Click rates by item code."""
+
+    rates: np.ndarray
+
+    def predict(self, rows: Table) -> np.ndarray:
+        assert rows.labels is None, "labels must be withheld"
+        return self.rates[rows.rows["item"].to_numpy()]
+
+
+@dataclass(frozen=True)
+class Rate(Model):
+    """The item's click rate, with a little noise of the seed."""
+
+    name: ClassVar[str] = "rate"
+    noise: Annotated[float, "sd of what the seed adds", Ge(0)] = 0.01
+
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        size = train.schema.fields[1].vocab_size
+        shown = np.bincount(train.rows["item"], minlength=size)
+        clicked = np.bincount(train.rows["item"], weights=train.targets, minlength=size)
+        noise = self.noise * np.random.default_rng(seed).standard_normal(size)
+        return RatePredictor(np.clip((clicked + 1) / (shown + 2) + noise, 0, 1))
+
+
+@dataclass(frozen=True)
+class NanModel(Model):
+    """Predicts no numbers."""
+
+    name: ClassVar[str] = "nan_model"
+
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        return RatePredictor(np.full(7, np.nan))
+
+
+@dataclass(frozen=True)
+class Hits(PredictionMetric):
+    """Mean probability of the clicked rows less that of the others."""
+
+    name: ClassVar[str] = "hits"
+    better: ClassVar = "higher"
+    unit: ClassVar[str] = "probability"
+
+    def score(self, predictions: Predictions) -> Score:
+        clicked = predictions.rows.targets == 1
+        return Score(float(predictions.probabilities[clicked].mean() - predictions.probabilities[~clicked].mean()))
+
+
+@dataclass(frozen=True)
+class Same(SyntheticMetric):
+    """Rows of the pool; real rows of the holdout as baseline."""
+
+    name: ClassVar[str] = "same"
+    better: ClassVar = "lower"
+    unit: ClassVar[str] = "rows"
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
+        return Score(len(synthetic), float(len(holdout)), {"users": float(synthetic.rows["user"].nunique())})
+
+
+heard: list[object] = []
+
+
+@hookimpl
+def register_datasets(register) -> None:
+    register(ToyLog)
+    register(AbsentLog)
+
+
+@hookimpl
+def register_generators(register) -> None:
+    for generator in (Bootstrap, Twin, Negatives, Misbehaves):
+        register(generator)
+
+
+@hookimpl
+def register_models(register) -> None:
+    register(Rate)
+    register(NanModel)
+
+
+@hookimpl
+def register_metrics(register) -> None:
+    register(Hits)
+    register(Same)
+
+
+@hookimpl
+def cell_finished(result) -> None:
+    heard.append(result)
