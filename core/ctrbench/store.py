@@ -29,6 +29,7 @@ _metadata = sa.MetaData()
 _about = sa.Table(
     "ctrbench",
     _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("schema_version", sa.Integer, nullable=False),
 )
 _tasks = sa.Table(
@@ -272,12 +273,16 @@ class Store:
         names = set(sa.inspect(self._engine).get_table_names())
         if names and _about.name not in names:
             raise UserError(f"--store {where}: is a database of something else (it has {', '.join(sorted(names)[:3])})")
+        if not names and self._engine.dialect.name == "sqlite":
+            with self._reading() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
         with self._writing() as connection:
-            _metadata.create_all(connection)
+            for table in _metadata.sorted_tables:  # another run may be doing the same at this moment
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            first = self._insert(_about).values(id=1, schema_version=SCHEMA_VERSION).on_conflict_do_nothing()
+            connection.execute(first)
             version = connection.scalar(sa.select(_about.c.schema_version))
-            if version is None:
-                connection.execute(sa.insert(_about).values(schema_version=SCHEMA_VERSION))
-        if version not in (None, SCHEMA_VERSION):
+        if version != SCHEMA_VERSION:
             raise UserError(
                 f"--store {where}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
                 "use the ctrbench that made it, or another --store"
@@ -319,6 +324,5 @@ def _connect_args(url: sa.URL) -> dict[str, Any]:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")

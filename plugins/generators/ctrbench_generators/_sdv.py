@@ -71,7 +71,6 @@ class SdvSampler(Sampler):
     def sample(self, rows: int, *, seed: int) -> Table:
         """New rows. ValueError where SDV made too few, or values that train lacks."""
         with _undisturbed(seed):
-            self._synthesizer.reset_sampling()
             # Without this SDV starts every pool from one fixed seed of its own.
             self._synthesizer._set_random_state(seed)
             # What `sample` calls; only this way a constraint or a batch draws no progress bar.

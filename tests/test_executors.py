@@ -1,0 +1,156 @@
+"""The local executor with real worker processes: limits, crashes, and what must not outlive them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ctrbench.artefacts import Artefacts
+from ctrbench.executors import Executor, Finished, Progress, Site
+from ctrbench.executors.inline import InlineExecutor
+from ctrbench.executors.local import LocalExecutor
+from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
+from ctrbench.registry import load_registry
+from ctrbench.results import Status, TaskResult
+from toys import TOYS, log
+
+
+def pool_job(site: Site, generator: str, **parameters: object) -> PoolJob:
+    """A job for a toy generator, on a log that lies ready."""
+    registered = load_registry(TOYS).get("generator", generator)
+    table = log(100, 1)
+    data = DataRef(table.digest(), {"train": Artefacts(site.artefacts).put_table(table)})
+    return PoolJob(PluginCall.of(registered, registered.plugin(**parameters)), data, 7, Compute(), (0.5, 0.5))
+
+
+def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | None]]) -> dict[str, TaskResult]:
+    """The results of all jobs."""
+    for name, (job, timeout) in jobs.items():
+        executor.submit(name, job, timeout)
+    results: dict[str, TaskResult] = {}
+    give_up = time.monotonic() + 90
+    while len(results) < len(jobs) and time.monotonic() < give_up:
+        results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
+    return results
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended, after a moment if need be."""
+    for _ in range(100):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "artefacts")
+
+
+@pytest.fixture
+def local(site: Site) -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(2, site)
+    yield executor
+    executor.close()
+
+
+def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> None:
+    job = pool_job(site, "bootstrap")
+    inline = InlineExecutor(site)
+    here = finish(inline, {"a": (job, None)})["a"]
+    inline.close()
+    there = finish(local, {"a": (job, None)})["a"]
+    assert here.status is there.status is Status.OK
+    assert here.outputs == there.outputs
+    assert there.peak_memory > 10e6
+    assert set(there.seconds) >= {"import", "read", "fit", "sample", "keep"}
+
+
+@pytest.mark.parametrize(("how", "words"), [("die", "exit status 7"), ("segfault", "killed by SIGABRT")])
+def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
+    local: LocalExecutor, site: Site, how: str, words: str
+) -> None:
+    bad = {f"bad{i}": (pool_job(site, "misbehaves", how=how), None) for i in range(2)}
+    good = {f"good{i}": (pool_job(site, "bootstrap", steps=i + 1), None) for i in range(4)}
+    results = finish(local, bad | good)
+    assert all(results[name].status is Status.CRASHED and words in results[name].reason for name in bad)
+    assert all(results[name].ok for name in good)
+    assert results["bad0"].plugin.startswith("misbehaves")
+
+
+def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: LocalExecutor, site: Site) -> None:
+    started = time.monotonic()
+    jobs = {"hang": (pool_job(site, "misbehaves", how="hang"), 2.0), "good": (pool_job(site, "bootstrap"), 60.0)}
+    results = finish(local, jobs)
+    assert results["hang"].status is Status.TIMED_OUT
+    assert "took longer than 2 s" in results["hang"].reason
+    assert results["good"].ok
+    assert time.monotonic() - started < 60
+    said = "".join(path.read_text() for path in site.logs.glob("*.log"))
+    assert gone(int(said.split("started ")[1].split()[0])), "the plug-in's own child outlived its time limit"
+
+
+def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
+    local: LocalExecutor, site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = finish(local, {"loud": (pool_job(site, "misbehaves", how="print"), None)})["loud"]
+    assert result.ok
+    said = "".join(path.read_text() for path in site.logs.glob("*.log"))
+    assert "a child speaks" in said
+    assert len(said) > 500_000
+    out, err = capfd.readouterr()
+    assert "loud" not in out + err
+
+
+def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Site) -> None:
+    local.submit("steps", pool_job(site, "bootstrap", steps=5), None)
+    events = []
+    while not any(isinstance(event, Finished) for event in events):
+        events += local.wait(0.5)
+    steps = [event for event in events if isinstance(event, Progress)]
+    assert steps, "at least the first report is passed on"
+    assert (steps[0].step, steps[0].total, steps[0].values) == (1, 5, {"loss": 1.0})
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+if __name__ == "__main__":
+    from test_executors import pool_job
+    from ctrbench.executors import Site
+    from ctrbench.executors.local import LocalExecutor
+    site = Site(Path(sys.argv[1]))
+    executor = LocalExecutor(2, site)
+    executor.submit("hang", pool_job(site, "misbehaves", how="hang"), None)
+    while True:
+        executor.wait(1)
+"""
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path, signal_: signal.Signals) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    here = os.fspath(Path(__file__).parent)
+    driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True)
+    logs: list[Path] = []
+    for _ in range(300):
+        logs = [path for path in site.logs.glob("*.log") if "started " in path.read_text()]
+        if logs:
+            break
+        time.sleep(0.1)
+    family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
+    grandchild = int(logs[0].read_text().split("started ")[1].split()[0])
+    assert grandchild in family
+    driver.send_signal(signal_)
+    driver.wait()
+    assert all(gone(process) for process in family)
