@@ -29,13 +29,14 @@ class Silent:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.found: list[str] = []
+        self.blocked: list[str] = []
         self.notes: list[str] = []
 
     def planned(self, tasks) -> None: ...
     def begun(self, task) -> None: ...
     def progressed(self, task, progress) -> None: ...
-    def ended(self, task, result, *, stored) -> None:
-        (self.found if stored else self.done).append(task.id)
+    def ended(self, task, result, how) -> None:
+        {"done": self.done, "stored": self.found, "blocked": self.blocked}[how].append(task.id)
 
     def note(self, text) -> None:
         self.notes.append(text)
@@ -157,7 +158,7 @@ def test_a_twin_alone_gives_the_numbers_of_its_equivalent(bench: Bench, tmp_path
         ("exit", Status.FAILED, "fit", "SystemExit: 3"),
         ("memory", Status.OUT_OF_MEMORY, "fit", "MemoryError: too much fruit"),
         ("code 0", Status.FAILED, "sample", "invented a value of 'user'"),
-        ("schema", Status.FAILED, "sample", "rows of another schema"),
+        ("schema", Status.FAILED, "sample", "differ in ['hour', 'item']"),
     ],
 )
 def test_a_failed_pool_is_one_failure_named_by_all_its_cells(

@@ -154,11 +154,16 @@ class _Part:
         good = [value for value in values if value is not None]
         return statistics.fmean(good) if good and len(good) == len(values) else None
 
+    @property
+    def compared(self) -> list[str]:
+        """The models that `original` has a score of, in every repeat: for all generators the same."""
+        return [model for model in self.models if self.mean("", "original", model) is not None]
+
     def gains(self, generator: str, scenario: str) -> list[float | None]:
-        """The gain over `original` of every model and repeat, paired by the model seed."""
+        """The gain over `original` of every such model and repeat, paired by the model seed."""
         return [
             None if (a := self.score(cell)) is None or (b := self.score(base)) is None else a - b
-            for model in self.models
+            for model in self.compared
             for cell, base in zip(
                 self.cells.get((generator, scenario, model), []),
                 self.cells.get(("", "original", model), []),
@@ -229,13 +234,14 @@ def _generators(part: _Part) -> list[Board]:
     if not scenarios or not part.metric:
         return []
     kept = [s for s in scenarios if about[s]["keeps_real"]]
-    title = f"mean Δ{part.metric} against original, over {len(part.models)} models"
+    title = f"mean Δ{part.metric} against original, over {', '.join(part.compared)}"
     board = part.board("generators", title, ["rank", "generator", "Δ real + synthetic", "cells better", *scenarios])
     ranked: list[tuple[float, list[Entry]]] = []
     sign = -1 if part.better == "lower" else 1
     for generator in part.pools:
         gains = {s: part.gains(generator, s) for s in scenarios}
-        causes = [c.result for (g, _, _), cells in part.cells.items() if g in (generator, "") for c in cells]
+        mine = [c for (g, _, m), cells in part.cells.items() if g == generator and m in part.compared for c in cells]
+        causes = [c.failed_scores.get(part.metric, c.result) for c in mine]
         of_kept = [gain for s in kept for gain in gains[s]]
         good = [gain for gain in of_kept if gain is not None]
         whole = bool(good) and len(good) == len(of_kept)
@@ -255,7 +261,9 @@ def _generators(part: _Part) -> list[Board]:
     for place, (value, row) in enumerate(ranked, 1):
         rank = Entry(str(place) if value > float("-inf") else "—")
         board.rows.append([rank, row[0], Entry(row[1].text, best=place == 1 and value > float("-inf")), *row[2:]])
-    return [part.finish(board, *_shared_pools(part), "differences this small may be seed noise: repeat, and compare")]
+    left_out = [f"{m} failed on original and is left out for all" for m in part.models if m not in part.compared]
+    advice = "gains as small as the noise of seeds mean nothing: see the spread over --repeats"
+    return [part.finish(board, *_shared_pools(part), *left_out, advice)]
 
 
 def _cost(part: _Part) -> list[Board]:
@@ -264,17 +272,17 @@ def _cost(part: _Part) -> list[Board]:
     board = part.board("cost", "time and memory of a task", columns)
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)
     for cell in (cell for cells in part.cells.values() for cell in cells):
-        if cell.ok:
-            trained[cell.model][str(sorted(cell.result.outputs.items()))] = cell.result
+        trained[cell.model][f"{cell.result.describe()} {sorted(cell.result.outputs.items())}"] = cell.result
     groups = [("generator", name, [p.result for p in pools]) for name, pools in part.pools.items()]
     groups += [("model", name, list(trained[name].values())) for name in part.models]
     for kind, name, results in groups:
+        causes = [result for result in results if not result.ok]
         second = "sample" if kind == "generator" else "predict"
         done = [result for result in results if result.ok]
         row = [Entry(kind), Entry(name), Entry(str(len(done)))]
         for stage in ("fit", second):
-            row.append(part.entry([r.seconds.get(stage) for r in done], results, ".2f"))
-        row.append(part.entry([r.peak_memory / 1e6 for r in done], results, ",.0f"))
+            row.append(part.entry([r.seconds.get(stage) for r in done], causes, ".2f"))
+        row.append(part.entry([r.peak_memory / 1e6 for r in done], causes, ",.0f"))
         board.rows.append([*row, Entry(_facts(done))])
         board.records += [
             {"dataset": part.dataset, "kind": kind, "plugin": name, "seconds": dict(r.seconds),

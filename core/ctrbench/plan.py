@@ -202,6 +202,13 @@ def grid(
     return plan
 
 
+def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
+    """The heavy modules that the plug-ins of a suite import when they are used."""
+    kinds = ("dataset", "generator", "model", "metric")
+    chosen = [found for kind in kinds for found in _choose(suite, registry, kind)]
+    return tuple(dict.fromkeys(module for found in chosen for module in found.plugin.imports))
+
+
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it."""
     installed = {entry.name: entry.thing for entry in registry.of_kind("scenario")}

@@ -36,6 +36,7 @@ _BASES: dict[Kind, tuple[type, ...]] = {
     "metric": (PredictionMetric, SyntheticMetric),
     "scenario": (Scenario,),
 }
+_HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
 _NAME = re.compile(r"[A-Za-z][\w.-]*")
 
 
@@ -156,8 +157,12 @@ def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
     try:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
-        manager.register(entry.load(), name=source)
-        manager.check_pending()
+        loaded = entry.load()
+        manager.register(loaded, name=source)
+        unknown = [name for name in dir(loaded) if _is_unknown_hook(manager, loaded, name)]
+        if unknown:
+            hints = [f"{name!r}, {params.did_you_mean(name, _HOOKS, 'known are')}" for name in unknown]
+            refuse(f"no such hook: {'; '.join(hints)}")
         for kind in KINDS:
             hook = getattr(manager.hook, f"register_{kind}s")
             hook(register=lambda thing, kind=kind: register(kind, thing))
@@ -170,6 +175,10 @@ def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
     except BaseException as error:  # a plug-in may even call sys.exit while it is imported
         refuse(one_line(error), traceback.format_exc())
     return taken
+
+
+def _is_unknown_hook(manager: pluggy.PluginManager, loaded: object, name: str) -> bool:
+    return manager.parse_hookimpl_opts(loaded, name) is not None and name not in _HOOKS
 
 
 def _complaint(kind: Kind, thing: Any) -> str:

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ctrbench.leaderboard import Board, Entry
@@ -29,65 +30,63 @@ def render(boards: Sequence[Board], remarks: Sequence[str], style: Format, *, co
         return _csv(boards)
     if style == "json":
         return _json(boards, remarks)
-    if style == "markdown":
-        return _join(boards, remarks, _markdown, "### {}", "- {}")
-    if style == "latex":
-        return _join(boards, remarks, _latex, "% {}", "% {}")
-    return _join(boards, remarks, lambda board: _terminal(board, colour), "{}", "  {}")
+    look = _LOOKS["terminal" if colour else style]
+    parts = []
+    for board in boards:
+        title = look.title.format(look.escape(board.title))
+        notes = "".join(f"\n{look.note.format(look.escape(text))}" for text in board.notes)
+        parts.append(f"{title}\n\n{_tabulate(board, look)}" + (f"\n{notes}" if notes else ""))
+    if remarks:
+        parts.append("\n".join(look.note.format(look.escape(text)) for text in remarks))
+    return "\n\n".join(parts) + "\n"
 
 
 def plain(text: str) -> str:
     """A text on one line, without control characters: nothing in it can move the cursor or end a row."""
-    return _CONTROL.sub(" ", text)
+    return _CONTROL.sub(" ", text).strip()
 
 
-def _join(boards: Sequence[Board], remarks: Sequence[str], table: Callable[[Board], str], title: str, note: str) -> str:
-    parts = []
-    for board in boards:
-        notes = [note.format(plain(text)) for text in board.notes]
-        parts.append("\n".join([title.format(plain(board.title)), "", table(board), *([""] if notes else []), *notes]))
-    if remarks:
-        parts.append("\n".join(note.format(plain(text)) for text in remarks))
-    return "\n\n".join(parts) + "\n"
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", plain(text))
 
 
-def _terminal(board: Board, colour: bool) -> str:
-    def show(entry: Entry) -> str:
-        text = plain(entry.text)
-        if not entry.best:
-            return text
-        return f"\x1b[1m{text}\x1b[0m" if colour else f"{text}*"
-
-    return _tabulate(board, show, plain, "simple")
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in plain(text))
 
 
-def _markdown(board: Board) -> str:
-    def escape(text: str) -> str:
-        return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", plain(text))
+@dataclass(frozen=True)
+class _Look:
+    """How a style writes a table: what it escapes, how it marks the best, its titles and notes."""
 
-    return _tabulate(board, lambda e: f"**{escape(e.text)}**" if e.best else escape(e.text), escape, "github")
-
-
-def _latex(board: Board) -> str:
-    def escape(text: str) -> str:
-        return "".join(_LATEX.get(letter, letter) for letter in plain(text))
-
-    return _tabulate(
-        board, lambda e: rf"\textbf{{{escape(e.text)}}}" if e.best else escape(e.text), escape, "latex_raw"
-    )
+    tabulate: str
+    escape: Callable[[str], str]
+    best: str
+    title: str = "{}"
+    note: str = "  {}"
 
 
-def _tabulate(board: Board, show: Callable[[Entry], str], heading: Callable[[str], str], style: str) -> str:
+_LOOKS = {
+    "table": _Look("simple", plain, "{}*"),
+    "terminal": _Look("simple", plain, "\x1b[1m{}\x1b[0m"),
+    "markdown": _Look("github", _markdown, "**{}**", "### {}", "- {}"),
+    "latex": _Look("latex_raw", _latex, r"\textbf{{{}}}", "% {}", "% {}"),
+}
+
+
+def _tabulate(board: Board, look: _Look) -> str:
     from tabulate import tabulate
 
+    def show(entry: Entry) -> str:
+        text = look.escape(entry.text)
+        return look.best.format(text) if entry.best else text
+
+    def alignment(column: int) -> str:
+        return "right" if any(re.match(r"[\d+-]", row[column].text) for row in board.rows) else "left"
+
     rows = [[show(entry) for entry in row] for row in board.rows]
-    align = [
-        "left" if all(not re.match(r"[\d+-]", row[i].text) for row in board.rows) else "right"
-        for i in range(len(board.columns))
-    ]
-    return tabulate(
-        rows, [heading(name) for name in board.columns], style, disable_numparse=True, colalign=align if rows else None
-    )
+    align = [alignment(column) for column in range(len(board.columns))] if rows else None
+    headers = [look.escape(name) for name in board.columns]
+    return tabulate(rows, headers, look.tabulate, disable_numparse=True, colalign=align)
 
 
 def _csv(boards: Sequence[Board]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ctrbench import environment, params, plan
 from ctrbench.errors import UserError
@@ -24,6 +24,10 @@ _OURS = ("load", "read", "keep", "hand over")
 """Stages in which a failure is a file's or the machine's, not the method's: such tasks are always tried again."""
 
 
+How = Literal["done", "stored", "blocked"]
+"""How a run comes by a result: by doing the task, from the store, or because a task before it has none."""
+
+
 class Watcher(Protocol):
     """Hears how a run goes along."""
 
@@ -36,8 +40,8 @@ class Watcher(Protocol):
     def progressed(self, task: Task, progress: Progress) -> None:
         """A running task said how far it is."""
 
-    def ended(self, task: Task, result: TaskResult, *, stored: bool) -> None:
-        """A task has a result; `stored` where it was found in the store."""
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
+        """A task has a result."""
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -111,9 +115,9 @@ class Driver:
         keys: dict[str, str] = {}
         announcer = _Announcer(grid, self)
 
-        def settle(name: str, result: TaskResult, *, stored: bool) -> None:
+        def settle(name: str, result: TaskResult, how: How) -> None:
             self.results[name] = result
-            self.watcher.ended(tasks[name], result, stored=stored)
+            self.watcher.ended(tasks[name], result, how)
             announcer.ended(name)
             for follower in after[name]:
                 missing[follower] -= 1
@@ -126,7 +130,7 @@ class Driver:
                 blocker = next((before for before in task.after if not self.results[before].ok), None)
                 if blocker is not None:
                     self.store.link(run, task.id, blocked_by=blocker)
-                    settle(task.id, self.results[blocker], stored=True)
+                    settle(task.id, self.results[blocker], "blocked")
                     continue
                 job = task.job(self.results)
                 keys[task.id] = name = key(job)
@@ -136,7 +140,7 @@ class Driver:
                 found = self._stored(name)
                 if found is not None:
                     self.store.link(run, task.id, name)
-                    settle(task.id, found, stored=True)
+                    settle(task.id, found, "stored")
                     continue
                 flying[name] = [task.id]
                 self.watcher.begun(task)
@@ -150,7 +154,7 @@ class Driver:
                 self.store.keep(run, task.id, task.kind, done, event.result)
                 for name in flying.pop(done):
                     self.store.link(run, name, done)
-                    settle(name, event.result, stored=name != task.id)
+                    settle(name, event.result, "done" if name == task.id else "stored")
 
     def _stored(self, name: str) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""

@@ -237,7 +237,7 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     have = np.zeros(2, np.int64)
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
-        _check_synthetic(part, train, job.plugin.registered)
+        _check_synthetic(part, train)
         parts.append(part)
         have += np.bincount(part.targets, minlength=2)
     return Table.concat(parts), (len(parts) - 1) * len(train)
@@ -255,23 +255,24 @@ def _check_splits(splits: Splits) -> None:
             raise ValueError(f"train's codes of {field_.name!r} lie outside 1 … {field_.vocab_size - 1}")
 
 
-def _check_synthetic(part: Table, train: Table, who: str) -> None:
+def _check_synthetic(part: Table, train: Table) -> None:
     if not isinstance(part, Table):
         raise TypeError(f"sample returned {type(part).__name__}, not a Table")
     if part.schema != train.schema:
-        raise ValueError(f"{who} returned rows of another schema: {list(part.schema.names)}")
+        wrong = sorted(set(part.schema.names) ^ set(train.schema.names)) or "their vocabularies, kinds or order"
+        raise ValueError(f"sample returned rows of another schema than train's; they differ in {wrong}")
     if len(part) != len(train):
-        raise ValueError(f"{who} was asked for {len(train)} rows and returned {len(part)}")
+        raise ValueError(f"sample was asked for {len(train)} rows and returned {len(part)}")
     if part.labels is None:
-        raise ValueError(f"{who} returned rows without labels")
+        raise ValueError("sample returned rows without labels")
     for field_ in part.schema.fields:
         values = part.rows[field_.name].to_numpy()
         if field_.kind == "numeric":
             if not np.isfinite(values).all():
-                raise ValueError(f"{who} invented a value of {field_.name!r} that is not finite")
+                raise ValueError(f"sample invented a value of {field_.name!r} that is not finite")
         elif values.min() < 1 or values.max() >= field_.vocab_size:
             raise ValueError(
-                f"{who} invented a value of {field_.name!r}: codes lie outside 1 … {field_.vocab_size - 1}"
+                f"sample invented a value of {field_.name!r}: codes lie outside 1 … {field_.vocab_size - 1}"
             )
 
 

@@ -18,6 +18,7 @@ from ctrbench.executors import Progress
 from ctrbench.plan import Task
 from ctrbench.reporters import plain
 from ctrbench.results import Status, TaskResult
+from ctrbench.run import How
 
 _REFRESH = 0.5  # seconds between two pictures of the live display
 
@@ -60,19 +61,18 @@ class PlainWatcher:
     def progressed(self, task: Task, progress: Progress) -> None:
         """A running task said how far it is."""
 
-    def ended(self, task: Task, result: TaskResult, *, stored: bool) -> None:
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
         self._open.pop(task.id, None)
-        self._count["stored" if stored else str(result.status)] += 1
-        if stored:
-            return
-        if result.ok:
-            self._measured[task.kind, task.plugin].append(sum(result.seconds.values()))
-        if result.ok and task.kind == "score":
+        self._count[str(result.status) if how == "done" else how] += 1
+        if how != "done":
             return
         spent = sum(result.seconds.values())
-        what = f"{spent:.1f} s" if result.ok else result.describe()
-        self.note(f"[{self._done}/{self._total}] {task.id}: {what}{self._left()}")
+        if result.ok:
+            self._measured[task.kind, task.plugin].append(spent)
+        if self._worth_a_line(task, result):
+            what = f"{spent:.1f} s" if result.ok else result.describe()
+            self.note(f"[{self._done}/{self._total}] {task.id}: {what}{self._left()}")
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -82,11 +82,16 @@ class PlainWatcher:
         """What became of the tasks so far, in words."""
         parts = [f"{self._count['ok']} tasks done", f"{self._count['stored']} found in the store"]
         parts += [f"{self._count[s]} {s}" for s in map(str, Status) if s != "ok" and self._count[s]]
+        parts += [f"{self._count['blocked']} not run for want of what they need"] if self._count["blocked"] else []
         return ", ".join(parts)
 
     @property
     def _done(self) -> int:
         return sum(self._count.values())
+
+    def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
+        """Whatever went wrong, and every expensive task."""
+        return not result.ok or task.kind != "score"
 
     def _left(self) -> str:
         """The time left, from the tasks that have ended in this run or an earlier one; empty where nothing is known."""
@@ -143,17 +148,15 @@ class LiveWatcher(PlainWatcher):
         self._flying[task.id] = (start, f"{progress.step}{of} {values}{left}")
         self._draw()
 
-    def ended(self, task: Task, result: TaskResult, *, stored: bool) -> None:
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
         self._flying.pop(task.id, None)
-        if result.ok or stored:
-            self._count["stored" if stored else "ok"] += 1
-            self._open.pop(task.id, None)
-            if not stored:
-                self._measured[task.kind, task.plugin].append(sum(result.seconds.values()))
-        else:
-            super().ended(task, result, stored=stored)
+        super().ended(task, result, how)
         self._draw()
+
+    def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
+        """Only what went wrong: the rest shows in the block."""
+        return not result.ok
 
     def _draw(self) -> None:
         if time.monotonic() - self._drawn < _REFRESH:

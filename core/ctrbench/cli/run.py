@@ -145,13 +145,15 @@ def _do(
     slots: int,
 ) -> str:
     """Do the work; the run's name. Ctrl-C ends it with status 130, all finished tasks kept."""
+    from ctrbench import plan
     from ctrbench.cli._progress import make_watcher
     from ctrbench.executors import Site, make_executor
     from ctrbench.run import Driver
     from ctrbench.store import Store
 
     results = Store.open(store)
-    workers = make_executor(executor, slots, Site(results.artefacts.folder, compute.threads, suite.budget))
+    site = Site(results.artefacts.folder, compute.threads, suite.budget, plan.imports(suite, registry))
+    workers = make_executor(executor, slots, site)
     watcher = make_watcher(slots, results.seconds_by_plugin())
     try:
         with watcher:

@@ -39,11 +39,12 @@ Event = Progress | Finished
 
 @dataclass(frozen=True)
 class Site:
-    """What all workers of an executor share: the store's artefacts and logs, threads a worker, the budget."""
+    """What all workers of an executor share: where artefacts and logs lie, threads, budget, and what to import."""
 
     artefacts: Path
     threads: int = 1
     budget: float = 1.0
+    imports: tuple[str, ...] = ()  # heavy modules that a worker imports before its first task
 
     @property
     def logs(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import importlib
 import json
 import os
 import signal
@@ -46,6 +47,10 @@ def start(site: Site, reports: str) -> None:
     _report({"born": os.getpid()})
     faulthandler.enable()
     site.logs.mkdir(parents=True, exist_ok=True)
+    _print_to(Path(os.devnull))
+    for module in site.imports:
+        with suppress(Exception):  # a task that needs it will say what is wrong with it
+            importlib.import_module(module)
 
 
 def work(task: str, job: Job, timeout: float | None) -> TaskResult:

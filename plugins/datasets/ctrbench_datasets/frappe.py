@@ -34,8 +34,7 @@ HOSTS: tuple[Host, ...] = (
     (f"{_HUGGING_FACE}/Frappe_x1.zip",),
 )
 LICENCE = (
-    "for research use, with acknowledgement of Baltrunas et al., arXiv:1505.03014; "
-    "no commercial use, no redistribution"
+    "for research use, with acknowledgement of Baltrunas et al., arXiv:1505.03014; no commercial use, no redistribution"
 )
 
 

@@ -27,6 +27,7 @@ class DeepModel(Model):
     """A network on embedded fields; the defaults are those that BARS publishes for Frappe_x1."""
 
     supports_weights: ClassVar[bool] = True
+    imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
     embedding_dim: Annotated[int, "numbers that stand for a field's value", Ge(1)] = 10
     hidden_units: Widths = (400, 400, 400)

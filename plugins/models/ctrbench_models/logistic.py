@@ -29,6 +29,7 @@ class Logistic(Model):
 
     name: ClassVar[str] = "logistic"
     supports_weights: ClassVar[bool] = True
+    imports: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
 
     c: Annotated[float, "inverse strength of the L2 penalty", Gt(0)] = 1.0
     max_iter: Annotated[int, "iterations at most", Ge(1)] = 500

@@ -1,0 +1,196 @@
+"""Leaderboards on results made by hand, where the right numbers are plain."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from ctrbench import leaderboard, reporters
+from ctrbench.interfaces import Score
+from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.store import RunResults
+
+DONE = TaskResult(Status.OK, "m", seconds={"fit": 2.0, "predict": 0.5, "sample": 1.0}, peak_memory=50_000_000)
+FAILED = TaskResult(Status.FAILED, "gan (third 1.0)", "fit", "ValueError: | *no* \x1b[2J luck\n")
+ENVIRONMENT = {"libraries": {"ctrbench": "1", "torch": "2"}}
+
+
+def cell(generator: str, scenario: str, model: str, auc: float | None, repeat: int = 0) -> CellResult:
+    result = FAILED if auc is None else DONE
+    scores = {} if auc is None else {"auc": Score(auc), "logloss": Score(1 - auc)}
+    return CellResult("log", generator, scenario, model, repeat, result, scores)
+
+
+def pool(generator: str, value: float | None, same_as: str = "") -> PoolResult:
+    good = TaskResult(Status.OK, generator, values={"click_rate": 0.25}, seconds={"fit": 9.0, "sample": 1.0})
+    scores = {} if value is None else {"identical": Score(value, 3.0, {"distinct": value / 2})}
+    return PoolResult("log", generator, 0, FAILED if value is None else good, same_as, scores)
+
+
+def results(cells: list[CellResult], pools: list[PoolResult], **about: Any) -> RunResults:
+    described = {
+        "suite": "s", "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [], "broken": [],
+        "datasets": {"log": {"fingerprint": "f" * 64, "rows": {"train": 1000}, "notes": ["a note"]}},
+        "scenarios": {"original": {"keeps_real": True}, "S3": {"keeps_real": True}, "S5": {"keeps_real": False}},
+        "prediction_metrics": {
+            "auc": {"better": "higher", "unit": "AUC"}, "logloss": {"better": "lower", "unit": "nats"}
+        },
+        "synthetic_metrics": {"identical": {"better": "lower", "unit": "rows"}},
+    }  # fmt: skip
+    return RunResults("run1", 0.0, 1.0, "ctrbench run", described | about, [ENVIRONMENT], cells, pools)
+
+
+GRID = results(
+    [
+        cell("", "original", "dnn", 0.8), cell("", "original", "fm", 0.7),
+        cell("vae", "S3", "dnn", 0.81), cell("vae", "S3", "fm", 0.69),
+        cell("vae", "S5", "dnn", 0.6), cell("vae", "S5", "fm", 0.5),
+        cell("gan", "S3", "dnn", 0.82), cell("gan", "S3", "fm", 0.72),
+        cell("gan", "S5", "dnn", 0.5), cell("gan", "S5", "fm", None),
+    ],
+    [pool("vae", 40.0), pool("gan", 10.0, "other")],
+)  # fmt: skip
+
+
+def board(view: Any, of: RunResults = GRID, metric: str = "") -> leaderboard.Board:
+    [made] = leaderboard.boards(of, [view], metric)
+    return made
+
+
+def texts(of: leaderboard.Board) -> list[list[str]]:
+    return [[entry.text + ("*" if entry.best else "") for entry in row] for row in of.rows]
+
+
+def test_scenarios_stand_under_their_generator_with_the_best_of_each_column_marked() -> None:
+    assert texts(board("scenarios")) == [
+        ["vae", "original", "0.80000", "0.70000*"],
+        ["vae", "S3", "0.81000*", "0.69000"],
+        ["vae", "S5", "0.60000", "0.50000"],
+        ["gan", "original", "0.80000", "0.70000"],
+        ["gan", "S3", "0.82000*", "0.72000*"],
+        ["gan", "S5", "0.50000", "— [1]"],
+    ]
+
+
+def test_the_lowest_is_best_where_lower_is_better() -> None:
+    assert texts(board("scenarios", metric="logloss"))[1] == ["vae", "S3", "0.19000*", "0.31000"]
+
+
+def test_a_failed_cell_is_a_footnote_that_names_the_plug_in() -> None:
+    [note] = [note for note in board("scenarios").notes if note.startswith("[1]")]
+    assert "gan (third 1.0): failed in fit: ValueError" in note
+
+
+def test_generators_are_ranked_by_their_mean_gain_where_real_rows_are_kept() -> None:
+    assert [row[:4] for row in texts(board("generators"))] == [
+        ["1", "gan", "+0.02000*", "2 of 2"],
+        ["2", "vae", "+0.00000", "1 of 2"],
+    ]
+
+
+def test_a_mean_never_passes_over_a_missing_value() -> None:
+    row = {entry.text: entry for entry in board("generators").rows[0]}
+    assert any(text.startswith("— [") for text in row), "gan has no mean for S5, as one of its cells failed"
+    of = results([*GRID.cells[:6], cell("gan", "S3", "dnn", 0.9), cell("gan", "S3", "fm", None)], list(GRID.pools))
+    assert [row[1].text for row in board("generators", of).rows] == ["vae", "gan"], (
+        "the best of what is left is no mean"
+    )
+
+
+def test_a_model_that_failed_on_original_is_left_out_for_all_generators_alike() -> None:
+    of = results([cell("", "original", "bad", None), cell("gan", "S3", "bad", 0.99), *GRID.cells], list(GRID.pools))
+    assert board("generators", of).rows == board("generators").rows
+    assert any(note.startswith("bad failed on original") for note in board("generators", of).notes)
+
+
+def test_privacy_shows_each_metric_beside_its_baseline_and_details() -> None:
+    made = board("privacy")
+    assert made.columns == ("generator", "click rate", "identical (rows)", "expected of real rows", "distinct")
+    assert texts(made) == [["vae", "0.250", "40", "3", "20"], ["gan", "0.250", "10", "3", "5"]]
+    assert "gan equals other on this data and shares its pool" in made.notes
+
+
+def test_a_pool_that_failed_has_no_numbers() -> None:
+    made = board("privacy", results(list(GRID.cells), [pool("gan", None)]))
+    assert all("—" in text for text in texts(made)[0][1:])
+
+
+def test_repeats_show_their_spread() -> None:
+    of = results([cell("", "original", "dnn", 0.8), cell("", "original", "dnn", 0.82, 1)], [], repeats=2)
+    assert texts(board("scenarios", of)) == [["none", "original", "0.81000 ±0.01414"]]
+
+
+def test_cost_counts_each_training_once() -> None:
+    rows = {row[1]: row for row in texts(board("cost"))}
+    assert rows["vae"][:6] == ["generator", "vae", "1", "9.00", "1.00", "0"]
+    assert rows["dnn"][:6] == ["model", "dnn", "1", "2.00", "0.50", "50"]
+
+
+def test_remarks_tell_seed_fingerprint_versions_and_what_is_missing() -> None:
+    of = results(list(GRID.cells), [], budget=0.05, left_out=["frappe: not here"], broken=["x:y: no"])
+    said = "\n".join(leaderboard.remarks(of))
+    for part in ("seed 1", "ffffffffffff", "ctrbench 1", "budget 0.05", "a note", "frappe: not here", "x:y: no"):
+        assert part in said
+
+
+def test_mixed_versions_in_one_table_are_said() -> None:
+    newer = {"libraries": {"ctrbench": "1", "torch": "3"}}
+    of = RunResults("r", 0.0, None, "", GRID.about, [ENVIRONMENT, newer], GRID.cells, GRID.pools)
+    said = "\n".join(leaderboard.remarks(of))
+    assert "different versions stand side by side: torch 2, 3" in said
+    assert "did not come to its end" in said
+
+
+def test_failures_are_counted_once_each() -> None:
+    assert leaderboard.failures(GRID) == [f"{FAILED.describe()} (1 cell)"]
+
+
+def test_every_format_carries_the_numbers() -> None:
+    made, remarks = leaderboard.boards(GRID), leaderboard.remarks(GRID)
+    for style in reporters.FORMATS:
+        assert "0.72" in reporters.render(made, remarks, style), style
+
+
+def test_what_a_plug_in_says_is_escaped() -> None:
+    made = [board("scenarios")]
+    assert "\x1b" not in reporters.render(made, [], "table")
+    assert r"\| \*no\*" in reporters.render(made, [], "markdown")
+    bad = leaderboard.Board("cost", "d", "t", ("a",), [[leaderboard.Entry(r"50% of x_1 & \input{file} $")]])
+    assert r"50\% of x\_1 \& \textbackslash{}input\{file\} \$" in reporters.render([bad], [], "latex")
+
+
+def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
+    made = [board("scenarios")]
+    assert "\x1b[1m0.82000\x1b[0m" in reporters.render(made, [], "table", colour=True)
+    assert "0.82000*" in reporters.render(made, [], "table")
+    assert "**0.82000**" in reporters.render(made, [], "markdown")
+    assert r"\textbf{0.82000}" in reporters.render(made, [], "latex")
+
+
+def test_csv_is_one_number_a_row_and_no_formula() -> None:
+    cells = [cell("=cmd()", "S3", "dnn", 0.8), *GRID.cells]
+    made = leaderboard.boards(results(cells, list(GRID.pools)), ["scenarios"])
+    rows = list(csv.DictReader(io.StringIO(reporters.render(made, [], "csv"))))
+    assert len(rows) == len(cells)
+    assert {"dataset", "generator", "scenario", "model", "repeat", "metric", "value", "status"} <= set(rows[0])
+    assert "'=cmd()" in {row["generator"] for row in rows}
+
+
+def test_json_has_the_bare_numbers() -> None:
+    content = json.loads(reporters.render(leaderboard.boards(GRID), ["a remark"], "json"))
+    assert content["remarks"] == ["a remark"]
+    records = content["boards"][0]["records"]
+    assert {"generator": "gan", "scenario": "S3", "model": "dnn", "value": 0.82}.items() <= records[6].items()
+
+
+def test_a_run_without_metrics_or_pools_has_no_empty_tables() -> None:
+    of = results([], [], prediction_metrics={}, synthetic_metrics={})
+    assert [made.view for made in leaderboard.boards(of)] == ["cost"]
+
+
+@pytest.mark.parametrize("style", reporters.FORMATS)
+def test_an_empty_board_prints(style: reporters.Format) -> None:
+    assert isinstance(reporters.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style), str)
