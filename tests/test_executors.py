@@ -144,7 +144,7 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True)
     logs: list[Path] = []
     for _ in range(300):
-        logs = [path for path in site.logs.glob("*.log") if "started " in path.read_text()]
+        logs = [path for path in site.logs.glob(".*.log") if "started " in path.read_text()]
         if logs:
             break
         time.sleep(0.1)

@@ -228,7 +228,7 @@ def test_a_data_set_that_cannot_be_loaded_is_the_users_to_mend(bench: Bench) -> 
 
 
 def test_all_leaves_out_what_is_not_at_hand_and_says_so(bench: Bench) -> None:
-    watcher, results = bench.run(with_(datasets="all"))
+    watcher, results = bench.run(with_(datasets=("all",)))
     assert list(results.about["datasets"]) == ["toy_log"]
     assert any("absent_log: not on this machine" in line for line in leaderboard.remarks(results))
     assert any("absent_log" in note for note in watcher.notes)

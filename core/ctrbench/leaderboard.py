@@ -289,7 +289,8 @@ def _cost(part: _Part) -> list[Board]:
              "peak_memory": r.peak_memory, "facts": dict(r.values.get("facts", {})), "status": str(r.status)}
             for r in results
         ]  # fmt: skip
-    return [part.finish(board, *_shared_pools(part))]
+    memory = "peak memory is that of the worker process, the libraries of the whole run included"
+    return [part.finish(board, *_shared_pools(part), memory)]
 
 
 _VIEWS: dict[View, Callable[[_Part], list[Board]]] = {
@@ -318,9 +319,13 @@ def _facts(results: Sequence[TaskResult]) -> str:
     if not facts:
         return ""
     agreed = {name: value for name, value in facts[0].items() if all(other.get(name) == value for other in facts)}
-    return ", ".join(
-        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in agreed.items()
-    )
+    return ", ".join(f"{name} {_short(value)}" for name, value in agreed.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _names(cell: CellResult) -> dict[str, Any]:

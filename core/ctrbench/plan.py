@@ -26,6 +26,7 @@ from ctrbench.jobs import (
 )
 from ctrbench.results import CellResult, PoolResult, TaskResult
 from ctrbench.scenarios import Scenario
+from ctrbench.suite import ALL
 from ctrbench.table import Schema
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
     for found in _choose(suite, registry, "dataset"):
         state = availability(found.plugin)
         if isinstance(state, Missing):
-            if suite.datasets == "all":
+            if found.label not in suite.datasets:  # nobody asked for it by name
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
             if not (state.download and download):
@@ -216,7 +217,7 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
         if scenario.name in installed:
             raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
         installed[scenario.name] = scenario
-    names = list(installed) if suite.scenarios == "all" else list(dict.fromkeys(suite.scenarios))
+    names = _expand(suite.scenarios, installed)
     for name in names:
         if name not in installed:
             raise UserError(f"-s: no scenario {name!r}; {params.did_you_mean(name, installed, 'there are')}")
@@ -249,16 +250,16 @@ class _Corner:
         plugin: Generator = generator.plugin
         maker = _equivalent(plugin, schema)
         call = PluginCall.of(generator.registered, maker)
+        same_as = maker.name if maker is not plugin else ""
         place = f"pool/{self.dataset.label}/{keys.digest(call.identity())[:12]}/{repeat}"
         first = next((p for p in self.plan.pools if p.task.startswith(place)), None)
         if first is not None:
-            shared = Pool(self.dataset.label, generator.label, repeat, first.task, maker.name, first.generator)
+            shared = Pool(self.dataset.label, generator.label, repeat, first.task, maker.name, same_as)
             self.plan.pools.append(shared)
             return shared
         seed = keys.seed(self.suite.seed, "pool", self.dataset.registered.name, maker.name, repeat)
         job = PoolJob(call, self.data, seed, self.compute, _shares(scenarios))
         task = self.add(f"{place}/{generator.label}", "pool", call.registered, lambda results: job, ())
-        same_as = maker.name if maker is not plugin else ""
         pool = Pool(self.dataset.label, generator.label, repeat, task, maker.name, same_as)
         self.plan.pools.append(pool)
         metric_seed = keys.seed(self.suite.seed, "metric", self.dataset.registered.name, maker.name, repeat)
@@ -313,9 +314,7 @@ class _Corner:
 
 
 def _choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -> list[Chosen]:
-    wanted = getattr(suite, f"{kind}s")
-    if wanted == "all":
-        wanted = tuple(registered.name for registered in registry.of_kind(kind))
+    wanted = _expand(getattr(suite, f"{kind}s"), [registered.name for registered in registry.of_kind(kind)])
     chosen: dict[str, Chosen] = {}
     for text in wanted:
         spec = params.parse(text, _flag(kind))
@@ -325,6 +324,13 @@ def _choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -
         label = params.label(plugin, spec.values)
         chosen[label] = Chosen(registered, plugin, label)
     return list(chosen.values())
+
+
+def _expand(names: tuple[str, ...], installed: Iterable[str]) -> list[str]:
+    """The names given, with "all" replaced by those of the installed ones that are not among them."""
+    named = [params.parse(name).name for name in names if name != ALL]
+    others = [name for name in installed if name not in named]
+    return [name for given in names for name in (others if given == ALL else [given])]
 
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:

@@ -21,6 +21,7 @@ from ctrbench import hookspecs, params
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
+from ctrbench.text import one_line
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -122,12 +123,6 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
         candidates += _load(entry, registry)
     _settle_names(candidates, registry)
     return registry
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line: its class and its message."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _unique(found: Iterable[EntryPoint]) -> list[EntryPoint]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ctrbench.leaderboard import Board, Entry
+from ctrbench.text import plain
 
 Format = Literal["table", "markdown", "csv", "json", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     c: "\\" + c for c in "&%$#_{}"
 }
@@ -41,11 +41,6 @@ def render(boards: Sequence[Board], remarks: Sequence[str], style: Format, *, co
     return "\n\n".join(parts) + "\n"
 
 
-def plain(text: str) -> str:
-    """A text on one line, without control characters: nothing in it can move the cursor or end a row."""
-    return _CONTROL.sub(" ", text).strip()
-
-
 def _markdown(text: str) -> str:
     return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", plain(text))
 
@@ -61,15 +56,16 @@ class _Look:
     tabulate: str
     escape: Callable[[str], str]
     best: str
+    other: str = "{}"
     title: str = "{}"
     note: str = "  {}"
 
 
 _LOOKS = {
-    "table": _Look("simple", plain, "{}*"),
+    "table": _Look("simple", plain, "{}*", "{} "),
     "terminal": _Look("simple", plain, "\x1b[1m{}\x1b[0m"),
-    "markdown": _Look("github", _markdown, "**{}**", "### {}", "- {}"),
-    "latex": _Look("latex_raw", _latex, r"\textbf{{{}}}", "% {}", "% {}"),
+    "markdown": _Look("github", _markdown, "**{}**", title="### {}", note="- {}"),
+    "latex": _Look("latex_raw", _latex, r"\textbf{{{}}}", title="% {}", note="% {}"),
 }
 
 
@@ -77,16 +73,15 @@ def _tabulate(board: Board, look: _Look) -> str:
     from tabulate import tabulate
 
     def show(entry: Entry) -> str:
-        text = look.escape(entry.text)
-        return look.best.format(text) if entry.best else text
+        return (look.best if entry.best else look.other).format(look.escape(entry.text))
 
     def alignment(column: int) -> str:
         return "right" if any(re.match(r"[\d+-]", row[column].text) for row in board.rows) else "left"
 
     rows = [[show(entry) for entry in row] for row in board.rows]
     align = [alignment(column) for column in range(len(board.columns))] if rows else None
-    headers = [look.escape(name) for name in board.columns]
-    return tabulate(rows, headers, look.tabulate, disable_numparse=True, colalign=align)
+    headers = [look.other.format(look.escape(name)) for name in board.columns]
+    return tabulate(rows, headers, look.tabulate, disable_numparse=True, preserve_whitespace=True, colalign=align)
 
 
 def _csv(boards: Sequence[Board]) -> str:

@@ -18,7 +18,7 @@ from ctrbench.plan import Chosen, Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import Store
-from ctrbench.suite import Suite
+from ctrbench.suite import ALL, SECTIONS, Suite
 
 _OURS = ("load", "read", "keep", "hand over")
 """Stages in which a failure is a file's or the machine's, not the method's: such tasks are always tried again."""
@@ -200,7 +200,7 @@ def _about(
     left_out: list[str],
 ) -> dict[str, Any]:
     """What a leaderboard says of a run beside its numbers."""
-    takes_all = "all" in (suite.datasets, suite.generators, suite.models, suite.metrics, suite.scenarios)
+    takes_all = any(ALL in getattr(suite, section) for section in SECTIONS)
     return {
         "suite": suite.name,
         "seed": suite.seed,

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ctrbench.errors import UserError
 from ctrbench.params import did_you_mean
 from ctrbench.scenarios import ClassShares, Scenario
 
-All = Literal["all"]
-Names = tuple[str, ...] | All
+ALL = "all"
+"""Stands in a list of names for every installed plug-in that the list does not name."""
+
 SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
 
 
@@ -36,15 +37,15 @@ class On:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run. Plug-ins are named as on the command line, "ctgan[epochs=5]"; "all" takes every installed one."""
+    """What to run. Plug-ins are named as on the command line, "ctgan[epochs=5]"; "all" takes all others."""
 
     name: str
     description: str = ""
-    datasets: Names = ("simulated",)
-    generators: Names = "all"
-    models: Names = "all"
-    metrics: Names = "all"
-    scenarios: Names = "all"
+    datasets: tuple[str, ...] = ("simulated",)
+    generators: tuple[str, ...] = (ALL,)
+    models: tuple[str, ...] = (ALL,)
+    metrics: tuple[str, ...] = (ALL,)
+    scenarios: tuple[str, ...] = (ALL,)
     repeats: int = 1
     seed: int = 1
     budget: float = 1.0
@@ -152,9 +153,9 @@ def _shares(raw: Any) -> ClassShares:
     return ClassShares(**raw)
 
 
-def _names(raw: Any, section: str, source: str) -> Names:
-    if raw == "all":
-        return "all"
+def _names(raw: Any, section: str, source: str) -> tuple[str, ...]:
+    if raw == ALL:
+        return (ALL,)
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise UserError(f'{source}: {section} must be "all" or a list of names, not {raw!r}')
     return tuple(raw)

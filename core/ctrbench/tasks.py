@@ -36,6 +36,7 @@ from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePre
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
 from ctrbench.table import Table
+from ctrbench.text import one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -296,11 +297,10 @@ def _failure(error: BaseException, stage: str) -> TaskResult:
     elif isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         status = Status.OUT_OF_MEMORY
     plain = isinstance(error, Skip | UserError)
-    message = " ".join(str(error).split())
     return TaskResult(
         status,
         stage=stage,
-        reason=message if plain else f"{type(error).__name__}: {message}".rstrip(": "),
+        reason=" ".join(str(error).split()) if plain else one_line(error),
         traceback="" if plain else traceback.format_exc(),
         users_mistake=isinstance(error, UserError),
     )

@@ -27,12 +27,15 @@ class _Commands(click.Group):
         entry = self._foreign().get(name)
         if entry is None:
             return None
-        if ctx.resilient_parsing or ctx.protected_args == [] or sys.argv[1:2] != [name]:
-            who = entry.dist.name if entry.dist else entry.module
-            return click.Command(name, help=f"From {who}; `ctrbench {name} --help` tells more.")
-        loaded = entry.load()
+        who = entry.dist.name if entry.dist else entry.module
+        if sys.argv[1:2] != [name]:  # the list of commands names it without loading it
+            return click.Command(name, help=f"From {who}.")
+        try:
+            loaded = entry.load()
+        except Exception as error:
+            raise UserError(f"{name} (from {who}) cannot be loaded: {type(error).__name__}: {error}") from None
         if not isinstance(loaded, click.Command):
-            raise UserError(f"{name} (from {entry.value}) is not a click command")
+            raise UserError(f"{name} (from {who}) is not a click command")
         return loaded
 
     def resolve_command(

@@ -33,7 +33,7 @@ def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
     """Print a plain table; its texts are made safe for a terminal."""
     from tabulate import tabulate
 
-    from ctrbench.reporters import plain
+    from ctrbench.text import plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
     click.echo(tabulate(safe, headers, "simple", disable_numparse=True))

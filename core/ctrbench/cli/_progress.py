@@ -16,9 +16,9 @@ from rich.text import Text
 
 from ctrbench.executors import Progress
 from ctrbench.plan import Task
-from ctrbench.reporters import plain
 from ctrbench.results import Status, TaskResult
 from ctrbench.run import How
+from ctrbench.text import plain
 
 _REFRESH = 0.5  # seconds between two pictures of the live display
 

@@ -14,7 +14,7 @@ from ctrbench.cli._common import echo_table
 def plugins(traceback: bool) -> None:
     """List the distributions that bring plug-ins; exit status 1 if one is broken."""
     from ctrbench.registry import load_registry
-    from ctrbench.reporters import plain
+    from ctrbench.text import plain
 
     registry = load_registry()
     brought: dict[str, list[str]] = defaultdict(list)

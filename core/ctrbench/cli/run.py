@@ -124,14 +124,15 @@ def _selected(suite: str, everything: bool, selection: dict[str, tuple[str, ...]
     """The suite with what the options change."""
     from dataclasses import replace
 
-    from ctrbench.suite import SECTIONS, checked, load_suite
+    from ctrbench.suite import ALL, SECTIONS, checked, load_suite
 
-    changes: dict[str, Any] = {section: "all" for section in SECTIONS if everything}
+    found = load_suite(suite)
+    changes: dict[str, Any] = {section: (*getattr(found, section), ALL) for section in SECTIONS if everything}
     for section, names in selection.items():
         if names:
-            changes[section] = "all" if names == ("all",) else () if names == ("none",) else names
+            changes[section] = () if names == ("none",) else names
     changes |= {key: value for key, value in numbers.items() if value is not None}
-    return checked(replace(load_suite(suite), **changes), "options")
+    return checked(replace(found, **changes), "options")
 
 
 def _do(
@@ -171,13 +172,14 @@ def _report(store: str, run: str) -> int:
     """Print the leaderboards of a run; its exit status."""
     from ctrbench import leaderboard, reporters
     from ctrbench.store import Store
+    from ctrbench.text import plain
 
     results = Store.open(store, create=False).load_run(run)
     boards = leaderboard.boards(results)
     click.echo(reporters.render(boards, leaderboard.remarks(results), "table", colour=colour()))
     failed = leaderboard.failures(results)
     for text in failed:
-        click.echo(f"failed: {reporters.plain(text)}", err=True)
+        click.echo(f"failed: {plain(text)}", err=True)
     if failed:
         click.echo("`--retry-failed` tries them again", err=True)
     return 1 if failed or results.about["broken"] else 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ctrbench.jobs import Job
+from ctrbench.jobs import Job, key
 from ctrbench.results import TaskResult
 
 
@@ -50,6 +50,19 @@ class Site:
     def logs(self) -> Path:
         """The folder of what tasks print."""
         return self.artefacts / "logs"
+
+    def open_log(self, job: Job, process: int) -> Path:
+        """Where a process writes what a job prints while it runs; another run may be doing the same job."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self.logs / f".{key(job)[:16]}-{process}.log"
+
+    def close_log(self, job: Job, process: int) -> Path | None:
+        """Give a finished job's log its name, which is returned; None where nothing was printed."""
+        written, log = self.open_log(job, process), self.logs / f"{key(job)[:16]}.log"
+        if not written.exists() or not written.stat().st_size:
+            written.unlink(missing_ok=True)
+            return None
+        return written.replace(log)
 
     @property
     def checkpoints(self) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 from ctrbench import tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Site
-from ctrbench.jobs import Job, key
+from ctrbench.jobs import Job
 from ctrbench.results import TaskResult
 
 _PR_SET_PDEATHSIG = 1
@@ -46,7 +46,6 @@ def start(site: Site, reports: str) -> None:
         _reports.connect(reports)
     _report({"born": os.getpid()})
     faulthandler.enable()
-    site.logs.mkdir(parents=True, exist_ok=True)
     _print_to(Path(os.devnull))
     for module in site.imports:
         with suppress(Exception):  # a task that needs it will say what is wrong with it
@@ -63,14 +62,12 @@ def work(task: str, job: Job, timeout: float | None) -> TaskResult:
         time.time() + timeout if timeout else None,
         _reporter(task),
     )
-    log = _site.logs / f"{key(job)[:16]}.log"
-    _print_to(log)
+    _print_to(_site.open_log(job, os.getpid()))
     try:
         return tasks.perform(job, place)
     finally:
         _print_to(Path(os.devnull))
-        if not log.stat().st_size:
-            log.unlink()
+        _site.close_log(job, os.getpid())
 
 
 def _reporter(task: str) -> tasks.Report:

@@ -6,12 +6,13 @@ A plug-in that hangs or kills its process takes the run with it; the local execu
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 from ctrbench import tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Event, Finished, Progress, Site, thread_limits
-from ctrbench.jobs import Job, key
+from ctrbench.jobs import Job
 
 
 class InlineExecutor:
@@ -24,7 +25,6 @@ class InlineExecutor:
         self._events: list[Event] = []
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
-        site.logs.mkdir(parents=True, exist_ok=True)
 
     def submit(self, task: str, job: Job, timeout: float | None) -> None:
         """Do the job now."""
@@ -35,11 +35,10 @@ class InlineExecutor:
             time.time() + timeout if timeout else None,
             lambda step, total, values: self._events.append(Progress(task, step, total, values)),
         )
-        log = self._site.logs / f"{key(job)[:16]}.log"
+        log = self._site.open_log(job, os.getpid())
         with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             result = tasks.perform(job, place)
-        if not log.stat().st_size:
-            log.unlink()
+        self._site.close_log(job, os.getpid())
         self._events.append(Finished(task, result))
 
     def wait(self, seconds: float) -> list[Event]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import queue
 import shutil
@@ -25,7 +26,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from ctrbench.executors import Event, Finished, Progress, Site, _worker, thread_limits
-from ctrbench.jobs import Job, key
+from ctrbench.jobs import Job
 from ctrbench.results import Status, TaskResult
 
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
@@ -52,6 +53,7 @@ class LocalExecutor:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
+        _start_quiet_tracker()
         self._pool = ProcessPool(
             max_workers=workers,
             context=multiprocessing.get_context("spawn"),
@@ -89,21 +91,27 @@ class LocalExecutor:
     def _settle(self, task: str, job: Job, timeout: float | None, done: Future[Any]) -> None:
         """Turn pebble's ways of ending into a result."""
         worker = self._running.pop(task, None)
-        log = self._site.logs / f"{key(job)[:16]}.log"
         try:
             result = done.result()
         except CancelledError:
             return
         except TimeoutError:
+            self._end(job, worker)
             result = TaskResult(Status.TIMED_OUT, job.plugin.registered, reason=f"took longer than {timeout:g} s")
         except ProcessExpired as error:
-            result = TaskResult(Status.CRASHED, job.plugin.registered, reason=_last_words(error, log))
+            reason = _last_words(error, self._end(job, worker))
+            result = TaskResult(Status.CRASHED, job.plugin.registered, reason=reason)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             result = TaskResult(Status.FAILED, job.plugin.registered, stage="hand over", reason=reason)
-        if worker is not None and result.status in (Status.TIMED_OUT, Status.CRASHED):
-            self._kill(worker)
         self._events.put(Finished(task, result))
+
+    def _end(self, job: Job, worker: int | None) -> Path | None:
+        """Kill what a worker started, and find what it printed."""
+        if worker is None:
+            return None
+        self._kill(worker)
+        return self._site.close_log(job, worker)
 
     def _kill(self, group: int) -> None:
         self._groups.discard(group)
@@ -134,8 +142,21 @@ class LocalExecutor:
                 self._events.put(Progress(message["task"], step, total, values))
 
 
-def _last_words(error: ProcessExpired, log: Path) -> str:
+def _start_quiet_tracker() -> None:
+    """Start Python's tracker of semaphores so that it cleans up after killed workers without a warning."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        multiprocessing.resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+def _last_words(error: ProcessExpired, log: Path | None) -> str:
     code = error.exitcode
     how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit status {code}"
-    said = f"; it printed to {log}" if log.exists() and log.stat().st_size else ""
+    said = f"; what it printed is in {log}" if log else ""
     return f"the worker process died ({how}){said}"
