@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from ctrbench.errors import Skip
-from ctrbench.registry import one_line
+from ctrbench.text import one_line
 
 if TYPE_CHECKING:
     from ctrbench.table import Table
