@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -89,4 +91,11 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    return dataset.load(seed=keys.seed(seed, "data", dataset.name), context=Context())
+    return dataset.load(seed=keys.seed(seed, "data", dataset.name), context=Context(progress=_say_progress))
+
+
+def _say_progress(done: int, total: int | None, _values: Mapping[str, float]) -> None:
+    """Bytes of a download, on one line of a terminal that is written again and again."""
+    if sys.stderr.isatty():
+        of = f" of {total / 1e6:.1f}" if total else ""
+        click.echo(f"\r{done / 1e6:.1f}{of} MB", nl=done == total, err=True)
