@@ -21,7 +21,8 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
-	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group
+	mkdir -p .benchmarks
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds --benchmark-json=.benchmarks/latest.json
 
 clean:
 	rm -rf .venv

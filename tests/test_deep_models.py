@@ -14,10 +14,10 @@ from ctrbench import Context, Splits
 from ctrbench_datasets.frappe import Frappe
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_models._deep import DeepModel
-from ctrbench_models._training import columns, fuxictr_feature_map
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
+from ctrbench_models.training import columns, fuxictr_feature_map
 from sklearn.metrics import log_loss, roc_auc_score
 
 QUICK = {

@@ -15,7 +15,10 @@ import pytest
 import torch
 from ctrbench import Context, Field, Schema, Skip, Table
 from ctrbench_models._deep import DeepModel
-from ctrbench_models._training import (
+from ctrbench_models.deepfm import DeepFM
+from ctrbench_models.dnn import Dnn
+from ctrbench_models.masknet import MaskNet
+from ctrbench_models.training import (
     Training,
     _batches,
     columns,
@@ -24,9 +27,6 @@ from ctrbench_models._training import (
     l2_penalty,
     train_step,
 )
-from ctrbench_models.deepfm import DeepFM
-from ctrbench_models.dnn import Dnn
-from ctrbench_models.masknet import MaskNet
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch.layers import FeatureEmbedding, MLP_Block
 from fuxictr.pytorch.models import BaseModel

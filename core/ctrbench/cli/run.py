@@ -161,7 +161,9 @@ def _do(
             driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)
             return driver.run(shlex.join(["ctrbench", *sys.argv[1:]]))
     except KeyboardInterrupt:
-        click.echo(f"interrupted; {watcher.summary()} kept in {store}: the same command goes on from here", err=True)
+        click.echo(
+            f"interrupted: {watcher.summary()}; all of it is kept, and the same command goes on from here", err=True
+        )
         sys.exit(130)
     finally:
         workers.close()

@@ -45,7 +45,7 @@ class DeepModel(Model):
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Train with early stopping by valid's AUC; Skip where valid has one class only."""
-        from ctrbench_models._training import Training, fit_network
+        from ctrbench_models.training import Training, fit_network
 
         training = Training(self.batch_size, self.epochs, self.patience)
         return fit_network(self.network, train, valid, training, seed=seed, context=context)
