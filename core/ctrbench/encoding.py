@@ -14,8 +14,8 @@ import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
-from ctrbench.params import did_you_mean
 from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
+from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,6 @@ values in parentheses. Types and ranges come from the annotations, and pydantic 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin,
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Plugin
+from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered
@@ -122,15 +122,6 @@ def parameters(cls: type[Plugin]) -> list[Parameter]:
         )
         for f in dataclasses.fields(cls)
     ]
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """A suggestion for a misspelt word, or the list of what there is."""
-    names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"
 
 
 def _annotations(cls: type[Plugin]) -> dict[str, Any]:

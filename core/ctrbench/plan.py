@@ -28,6 +28,7 @@ from ctrbench.results import CellResult, PoolResult, TaskResult
 from ctrbench.scenarios import Scenario
 from ctrbench.suite import ALL
 from ctrbench.table import Schema
+from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -220,7 +221,7 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     names = _expand(suite.scenarios, installed)
     for name in names:
         if name not in installed:
-            raise UserError(f"-s: no scenario {name!r}; {params.did_you_mean(name, installed, 'there are')}")
+            raise UserError(f"-s: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
     return [installed[name] for name in dict.fromkeys(["original", *names])]
 
 

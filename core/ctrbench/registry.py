@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
 
-from ctrbench import hookspecs, params
+from ctrbench import hookspecs
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import one_line
+from ctrbench.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -98,7 +98,7 @@ class Registry:
                 return plugin
         where = f"{source}: " if source else ""
         names = [plugin.name for plugin in self.of_kind(kind)]
-        hint = params.did_you_mean(name, names, "there are")
+        hint = did_you_mean(name, names, "there are")
         culprits = [b for b in self.broken if b.source.endswith(f":{name}") or f"{name!r}" in b.error]
         if culprits:
             hint = f"{culprits[0].source} is broken: {culprits[0].error}; see `ctrbench plugins`"
@@ -156,7 +156,7 @@ def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
         manager.register(loaded, name=source)
         unknown = [name for name in dir(loaded) if _is_unknown_hook(manager, loaded, name)]
         if unknown:
-            hints = [f"{name!r}, {params.did_you_mean(name, _HOOKS, 'known are')}" for name in unknown]
+            hints = [f"{name!r}, {did_you_mean(name, _HOOKS, 'known are')}" for name in unknown]
             refuse(f"no such hook: {'; '.join(hints)}")
         for kind in KINDS:
             hook = getattr(manager.hook, f"register_{kind}s")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench.errors import UserError
-from ctrbench.params import did_you_mean
 from ctrbench.scenarios import ClassShares, Scenario
+from ctrbench.text import did_you_mean
 
 ALL = "all"
 """Stands in a list of names for every installed plug-in that the list does not name."""

@@ -1,8 +1,10 @@
-"""Texts made safe to show: on one line, and without what could move a cursor."""
+"""What the user reads: texts made safe to show, errors in one line, suggestions."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -16,3 +18,12 @@ def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
+    """A suggestion for a misspelt word, or the list of what there is."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"

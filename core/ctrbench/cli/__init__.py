@@ -41,7 +41,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from ctrbench.params import did_you_mean
+        from ctrbench.text import did_you_mean
 
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):

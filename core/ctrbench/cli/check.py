@@ -16,8 +16,8 @@ def check(names: tuple[str, ...], everything: bool) -> None:
     """Check that plug-ins keep their contract; exit status 1 if one does not."""
     from ctrbench.conformance import check_plugin
     from ctrbench.errors import UserError
-    from ctrbench.params import did_you_mean
     from ctrbench.registry import load_registry
+    from ctrbench.text import did_you_mean
 
     registry = load_registry()
     if not names and not everything:

@@ -48,8 +48,8 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
     from ctrbench import reporters
     from ctrbench.errors import UserError
     from ctrbench.leaderboard import VIEWS, boards, remarks
-    from ctrbench.params import did_you_mean
     from ctrbench.store import Store
+    from ctrbench.text import did_you_mean
 
     opened = Store.open(store, create=False)
     if runs:

@@ -18,6 +18,7 @@ def show(name: str) -> None:
     from ctrbench.registry import load_registry
     from ctrbench.scenarios import Scenario
     from ctrbench.suite import load_suite, packaged_suites
+    from ctrbench.text import did_you_mean
 
     registry = load_registry()
     found = [plugin for plugin in registry.plugins if plugin.name == name]
@@ -44,7 +45,7 @@ def show(name: str) -> None:
         )
     elif not found:
         names = [plugin.name for plugin in registry.plugins] + packaged_suites()
-        raise UserError(f"show: nothing is called {name!r}; {params.did_you_mean(name, names, 'there are')}")
+        raise UserError(f"show: nothing is called {name!r}; {did_you_mean(name, names, 'there are')}")
 
 
 def _default(value: object) -> str:

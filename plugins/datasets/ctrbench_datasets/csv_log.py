@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from ctrbench import MISSING, Context, Dataset, Field, Missing, Ready, Register, Splits, Table, UserError, hookimpl
 from ctrbench.encoding import encode_splits
-from ctrbench.params import did_you_mean
+from ctrbench.text import did_you_mean
 
 from ctrbench_datasets._reading import checksum, read_log
 
