@@ -32,7 +32,7 @@ def pool(generator: str, value: float | None, same_as: str = "") -> PoolResult:
 
 def results(cells: list[CellResult], pools: list[PoolResult], **about: Any) -> RunResults:
     described = {
-        "suite": "s", "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [], "broken": [],
+        "suite": "s", "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [], "broken": [], "failed_data": [],
         "datasets": {"log": {"fingerprint": "f" * 64, "rows": {"train": 1000}, "notes": ["a note"]}},
         "scenarios": {"original": {"keeps_real": True}, "S3": {"keeps_real": True}, "S5": {"keeps_real": False}},
         "prediction_metrics": {

@@ -234,6 +234,15 @@ def test_all_leaves_out_what_is_not_at_hand_and_says_so(bench: Bench) -> None:
     assert any("absent_log" in note for note in watcher.notes)
 
 
+@pytest.mark.parametrize("name", ["rotten_log", "rotten_log[early=true]"])
+def test_a_data_set_with_a_bug_is_a_failure_that_stops_nothing_else(bench: Bench, name: str) -> None:
+    _, results = bench.run(with_(datasets=(name, "toy_log")))
+    assert list(results.about["datasets"]) == ["toy_log"]
+    assert len(scores(results)) == 4
+    [said] = [line for line in leaderboard.remarks(results) if "rotten_log (toys" in line]
+    assert "IndexError: a bug of its author" in said
+
+
 def test_listeners_hear_of_each_cell_once(bench: Bench) -> None:
     toys.heard.clear()
     bench.run(with_(generators=("bootstrap", "misbehaves")))

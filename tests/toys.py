@@ -81,6 +81,22 @@ class AbsentLog(Dataset):
 
 
 @dataclass(frozen=True)
+class RottenLog(Dataset):
+    """A data set with a bug."""
+
+    name: ClassVar[str] = "rotten_log"
+    early: Annotated[bool, "whether it shows before the load"] = False
+
+    def version(self) -> str:
+        if self.early:
+            raise IndexError("a bug of its author")
+        return ""
+
+    def load(self, *, seed: int, context: Context) -> Splits:
+        raise IndexError("a bug of its author")
+
+
+@dataclass(frozen=True)
 class Rows(Sampler):
     """Draws rows of a table, of both classes or of one."""
 
@@ -234,6 +250,7 @@ heard: list[object] = []
 def register_datasets(register) -> None:
     register(ToyLog)
     register(AbsentLog)
+    register(RottenLog)
 
 
 @hookimpl

@@ -73,6 +73,7 @@ def remarks(results: RunResults) -> list[str]:
         lines.append(f"data {name}: fingerprint {data['fingerprint'][:12]}, rows {rows}")
         lines += [f"data {name}: {note}" for note in data["notes"]]
     lines += [f"left out: {reason}" for reason in about["left_out"]]
+    lines += [f"data set that could not be loaded: {error}" for error in about["failed_data"]]
     lines += [f"broken plug-in: {error}" for error in about["broken"]]
     return lines
 

@@ -144,7 +144,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
     for found in _choose(suite, registry, "dataset"):
         state = availability(found.plugin)
         if isinstance(state, Missing):
-            if found.label not in suite.datasets:  # nobody asked for it by name
+            if not is_named(found, suite):
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
             if not (state.download and download):
@@ -157,6 +157,11 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
         Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
         for found, name in zip(chosen, names, strict=True)
     ], left_out
+
+
+def is_named(dataset: Chosen, suite: Suite) -> bool:
+    """Whether somebody asked for a data set by its name, rather than for all."""
+    return dataset.registered.name in [params.parse(name).name for name in suite.datasets]
 
 
 def availability(plugin: Dataset) -> Ready | Missing:

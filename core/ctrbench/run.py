@@ -19,6 +19,7 @@ from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite
+from ctrbench.text import one_line
 
 _OURS = ("load", "read", "keep", "hand over")
 """Stages in which a failure is a file's or the machine's, not the method's: such tasks are always tried again."""
@@ -77,89 +78,125 @@ class Driver:
     results: dict[str, TaskResult] = field(default_factory=dict)
 
     def run(self, command: str) -> str:
-        """Do the whole suite; the run's name in the store. UserError where a data set cannot be used."""
+        """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
         datasets, left_out = plan.choose_datasets(self.suite, self.registry, download=True)
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
         about: dict[str, Any] = {"suite": self.suite.name}
         run = self.store.begin_run(command, about, environment.describe(self.compute.device, self.compute.threads))
-        data_tasks = [plan.data_task(dataset, self.suite, self.timeout) for dataset in datasets]
-        self._execute(run, {task.id: task for task in data_tasks}, None)
-        loaded = {task.id: (chosen, self._usable(task.id)) for task, chosen in zip(data_tasks, datasets, strict=True)}
+        loading = {plan.data_task(dataset, self.suite, self.timeout): dataset for dataset in datasets}
+        self._walk(run, {task.id: task for task in loading}, None)
+        loaded, failed = self._usable({task.id: dataset for task, dataset in loading.items()})
         grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.timeout)
-        about |= _about(self.suite, self.registry, grid, loaded, left_out)
+        about |= _about(self.suite, self.registry, grid, loaded) | {"left_out": left_out, "failed_data": failed}
         self.store.describe_run(run, about, grid)
-        self._execute(run, grid.tasks, grid)
+        self._walk(run, grid.tasks, grid)
         self.store.finish_run(run)
         return run
 
-    def _usable(self, data_task: str) -> TaskResult:
-        """A data set's result; what keeps it from being used is the user's to mend."""
-        result = self.results[data_task]
-        if not result.ok:
-            raise UserError(result.reason if result.users_mistake else result.describe())
-        for text in result.values["notes"]:
-            self.watcher.note(f"{data_task.removeprefix('data/')}: {text}")
-        return result
+    def _usable(self, datasets: Mapping[str, Chosen]) -> tuple[dict[str, tuple[Chosen, TaskResult]], list[str]]:
+        """The data sets that were loaded, and what is wrong with the others; the user's own mistake ends the run."""
+        loaded, failed = {}, []
+        for name, dataset in datasets.items():
+            result = self.results[name]
+            if result.ok:
+                loaded[name] = (dataset, result)
+                for text in result.values["notes"]:
+                    self.watcher.note(f"{dataset.label}: {text}")
+            elif result.users_mistake and plan.is_named(dataset, self.suite):
+                raise UserError(result.reason)
+            else:
+                failed.append(result.describe())
+        if not loaded:
+            raise UserError(f"no data set could be loaded: {'; '.join(failed)}")
+        return loaded, failed
 
-    def _execute(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
-        """Do tasks in the order in which they become ready, a few more than there are workers in flight."""
+    def _walk(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
         self.watcher.planned(tasks)
-        after: dict[str, list[str]] = defaultdict(list)
-        missing = {name: len(task.after) for name, task in tasks.items()}
-        for name, task in tasks.items():
-            for before in task.after:
-                after[before].append(name)
-        ready = deque(name for name, count in missing.items() if not count)
-        flying: dict[str, list[str]] = {}  # key → the tasks that wait for its result
-        keys: dict[str, str] = {}
-        announcer = _Announcer(grid, self)
+        _Walk(self, run, tasks, _Announcer(grid, self)).go()
 
-        def settle(name: str, result: TaskResult, how: How) -> None:
-            self.results[name] = result
-            self.watcher.ended(tasks[name], result, how)
-            announcer.ended(name)
-            for follower in after[name]:
-                missing[follower] -= 1
-                if not missing[follower]:
-                    ready.append(follower)
-
-        while ready or flying:
-            while ready and len(flying) < 2 * self.executor.slots:
-                task = tasks[ready.popleft()]
-                blocker = next((before for before in task.after if not self.results[before].ok), None)
-                if blocker is not None:
-                    self.store.link(run, task.id, blocked_by=blocker)
-                    settle(task.id, self.results[blocker], "blocked")
-                    continue
-                job = task.job(self.results)
-                keys[task.id] = name = key(job)
-                if name in flying:
-                    flying[name].append(task.id)
-                    continue
-                found = self._stored(name)
-                if found is not None:
-                    self.store.link(run, task.id, name)
-                    settle(task.id, found, "stored")
-                    continue
-                flying[name] = [task.id]
-                self.watcher.begun(task)
-                self.executor.submit(task.id, job, task.timeout)
-            for event in self.executor.wait(0.2) if flying else ():
-                task = tasks[event.task]
-                if isinstance(event, Progress):
-                    self.watcher.progressed(task, event)
-                    continue
-                done = keys[task.id]
-                self.store.keep(run, task.id, task.kind, done, event.result)
-                for name in flying.pop(done):
-                    self.store.link(run, name, done)
-                    settle(name, event.result, "done" if name == task.id else "stored")
-
-    def _stored(self, name: str) -> TaskResult | None:
+    def stored(self, name: str) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
         found = None if self.again.all else self.store.find(name)
         return None if found is None or needed_again(found, self.again) else found
+
+
+@dataclass
+class _Walk:
+    """One way through a graph: tasks in the order in which they become ready, a few more in flight than workers."""
+
+    driver: Driver
+    run: str
+    tasks: Mapping[str, Task]
+    announcer: _Announcer
+
+    def __post_init__(self) -> None:
+        self._flying: dict[str, list[str]] = {}  # key → the tasks that wait for its result
+        self._keys: dict[str, str] = {}
+        self._missing = {name: len(task.after) for name, task in self.tasks.items()}
+        self._ready = deque(name for name, count in self._missing.items() if not count)
+        self._followers: dict[str, list[str]] = defaultdict(list)
+        for name, task in self.tasks.items():
+            for before in task.after:
+                self._followers[before].append(name)
+
+    def go(self) -> None:
+        """Walk until every task has ended."""
+        executor = self.driver.executor
+        while self._ready or self._flying:
+            while self._ready and len(self._flying) < 2 * executor.slots:
+                self._begin(self.tasks[self._ready.popleft()])
+            for event in executor.wait(0.2) if self._flying else ():
+                task = self.tasks[event.task]
+                if isinstance(event, Progress):
+                    self.driver.watcher.progressed(task, event)
+                else:
+                    self._take(task, event.result)
+
+    def _begin(self, task: Task) -> None:
+        """Settle a task at once where that is possible, else hand it to the executor."""
+        results, store = self.driver.results, self.driver.store
+        blocker = next((before for before in task.after if not results[before].ok), None)
+        if blocker is not None:
+            store.link(self.run, task.id, blocked_by=blocker)
+            self._settle(task.id, results[blocker], "blocked")
+            return
+        try:
+            job = task.job(results)
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in's `version()`, say
+            self._settle(task.id, TaskResult(Status.FAILED, task.plugin, "plan", one_line(error)), "done")
+            return
+        self._keys[task.id] = name = key(job)
+        if name in self._flying:
+            self._flying[name].append(task.id)
+            return
+        found = self.driver.stored(name)
+        if found is not None:
+            store.link(self.run, task.id, name)
+            self._settle(task.id, found, "stored")
+            return
+        self._flying[name] = [task.id]
+        self.driver.watcher.begun(task)
+        self.driver.executor.submit(task.id, job, task.timeout)
+
+    def _take(self, task: Task, result: TaskResult) -> None:
+        """Store a result at once, for all tasks that waited for it."""
+        name = self._keys[task.id]
+        self.driver.store.keep(self.run, task.id, task.kind, name, result)
+        for waiting in self._flying.pop(name):
+            self.driver.store.link(self.run, waiting, name)
+            self._settle(waiting, result, "done" if waiting == task.id else "stored")
+
+    def _settle(self, task: str, result: TaskResult, how: How) -> None:
+        self.driver.results[task] = result
+        self.driver.watcher.ended(self.tasks[task], result, how)
+        self.announcer.ended(task)
+        for follower in self._followers[task]:
+            self._missing[follower] -= 1
+            if not self._missing[follower]:
+                self._ready.append(follower)
 
 
 @dataclass
@@ -197,7 +234,6 @@ def _about(
     registry: Registry,
     grid: Plan,
     loaded: Mapping[str, tuple[Chosen, TaskResult]],
-    left_out: list[str],
 ) -> dict[str, Any]:
     """What a leaderboard says of a run beside its numbers."""
     takes_all = any(ALL in getattr(suite, section) for section in SECTIONS)
@@ -227,6 +263,5 @@ def _about(
         "synthetic_metrics": {
             m.label: {"better": m.plugin.better, "unit": m.plugin.unit} for m in grid.synthetic_metrics
         },
-        "left_out": left_out,
         "broken": [f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
     }

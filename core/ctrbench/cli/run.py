@@ -184,4 +184,4 @@ def _report(store: str, run: str) -> int:
         click.echo(f"failed: {plain(text)}", err=True)
     if failed:
         click.echo("`--retry-failed` tries them again", err=True)
-    return 1 if failed or results.about["broken"] else 0
+    return 1 if failed or results.about["broken"] or results.about["failed_data"] else 0
