@@ -1,39 +1,45 @@
 """SMOTE for tables without numbers: each new row is a vote among near rows of its class.
 
-In: a training table of categorical fields. Out: a sampler of new rows, made chunk by chunk to bound memory.
+In: a training table of categorical fields. Out: a sampler of new rows, made chunk by chunk where memory or the paper
+asks for it; our engine and imbalanced-learn's draw alike, so equal seeds give equal rows but for ties.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge
 from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
 
 from ctrbench_generators._classes import class_counts, shares_of
+from ctrbench_generators._neighbours import click_shares, nearest, vote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEMORY = 2 * 2**30
-"""Bytes that `chunks=auto` allows the distances of one class in one chunk."""
+"""Bytes that `chunks=auto` allows imbalanced-learn for the distances of one class in one chunk."""
 
 
 @dataclass(frozen=True)
 class Smoten(Generator):
-    """SMOTE for nominal features (Chawla et al. 2002), by imbalanced-learn."""
+    """SMOTE for nominal features (Chawla et al. 2002), with the value difference metric, as in imbalanced-learn."""
 
     name: ClassVar[str] = "smoten"
-    imports: ClassVar[tuple[str, ...]] = ("imblearn.over_sampling",)
+    imports: ClassVar[tuple[str, ...]] = ("scipy.spatial", "imblearn.over_sampling")
     k_neighbors: Annotated[int, "neighbours of a row that vote beside it", Ge(1)] = 2
     chunks: Annotated[
-        Annotated[int, Ge(1)] | Literal["auto"], "parts of train made one by one; auto: the fewest that fit 2 GiB"
+        Annotated[int, Ge(1)] | Literal["auto"],
+        "parts of train made one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB",
     ] = "auto"
     chunk_order: Annotated[Literal["file", "shuffled"], "how train's rows are dealt to chunks"] = "file"
+    engine: Annotated[
+        Literal["native", "imblearn"], "who finds the neighbours: ours, or imbalanced-learn in n² time and memory"
+    ] = "native"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Deal train's rows to chunks; Skip where a field is numeric, ValueError where a class has too few rows."""
@@ -44,10 +50,13 @@ class Smoten(Generator):
         if self.chunk_order == "shuffled":
             order = np.random.default_rng(seed).permutation(order)
         labels = train.targets[order]
-        number = fewest_chunks(labels) if self.chunks == "auto" else self.chunks
-        chunks = np.array_split(order, number)
+        number = self.chunks
+        if number == "auto":
+            number = 1 if self.engine == "native" else fewest_chunks(labels)
         self._check(_counts(labels, number))
-        return SmotenSampler(self, train, chunks, seed, context)
+        chunks = np.array_split(order, number)
+        engine = self._vote if self.engine == "native" else self._defer
+        return SmotenSampler(train, chunks, list(engine(train, chunks, context)), seed, context)
 
     def _check(self, counts: NDArray[np.int64]) -> None:
         short = np.argwhere(counts <= self.k_neighbors)
@@ -59,14 +68,81 @@ class Smoten(Generator):
                 "take fewer chunks or chunk_order=shuffled"
             )
 
+    def _vote(self, train: Table, chunks: list[NDArray[np.intp]], context: Context) -> Iterator[Maker]:
+        """The native engine: each row's nearest vote now, so that sampling only draws."""
+        codes, targets = train.codes, train.targets
+        done = 0
+        context.progress(done, len(train), {})
+        for chunk in chunks:
+            shares = click_shares(codes[chunk], targets[chunk])
+            votes = []
+            for label in (0, 1):
+                mine = np.flatnonzero(targets[chunk] == label)
+                rows = codes[chunk[mine]]
+                voted = np.empty_like(rows)
+                for near in nearest(shares[mine], self.k_neighbors + 1, threads=context.threads):
+                    voted[near.rows] = vote(rows[near.neighbours.T])  # the row itself votes too
+                    done += len(near.rows)
+                    context.progress(done, len(train), {})
+                votes.append(voted)
+            yield Voted(votes)
+
+    def _defer(self, train: Table, chunks: list[NDArray[np.intp]], context: Context) -> Iterator[Maker]:
+        """imbalanced-learn: it finds neighbours anew whenever rows are asked for."""
+        codes, targets = train.codes, train.targets
+        for chunk in chunks:
+            yield Imblearn(codes[chunk], targets[chunk], self.k_neighbors)
+
+
+class Maker(Protocol):
+    """Makes the new rows of one chunk."""
+
+    def new_rows(self, wanted: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """So many new rows of each class, negatives first, and their labels."""
+
+
+@dataclass(frozen=True)
+class Voted:
+    """A chunk whose rows' neighbours have voted."""
+
+    votes: list[NDArray[np.int32]]  # for each class, (rows of it in the chunk, fields)
+
+    def new_rows(self, wanted: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """Votes drawn with replacement; each class from the same seed, as imbalanced-learn does."""
+        drawn = [
+            votes[np.random.RandomState(seed).choice(len(votes), number)]
+            for votes, number in zip(self.votes, wanted, strict=True)
+        ]
+        return np.concatenate(drawn), np.repeat(np.array([0, 1], np.int8), wanted)
+
+
+@dataclass(frozen=True)
+class Imblearn:
+    """A chunk that imbalanced-learn resamples."""
+
+    codes: NDArray[np.int32]
+    labels: NDArray[np.int8]
+    k_neighbors: int
+
+    def new_rows(self, wanted: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """What imbalanced-learn adds to the chunk to bring each class to its size and the wanted rows more."""
+        from imblearn.over_sampling import SMOTEN
+
+        sizes = class_counts(self.labels) + wanted
+        sampler = SMOTEN(sampling_strategy=dict(enumerate(sizes)), k_neighbors=self.k_neighbors, random_state=seed)
+        codes, labels = sampler.fit_resample(self.codes, self.labels)
+        return codes[len(self.codes) :], labels[len(self.codes) :]  # the real rows stand in front
+
 
 class SmotenSampler(Sampler):
-    """Train in chunks; neighbours are found anew whenever rows are asked for."""
+    """Train in chunks, and what makes new rows of each."""
 
-    def __init__(self, spec: Smoten, train: Table, chunks: list[NDArray[np.intp]], seed: int, context: Context) -> None:
-        self._spec = spec
+    def __init__(
+        self, train: Table, chunks: list[NDArray[np.intp]], makers: list[Maker], seed: int, context: Context
+    ) -> None:
         self._train = train
-        self._chunks = chunks
+        self._counts = np.array([class_counts(train.targets[chunk]) for chunk in chunks])  # (chunks, classes)
+        self._makers = makers
         self._seed = seed
         self._context = context
 
@@ -75,36 +151,21 @@ class SmotenSampler(Sampler):
         import pandas as pd
 
         randomness = np.random.RandomState([self._seed, seed])
-        codes, targets = self._train.codes, self._train.targets
-        counts = np.array([class_counts(targets[chunk]) for chunk in self._chunks])  # (chunks, classes)
-        wanted = _split(shares_of(targets, rows), counts)
+        wanted = _split(shares_of(self._train.targets, rows), self._counts)
         parts = []
-        for number, (chunk, new) in enumerate(zip(self._chunks, wanted, strict=True)):
-            self._context.progress(number, len(self._chunks), {})
-            parts.append(self._new_rows(codes[chunk], targets[chunk], counts[number] + new, randomness.randint(2**31)))
-        self._context.progress(len(self._chunks), len(self._chunks), {})
+        for number, (maker, new) in enumerate(zip(self._makers, wanted, strict=True)):
+            self._context.progress(number, len(self._makers), {})
+            parts.append(maker.new_rows(new, randomness.randint(2**31)))
+        self._context.progress(len(self._makers), len(self._makers), {})
         order = randomness.permutation(rows)
-        new_codes = np.concatenate([part for part, _ in parts])[order].astype(np.int32)  # (rows, fields)
+        codes = np.concatenate([part for part, _ in parts])[order].astype(np.int32, copy=False)  # (rows, fields)
         labels = np.concatenate([part for _, part in parts])[order]
-        return Table(pd.DataFrame(new_codes, columns=list(self._train.schema.names)), self._train.schema, labels)
-
-    def _new_rows(
-        self, codes: NDArray[np.int32], labels: NDArray[np.int8], sizes: NDArray[np.int64], seed: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-        """What imbalanced-learn adds to bring both classes to these sizes."""
-        from imblearn.over_sampling import SMOTEN
-
-        sampler = SMOTEN(
-            sampling_strategy=dict(enumerate(sizes)), k_neighbors=self._spec.k_neighbors, random_state=seed
-        )
-        all_codes, all_labels = sampler.fit_resample(codes, labels)
-        return all_codes[len(codes) :], all_labels[len(codes) :]  # the real rows stand in front
+        return Table(pd.DataFrame(codes, columns=list(self._train.schema.names)), self._train.schema, labels)
 
     @property
     def details(self) -> Mapping[str, float | str]:
         """The number of chunks, and the rows of the largest class in any of them."""
-        largest = max(class_counts(self._train.targets[chunk]).max() for chunk in self._chunks)
-        return {"chunks": len(self._chunks), "largest class": int(largest)}
+        return {"chunks": len(self._counts), "largest class": int(self._counts.max())}
 
 
 def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:
