@@ -141,7 +141,10 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     here = os.fspath(Path(__file__).parent)
-    driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True)
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": os.fspath(temporary)}
+    driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True, env=environment)
     logs: list[Path] = []
     for _ in range(300):
         logs = [path for path in site.logs.glob(".*.log") if "started " in path.read_text()]
@@ -151,6 +154,8 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
     grandchild = int(logs[0].read_text().split("started ")[1].split()[0])
     assert grandchild in family
+    [folder] = temporary.glob("ctrbench-*")
     driver.send_signal(signal_)
     driver.wait()
     assert all(gone(process) for process in family)
+    assert not folder.exists()

@@ -12,7 +12,6 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
@@ -44,12 +43,11 @@ class LocalExecutor:
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
         folder = Path(tempfile.mkdtemp(prefix="ctrbench-"))
-        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         self._reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._reports.bind(os.fspath(folder / "reports"))
         threading.Thread(target=self._listen, daemon=True).start()
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", os.fspath(Path(__file__).with_name("_guard.py"))],
+            [sys.executable, "-I", os.fspath(Path(__file__).with_name("_guard.py")), os.fspath(folder)],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
