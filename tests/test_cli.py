@@ -174,6 +174,13 @@ BAD_SUITES = {
     "the scenario name 'S3' is taken": SUITE.replace("S6", "S3"),
     "unknown key 'model'; did you mean 'models'?": "[on.simulated.model.dnn]\nepochs = 3",
     "timeout=-1 must be above 0": "[on.simulated]\ntimeout = -1",
+    "timeout=nan must be above 0": "[on.simulated]\ntimeout = nan",
+    "on: no dataset 'simulatd'; did you mean 'simulated'?": "[on.simulatd.models.dnn]\nepochs = 3",
+    "on.simulated.models: no model 'itemrate'; did you mean 'item_rate'?": "[on.simulated.models.itemrate]\nx = 3",
+    "class_weight='balancd' must be 'none' or 'balanced'": "[[scenario]]\nname = 'S6'\nclass_weight = 'balancd'",
+    "is not shares such as": "[[scenario]]\nname = 'S6'\nsynthetic = { positive = 1 }",
+    "shares of at most 1": "[[scenario]]\nname = 'S6'\nreal = { positives = 2 }",
+    "a scenario cannot be called 'all'": "[[scenario]]\nname = 'all'",
     "dnn (ctrbench 0.1.0): no parameter 'epoch'; did you mean 'epochs'?": "[on.simulated.models.dnn]\nepoch = 3",
 }
 
@@ -189,6 +196,12 @@ BAD_COMMANDS = {
     ("run", "--repeats", "0"): "repeats=0 must lie between 1 and 10000",
     ("run", "--budget", "-1"): "budget=-1.0 must lie above 0",
     ("run", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
+    ("run", "--timeout", "nan"): "--timeout nan: must be above 0 seconds, and finite",
+    ("run", "--store", ""): "cannot be used as a store",
+    ("run", "--store", "."): "cannot be used as a store",
+    ("run", "--store", "foo://x"): "cannot be used as a store",
+    ("run", "--store", "x" * 300): "cannot be used as a store",
+    ("leaderboard", "--store", "/"): "cannot be used as a store",
     ("run", "--device", "tpu"): "--device tpu: choose auto, cpu, cuda or cuda:N",
     ("run", "--suite", "quik"): "did you mean 'quick'?",
     ("run", "--suite", "absent.toml"): "absent.toml: cannot be read",
@@ -220,7 +233,7 @@ def refused(result: Result, said: str) -> None:
     assert len(result.stderr.strip().splitlines()) <= 4, "click shows its usage line; our own errors are one line"
 
 
-@pytest.mark.parametrize("words", BAD_COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])
 def test_a_mistake_in_a_command_is_one_line_and_exit_status_2(words: tuple[str, ...]) -> None:
     refused(ctrbench(*words), BAD_COMMANDS[words])
 
@@ -280,6 +293,18 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_number
     assert int(found[2]) >= 40
     assert int(found[1]) >= 1
     assert tables(resumed.stdout) == tables(undisturbed.stdout)
+
+
+def test_ctrl_c_while_workers_start_is_one_line_too() -> None:
+    command = [*CTRBENCH, *FAST]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    driver = psutil.Process(run.pid)
+    while len(driver.children()) < 3:  # the guard, the tracker, the first worker
+        assert run.poll() is None
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the driver and all that share its group
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.count("\n") == 1, said
 
 
 def test_two_runs_at_once_on_one_store_both_finish_with_the_same_numbers() -> None:

@@ -74,7 +74,9 @@ def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> 
     assert set(there.seconds) >= {"import", "read", "fit", "sample", "keep"}
 
 
-@pytest.mark.parametrize(("how", "words"), [("die", "exit status 7"), ("segfault", "killed by SIGABRT")])
+@pytest.mark.parametrize(
+    ("how", "words"), [("die", "exit status 7"), ("leave", "exit status 0"), ("segfault", "killed by SIGABRT")]
+)
 def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
     local: LocalExecutor, site: Site, how: str, words: str
 ) -> None:
@@ -96,6 +98,23 @@ def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: Loca
     assert time.monotonic() - started < 60
     said = "".join(path.read_text() for path in site.logs.glob("*.log"))
     assert gone(int(said.split("started ")[1].split()[0])), "the plug-in's own child outlived its time limit"
+
+
+def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalExecutor, site: Site) -> None:
+    jobs = {"bad": (pool_job(site, "misbehaves", how="interrupt"), None), "good": (pool_job(site, "bootstrap"), None)}
+    results = finish(local, jobs)
+    assert results["bad"].status is Status.FAILED
+    assert "KeyboardInterrupt" in results["bad"].reason
+    assert results["good"].ok
+
+
+def test_a_plug_in_that_changes_the_working_directory_harms_nobody(site: Site, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    near = Site(Path("artefacts"))
+    executor = LocalExecutor(1, near)
+    results = finish(executor, {how: (pool_job(near, "misbehaves", how=how), None) for how in ("wander", "stay")})
+    executor.close()
+    assert all(result.ok for result in results.values()), results
 
 
 def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(

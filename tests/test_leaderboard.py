@@ -21,7 +21,8 @@ ENVIRONMENT = {"libraries": {"ctrbench": "1", "torch": "2"}}
 def cell(generator: str, scenario: str, model: str, auc: float | None, repeat: int = 0) -> CellResult:
     result = FAILED if auc is None else DONE
     scores = {} if auc is None else {"auc": Score(auc), "logloss": Score(1 - auc)}
-    return CellResult("log", generator, scenario, model, repeat, result, scores)
+    training = f"{generator} {scenario} {model} {repeat}"
+    return CellResult("log", generator, scenario, model, repeat, result, scores, training=training)
 
 
 def pool(generator: str, value: float | None, same_as: str = "") -> PoolResult:
@@ -126,7 +127,7 @@ def test_repeats_show_their_spread() -> None:
 def test_cost_counts_each_training_once() -> None:
     rows = {row[1]: row for row in texts(board("cost"))}
     assert rows["vae"][:6] == ["generator", "vae", "1", "9.00", "1.00", "0"]
-    assert rows["dnn"][:6] == ["model", "dnn", "1", "2.00", "0.50", "50"]
+    assert rows["dnn"][:6] == ["model", "dnn", "5", "2.00 ±0.00", "0.50 ±0.00", "50 ±0"]
 
 
 def test_remarks_tell_seed_fingerprint_versions_and_what_is_missing() -> None:

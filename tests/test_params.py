@@ -28,7 +28,7 @@ THING = Registered("generator", "thing", Thing, "ctrbench-thing", "0.3")
 
 
 def built(text: str) -> Plugin:
-    return params.build(THING, params.parse(text).values)
+    return params.build(Thing, str(THING), params.parse(text).values)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,9 @@ def test_a_bad_spec_is_one_line_that_names_the_value(text: str, said: str) -> No
 
 
 def test_a_later_layer_wins() -> None:
-    assert params.build(THING, {"epochs": 10, "dims": [8, 4]}, {"epochs": "20"}) == Thing(epochs=20, dims=(8, 4))
+    assert params.build(Thing, str(THING), {"epochs": 10, "dims": [8, 4]}, {"epochs": "20"}) == Thing(
+        epochs=20, dims=(8, 4)
+    )
 
 
 def test_the_budget_scales_only_what_is_marked_and_rounds_up() -> None:

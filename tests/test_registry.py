@@ -79,6 +79,12 @@ def test_a_third_party_is_registered_beside_them(plug_in) -> None:
         (("'''Mine.'''", ""), "needs a docstring"),
         (("def fit", "def fitt"), "lacks fit"),
         (("name: ClassVar", "size: int\n        name: ClassVar"), "size needs a default"),
+        (("name: ClassVar", "size: 'Lost' = 1\n        name: ClassVar"), "parameters cannot be used: NameError"),
+        (("name: ClassVar", "size: object = print\n        name: ClassVar"), "parameters cannot be used: TypeError"),
+        (
+            ("def fit", "def __post_init__(self): raise ValueError('no')\n        def fit"),
+            "cannot be used: ValueError: no",
+        ),
         (("from dataclasses", "raise SystemExit(4)\n    from dataclasses"), "SystemExit: 4"),
     ],
 )

@@ -12,7 +12,7 @@ from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
 from ctrbench.registry import Registry
-from ctrbench.results import Status
+from ctrbench.results import Status, TaskResult
 from ctrbench.store import RunResults, Store
 from ctrbench.suite import Suite
 
@@ -84,7 +84,7 @@ def test_a_run_fills_every_cell(bench: Bench) -> None:
     assert all(cell.ok and "hits" in cell.scores for cell in results.cells)
     assert results.pools[0].scores["same"].value == 200
     assert results.pools[0].scores["same"].baseline == 80
-    assert results.pools[0].result.values["facts"] == {"source rows": 200}
+    assert results.pools[0].result.values["facts"] == {"source rows": 200, "loss": "nan"}
     assert results.finished is not None
 
 
@@ -154,6 +154,7 @@ def test_a_twin_alone_gives_the_numbers_of_its_equivalent(bench: Bench, tmp_path
     ("how", "status", "stage", "reason"),
     [
         ("raise", Status.FAILED, "fit", "ValueError: no luck today"),
+        ("surrogate", Status.FAILED, "fit", r"ValueError: a file called \udc80"),
         ("skip", Status.SKIPPED, "fit", "not for logs of fruit"),
         ("exit", Status.FAILED, "fit", "SystemExit: 3"),
         ("memory", Status.OUT_OF_MEMORY, "fit", "MemoryError: too much fruit"),
@@ -189,6 +190,44 @@ def test_a_pool_that_lacks_a_class_is_topped_up_and_then_fails_the_scenarios_tha
     assert [cell.scenario for cell in failed] == ["S1"]
     assert "the pool has 0 positives" in failed[0].result.reason
     assert failed[0].result.plugin.startswith("negatives"), "the generator is to blame, not the model"
+
+
+@pytest.mark.parametrize("exits", ["false", "true"])
+def test_a_generator_that_cannot_tell_what_it_equals_is_itself(bench: Bench, exits: str) -> None:
+    _, results = bench.run(with_(generators=(f"confused[exits={exits}]",)))
+    assert len(scores(results)) == 4
+    assert results.pools[0].same_as == ""
+
+
+def test_a_data_set_that_leaves_when_asked_is_refused_in_one_line(bench: Bench) -> None:
+    with pytest.raises(UserError, match=r"availability\(\) raised SystemExit: 4"):
+        bench.run(with_(datasets=("absent_log[leaves=true]",)))
+
+
+def test_reports_that_are_no_numbers_cost_nothing(bench: Bench) -> None:
+    _, results = bench.run(with_(generators=("misbehaves[how=report]",)))
+    assert len(scores(results)) == 4
+
+
+def test_a_good_result_outlives_a_later_failure_of_the_same_task(bench: Bench) -> None:
+    _, before = bench.run()
+    store = Store.open(str(bench.folder / "results.db"))
+    key = next(iter(store_keys(store)))
+    store.keep(before.run, "x", "train", key, TaskResult(Status.TIMED_OUT, "m"))
+    assert store.find(key).ok
+
+
+def store_keys(store: Store) -> list[str]:
+    with store._reading() as connection:
+        return list(connection.exec_driver_sql("select key from tasks").scalars())
+
+
+def test_a_longer_limit_gives_a_timed_out_task_another_chance() -> None:
+    late = TaskResult(Status.TIMED_OUT, "m", values={"limit": 10.0})
+    assert not run.needed_again(late, AS_STORED, 10.0)
+    assert not run.needed_again(late, AS_STORED, 5.0)
+    assert run.needed_again(late, AS_STORED, 20.0)
+    assert run.needed_again(late, AS_STORED, None)
 
 
 def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:

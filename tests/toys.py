@@ -73,7 +73,11 @@ class AbsentLog(Dataset):
 
     name: ClassVar[str] = "absent_log"
 
+    leaves: Annotated[bool, "whether being asked makes it leave"] = False
+
     def availability(self) -> Ready | Missing:
+        if self.leaves:
+            sys.exit(4)
         return Missing("not on this machine", download=True)
 
     def load(self, *, seed: int, context: Context) -> Splits:
@@ -107,7 +111,7 @@ class Rows(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        return {"source rows": len(self.table)}
+        return {"source rows": np.int64(len(self.table)), "loss": float("nan")}
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,22 @@ class Twin(Generator):
 
 
 @dataclass(frozen=True)
+class Confused(Generator):
+    """Real rows again; has no idea what it equals."""
+
+    name: ClassVar[str] = "confused"
+    exits: Annotated[bool, "whether being asked makes it leave"] = False
+
+    def equivalent(self, schema: Schema) -> Generator:
+        if self.exits:
+            sys.exit(3)
+        return None
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        return Rows(train)
+
+
+@dataclass(frozen=True)
 class Negatives(Generator):
     """Makes negatives only."""
 
@@ -161,6 +181,17 @@ class Misbehaves(Generator):
                 raise Skip("not for logs of fruit")
             case "exit":
                 sys.exit(3)
+            case "interrupt":
+                raise KeyboardInterrupt
+            case "surrogate":
+                raise ValueError("a file called \udc80")
+            case "leave":
+                os._exit(0)
+            case "wander":
+                os.chdir("/")
+            case "report":
+                context.progress("epoch 1", 7, {})
+                context.progress(np.int64(1), 7, {"loss": "low"})
             case "die":
                 os._exit(7)
             case "segfault":
@@ -255,7 +286,7 @@ def register_datasets(register) -> None:
 
 @hookimpl
 def register_generators(register) -> None:
-    for generator in (Bootstrap, Twin, Negatives, Misbehaves):
+    for generator in (Bootstrap, Twin, Confused, Negatives, Misbehaves):
         register(generator)
 
 

@@ -273,7 +273,7 @@ def _cost(part: _Part) -> list[Board]:
     board = part.board("cost", "time and memory of a task", columns)
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)
     for cell in (cell for cells in part.cells.values() for cell in cells):
-        trained[cell.model][f"{cell.result.describe()} {sorted(cell.result.outputs.items())}"] = cell.result
+        trained[cell.model][cell.training] = cell.result
     groups = [("generator", name, [p.result for p in pools]) for name, pools in part.pools.items()]
     groups += [("model", name, list(trained[name].values())) for name in part.models]
     for kind, name, results in groups:

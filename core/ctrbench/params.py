@@ -12,14 +12,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Plugin
 from ctrbench.text import did_you_mean
-
-if TYPE_CHECKING:
-    from ctrbench.registry import Registered
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
@@ -76,15 +73,17 @@ def parse(text: str, source: str = "") -> Spec:
     return Spec(named[1], values, source)
 
 
-def build(registered: Registered, *layers: Mapping[str, Any]) -> Plugin:
-    """The plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
+def build(cls: type[Plugin], who: str, *layers: Mapping[str, Any]) -> Plugin:
+    """The plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value.
+
+    `who` names it in errors, as in "ctgan (ctrbench 0.1.0)".
+    """
     given = {key: value for layer in layers for key, value in layer.items()}
-    cls = registered.plugin
     hints = _annotations(cls)
     for key in given:
         if key not in hints:
-            raise UserError(f"{registered}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
-    return cls(**{key: _convert(registered, key, hints[key], value) for key, value in given.items()})
+            raise UserError(f"{who}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
+    return cls(**{key: _convert(who, key, hints[key], value) for key, value in given.items()})
 
 
 def scaled(plugin: P, budget: float) -> P:
@@ -133,7 +132,7 @@ def _metadata(hint: Any, kind: type[Any]) -> list[Any]:
     return [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
 
 
-def _convert(registered: Registered, key: str, hint: Any, value: Any) -> Any:
+def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
@@ -145,7 +144,7 @@ def _convert(registered: Registered, key: str, hint: Any, value: Any) -> Any:
         first = error.errors()[0]
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise UserError(f"{registered}: {key}{inside}={_text(first['input'])} {complaint}") from None
+        raise UserError(f"{who}: {key}{inside}={_text(first['input'])} {complaint}") from None
 
 
 def _value(text: str, at: int, source: str) -> tuple[Raw, int]:

@@ -24,11 +24,12 @@ from ctrbench.jobs import (
     ScorePredictionsJob,
     TrainJob,
 )
+from ctrbench.registry import KINDS, Kind
 from ctrbench.results import CellResult, PoolResult, TaskResult
 from ctrbench.scenarios import Scenario
 from ctrbench.suite import ALL
 from ctrbench.table import Schema
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -116,7 +117,9 @@ def cell_result(cell: Cell, metrics: Iterable[str], result_of: Callable[[str], T
     """A cell with what came of its training, or of the task that this waited for, and of its scores."""
     scores, failed = _scores(metrics, cell.train, result_of)
     result = result_of(cell.train)
-    return CellResult(cell.dataset, cell.generator, cell.scenario, cell.model, cell.repeat, result, scores, failed)
+    return CellResult(
+        cell.dataset, cell.generator, cell.scenario, cell.model, cell.repeat, result, scores, failed, cell.train
+    )
 
 
 def pool_result(pool: Pool, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> PoolResult:
@@ -167,9 +170,12 @@ def is_named(dataset: Chosen, suite: Suite) -> bool:
 def availability(plugin: Dataset) -> Ready | Missing:
     """Whether a data set is at hand; one that cannot even tell is not."""
     try:
-        return plugin.availability()
-    except Exception as error:  # a third party's; it must not stop the others
-        return Missing(f"its availability() raised {type(error).__name__}: {error}")
+        state: object = plugin.availability()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a third party's, which may even call sys.exit
+        return Missing(f"its availability() raised {one_line(error)}")
+    return state if isinstance(state, Ready | Missing) else Missing(f"its availability() returned {state!r}")
 
 
 def data_task(dataset: Chosen, suite: Suite, timeout: float | None) -> Task:
@@ -207,6 +213,19 @@ def grid(
         for repeat in range(suite.repeats):
             corner.fill(generators, models, scenarios, repeat)
     return plan
+
+
+def check_settings(suite: Suite, registry: Registry) -> None:
+    """UserError where a suite's settings name a data set or plug-in that is not installed."""
+    for dataset, on in suite.on.items():
+        registry.get("dataset", dataset, f"suite {suite.name}: on")
+        for kinds, by_name in on.parameters.items():
+            for name in by_name:
+                registry.get(_kind(kinds), name, f"suite {suite.name}: on.{dataset}.{kinds}")
+
+
+def _kind(kinds: str) -> Kind:
+    return next(kind for kind in KINDS if kinds == f"{kind}s")
 
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
@@ -326,7 +345,9 @@ def _choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -
         spec = params.parse(text, _flag(kind))
         registered = registry.get(kind, spec.name, _flag(kind))
         settings = (on or suite.settings(spec.name)).of(kind, spec.name)
-        plugin: Plugin = params.scaled(params.build(registered, settings, spec.values), suite.budget)
+        plugin: Plugin = params.scaled(
+            params.build(registered.plugin, str(registered), settings, spec.values), suite.budget
+        )
         label = params.label(plugin, spec.values)
         chosen[label] = Chosen(registered, plugin, label)
     return list(chosen.values())
@@ -341,9 +362,12 @@ def _expand(names: tuple[str, ...], installed: Iterable[str]) -> list[str]:
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:
     try:
-        return plugin.equivalent(schema)
-    except Exception:  # a third party's; should it matter, its fit will tell
+        other: object = plugin.equivalent(schema)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a third party's, which may even call sys.exit; should it matter, its fit will tell
         return plugin
+    return other if isinstance(other, Generator) else plugin
 
 
 def _flag(kind: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import traceback
 from collections import defaultdict
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
 
-from ctrbench import hookspecs
+from ctrbench import hookspecs, params
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
@@ -109,7 +110,9 @@ class Registry:
         for source, manager in list(self.listeners):
             try:
                 manager.hook.cell_finished(result=result)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # it may even call sys.exit
                 self.listeners.remove((source, manager))
                 distribution = source.split(":")[0]
                 self.broken.append(Broken(source, distribution, "", one_line(error), traceback.format_exc()))
@@ -200,6 +203,11 @@ def _complaint(kind: Kind, thing: Any) -> str:
     for f in dataclasses.fields(thing):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             return f"{who}.{f.name} needs a default"
+    try:
+        params.parameters(thing)
+        json.dumps(params.values(thing()))
+    except Exception as error:
+        return f"{who}'s parameters cannot be used: {one_line(error)}"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):

@@ -19,9 +19,11 @@ from ctrbench.text import plain
 Format = Literal["table", "markdown", "csv", "json", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    c: "\\" + c for c in "&%$#_{}"
-}
+_LATEX = (
+    {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {c: "\\" + c for c in "&%$#_{}"}
+)
 
 
 def render(boards: Sequence[Board], remarks: Sequence[str], style: Format, *, colour: bool = False) -> str:

@@ -44,7 +44,7 @@ class TaskResult:
     def describe(self) -> str:
         """The failure or skip in one line that names the plug-in."""
         stage = f" in {self.stage}" if self.stage else ""
-        return f"{self.plugin}: {self.status}{stage}: {self.reason}"
+        return f"{self.plugin}: {self.status}{stage}: {self.reason}".removeprefix(": ")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class CellResult:
     result: TaskResult  # of the training, or of the failed task that it waited for
     scores: Mapping[str, Score] = field(default_factory=dict)  # prediction metric → score
     failed_scores: Mapping[str, TaskResult] = field(default_factory=dict)
+    training: str = ""  # equal for cells that read one training
 
     @property
     def ok(self) -> bool:

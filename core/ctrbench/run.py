@@ -5,9 +5,10 @@ In: a suite, the registry, a store and an executor. Out: the name of a run, with
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from ctrbench import environment, params, plan
@@ -56,10 +57,12 @@ class Again:
     all: bool = False
 
 
-def needed_again(found: TaskResult, again: Again) -> bool:
-    """Whether a stored result is to be made anew."""
+def needed_again(found: TaskResult, again: Again, timeout: float | None) -> bool:
+    """Whether a stored result is to be made anew; a longer time limit gives a task that hit its own another chance."""
     if found.ok or found.status is Status.SKIPPED:
         return again.all
+    if found.status is Status.TIMED_OUT and (timeout or math.inf) > (found.values.get("limit") or math.inf):
+        return True
     return again.all or again.failed or found.stage in _OURS
 
 
@@ -90,8 +93,10 @@ class Driver:
         grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.timeout)
         about |= _about(self.suite, self.registry, grid, loaded) | {"left_out": left_out, "failed_data": failed}
         self.store.describe_run(run, about, grid)
+        sound = len(self.registry.broken)
         self._walk(run, grid.tasks, grid)
-        self.store.finish_run(run)
+        deaf = [f"{broken.source}: {broken.error}" for broken in self.registry.broken[sound:]]
+        self.store.finish_run(run, about | {"broken": about["broken"] + deaf})
         return run
 
     def _usable(self, datasets: Mapping[str, Chosen]) -> tuple[dict[str, tuple[Chosen, TaskResult]], list[str]]:
@@ -115,10 +120,10 @@ class Driver:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
 
-    def stored(self, name: str) -> TaskResult | None:
+    def stored(self, name: str, timeout: float | None) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
         found = None if self.again.all else self.store.find(name)
-        return None if found is None or needed_again(found, self.again) else found
+        return None if found is None or needed_again(found, self.again, timeout) else found
 
 
 @dataclass
@@ -172,7 +177,7 @@ class _Walk:
         if name in self._flying:
             self._flying[name].append(task.id)
             return
-        found = self.driver.stored(name)
+        found = self.driver.stored(name, task.timeout)
         if found is not None:
             store.link(self.run, task.id, name)
             self._settle(task.id, found, "stored")
@@ -184,6 +189,8 @@ class _Walk:
     def _take(self, task: Task, result: TaskResult) -> None:
         """Store a result at once, for all tasks that waited for it."""
         name = self._keys[task.id]
+        if result.status is Status.TIMED_OUT:
+            result = replace(result, values={"limit": task.timeout})
         self.driver.store.keep(self.run, task.id, task.kind, name, result)
         for waiting in self._flying.pop(name):
             self.driver.store.link(self.run, waiting, name)

@@ -39,6 +39,12 @@ class Scenario:
     class_weight: Literal["none", "balanced"] = "none"
     help: str = ""
 
+    def __post_init__(self) -> None:
+        if self.class_weight not in ("none", "balanced"):
+            raise ValueError(f"class_weight={self.class_weight!r} must be 'none' or 'balanced'")
+        if max(self.real.positives, self.real.negatives) > 1:
+            raise ValueError(f"real={self.real} must not ask for more than there is: shares of at most 1")
+
     @property
     def needs_pool(self) -> bool:
         """Whether it uses synthetic rows at all."""

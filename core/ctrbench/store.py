@@ -22,6 +22,7 @@ from ctrbench.artefacts import Artefacts
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
 from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.text import encodable
 
 SCHEMA_VERSION = 1
 
@@ -106,22 +107,21 @@ class Store:
     @classmethod
     def open(cls, where: str, *, create: bool = True) -> Store:
         """The store at a path or database URL; UserError where it is missing, unreadable or not ours."""
-        url = sa.make_url(where) if "://" in where else sa.URL.create("sqlite", database=os.fspath(Path(where)))
-        path = Path(url.database or "") if url.get_backend_name() == "sqlite" else None
-        if path is not None and not path.exists():
-            if not create:
-                raise UserError(f"--store {where}: there is no store yet; `ctrbench run` makes one")
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"--store {where}: cannot be made: {error}") from None
-        folder = path.with_name(f"{path.stem}-artefacts") if path else Path("ctrbench-artefacts")
-        store = cls(url, folder)
+        shown = encodable(where)
         try:
-            store._prepare(where)
-        except sa.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise UserError(f"--store {where}: cannot be used as a store: {cause}") from None
+            url = sa.make_url(where) if "://" in where else sa.URL.create("sqlite", database=os.fspath(Path(where)))
+            folder = Path("ctrbench-artefacts").absolute()
+            if url.get_backend_name() == "sqlite":
+                path = Path(url.database or "").absolute()
+                folder = path.with_name(f"{path.stem}-artefacts")
+                if not path.exists() and not create:
+                    raise UserError(f"--store {shown}: there is no store yet; `ctrbench run` makes one")
+                path.parent.mkdir(parents=True, exist_ok=True)
+            store = cls(url, folder)
+            store._prepare(shown)
+        except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
+            cause = " ".join(str(getattr(error, "orig", None) or error).split())
+            raise UserError(f"--store {shown}: cannot be used as a store: {encodable(cause)}") from None
         return store
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class Store:
         return result if all(self.artefacts.intact(digest) for digest in result.outputs.values()) else None
 
     def keep(self, run: str, task: str, kind: str, key: str, result: TaskResult) -> None:
-        """Store a result at once. A good result that another run stored meanwhile under the same key stays."""
+        """Store a result at once. A good result is replaced only by another good one of the same key."""
         row = {
             **asdict(result),
             "key": key,
@@ -153,7 +153,9 @@ class Store:
         with self._writing() as connection:
             replace = self._insert(_tasks).values(**row)
             replace = replace.on_conflict_do_update(
-                index_elements=["key"], set_={name: replace.excluded[name] for name in row if name != "key"}
+                index_elements=["key"],
+                set_={name: replace.excluded[name] for name in row if name != "key"},
+                where=sa.or_(replace.excluded.status == Status.OK, _tasks.c.status != Status.OK),
             )
             connection.execute(replace)
             self._link(connection, run, task, key)
@@ -196,10 +198,11 @@ class Store:
                     [{"run": run, "position": i, "kind": kind, "fields": f} for i, (kind, f) in enumerate(rows)],
                 )
 
-    def finish_run(self, run: str) -> None:
+    def finish_run(self, run: str, about: Mapping[str, Any]) -> None:
         """Note that a run came to its end."""
         with self._writing() as connection:
-            connection.execute(sa.update(_runs).where(_runs.c.run == run).values(finished=time.time()))
+            done = sa.update(_runs).where(_runs.c.run == run)
+            connection.execute(done.values(finished=time.time(), about=about))
 
     def runs(self) -> list[tuple[str, float, float | None, str]]:
         """All runs, the latest first: name, start, end, command."""
@@ -300,7 +303,7 @@ class Store:
                 yield connection
         except sa.exc.OperationalError as error:
             raise UserError(
-                f"--store {self.url.database}: cannot be written: {error.orig}; all finished results are kept: "
+                f"--store {self.url.database}: cannot be written: {error.orig}; what was stored before is kept: "
                 "mend it (disk space, permissions) and run the same command again"
             ) from None
 

@@ -5,7 +5,9 @@ In: the name of a packaged suite or a TOML file. Out: a `Suite`; `UserError` for
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -120,8 +122,8 @@ def _on(table: Any, source: str) -> On:
     kinds = {"datasets", "generators", "models", "metrics"}
     _refuse_unknown(table, kinds | {"timeout"}, source)
     timeout = _typed(table, "timeout", float, source, None)
-    if timeout is not None and timeout <= 0:
-        raise UserError(f"{source}: timeout={timeout:g} must be above 0 seconds")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise UserError(f"{source}: timeout={timeout:g} must be above 0 seconds, and finite")
     for kind in kinds & set(table):
         for name, values in _typed(table, kind, dict, source).items():
             if not isinstance(values, dict):
@@ -130,8 +132,10 @@ def _on(table: Any, source: str) -> On:
 
 
 def _scenario(item: Any, source: str) -> Scenario:
-    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        raise UserError(f"{source}: each [[scenario]] needs a name")
+    if not isinstance(item, dict) or not re.fullmatch(r"[A-Za-z][\w.-]*", str(item.get("name", ""))):
+        raise UserError(f"{source}: each [[scenario]] needs a name of letters, digits, . _ -")
+    if item["name"] in (ALL, "none"):
+        raise UserError(f"{source}: a scenario cannot be called {item['name']!r}")
     where = f"{source}: scenario {item['name']!r}"
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
     synthetic = item.get("synthetic", {})
@@ -148,7 +152,8 @@ def _scenario(item: Any, source: str) -> Scenario:
 
 
 def _shares(raw: Any) -> ClassShares:
-    if not isinstance(raw, dict) or not all(isinstance(v, int | float) for v in raw.values()):
+    numbers = isinstance(raw, dict) and all(isinstance(value, int | float) for value in raw.values())
+    if not numbers or not set(raw) <= {f.name for f in fields(ClassShares)}:
         raise TypeError(f"{raw!r} is not shares such as {{positives = 0.25, negatives = 1}}")
     return ClassShares(**raw)
 

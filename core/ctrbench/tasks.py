@@ -7,13 +7,14 @@ plug-in does short of killing its process.
 from __future__ import annotations
 
 import importlib
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePre
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
 from ctrbench.table import Table
-from ctrbench.text import one_line
+from ctrbench.text import encodable, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,13 @@ class Workplace:
         """The context that the job's plug-in receives."""
         compute = job.compute if isinstance(job, PoolJob | TrainJob) else Compute()
         checkpoints = self.checkpoints / key(job)[:16]
-        return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, self.progress)
+        return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, self._report)
+
+    def _report(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
+        """Pass a plug-in's report on, in plain numbers; one that has none is dropped."""
+        with suppress(TypeError, ValueError):
+            numbers = {str(name)[:40]: float(value) for name, value in list(values.items())[:8]}
+            self.progress(int(step), None if total is None else int(total), numbers)
 
 
 def perform(job: Job, place: Workplace) -> TaskResult:
@@ -75,7 +82,7 @@ def perform(job: Job, place: Workplace) -> TaskResult:
             plugin = job.plugin.make()
             for module in plugin.imports:
                 importlib.import_module(module)
-        with resources.limited_threads(context.threads):
+        with resources.limited_threads(context.threads), chdir(os.getcwd()):  # comes back, wherever a plug-in goes
             match job:
                 case DataJob():
                     result = _load(plugin, job, place, context, stages)
@@ -159,13 +166,12 @@ def _make_pool(plugin: Generator, job: PoolJob, place: Workplace, context: Conte
         pool, top_ups = _sample_pool(sampler, train, job)
     with stages("keep"):
         digest = place.artefacts.put_table(pool)
-    facts = {str(name): value for name, value in sampler.details.items()}
     values = {
         "fingerprint": pool.digest(),
         "rows": len(pool),
         "top_ups": top_ups,
         "click_rate": pool.take(np.arange(len(train))).click_rate,
-        "facts": facts,
+        "facts": _facts(sampler.details),
     }
     return TaskResult(Status.OK, outputs={"pool": digest}, values=values)
 
@@ -188,8 +194,7 @@ def _train(plugin: Model, job: TrainJob, place: Workplace, context: Context, sta
         }
     with stages("keep"):
         outputs = {name: place.artefacts.put_array(values) for name, values in probabilities.items()}
-    facts = {str(name): value for name, value in predictor.details.items()}
-    values = {"rows": len(table), "click_rate": table.click_rate, "facts": facts}
+    values = {"rows": len(table), "click_rate": table.click_rate, "facts": _facts(predictor.details)}
     return TaskResult(Status.OK, outputs=outputs, values=values)
 
 
@@ -225,9 +230,19 @@ def _scored(score: Score) -> TaskResult:
     values = {
         "value": float(score.value),
         "baseline": None if score.baseline is None else float(score.baseline),
-        "details": {str(name): float(value) for name, value in score.details.items()},
+        "details": {str(name): float(value) for name, value in score.details.items() if np.isfinite(value)},
     }
     return TaskResult(Status.OK, values=values)
+
+
+def _facts(details: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """What a plug-in says of its fit, as JSON can hold it."""
+    facts: dict[str, int | float | str] = {}
+    for name, value in details.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        storable = isinstance(plain, int) or (isinstance(plain, float) and np.isfinite(plain))
+        facts[str(name)] = plain if storable else encodable(str(plain))
+    return facts
 
 
 def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, int]:
@@ -300,7 +315,7 @@ def _failure(error: BaseException, stage: str) -> TaskResult:
     return TaskResult(
         status,
         stage=stage,
-        reason=" ".join(str(error).split()) if plain else one_line(error),
-        traceback="" if plain else traceback.format_exc(),
+        reason=encodable(" ".join(str(error).split())) if plain else one_line(error),
+        traceback="" if plain else encodable(traceback.format_exc()),
         users_mistake=isinstance(error, UserError),
     )

@@ -11,12 +11,17 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 def plain(text: str) -> str:
     """A text on one line, without control characters: nothing in it can move the cursor or end a row."""
-    return _CONTROL.sub(" ", text).strip()
+    return _CONTROL.sub(" ", encodable(text)).strip()
+
+
+def encodable(text: str) -> str:
+    """A text that can be stored and printed: what is no UTF-8, such as an odd file name, is written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
-    message = " ".join(str(error).split())
+    message = encodable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 

@@ -56,6 +56,14 @@ class _Commands(click.Group):
             click.echo(f"ctrbench: {error}", err=True)
             sys.exit(2)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ctrl-C, wherever it comes, is status 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(130)
+
     @staticmethod
     def _foreign() -> dict[str, EntryPoint]:
         return {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}

@@ -91,7 +91,7 @@ def _states(graph: dict[str, Task], results: Store | None, again: Again) -> dict
             found = next(done[before] for before in task.after if not done[before].ok)
         elif known and results:
             found = results.find(key(task.job(done)))
-        if found is None or (not blocked and needed_again(found, again)):
+        if found is None or (not blocked and needed_again(found, again, task.timeout)):
             states[name] = "run"
         else:
             states[name] = "stored"

@@ -82,12 +82,14 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     from ctrbench import keys, params
     from ctrbench.errors import UserError
     from ctrbench.interfaces import Context, Dataset, Missing
+    from ctrbench.plan import availability
     from ctrbench.registry import load_registry
 
     spec = params.parse(name, "data")
-    dataset = params.build(load_registry().get("dataset", spec.name, "data"), spec.values)
+    registered = load_registry().get("dataset", spec.name, "data")
+    dataset = params.build(registered.plugin, str(registered), spec.values)
     assert isinstance(dataset, Dataset)
-    state = dataset.availability()
+    state = availability(dataset)
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")

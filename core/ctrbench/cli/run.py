@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -96,26 +97,27 @@ def run(
     fresh: bool,
 ) -> None:
     """Run a suite and print its leaderboards."""
-    from ctrbench import resources
+    from ctrbench import plan, resources
     from ctrbench.errors import UserError
     from ctrbench.jobs import Compute
     from ctrbench.registry import load_registry
     from ctrbench.run import Again
     from ctrbench.suite import SECTIONS
 
-    if timeout is not None and timeout <= 0:
-        raise UserError(f"--timeout {timeout:g}: must be above 0 seconds")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise UserError(f"--timeout {timeout:g}: must be above 0 seconds, and finite")
     named = (datasets, generators, models, metrics, scenarios)
     numbers = {"repeats": repeats, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
     registry = load_registry()
+    plan.check_settings(wanted, registry)
     compute = Compute(resources.resolve_device(device), threads)
     if dry_run:
         from ctrbench.cli import _forecast
 
         _forecast.show(wanted, registry, compute, store, timeout, Again(retry_failed, fresh))
         return
-    slots = workers or max(1, len(os.sched_getaffinity(0)) // threads)
+    slots = workers or max(1, resources.cores() // threads)
     name = _do(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), executor, slots)
     sys.exit(_report(store, name))
 
@@ -151,6 +153,7 @@ def _do(
     from ctrbench.executors import Site, make_executor
     from ctrbench.run import Driver
     from ctrbench.store import Store
+    from ctrbench.text import encodable
 
     results = Store.open(store)
     site = Site(results.artefacts.folder, compute.threads, suite.budget, plan.imports(suite, registry))
@@ -159,8 +162,9 @@ def _do(
     try:
         with watcher:
             driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)
-            return driver.run(shlex.join(["ctrbench", *sys.argv[1:]]))
+            return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short
         click.echo(
             f"interrupted: {watcher.summary()}; all of it is kept, and the same command goes on from here", err=True
         )

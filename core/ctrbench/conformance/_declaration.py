@@ -99,7 +99,7 @@ def _expect_help(cls: type[Plugin]) -> None:
 def _valid_defaults(registered: Registered) -> Plugin:
     plugin = registered.plugin()
     written = params.label(plugin, params.values(plugin))
-    read = params.build(registered, params.parse(written).values)
+    read = params.build(registered.plugin, str(registered), params.parse(written).values)
     expect(read == plugin, f"its defaults, written as {written}, are read as other ones: {read}")
     return plugin
 

@@ -23,7 +23,8 @@ from ctrbench import tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Site
 from ctrbench.jobs import Job
-from ctrbench.results import TaskResult
+from ctrbench.results import Status, TaskResult
+from ctrbench.text import one_line
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_EVERY = 0.5  # seconds
@@ -37,6 +38,7 @@ def start(site: Site, reports: str) -> None:
     global _site, _reports
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held while this process started
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _site = site
@@ -65,6 +67,8 @@ def work(task: str, job: Job, timeout: float | None) -> TaskResult:
     _print_to(_site.open_log(job, os.getpid()))
     try:
         return tasks.perform(job, place)
+    except KeyboardInterrupt as error:  # this process ignores Ctrl-C, so a plug-in raised it
+        return TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
     finally:
         _print_to(Path(os.devnull))
         _site.close_log(job, os.getpid())
@@ -77,8 +81,7 @@ def _reporter(task: str) -> tasks.Report:
         nonlocal last
         if time.monotonic() - last >= _REPORT_EVERY:
             last = time.monotonic()
-            numbers = {str(name): float(value) for name, value in values.items()}
-            _report({"task": task, "step": step, "total": total, "values": numbers})
+            _report({"task": task, "step": step, "total": total, "values": values})
 
     return report
 

@@ -18,15 +18,19 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, TimeoutError
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pebble import ProcessExpired, ProcessPool
 
 from ctrbench.executors import Event, Finished, Progress, Site, _worker, thread_limits
 from ctrbench.jobs import Job
 from ctrbench.results import Status, TaskResult
+from ctrbench.text import one_line
 
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
 
@@ -40,6 +44,9 @@ class LocalExecutor:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._running: dict[str, int] = {}  # task → the worker's process, and its group
         self._groups: set[int] = set()
+        self._plugins: dict[str, str] = {}  # task → who is to blame
+        self._missed: dict[str, float] = {}  # task → since when its worker is gone
+        self._lost: set[str] = set()
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
         folder = Path(tempfile.mkdtemp(prefix="ctrbench-"))
@@ -61,13 +68,15 @@ class LocalExecutor:
 
     def submit(self, task: str, job: Job, timeout: float | None) -> None:
         """Queue a job."""
+        self._plugins[task] = job.plugin.registered
         limit = timeout + min(_GRACE, timeout / 10) if timeout else None
-        future = self._pool.schedule(_worker.work, args=(task, job, timeout), timeout=limit)
+        with _interrupts_held():
+            future = self._pool.schedule(_worker.work, args=(task, job, timeout), timeout=limit)
         future.add_done_callback(lambda done: self._settle(task, job, timeout, done))
 
     def wait(self, seconds: float) -> list[Event]:
         """The events since the last call."""
-        events = []
+        events: list[Event] = self._vanished()
         with contextlib.suppress(queue.Empty):
             events.append(self._events.get(timeout=seconds))
             while True:
@@ -86,8 +95,24 @@ class LocalExecutor:
         self._reports.close()
         self._cleanup.close()
 
+    def _vanished(self) -> list[Event]:
+        """The ends of tasks whose worker left with exit status 0, which pebble takes for no death."""
+        ends: list[Event] = []
+        for task, worker in list(self._running.items()):
+            if psutil.pid_exists(worker):
+                self._missed.pop(task, None)
+            elif time.monotonic() - self._missed.setdefault(task, time.monotonic()) > _GRACE:
+                self._lost.add(task)
+                del self._running[task]
+                self._kill(worker)
+                reason = "the worker process ended in the middle of the task (exit status 0)"
+                ends.append(Finished(task, TaskResult(Status.CRASHED, self._plugins[task], reason=reason)))
+        return ends
+
     def _settle(self, task: str, job: Job, timeout: float | None, done: Future[Any]) -> None:
         """Turn pebble's ways of ending into a result."""
+        if task in self._lost:
+            return
         worker = self._running.pop(task, None)
         try:
             result = done.result()
@@ -99,9 +124,8 @@ class LocalExecutor:
         except ProcessExpired as error:
             reason = _last_words(error, self._end(job, worker))
             result = TaskResult(Status.CRASHED, job.plugin.registered, reason=reason)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            result = TaskResult(Status.FAILED, job.plugin.registered, stage="hand over", reason=reason)
+        except BaseException as error:
+            result = TaskResult(Status.FAILED, job.plugin.registered, stage="hand over", reason=one_line(error))
         self._events.put(Finished(task, result))
 
     def _end(self, job: Job, worker: int | None) -> Path | None:
@@ -128,8 +152,10 @@ class LocalExecutor:
         while True:
             try:
                 message = json.loads(self._reports.recv(65536))
-            except (OSError, ValueError):
+            except OSError:
                 return
+            except ValueError:
+                continue
             if "born" in message:
                 self._groups.add(message["born"])
                 self._tell_guard(message["born"])
@@ -138,6 +164,16 @@ class LocalExecutor:
             else:
                 step, total, values = message["step"], message["total"], message["values"]
                 self._events.put(Progress(message["task"], step, total, values))
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_quiet_tracker() -> None:

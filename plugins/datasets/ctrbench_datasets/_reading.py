@@ -31,6 +31,7 @@ def read_log(path: Path, *, numeric: Collection[str]) -> pd.DataFrame:
 
     with _readable(path):
         frame = pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else _read_csv(path, numeric)
+    frame = frame.reset_index(level=[name for name in frame.index.names if name is not None])  # pandas' own Parquet
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return frame
 
