@@ -276,20 +276,30 @@ class Store:
         names = set(sa.inspect(self._engine).get_table_names())
         if names and _about.name not in names:
             raise UserError(f"--store {where}: is a database of something else (it has {', '.join(sorted(names)[:3])})")
-        if not names and self._engine.dialect.name == "sqlite":
-            with self._reading() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
-        with self._writing() as connection:
-            for table in _metadata.sorted_tables:  # another run may be doing the same at this moment
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-            first = self._insert(_about).values(id=1, schema_version=SCHEMA_VERSION).on_conflict_do_nothing()
-            connection.execute(first)
-            version = connection.scalar(sa.select(_about.c.schema_version))
+        version = self._version() if names else None
+        if version is None:
+            self._create()
+            version = self._version()
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"--store {where}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
                 "use the ctrbench that made it, or another --store"
             )
+
+    def _version(self) -> int | None:
+        with self._reading() as connection:
+            return connection.scalar(sa.select(_about.c.schema_version))
+
+    def _create(self) -> None:
+        """Make the tables; another run may be doing the same at this moment."""
+        if self._engine.dialect.name == "sqlite":
+            with self._reading() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+        with self._writing() as connection:
+            for table in _metadata.sorted_tables:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            first = self._insert(_about).values(id=1, schema_version=SCHEMA_VERSION).on_conflict_do_nothing()
+            connection.execute(first)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
