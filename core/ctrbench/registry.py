@@ -60,7 +60,8 @@ class Registered:
         """The plug-in class; TypeError for a scenario, which is data."""
         if isinstance(self.thing, Scenario):
             raise TypeError(f"{self.name} is a scenario, not a plug-in class")
-        return self.thing  # type: ignore[no-any-return]
+        cls: type[Plugin] = self.thing
+        return cls
 
     @property
     def help(self) -> str:

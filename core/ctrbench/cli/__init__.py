@@ -49,7 +49,7 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command; a user's mistake is one line and exit status 2, Ctrl-C is 130."""
+        """Run a command; a user's mistake is one line and exit status 2."""
         try:
             return super().main(*args, **extra)
         except UserError as error:
