@@ -142,11 +142,9 @@ def test_a_serial_block_reads_the_block_before_it(simulated: Splits) -> None:
 @pytest.mark.parametrize("module", ["dnn", "deepfm", "masknet", "logistic", "item_rate", "pair_memory"])
 def test_importing_a_model_imports_no_heavy_library(module: str) -> None:
     code = f"""
-import sys, time, ctrbench
-started = time.perf_counter()
+import sys
 import ctrbench_models.{module}
-seconds = time.perf_counter() - started
-print(sorted({{"torch", "fuxictr", "sklearn", "scipy", "pandas", "ray"}} & set(sys.modules)), seconds < 0.05)
+print(sorted({{"torch", "fuxictr", "sklearn", "scipy", "pandas", "ray"}} & set(sys.modules)))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[] True"
+    assert answer.stdout.strip() == "[]"
