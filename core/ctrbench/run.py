@@ -203,7 +203,8 @@ class _Walk:
         for follower in self._followers[task]:
             self._missing[follower] -= 1
             if not self._missing[follower]:
-                self._ready.append(follower)
+                urgent = self.tasks[follower].kind == "score"  # cheap, and what a leaderboard shows meanwhile
+                (self._ready.appendleft if urgent else self._ready.append)(follower)
 
 
 @dataclass
