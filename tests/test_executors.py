@@ -129,6 +129,15 @@ def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
     assert "loud" not in out + err
 
 
+def test_a_report_that_comes_after_its_task_ended_is_no_second_end(
+    local: LocalExecutor, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctrbench.executors.local._GRACE", 0.0)
+    assert finish(local, {"a": (pool_job(site, "bootstrap"), None)})["a"].ok
+    local._running["a"] = 2**22 + 1  # a process that is not there: the worker was replaced since
+    assert not [event for _ in range(3) for event in local.wait(0.1) if isinstance(event, Finished)]
+
+
 def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Site) -> None:
     local.submit("steps", pool_job(site, "bootstrap", steps=5), None)
     events = []

@@ -44,9 +44,8 @@ class LocalExecutor:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._running: dict[str, int] = {}  # task → the worker's process, and its group
         self._groups: set[int] = set()
-        self._plugins: dict[str, str] = {}  # task → who is to blame
+        self._open: dict[str, str] = {}  # task that has not ended → who is to blame
         self._missed: dict[str, float] = {}  # task → since when its worker is gone
-        self._lost: set[str] = set()
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
         folder = Path(tempfile.mkdtemp(prefix="ctrbench-"))
@@ -68,7 +67,7 @@ class LocalExecutor:
 
     def submit(self, task: str, job: Job, timeout: float | None) -> None:
         """Queue a job."""
-        self._plugins[task] = job.plugin.registered
+        self._open[task] = job.plugin.registered
         limit = timeout + min(_GRACE, timeout / 10) if timeout else None
         with _interrupts_held():
             future = self._pool.schedule(_worker.work, args=(task, job, timeout), timeout=limit)
@@ -99,19 +98,21 @@ class LocalExecutor:
         """The ends of tasks whose worker left with exit status 0, which pebble takes for no death."""
         ends: list[Event] = []
         for task, worker in list(self._running.items()):
-            if psutil.pid_exists(worker):
+            if task not in self._open:  # its worker's report came after its end
+                self._running.pop(task, None)
+            elif psutil.pid_exists(worker):
                 self._missed.pop(task, None)
             elif time.monotonic() - self._missed.setdefault(task, time.monotonic()) > _GRACE:
-                self._lost.add(task)
-                del self._running[task]
+                who = self._open.pop(task)
+                self._running.pop(task, None)
                 self._kill(worker)
                 reason = "the worker process ended in the middle of the task (exit status 0)"
-                ends.append(Finished(task, TaskResult(Status.CRASHED, self._plugins[task], reason=reason)))
+                ends.append(Finished(task, TaskResult(Status.CRASHED, who, reason=reason)))
         return ends
 
     def _settle(self, task: str, job: Job, timeout: float | None, done: Future[Any]) -> None:
         """Turn pebble's ways of ending into a result."""
-        if task in self._lost:
+        if self._open.pop(task, None) is None:  # given up already
             return
         worker = self._running.pop(task, None)
         try:
