@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -98,6 +99,8 @@ def perform(job: Job, place: Workplace) -> TaskResult:
         raise
     except BaseException as error:
         result = _failure(error, stages.current)
+    if result.ok:
+        shutil.rmtree(context.checkpoints, ignore_errors=True)
     return replace(
         result,
         plugin=_responsible(job, result),

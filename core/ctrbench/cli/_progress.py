@@ -21,6 +21,7 @@ from ctrbench.run import How
 from ctrbench.text import plain
 
 _REFRESH = 0.5  # seconds between two pictures of the live display
+_SAY = 60.0  # seconds between two lines about one long task, where there is no live display
 
 
 def make_watcher(slots: int, known_seconds: Mapping[tuple[str, str], float]) -> PlainWatcher:
@@ -37,6 +38,7 @@ class PlainWatcher:
         self._known = known_seconds
         self._measured: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._open: dict[str, Task] = {}
+        self._flying: dict[str, _Flight] = {}
         self._count: Counter[str] = Counter()
         self._total = 0
         self._start = time.monotonic()
@@ -57,13 +59,22 @@ class PlainWatcher:
 
     def begun(self, task: Task) -> None:
         """A task was handed to the executor."""
+        self._flying[task.id] = _Flight()
 
     def progressed(self, task: Task, progress: Progress) -> None:
         """A running task said how far it is."""
+        flight = self._flying.get(task.id)
+        if flight is None:  # its end was heard first
+            return
+        flight.heard(progress)
+        if self._worth_a_word(task) and time.monotonic() - flight.shown > _SAY:
+            flight.shown = time.monotonic()
+            self.note(f"… {task.id}: {flight.said}")
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
         self._open.pop(task.id, None)
+        self._flying.pop(task.id, None)
         self._count[str(result.status) if how == "done" else how] += 1
         if how != "done":
             return
@@ -93,6 +104,10 @@ class PlainWatcher:
         """Whatever went wrong, and every expensive task."""
         return not result.ok or task.kind != "score"
 
+    def _worth_a_word(self, task: Task) -> bool:
+        """A long task is heard of while it runs."""
+        return True
+
     def _left(self) -> str:
         """The time left, from the tasks that have ended in this run or an earlier one; empty where nothing is known."""
         seconds = 0.0
@@ -118,7 +133,6 @@ class LiveWatcher(PlainWatcher):
 
     def __init__(self, slots: int, known_seconds: Mapping[tuple[str, str], float]) -> None:
         super().__init__(slots, known_seconds)
-        self._flying: dict[str, tuple[float, str]] = {}
         self._live = Live(console=self.console, transient=True, auto_refresh=False)
         self._drawn = 0.0
 
@@ -134,29 +148,26 @@ class LiveWatcher(PlainWatcher):
 
     def begun(self, task: Task) -> None:
         """A task was handed to the executor."""
-        self._flying[task.id] = (time.monotonic(), "")
+        super().begun(task)
         self._draw()
 
     def progressed(self, task: Task, progress: Progress) -> None:
         """A running task said how far it is."""
-        start = self._flying.get(task.id, (time.monotonic(), ""))[0]
-        of = f"/{progress.total}" if progress.total else ""
-        values = " ".join(f"{name} {value:.4g}" for name, value in progress.values.items())
-        left = ""
-        if progress.total and progress.step:
-            left = f" · {_duration((time.monotonic() - start) * (progress.total / progress.step - 1))} left"
-        self._flying[task.id] = (start, f"{progress.step}{of} {values}{left}")
+        super().progressed(task, progress)
         self._draw()
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
-        self._flying.pop(task.id, None)
         super().ended(task, result, how)
         self._draw()
 
     def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
         """Only what went wrong: the rest shows in the block."""
         return not result.ok
+
+    def _worth_a_word(self, task: Task) -> bool:
+        """Nothing: the block says it."""
+        return False
 
     def _draw(self) -> None:
         if time.monotonic() - self._drawn < _REFRESH:
@@ -166,13 +177,33 @@ class LiveWatcher(PlainWatcher):
         bar = round(24 * self._done / max(1, self._total))
         head = f"{'━' * bar}{'─' * (24 - bar)} {self._done}/{self._total} tasks{self._left()}"
         picture.add_row(Text(head))
-        for name, (start, said) in list(self._flying.items())[: self._slots]:
-            picture.add_row(
-                Text(
-                    plain(f"  {name}  {_duration(time.monotonic() - start)}  {said}"), overflow="ellipsis", no_wrap=True
-                )
-            )
+        for name, flight in list(self._flying.items())[: self._slots]:
+            line = f"  {name}  {_duration(time.monotonic() - flight.start)}  {flight.said}"
+            picture.add_row(Text(plain(line), overflow="ellipsis", no_wrap=True))
         self._live.update(picture, refresh=True)
+
+
+class _Flight:
+    """A task under way: since when, and what it last said of itself."""
+
+    def __init__(self) -> None:
+        self.start = self.shown = time.monotonic()
+        self.said = ""
+        self._first: tuple[float, Progress] | None = None  # of the stage it is in, such as fit or sample
+
+    def heard(self, progress: Progress) -> None:
+        """Take in a report; a new total, or a step back, begins a new stage."""
+        now = time.monotonic()
+        if self._first is None or self._first[1].total != progress.total or progress.step < self._first[1].step:
+            self._first = now, progress
+        began, first = self._first
+        of = f"/{progress.total}" if progress.total else ""
+        values = "".join(f" {name} {value:.4g}" for name, value in progress.values.items())
+        left = ""
+        if progress.total and progress.step > first.step:
+            rest = (now - began) * (progress.total - progress.step) / (progress.step - first.step)
+            left = f" · {_duration(rest)} left"
+        self.said = f"{progress.step}{of}{values}{left}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from ctrbench.cli import _progress
+from ctrbench.cli._progress import PlainWatcher
+from ctrbench.executors import Progress
+from ctrbench.plan import Task
+from ctrbench.results import Status, TaskResult
+
+TASK = Task("pool/log/ctgan", "pool", "ctgan (ctrbench 0)", lambda results: None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_long_task_is_heard_of_each_minute_with_its_losses_and_the_time_left(clock, capsys) -> None:
+    watcher = PlainWatcher(1, {})
+    watcher.planned({TASK.id: TASK})
+    watcher.begun(TASK)
+    for step in range(0, 100):
+        watcher.progressed(TASK, Progress(TASK.id, step, 200, {"loss": 0.5}))
+        clock[0] += 3
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 4  # 297 seconds
+    assert said[0] == "… pool/log/ctgan: 21/200 loss 0.5 · 9 min left"
+
+
+def test_the_time_left_is_reckoned_anew_when_sampling_follows_the_fit(clock) -> None:
+    flight = _progress._Flight()
+    flight.heard(Progress("t", 0, 100, {}))
+    clock[0] += 1000
+    flight.heard(Progress("t", 100, 100, {}))
+    flight.heard(Progress("t", 0, 50, {}))
+    clock[0] += 10
+    flight.heard(Progress("t", 10, 50, {}))
+    assert flight.said == "10/50 · 40 s left"
+
+
+def test_a_report_that_comes_after_the_end_is_not_kept(clock) -> None:
+    watcher = PlainWatcher(1, {})
+    watcher.planned({TASK.id: TASK})
+    watcher.begun(TASK)
+    watcher.ended(TASK, TaskResult(Status.OK), "done")
+    watcher.progressed(TASK, Progress(TASK.id, 1, 2, {}))
+    assert not watcher._flying
