@@ -42,7 +42,8 @@ def names(registry: Registry, kind="generator") -> list[str]:
 
 
 def test_the_built_in_scenarios_are_always_there() -> None:
-    assert names(load_registry([]), "scenario") == ["original", "S1", "S2", "S3", "S4", "S5"]
+    paper, controls = ["original", "S1", "S2", "S3", "S4", "S5"], ["original_again", "undersample", "class_weight"]
+    assert names(load_registry([]), "scenario") == [*paper, *controls]
 
 
 def test_every_built_in_is_found_and_none_is_broken() -> None:

@@ -134,6 +134,16 @@ def test_model_seeds_are_common_to_all_scenarios_and_repeats_differ(bench: Bench
     assert len(scores(results)) == 2 + 2 * 3 + 2 * 2  # negatives-only pools cannot serve S1
 
 
+def test_the_same_data_under_other_model_seeds_shows_what_no_effect_looks_like(bench: Bench) -> None:
+    _, results = bench.run(with_(scenarios=("original", "original_again"), models=("rate", "rate[noise=0]"), repeats=2))
+    found = {(c.scenario, c.model, c.repeat): c.scores["hits"].value for c in results.cells}
+    assert found["original", "rate[noise=0.0]", 0] == found["original_again", "rate[noise=0.0]", 0]
+    noisy = [found[name, "rate", repeat] for name in ("original", "original_again") for repeat in (0, 1)]
+    assert len(set(noisy)) == 4, "neither repeats nor the two arms share a model seed"
+    [board] = leaderboard.boards(results, ["scenarios"])
+    assert len(board.rows) == 2
+
+
 def test_equivalent_generators_share_one_pool_and_its_trainings(bench: Bench) -> None:
     watcher, results = bench.run(with_(generators=("bootstrap", "twin")))
     assert len([name for name in watcher.done if name.startswith("pool/")]) == 1

@@ -60,3 +60,23 @@ def test_undersampling_and_class_weights_are_scenarios_too() -> None:
 def test_shares_have_a_range(share: float) -> None:
     with pytest.raises(ValueError, match="must lie between 0 and 10"):
         ClassShares(positives=share)
+
+
+def test_undersampling_cuts_the_larger_class_to_the_smaller() -> None:
+    table = compose(TRAIN, None, BY_NAME["undersample"], seed=1)
+    assert (np.bincount(table.targets) == np.bincount(TRAIN.targets).min()).all()
+
+
+def test_class_weights_leave_the_rows_as_they_are() -> None:
+    table = compose(TRAIN, None, BY_NAME["class_weight"], seed=1)
+    assert table.rows.equals(TRAIN.rows)
+    assert table.weights is not None
+    assert table.weights.sum() == pytest.approx(len(TRAIN), rel=1e-5)
+
+
+def test_the_same_data_again_is_trained_under_other_seeds() -> None:
+    again = compose(TRAIN, None, BY_NAME["original_again"], seed=1)
+    assert again.digest() == TRAIN.digest()
+    assert BY_NAME["original_again"].model_seeds == "other"
+    with pytest.raises(ValueError, match="model_seeds='mine' must be"):
+        Scenario("mine", model_seeds="mine")

@@ -114,8 +114,8 @@ class TrainJob:
     compute: Compute
 
     def identity(self) -> list[Any]:
-        """What changes the result; a scenario counts by what it does, not by its name."""
-        scenario = replace(self.scenario, name="", help="")
+        """What changes the result; a scenario counts by the table it makes, not by its name."""
+        scenario = replace(self.scenario, name="", help="", model_seeds="common")
         return [
             "train",
             self.plugin.identity(),

@@ -180,17 +180,15 @@ def _scenarios(part: _Part) -> list[Board]:
     repeats = part.results.about["repeats"]
     spread = f", mean ± sd of {repeats} repeats" if repeats > 1 else ""
     board = part.board("scenarios", f"test {part.metric} by scenario{spread}", ["generator", "scenario", *part.models])
-    plain = [s for g, s, _ in part.cells if not g]
-    for generator in part.pools or [""]:
-        drawn = [s for g, s, _ in part.cells if g == generator and g]
-        for scenario in dict.fromkeys([*plain, *drawn]):
-            source = generator if scenario in drawn else ""
+    for generator in ["", *part.pools]:
+        mine = list(dict.fromkeys(s for g, s, _ in part.cells if g == generator))
+        for scenario in mine:
             row = [Entry(generator or "none"), Entry(scenario)]
             for model in part.models:
-                cells = part.cells[source, scenario, model]
-                column = [part.mean("", s, model) for s in dict.fromkeys(plain)]
-                column += [part.mean(generator, s, model) for s in dict.fromkeys(drawn)]
-                best = _is_best(part.mean(source, scenario, model), column, part.better)
+                cells = part.cells[generator, scenario, model]
+                rivals = {("", "original"), *((generator, s) for s in mine)}
+                column = [part.mean(g, s, model) for g, s in rivals]
+                best = _is_best(part.mean(generator, scenario, model), column, part.better)
                 causes = [c.failed_scores.get(part.metric, c.result) if c.ok else c.result for c in cells]
                 row.append(part.entry([part.score(cell) for cell in cells], causes, ".5f", best))
             board.rows.append(row)
@@ -198,8 +196,9 @@ def _scenarios(part: _Part) -> list[Board]:
         board.records.append(
             {**_names(cell), "metric": part.metric, "value": part.score(cell), "status": str(cell.result.status)}
         )
-    truth = "best of each generator and model in bold" if part.better != "neither" else ""
-    return [part.finish(board, truth)] if truth else [part.finish(board)]
+    if part.better == "neither":
+        return [part.finish(board)]
+    return [part.finish(board, "bold: the best of a generator and model, where it is better than original")]
 
 
 def _privacy(part: _Part) -> list[Board]:
@@ -263,8 +262,21 @@ def _generators(part: _Part) -> list[Board]:
         rank = Entry(str(place) if value > float("-inf") else "—")
         board.rows.append([rank, row[0], Entry(row[1].text, best=place == 1 and value > float("-inf")), *row[2:]])
     left_out = [f"{m} failed on original and is left out for all" for m in part.models if m not in part.compared]
+    left_out += _without_pool(part)
     advice = "gains as small as the noise of seeds mean nothing: see the spread over --repeats"
     return [part.finish(board, *_shared_pools(part), *left_out, advice)]
+
+
+def _without_pool(part: _Part) -> list[str]:
+    """The gains of scenarios that use no pool, which a generator's should be seen beside."""
+    scenarios = dict.fromkeys(s for g, s, _ in part.cells if not g and s != "original")
+    said = []
+    for scenario in scenarios:
+        gains = [gain for gain in part.gains("", scenario) if gain is not None]
+        if gains:
+            about = part.results.about["scenarios"][scenario]["help"]
+            said.append(f"{scenario}: Δ{part.metric} {statistics.fmean(gains):+.5f} over {len(gains)} cells ({about})")
+    return said
 
 
 def _cost(part: _Part) -> list[Board]:

@@ -302,7 +302,8 @@ class _Corner:
             return
         names = (self.dataset.registered.name, repeat)
         draw = keys.seed(self.suite.seed, "draw", *names, pool.maker if pool else "")
-        seed = keys.seed(self.suite.seed, "model", *names, model.registered.name)
+        own = [scenario.name] if scenario.model_seeds == "other" else []
+        seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 
         def job(results: Results) -> Job:

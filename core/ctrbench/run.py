@@ -259,10 +259,7 @@ def _about(
             for chosen, result in loaded.values()
         },
         "scenarios": {
-            scenario.name: {
-                "help": scenario.help,
-                "keeps_real": bool(scenario.real.positives or scenario.real.negatives),
-            }
+            scenario.name: {"help": scenario.help, "keeps_real": scenario.keeps_real}
             for scenario in plan.choose_scenarios(suite, registry)
         },
         "prediction_metrics": {

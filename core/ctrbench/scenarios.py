@@ -31,24 +31,37 @@ class ClassShares:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A recipe for a training table; `synthetic="pool"` takes as many pool rows as real train has."""
+    """A recipe for a training table, and how a model is trained on it.
+
+    `real="balanced"` draws as many rows of the larger class as the smaller one has; `synthetic="pool"` takes as many
+    pool rows as real train has. Model seeds are "common" to all scenarios, so that gains over `original` are paired
+    differences; "other" ones are this scenario's own.
+    """
 
     name: str
-    real: ClassShares = ClassShares(1, 1)
+    real: ClassShares | Literal["balanced"] = ClassShares(1, 1)
     synthetic: ClassShares | Literal["pool"] = ClassShares()
     class_weight: Literal["none", "balanced"] = "none"
+    model_seeds: Literal["common", "other"] = "common"
     help: str = ""
 
     def __post_init__(self) -> None:
         if self.class_weight not in ("none", "balanced"):
             raise ValueError(f"class_weight={self.class_weight!r} must be 'none' or 'balanced'")
-        if max(self.real.positives, self.real.negatives) > 1:
+        if self.model_seeds not in ("common", "other"):
+            raise ValueError(f"model_seeds={self.model_seeds!r} must be 'common' or 'other'")
+        if self.real != "balanced" and max(self.real.positives, self.real.negatives) > 1:
             raise ValueError(f"real={self.real} must not ask for more than there is: shares of at most 1")
 
     @property
     def needs_pool(self) -> bool:
         """Whether it uses synthetic rows at all."""
         return self.synthetic != ClassShares()
+
+    @property
+    def keeps_real(self) -> bool:
+        """Whether real rows stand in the training table."""
+        return self.real != ClassShares()
 
 
 ORIGINAL = Scenario("original", help="real train as it is")
@@ -60,6 +73,9 @@ BUILT_IN = (
     Scenario("S3", synthetic=ClassShares(negatives=0.25), help="real + 25 % synthetic negatives"),
     Scenario("S4", synthetic=ClassShares(negatives=0.50), help="real + 50 % synthetic negatives"),
     Scenario("S5", real=ClassShares(), synthetic="pool", help="the pool alone, as many rows as real train"),
+    Scenario("original_again", model_seeds="other", help="real train, other model seeds: what no effect looks like"),
+    Scenario("undersample", real="balanced", help="real train, its larger class cut to the size of the smaller"),
+    Scenario("class_weight", class_weight="balanced", help="real train, both classes of equal weight in the loss"),
 )
 
 
@@ -81,15 +97,15 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
     return replace(table, weights=_balanced_weights(table)) if scenario.class_weight == "balanced" else table
 
 
-def _counts(shares: ClassShares, train_labels: NDArray[np.int8]) -> dict[int, int]:
+def _counts(shares: ClassShares | Literal["balanced"], train_labels: NDArray[np.int8]) -> dict[int, int]:
     positives = int(train_labels.sum())
-    return {
-        0: round(shares.negatives * (len(train_labels) - positives)),
-        1: round(shares.positives * positives),
-    }
+    negatives = len(train_labels) - positives
+    if shares == "balanced":
+        return dict.fromkeys((0, 1), min(negatives, positives))
+    return {0: round(shares.negatives * negatives), 1: round(shares.positives * positives)}
 
 
-def _draw(rows: Table, shares: ClassShares, train: Table, *, seed: int, source: str) -> Table:
+def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, *, seed: int, source: str) -> Table:
     if rows is train and shares == ClassShares(1, 1):
         return train
     chosen = []

@@ -138,13 +138,14 @@ def _scenario(item: Any, source: str) -> Scenario:
         raise UserError(f"{source}: a scenario cannot be called {item['name']!r}")
     where = f"{source}: scenario {item['name']!r}"
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
-    synthetic = item.get("synthetic", {})
+    real, synthetic = item.get("real", {"positives": 1, "negatives": 1}), item.get("synthetic", {})
     try:
         return Scenario(
             item["name"],
-            _shares(item.get("real", {"positives": 1, "negatives": 1})),
+            "balanced" if real == "balanced" else _shares(real),
             "pool" if synthetic == "pool" else _shares(synthetic),
             item.get("class_weight", "none"),
+            item.get("model_seeds", "common"),
             item.get("help", ""),
         )
     except (TypeError, ValueError) as error:
