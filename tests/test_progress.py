@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from ctrbench.cli import _progress
 from ctrbench.cli._progress import PlainWatcher
+from ctrbench.costs import Costs
 from ctrbench.executors import Progress
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
@@ -18,7 +19,7 @@ def clock(monkeypatch):
 
 
 def test_a_long_task_is_heard_of_each_minute_with_its_losses_and_the_time_left(clock, capsys) -> None:
-    watcher = PlainWatcher(1, {})
+    watcher = PlainWatcher(1, Costs({}))
     watcher.planned({TASK.id: TASK})
     watcher.begun(TASK)
     for step in range(0, 100):
@@ -41,7 +42,7 @@ def test_the_time_left_is_reckoned_anew_when_sampling_follows_the_fit(clock) -> 
 
 
 def test_a_report_that_comes_after_the_end_is_not_kept(clock) -> None:
-    watcher = PlainWatcher(1, {})
+    watcher = PlainWatcher(1, Costs({}))
     watcher.planned({TASK.id: TASK})
     watcher.begun(TASK)
     watcher.ended(TASK, TaskResult(Status.OK), "done")

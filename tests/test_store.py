@@ -44,7 +44,7 @@ def test_mean_seconds_by_plug_in(store: Store) -> None:
     run = begin(store)
     for key, seconds in (("a", 1.0), ("b", 3.0)):
         store.keep(run, key, "train", key, TaskResult(Status.OK, "dnn", seconds={"fit": seconds}))
-    assert store.seconds_by_plugin() == {("train", "dnn"): 2.0}
+    assert store.costs()[""].seconds == 2.0
 
 
 def write(path: str, first: int) -> None:

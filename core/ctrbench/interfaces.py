@@ -83,6 +83,14 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What a task will cost at most, roughly: operations of its matrix products, and bytes beside the libraries."""
+
+    operations: float
+    memory: float
+
+
+@dataclass(frozen=True)
 class Ready:
     """The data set can be loaded here and now."""
 
@@ -136,6 +144,10 @@ class Generator(Plugin, ABC):
         """The generator whose rows on this schema are the same, so that they are made once; usually itself."""
         return self
 
+    def forecast(self, schema: Schema, rows: int) -> Forecast | None:
+        """What fitting so many rows and sampling as many will cost; None where nobody can tell before."""
+        return None
+
 
 class Sampler(ABC):
     """A fitted generator."""
@@ -159,6 +171,10 @@ class Model(Plugin, ABC):
     @abstractmethod
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Train on a scenario's table; `valid` is real and serves early stopping. Neither may be changed."""
+
+    def forecast(self, schema: Schema, rows: int) -> Forecast | None:
+        """What training on so many rows will cost; None where nobody can tell before."""
+        return None
 
 
 class Predictor(ABC):

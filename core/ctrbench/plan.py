@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctrbench import keys, params
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Generator, Missing, Plugin, Ready, Score, SyntheticMetric
+from ctrbench.interfaces import Dataset, Forecast, Generator, Missing, Model, Plugin, Ready, Score, SyntheticMetric
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -66,6 +67,9 @@ class Task:
     job: Callable[[Results], Job]
     after: tuple[str, ...] = ()
     timeout: float | None = None
+    label: str = ""  # the plug-in as the user chose it
+    alike: str = ""  # tasks of which one's cost foretells another's: the same plug-in, parameters and data
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,8 @@ def data_task(dataset: Chosen, suite: Suite, timeout: float | None) -> Task:
         str(dataset.registered),
         lambda results: DataJob(dataset.call, plugin.version(), seed),
         timeout=limit,
+        label=dataset.label,
+        alike=_alike("data", dataset.call),
     )
 
 
@@ -271,9 +277,8 @@ class _Corner:
 
     def pool(self, generator: Chosen, scenarios: list[Scenario], repeat: int) -> Pool:
         """A pool and its scores; one that is the same as another's shares its task."""
-        schema = Schema.from_json(self.loaded.values["schema"])
         plugin: Generator = generator.plugin
-        maker = _equivalent(plugin, schema)
+        maker = _equivalent(plugin, self.schema)
         call = PluginCall.of(generator.registered, maker)
         same_as = maker.name if maker is not plugin else ""
         place = f"pool/{self.dataset.label}/{keys.digest(call.identity())[:12]}/{repeat}"
@@ -284,7 +289,8 @@ class _Corner:
             return shared
         seed = keys.seed(self.suite.seed, "pool", self.dataset.registered.name, maker.name, repeat)
         job = PoolJob(call, self.data, seed, self.compute, _shares(scenarios))
-        task = self.add(f"{place}/{generator.label}", "pool", call.registered, lambda results: job, ())
+        cost = _forecast(maker, self.schema, self.train_rows)
+        task = self.add(f"{place}/{generator.label}", "pool", generator, lambda results: job, (), cost)
         pool = Pool(self.dataset.label, generator.label, repeat, task, maker.name, same_as)
         self.plan.pools.append(pool)
         metric_seed = keys.seed(self.suite.seed, "metric", self.dataset.registered.name, maker.name, repeat)
@@ -310,7 +316,8 @@ class _Corner:
             reference = _pool_ref(results[pool.task]) if pool else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
-        self.add(name, "train", call.registered, job, (pool.task,) if pool else ())
+        rows = round(self.train_rows * scenario.size(self.loaded.values["click_rate"]["train"]))
+        self.add(name, "train", model, job, (pool.task,) if pool else (), _forecast(model.plugin, self.schema, rows))
         for metric in self.plan.prediction_metrics:
             self.score_predictions(metric, name)
 
@@ -320,7 +327,7 @@ class _Corner:
         def job(results: Results) -> Job:
             return ScorePoolJob(call, self.data, _pool_ref(results[subject]), seed)
 
-        self.add(score_id(metric.label, subject), "score", call.registered, job, (subject,))
+        self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
 
     def score_predictions(self, metric: Chosen, subject: str) -> None:
         call = metric.call
@@ -329,10 +336,30 @@ class _Corner:
             training = results[subject]
             return ScorePredictionsJob(call, self.data, training.outputs["test"], training.values["click_rate"])
 
-        self.add(score_id(metric.label, subject), "score", call.registered, job, (subject,))
+        self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
 
-    def add(self, name: str, kind: TaskKind, plugin: str, job: Callable[[Results], Job], after: tuple[str, ...]) -> str:
-        return self.plan.add(Task(name, kind, plugin, job, after, self.timeout))
+    def add(
+        self,
+        name: str,
+        kind: TaskKind,
+        chosen: Chosen,
+        job: Callable[[Results], Job],
+        after: tuple[str, ...],
+        forecast: Forecast | None = None,
+    ) -> str:
+        alike = _alike(kind, chosen.call, self.data.fingerprint, vars(self.compute))
+        return self.plan.add(
+            Task(name, kind, str(chosen.registered), job, after, self.timeout, chosen.label, alike, forecast)
+        )
+
+    @cached_property
+    def schema(self) -> Schema:
+        return Schema.from_json(self.loaded.values["schema"])
+
+    @property
+    def train_rows(self) -> int:
+        rows: int = self.loaded.values["rows"]["train"]
+        return rows
 
     @property
     def data(self) -> DataRef:
@@ -369,6 +396,20 @@ def _equivalent(plugin: Generator, schema: Schema) -> Generator:
     except BaseException:  # a third party's, which may even call sys.exit; should it matter, its fit will tell
         return plugin
     return other if isinstance(other, Generator) else plugin
+
+
+def _forecast(plugin: Generator | Model, schema: Schema, rows: int) -> Forecast | None:
+    try:
+        told: object = plugin.forecast(schema, rows)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a third party's, which may even call sys.exit; a forecast is no reason to stop
+        return None
+    return told if isinstance(told, Forecast) else None
+
+
+def _alike(kind: TaskKind, call: PluginCall, *more: Any) -> str:
+    return keys.digest([kind, call.identity(), *more])[:16]
 
 
 def _flag(kind: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,3 +66,17 @@ def peak_memory() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def speed(threads: int) -> float:
+    """Operations a second of this machine's float32 matrix products, the best of a few of 1024 × 1024."""
+    import numpy as np
+
+    square = np.ones((1024, 1024), np.float32)
+    best = float("inf")
+    with limited_threads(threads):
+        for _ in range(4):
+            start = time.perf_counter()
+            square @ square
+            best = min(best, time.perf_counter() - start)
+    return float(2 * 1024**3 / best)

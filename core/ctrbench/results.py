@@ -22,6 +22,14 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
+class Cost:
+    """Wall time in seconds, and peak resident memory in bytes."""
+
+    seconds: float
+    memory: float
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """The end of one task: numbers and digests where it went well, else who failed at what and why."""
 

@@ -63,6 +63,11 @@ class Scenario:
         """Whether real rows stand in the training table."""
         return self.real != ClassShares()
 
+    def size(self, click_rate: float) -> float:
+        """Rows of the training table for each row of real train."""
+        real = 2 * min(click_rate, 1 - click_rate) if self.real == "balanced" else _size(self.real, click_rate)
+        return real + (1.0 if self.synthetic == "pool" else _size(self.synthetic, click_rate))
+
 
 ORIGINAL = Scenario("original", help="real train as it is")
 
@@ -95,6 +100,10 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
             parts.append(_draw(pool, scenario.synthetic, train, seed=seed, source="the pool"))
     table = Table.concat([part for part in parts if len(part)] or parts[:1])
     return replace(table, weights=_balanced_weights(table)) if scenario.class_weight == "balanced" else table
+
+
+def _size(shares: ClassShares, click_rate: float) -> float:
+    return shares.positives * click_rate + shares.negatives * (1 - click_rate)
 
 
 def _counts(shares: ClassShares | Literal["balanced"], train_labels: NDArray[np.int8]) -> dict[int, int]:

@@ -7,6 +7,7 @@ any other database that SQLAlchemy knows. Only JSON and text are stored, and not
 from __future__ import annotations
 
 import os
+import statistics
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ctrbench.artefacts import Artefacts
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
-from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.results import CellResult, Cost, PoolResult, Status, TaskResult
 from ctrbench.text import encodable
 
 SCHEMA_VERSION = 1
@@ -165,14 +166,17 @@ class Store:
         with self._writing() as connection:
             self._link(connection, run, task, key, blocked_by)
 
-    def seconds_by_plugin(self) -> dict[tuple[str, str], float]:
-        """Mean wall time of finished tasks by kind and plug-in: what a forecast can start from."""
-        means: dict[tuple[str, str], list[float]] = {}
+    def costs(self) -> dict[str, Cost]:
+        """What finished tasks cost, by what they are alike in: what a forecast can start from."""
+        found: dict[str, list[tuple[float, int]]] = {}
         with self._reading() as connection:
-            query = sa.select(_tasks.c.kind, _tasks.c.plugin, _tasks.c.seconds).where(_tasks.c.status == Status.OK)
-            for kind, plugin, seconds in connection.execute(query):
-                means.setdefault((kind, plugin), []).append(sum(seconds.values()))
-        return {key: sum(values) / len(values) for key, values in means.items()}
+            query = sa.select(_tasks.c["values"], _tasks.c.seconds, _tasks.c.peak_memory)
+            for values, seconds, memory in connection.execute(query.where(_tasks.c.status == Status.OK)):
+                found.setdefault(values.get("alike", ""), []).append((sum(seconds.values()), memory))
+        return {
+            alike: Cost(statistics.fmean(s for s, _ in tasks), max(memory for _, memory in tasks))
+            for alike, tasks in found.items()
+        }
 
     # Runs
 

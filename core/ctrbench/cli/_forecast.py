@@ -11,10 +11,12 @@ import click
 from ctrbench import plan, tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
+from ctrbench.cli._progress import duration
+from ctrbench.costs import Costs
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Missing
 from ctrbench.jobs import Compute, key
-from ctrbench.plan import Task
+from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import TaskResult
 from ctrbench.run import Again, needed_again
@@ -22,7 +24,9 @@ from ctrbench.store import Store
 from ctrbench.suite import Suite
 
 
-def show(suite: Suite, registry: Registry, compute: Compute, store: str, timeout: float | None, again: Again) -> None:
+def show(
+    suite: Suite, registry: Registry, compute: Compute, store: str, timeout: float | None, again: Again, slots: int
+) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     results = _existing(store)
     chosen, left_out = plan.choose_datasets(suite, registry, download=True)
@@ -38,24 +42,64 @@ def show(suite: Suite, registry: Registry, compute: Compute, store: str, timeout
         loaded[task.id] = (dataset, _load(task, results))
     grid = plan.grid(suite, registry, loaded, compute, timeout)
     states = _states(grid.tasks, results, again)
-    known = results.seconds_by_plugin() if results else {}
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name, task in grid.tasks.items():
-        groups[task.kind, task.plugin].append(states[name])
-    rows, total = [], 0.0
-    for (kind, plugin), found in groups.items():
-        runs, each = found.count("run"), known.get((kind, plugin))
-        total += runs * (each or 0)
-        seconds = f"{each:.1f} s" if each is not None else "not known"
-        rows.append([kind, plugin, str(len(found)), str(len(found) - runs), str(runs), seconds if runs else ""])
-    echo_table(rows, ["task", "plug-in", "in all", "in the store", "to run", "each, from earlier runs"])
-    scenarios = len({cell.scenario for cell in grid.cells})
-    click.echo(f"\n{len(grid.cells)} cells, {scenarios} scenarios, {suite.repeats} repeats; {len(grid.tasks)} tasks, "
-               f"{list(states.values()).count('run')} to run, {total:.0f} s of work as far as known")  # fmt: skip
-    for pool in dict.fromkeys((p.generator, p.same_as) for p in grid.pools if p.same_as):
-        click.echo(f"{pool[0]} equals {pool[1]} on this data and shares its pool")
+    costs = Costs(results.costs() if results else {}, compute.threads)
+    _echo_tasks(grid.tasks, states, costs, slots)
+    _echo_cells(grid, suite)
     for reason in left_out:
         click.echo(f"left out: {reason}")
+
+
+def _echo_tasks(graph: dict[str, Task], states: dict[str, str], costs: Costs, slots: int) -> None:
+    """A line for each plug-in, and what all of it takes together."""
+    groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in graph.values():
+        groups[task.kind, task.alike].append(task)
+    rows, total, unknown, largest = [], 0.0, 0, 0.0
+    for (kind, _), tasks_ in groups.items():
+        to_run = [task for task in tasks_ if states[task.id] == "run"]
+        told = [costs.of(task) for task in to_run]
+        known = [cost for cost in told if cost is not None]
+        seconds = sum(cost.seconds for cost in known)
+        memory = max((cost.memory for cost in known), default=0.0)
+        total, largest = total + seconds, max(largest, memory)
+        unknown += len(told) - len(known) if kind != "score" else 0
+        rows.append([
+            kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
+            _basis(tasks_[0], costs) if to_run else "",
+            duration(seconds / len(known)) if known else "", duration(seconds) if known else "",
+            f"{memory / 1e9:.1f} GB" if known else "",
+        ])  # fmt: skip
+    echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
+    click.echo(
+        f"\n{len(graph)} tasks, {list(states.values()).count('run')} to run: {duration(total)} of work, "
+        f"about {duration(total / slots)} on {slots} workers, at most {largest / 1e9:.1f} GB in one of them"
+        + (f"; the cost of {unknown} pools and trainings is not known" if unknown else "")
+    )
+
+
+def _basis(task: Task, costs: Costs) -> str:
+    if task.alike in costs.earlier:
+        return "earlier runs"
+    return "forecast" if task.forecast else "—"
+
+
+def _echo_cells(grid: Plan, suite: Suite) -> None:
+    """How many cells there are, and which of them share work."""
+    trainings = {cell.train for cell in grid.cells}
+    scenarios = list(dict.fromkeys(cell.scenario for cell in grid.cells if cell.generator))
+    plain = list(dict.fromkeys(cell.scenario for cell in grid.cells if not cell.generator))
+    generators, models = ({getattr(cell, part) for cell in grid.cells} for part in ("generator", "model"))
+    click.echo(
+        f"{len(grid.cells)} cells: ({len(generators - {''})} generators × {len(scenarios)} scenarios + {len(plain)} "
+        f"without a pool) × {len(models)} models × {suite.repeats} repeats; {len(trainings)} trainings"
+    )
+    if scenarios:
+        click.echo(
+            f"a pool is made once for each generator and repeat, and serves {', '.join(scenarios)} of every model"
+        )
+    click.echo(f"{', '.join(plain)}: trained once for all generators")
+    for pool in dict.fromkeys((p.generator, p.same_as) for p in grid.pools if p.same_as):
+        click.echo(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings")
 
 
 def _existing(store: str) -> Store | None:

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ctrbench.costs import Costs
 from ctrbench.executors import Progress
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
@@ -24,18 +25,18 @@ _REFRESH = 0.5  # seconds between two pictures of the live display
 _SAY = 60.0  # seconds between two lines about one long task, where there is no live display
 
 
-def make_watcher(slots: int, known_seconds: Mapping[tuple[str, str], float]) -> PlainWatcher:
+def make_watcher(slots: int, costs: Costs) -> PlainWatcher:
     """The display that suits standard error."""
-    return (LiveWatcher if sys.stderr.isatty() else PlainWatcher)(slots, known_seconds)
+    return (LiveWatcher if sys.stderr.isatty() else PlainWatcher)(slots, costs)
 
 
 class PlainWatcher:
     """A line for each expensive task that ended, and for whatever went wrong."""
 
-    def __init__(self, slots: int, known_seconds: Mapping[tuple[str, str], float]) -> None:
+    def __init__(self, slots: int, costs: Costs) -> None:
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._slots = slots
-        self._known = known_seconds
+        self._costs = costs
         self._measured: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._open: dict[str, Task] = {}
         self._flying: dict[str, _Flight] = {}
@@ -50,7 +51,7 @@ class PlainWatcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.note(f"{self.summary()} in {_duration(time.monotonic() - self._start)}")
+            self.note(f"{self.summary()} in {duration(time.monotonic() - self._start)}")
 
     def planned(self, tasks: Mapping[str, Task]) -> None:
         """More tasks are known."""
@@ -80,7 +81,7 @@ class PlainWatcher:
             return
         spent = sum(result.seconds.values())
         if result.ok:
-            self._measured[task.kind, task.plugin].append(spent)
+            self._measured[task.kind, task.alike].append(spent)
         if self._worth_a_line(task, result):
             what = f"{spent:.1f} s" if result.ok else result.describe()
             self.note(f"[{self._done}/{self._total}] {task.id}: {what}{self._left()}")
@@ -116,14 +117,15 @@ class PlainWatcher:
             if guess is None:
                 return ""
             seconds += guess
-        return f" · about {_duration(seconds / self._slots)} left" if self._open else ""
+        return f" · about {duration(seconds / self._slots)} left" if self._open else ""
 
     def _guess(self, task: Task) -> float | None:
-        same = self._measured.get((task.kind, task.plugin))
+        same = self._measured.get((task.kind, task.alike))
         if same:
             return sum(same) / len(same)
-        if (task.kind, task.plugin) in self._known:
-            return self._known[task.kind, task.plugin]
+        told = self._costs.of(task)
+        if told is not None:
+            return told.seconds
         alike = [value for (kind, _), values in self._measured.items() if kind == task.kind for value in values]
         return sum(alike) / len(alike) if alike else None
 
@@ -131,8 +133,8 @@ class PlainWatcher:
 class LiveWatcher(PlainWatcher):
     """One block of lines that is drawn again in place: how far the run is, and what each worker does."""
 
-    def __init__(self, slots: int, known_seconds: Mapping[tuple[str, str], float]) -> None:
-        super().__init__(slots, known_seconds)
+    def __init__(self, slots: int, costs: Costs) -> None:
+        super().__init__(slots, costs)
         self._live = Live(console=self.console, transient=True, auto_refresh=False)
         self._drawn = 0.0
 
@@ -178,7 +180,7 @@ class LiveWatcher(PlainWatcher):
         head = f"{'━' * bar}{'─' * (24 - bar)} {self._done}/{self._total} tasks{self._left()}"
         picture.add_row(Text(head))
         for name, flight in list(self._flying.items())[: self._slots]:
-            line = f"  {name}  {_duration(time.monotonic() - flight.start)}  {flight.said}"
+            line = f"  {name}  {duration(time.monotonic() - flight.start)}  {flight.said}"
             picture.add_row(Text(plain(line), overflow="ellipsis", no_wrap=True))
         self._live.update(picture, refresh=True)
 
@@ -202,11 +204,12 @@ class _Flight:
         left = ""
         if progress.total and progress.step > first.step:
             rest = (now - began) * (progress.total - progress.step) / (progress.step - first.step)
-            left = f" · {_duration(rest)} left"
+            left = f" · {duration(rest)} left"
         self.said = f"{progress.step}{of}{values}{left}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

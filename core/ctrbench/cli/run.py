@@ -112,12 +112,12 @@ def run(
     registry = load_registry()
     plan.check_settings(wanted, registry)
     compute = Compute(resources.resolve_device(device), threads)
+    slots = workers or max(1, resources.cores() // threads)
     if dry_run:
         from ctrbench.cli import _forecast
 
-        _forecast.show(wanted, registry, compute, store, timeout, Again(retry_failed, fresh))
+        _forecast.show(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), slots)
         return
-    slots = workers or max(1, resources.cores() // threads)
     name = _do(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), executor, slots)
     sys.exit(_report(store, name))
 
@@ -150,6 +150,7 @@ def _do(
     """Do the work; the run's name. Ctrl-C ends it with status 130, all finished tasks kept."""
     from ctrbench import plan
     from ctrbench.cli._progress import make_watcher
+    from ctrbench.costs import Costs
     from ctrbench.executors import Site, make_executor
     from ctrbench.run import Driver
     from ctrbench.store import Store
@@ -158,7 +159,7 @@ def _do(
     results = Store.open(store)
     site = Site(results.artefacts.folder, compute.threads, suite.budget, plan.imports(suite, registry))
     workers = make_executor(executor, slots, site)
-    watcher = make_watcher(slots, results.seconds_by_plugin())
+    watcher = make_watcher(slots, Costs(results.costs(), compute.threads))
     try:
         with watcher:
             driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)
