@@ -22,9 +22,11 @@ from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.gaussian_copula import GaussianCopula
 from ctrbench_generators.tvae import Tvae
 
-CTGAN = Ctgan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,))
-COPULAGAN = CopulaGan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,))
-TVAE = Tvae(epochs=2, batch_size=50, embedding_dim=8, compress_dims=(16,), decompress_dims=(16,), loss_factor=1.5)
+SMALL = {"epochs": 2, "embedding_dim": 8, "constraints": None, "engine": "sdv"}
+CTGAN = Ctgan(**SMALL, generator_dim=(16,), discriminator_dim=(16,))
+COPULAGAN = CopulaGan(**SMALL, generator_dim=(16,), discriminator_dim=(16,))
+TVAE = Tvae(**SMALL, batch_size=50, compress_dims=(16,), decompress_dims=(16,), loss_factor=1.5)
+COPULA = GaussianCopula(constraints=None)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +131,7 @@ def test_the_gaussian_copula_makes_what_sdv_makes_by_hand(numeric):
             encoded[column] = encoder.transform(frame[[column]])[column]
         synthesizer.fit_processed_data({"log": encoded})
         expected = sampled_by_hand(synthesizer)
-    assert_same(pool(GaussianCopula(), train), expected)
+    assert_same(pool(COPULA, train), expected)
 
 
 @pytest.mark.parametrize("sdv_numeric_encoding", [False, True])
@@ -173,7 +175,7 @@ def test_pools_do_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "import torch; torch.set_num_threads(1)\n"
         "from test_sdv_generators import *\n"
-        "print(pool(CTGAN, log(numeric=True)).digest(), pool(GaussianCopula(), log(numeric=True)).digest())"
+        "print(pool(CTGAN, log(numeric=True)).digest(), pool(COPULA, log(numeric=True)).digest())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -183,7 +185,7 @@ def test_pools_do_not_depend_on_the_hash_seed_of_the_process():
         text=True,
         check=True,
     )
-    here = [pool(CTGAN, log(numeric=True)).digest(), pool(GaussianCopula(), log(numeric=True)).digest()]
+    here = [pool(CTGAN, log(numeric=True)).digest(), pool(COPULA, log(numeric=True)).digest()]
     assert done.stdout.split() == here
 
 
@@ -201,13 +203,15 @@ def test_defaults_are_the_papers_settings():
         "discriminator_steps": 1,
         "log_frequency": True,
         "pac": 10,
+        "constraints": "auto",
+        "engine": "native",
         "sdv_numeric_encoding": False,
     }
     assert asdict(CopulaGan()) == {**asdict(Ctgan()), "default_distribution": "beta"}
     tvae = Tvae()
     assert (tvae.epochs, tvae.batch_size, tvae.embedding_dim, tvae.l2scale) == (300, 500, 128, 1e-6)
     assert tvae.compress_dims == tvae.decompress_dims == (128, 128)
-    assert GaussianCopula().default_distribution == "beta"
+    assert asdict(GaussianCopula()) == {"default_distribution": "beta", "constraints": "auto"}
 
 
 @pytest.mark.parametrize("generator", [Ctgan(), CopulaGan(), Tvae()], ids=lambda generator: generator.name)
@@ -246,6 +250,62 @@ def test_a_label_that_is_none_is_named():
 
 def test_a_pool_larger_than_a_batch_is_complete_and_has_no_repeats(monkeypatch):
     monkeypatch.setattr(_sdv, "BATCH", 150)
-    made = pool(GaussianCopula(), log(numeric=True))
+    made = pool(COPULA, log(numeric=True))
     assert len(made) == 400
     assert not np.array_equal(made.codes[:150], made.codes[150:300])
+
+
+def test_joined_columns_make_what_sdvs_own_constraint_makes():
+    """Same rule, another way: no unseen combination, and each column's shares as with SDV's FixedCombinations."""
+    from sdv.cag import FixedCombinations
+    from sdv.single_table import GaussianCopulaSynthesizer
+
+    train = log()
+    train = Table(train.rows.assign(item=1 + train.rows["user"] % 5).astype("int32"), train.schema, train.labels)
+    frame, metadata = by_hand(train)
+    synthesizer = GaussianCopulaSynthesizer(metadata, default_distribution="beta")
+    synthesizer.add_constraints([FixedCombinations(["user", "item"])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        synthesizer.fit({"log": frame})
+        theirs = synthesizer.sample(num_rows=4000)["log"]
+    # Beside a third column, as a group of all columns is refused.
+    hour = np.random.default_rng(3).integers(1, 4, len(train)).astype(np.int32)
+    fields = (*train.schema.fields, Field("hour", vocabulary=("0", "1", "2")))
+    wider = Table(train.rows.assign(hour=hour), Schema(fields, "clicked"), train.labels)
+    ours = GaussianCopula(constraints=("user", "item")).fit(wider, seed=1, context=Context()).sample(4000, seed=2)
+    for made, clicks in ((ours.rows, ours.targets), (theirs, theirs["clicked"].to_numpy())):
+        assert (made["item"] == 1 + made["user"] % 5).all()
+        assert abs(clicks.mean() - train.click_rate) < 0.05
+        shares = made["user"].value_counts(normalize=True).reindex(range(1, 21), fill_value=0)
+        real = train.rows["user"].value_counts(normalize=True).reindex(range(1, 21), fill_value=0)
+        assert (shares - real).abs().max() < 0.04
+
+
+@pytest.mark.parametrize("generator", [COPULA, CTGAN, TVAE], ids=lambda generator: generator.name)
+def test_infinite_numbers_are_refused_in_one_line(generator):
+    train = log(numeric=True)
+    rows = train.rows.copy()
+    rows.loc[[3, 7], "price"] = np.inf, -np.inf
+    with pytest.raises(UserError, match=r"^price: 2 of 400 values are infinite, and SDV needs finite numbers; .*$"):
+        generator.fit(Table(rows, train.schema, train.labels), seed=1, context=Context())
+
+
+@pytest.mark.parametrize("generator", [COPULA, CTGAN, COPULAGAN, TVAE], ids=lambda generator: generator.name)
+def test_fields_with_one_value_keep_it(generator):
+    train = log(numeric=True)
+    rows = train.rows.assign(item=np.int32(3), price=2.5)
+    made = pool(generator, Table(rows, train.schema, train.labels))
+    assert set(made.rows["item"]) == {3}
+    np.testing.assert_allclose(made.rows["price"], 2.5)
+    assert made.rows["user"].nunique() > 3
+
+
+@pytest.mark.parametrize("generator", [CTGAN, COPULAGAN, TVAE], ids=lambda generator: generator.name)
+def test_a_field_too_wide_for_one_hot_columns_is_refused_with_a_forecast(generator):
+    user = np.random.default_rng(1).permutation(200_000).astype(np.int32) // 2 + 1
+    schema = Schema((Field("user", vocabulary=tuple(map(str, range(100_000)))), Field("item", vocabulary=("a",))))
+    train = Table(pd.DataFrame({"user": user, "item": np.ones_like(user)}), schema, (user % 2).astype(np.int8))
+    forecast = r"200,000 rows of 100,003 one-hot columns \('user' alone has 100,000 values\) need about \d{3}\.\d GB"
+    with pytest.raises(UserError, match=rf"^SDV would run out of memory: {forecast}, and .* take engine=native$"):
+        generator.fit(train, seed=1, context=Context())

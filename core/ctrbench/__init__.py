@@ -1,5 +1,6 @@
 """What the author of a plug-in imports, and nothing else."""
 
+from ctrbench.dependencies import Dependencies, find_dependencies
 from ctrbench.errors import Skip, UserError
 from ctrbench.hookspecs import Register, hookimpl
 from ctrbench.interfaces import (
@@ -28,6 +29,7 @@ __all__ = [
     "ClassShares",
     "Context",
     "Dataset",
+    "Dependencies",
     "Field",
     "Generator",
     "Missing",
@@ -46,5 +48,6 @@ __all__ = [
     "SyntheticMetric",
     "Table",
     "UserError",
+    "find_dependencies",
     "hookimpl",
 ]

@@ -11,7 +11,15 @@ import click
 from ctrbench.cli._common import echo_table
 
 if TYPE_CHECKING:
+    from ctrbench.dependencies import Pair
     from ctrbench.interfaces import Splits
+    from ctrbench.table import Table
+
+SHOWN_FROM = 0.1
+"""`describe` shows the pairs of fields of which this share of combinations is missing."""
+
+MOST_PAIRS = 12
+"""How many pairs of fields `describe` shows."""
 
 EXAMPLES = """
 \b
@@ -45,24 +53,15 @@ def list_() -> None:
 @click.argument("name")
 @click.option("--seed", type=int, default=1, show_default=True, help="The suite's seed.")
 def describe(name: str, seed: int) -> None:
-    """Load a data set that is at hand and say what is in it: rows, click rate, values of each field."""
-    import numpy as np
-
-    from ctrbench.table import UNSEEN
-
+    """Load a data set that is at hand and say what is in it: sizes, fields, which belong together."""
     splits = _load(name, seed, download=False)
-    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    echo_table([[n, f"{len(t):,}", f"{t.click_rate:.4f}"] for n, t in tables.items()], ["split", "rows", "click rate"])
+    _say_splits(splits)
     click.echo()
-    rows = []
-    for field in splits.train.schema.fields:
-        values = "" if field.vocabulary is None else f"{len(field.vocabulary):,}"
-        unseen = [
-            "" if field.vocabulary is None else f"{np.mean(t.rows[field.name] == UNSEEN):.4f}"
-            for t in (splits.valid, splits.test)
-        ]
-        rows.append([field.name, field.role, field.kind, values, *unseen])
-    echo_table(rows, ["field", "role", "kind", "values in train", "unseen in valid", "unseen in test"])
+    _say_fields(splits)
+    click.echo()
+    _say_sizes(splits.train)
+    click.echo()
+    _say_dependencies(splits.train)
     click.echo(f"\nfingerprint {splits.fingerprint}")
     for note in splits.notes:
         click.echo(f"note: {note}")
@@ -76,6 +75,73 @@ def fetch(name: str) -> None:
     click.echo(
         f"{name} is at hand: {len(splits.train):,} train, {len(splits.valid):,} valid, {len(splits.test):,} test rows"
     )
+
+
+def _say_splits(splits: Splits) -> None:
+    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    rows = [[name, f"{len(table):,}", f"{table.click_rate:.4f}"] for name, table in tables.items()]
+    echo_table(rows, ["split", "rows", "click rate"])
+
+
+def _say_fields(splits: Splits) -> None:
+    import numpy as np
+
+    from ctrbench.table import UNSEEN
+
+    rows = []
+    for field in splits.train.schema.fields:
+        values = "" if field.vocabulary is None else f"{len(field.vocabulary):,}"
+        unseen = [
+            "" if field.vocabulary is None else f"{np.mean(t.rows[field.name] == UNSEEN):.4f}"
+            for t in (splits.valid, splits.test)
+        ]
+        rows.append([field.name, field.role, field.kind, values, *unseen])
+    echo_table(rows, ["field", "role", "kind", "values in train", "unseen in valid", "unseen in test"])
+
+
+def _say_sizes(train: Table) -> None:
+    """Rows that occur again, and how large the table becomes for a method that wants it dense."""
+    repeats = int(train.rows.assign(**{train.schema.label: train.targets}).duplicated().sum())
+    click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
+    width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
+    click.echo(
+        f"{width:,} values in all: one-hot, train is a table of {len(train):,} × {width:,}, "
+        f"{8e-9 * len(train) * width:,.1f} GB"
+    )
+
+
+def _say_dependencies(train: Table) -> None:
+    """The pairs of which much is missing, taken ones first, and what `constraints=auto` makes of them."""
+    from ctrbench.dependencies import LEAST_MISSING, MOST_NEW, find_dependencies
+
+    found = find_dependencies(train)
+    telling = [pair for pair in found.pairs if pair.missing >= SHOWN_FROM]
+    telling.sort(key=lambda pair: (not pair.taken, -pair.missing))
+    rows = []
+    for pair in telling[:MOST_PAIRS]:
+        seen = f"{pair.combinations:,} of {pair.possible:,}"
+        rows.append([f"{pair.first}, {pair.second}", seen, f"{pair.missing:.4f}", f"{pair.new:.4f}", _verdict(pair)])
+    if rows:
+        echo_table(rows, ["pair in train", "combinations seen", "missing", "new", "belongs together"])
+    if fewer := len(found.pairs) - len(rows):
+        click.echo(f"{fewer} pairs of less interest are not shown")
+    click.echo(
+        "missing: share of combinations never seen, were both fields drawn independently; new: share of a\n"
+        "half's rows whose combination the other half lacks. Fields belong together that have at least\n"
+        f"{LEAST_MISSING:g} missing and at most {MOST_NEW:g} new."
+    )
+    groups = ", ".join(f"({', '.join(group)})" for group in found.groups)
+    click.echo(f"constraints=auto: {f'({groups})' if groups else 'none'}")
+
+
+def _verdict(pair: Pair) -> str:
+    from ctrbench.dependencies import LEAST_MISSING
+
+    if pair.taken:
+        return "yes"
+    if pair.passes:
+        return "no: the user or the item"
+    return "no: too few missing" if pair.missing < LEAST_MISSING else "no: too many new"
 
 
 def _load(name: str, seed: int, *, download: bool) -> Splits:

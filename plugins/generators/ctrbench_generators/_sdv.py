@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from ctrbench import Context, Field, Sampler, Schema, Table
+from ctrbench import Context, Field, Sampler, Schema, Table, UserError
 
 from ctrbench_generators._random_state import seeded
 
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
 Encoding = Literal["one-hot", "uniform"]
 """How a categorical column reaches the model: as it is (CTGAN and TVAE then make one-hot columns of it), or by RDT's
-UniformEncoder, which gives each value an interval of [0, 1] as long as the value is frequent, and draws from it."""
+UniformEncoder, which gives each value an interval of [0, 1] as long as the value is frequent, and draws from it.
+
+SDV 2 changes it unasked: `add_constraints` rebuilds its data processor, and then CTGAN, TVAE and CopulaGAN take every
+categorical column as a number. Here constraints are joined columns (`_constraints.py`), of which SDV is told nothing,
+and every column's encoding is said outright."""
 
 ROWS = "rows"
 BATCH = 20_000
 """Rows sampled at once: CTGAN holds a dense one-hot row for each."""
+
+MODES = 11
+"""The most columns that CTGAN and TVAE make of a numeric field."""
 
 
 def metadata(schema: Schema) -> Metadata:
@@ -48,7 +55,13 @@ def fit(
     seed: int,
     context: Context,
 ) -> SdvSampler:
-    """Fit a synthesizer that was made with `metadata(train.schema)`; the label is a column like the others."""
+    """Fit a synthesizer that was made with `metadata(train.schema)`; the label is a column like the others.
+
+    UserError for infinite numbers, and where the one-hot columns would not fit into memory.
+    """
+    _refuse_infinities(train)
+    if encoding == "one-hot":
+        _refuse_too_wide(synthesizer, train)
     frame = _frame(train)
     context.progress(0, 1, {})
     with _undisturbed(seed):
@@ -93,6 +106,35 @@ def _undisturbed(seed: int) -> Iterator[None]:
     with seeded(seed), parallel_config(backend="sequential"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _refuse_infinities(train: Table) -> None:
+    for field in train.schema.numeric:
+        infinite = int(np.isinf(train.rows[field.name].to_numpy()).sum())
+        if infinite:
+            raise UserError(
+                f"{field.name}: {infinite:,} of {len(train):,} values are infinite, and SDV needs finite numbers; "
+                "replace them, or leave those rows out"
+            )
+
+
+def _refuse_too_wide(synthesizer: BaseSingleTableSynthesizer, train: Table) -> None:
+    """Say before the fit what would end it: ctgan holds its dense one-hot table three times while it makes it."""
+    import psutil
+
+    sizes = {field.name: int(train.rows[field.name].nunique()) for field in train.schema.categorical}
+    width = sum(sizes.values()) + MODES * len(train.schema.numeric) + 2  # and the label
+    needed = 3 * 8 * len(train) * width
+    if hasattr(synthesizer, "discriminator_dim"):
+        needed += 16 * width**2  # the generator's last layer reads conditions: float32, gradient, Adam's two moments
+    free = int(psutil.virtual_memory().available)
+    if needed > free:
+        widest = max(sizes, key=lambda name: sizes[name], default="")
+        raise UserError(
+            f"SDV would run out of memory: {len(train):,} rows of {width:,} one-hot columns ({widest!r} alone has "
+            f"{sizes.get(widest, 0):,} values) need about {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free; "
+            "take engine=native"
+        )
 
 
 def _frame(table: Table) -> DataFrame:
