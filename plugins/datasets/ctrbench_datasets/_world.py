@@ -6,6 +6,7 @@ click probability. The recipe is told in docs/simulated.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,10 +84,21 @@ class World:
 
     def rows(self, n: int, rng: Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
         """Fresh rows with their labels, and the true click probability of each, (n,)."""
-        frame = self._impressions(n, rng)
-        probabilities = self.probabilities(frame)
-        frame.insert(0, LABEL, (rng.random(n) < probabilities).astype(np.int8))
-        return frame, probabilities
+        return self._clicked(self._impressions(n, rng), rng)
+
+    def rows_among(
+        self, values: Mapping[str, NDArray[np.int32]], n: int, rng: Generator
+    ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+        """Fresh rows given that the fields of `shares` hold only the values listed for them.
+
+        Those fields are independent in `rows`, so each is drawn from its own shares among these values: the law of
+        `rows` when all other rows are thrown away, without the wait where hardly any would stay.
+        """
+        drawn = {}
+        for name, share in self.shares.items():
+            among = share[values[name]]
+            drawn[name] = values[name][_draw(among / among.sum(), n, rng)]
+        return self._clicked(self._frame(drawn), rng)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """P(click) of rows, (n,): it depends on user, item, hour, device and position."""
@@ -103,19 +115,44 @@ class World:
         """The columns of items: themselves and what hangs on them."""
         return {"item": item} | self._columns(("category", "brand"), item)
 
-    def _impressions(self, n: int, rng: Generator) -> pd.DataFrame:
-        import pandas as pd
+    @property
+    def shares(self) -> dict[str, NDArray[np.float64]]:
+        """The independent fields, on which all others hang, with the share of each of their values."""
+        return {
+            "user": self.user_share,
+            "item": self.item_share,
+            "weekday": np.full(7, 1 / 7),
+            "hour": HOUR,
+            "device": DEVICE,
+            "position": POSITION,
+        }
 
+    def _clicked(self, frame: pd.DataFrame, rng: Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+        """Impressions with their labels in front, and the probabilities from which these were drawn."""
+        probabilities = self.probabilities(frame)
+        frame.insert(0, LABEL, (rng.random(len(frame)) < probabilities).astype(np.int8))
+        return frame, probabilities
+
+    def _impressions(self, n: int, rng: Generator) -> pd.DataFrame:
         user, item = _draw(self.user_share, n, rng), _draw(self.item_share, n, rng)
         weekday = rng.integers(7, size=n, dtype=np.int32)
+        hour, device, position = (_draw(share, n, rng) for share in (HOUR, DEVICE, POSITION))
+        drawn = {"user": user, "item": item, "weekday": weekday, "hour": hour, "device": device, "position": position}
+        return self._frame(drawn)
+
+    def _frame(self, drawn: Mapping[str, NDArray[np.int32]]) -> pd.DataFrame:
+        """Whole rows from their independent fields."""
+        import pandas as pd
+
         context = {
-            "hour": _draw(HOUR, n, rng),
-            "weekday": weekday,
-            "weekend": (weekday >= 5).astype(np.int32),
-            "device": _draw(DEVICE, n, rng),
-            "position": _draw(POSITION, n, rng),
+            "hour": drawn["hour"],
+            "weekday": drawn["weekday"],
+            "weekend": (drawn["weekday"] >= 5).astype(np.int32),
+            "device": drawn["device"],
+            "position": drawn["position"],
         }
-        return pd.DataFrame(self.describe_user(user) | self.describe_item(item) | context, copy=False)
+        columns = self.describe_user(drawn["user"]) | self.describe_item(drawn["item"]) | context
+        return pd.DataFrame(columns, copy=False)
 
     def _columns(self, names: tuple[str, ...], of: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
         return {name: getattr(self, name).astype(np.int32)[of] for name in names}

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "test")
 
+Users = Annotated[int, "users of the world", Ge(20), Le(1_000_000)]
+Items = Annotated[int, "items of the world", Ge(20), Le(1_000_000)]
+ClickRate = Annotated[float, "share of impressions that are clicked", Ge(0.005), Le(0.5)]
+
 
 @dataclass(frozen=True)
 class Simulated(Dataset):
     """Simulated click log of any size with known click probabilities (docs/simulated.md)."""
 
     name: ClassVar[str] = "simulated"
-    users: Annotated[int, "users of the world", Ge(20), Le(1_000_000)] = 300
-    items: Annotated[int, "items of the world", Ge(20), Le(1_000_000)] = 150
+    users: Users = 300
+    items: Items = 150
     train_rows: Annotated[int, "rows of train", Ge(100), Le(10_000_000)] = 14_000
     valid_rows: Annotated[int, "rows of valid", Ge(100), Le(10_000_000)] = 4_000
     test_rows: Annotated[int, "rows of test", Ge(100), Le(10_000_000)] = 20_000
-    click_rate: Annotated[float, "share of impressions that are clicked", Ge(0.005), Le(0.5)] = 0.2
+    click_rate: ClickRate = 0.2
     world_seed: Annotated[int, "makes the world; the suite's seed makes the rows", Ge(0)] = 1
     negatives: Annotated[str, "none, or sampled:K: K unused items for each click instead of unclicked rows"] = "none"
 

@@ -1,0 +1,141 @@
+"""Negatives made as recommenders make them: a click's user and context beside an item that this user never clicked.
+
+In: a training table with a user and an item. Out: a sampler of such negatives, and of real positives beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
+
+from ctrbench_generators._classes import shares_of
+
+if TYPE_CHECKING:
+    from ctrbench.table import Role
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class NegativeSampling(Generator):
+    """Positives: real ones again. Negatives: a positive with an item its user never clicked (He et al. 2017).
+
+    A control. Only the negatives are new: the positives are real positives drawn with replacement. A negative is a real
+    positive, drawn with replacement too, whose item is exchanged for one that is uniform among train's items that are
+    no positive of its user in train. User and item are the first categorical fields of these roles; all fields with
+    the role item are exchanged together, for those of a row of train that holds the new item.
+    """
+
+    name: ClassVar[str] = "negative_sampling"
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Collect each user's positives; Skip without a user or item field, or where no negative can be made."""
+        user, codes = _identifier(train, "user"), _identifier(train, "item")
+        positives = np.flatnonzero(train.targets == 1)
+        _, item, counts = np.unique(codes, return_inverse=True, return_counts=True)  # train's items, numbered from 0
+        unclicked = Unclicked(user[positives], item[positives], len(counts))
+        sources = positives[unclicked.number(user[positives]) > 0]
+        if not len(sources):
+            raise Skip("no user with a positive has an item left that is none: there is nothing to sample")
+        rows_of = Groups(np.argsort(item, kind="stable"), np.cumsum(counts) - counts, counts)
+        return NegativeSampler(train, user, positives, sources, unclicked, rows_of, seed)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows sorted into groups."""
+
+    rows: NDArray[np.intp]  # those of group 0, then those of group 1, …
+    starts: NDArray[np.int64]  # (groups,)
+    sizes: NDArray[np.int64]  # (groups,)
+
+    def draw(self, groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
+        """A row of each of these groups."""
+        return self.rows[self.starts[groups] + rng.integers(self.sizes[groups])]
+
+
+class Unclicked:
+    """The items that are no positive of a user, counted and drawn without ever being listed.
+
+    Let a user's positives be a₀ < a₁ < …; below aₜ stand aₜ - t other items. So the other item with r others below it
+    is r + the number of t with aₜ - t ≤ r, which one search in a sorted array finds, however many positives there are.
+    """
+
+    def __init__(self, users: NDArray[np.int32], items: NDArray[np.intp], number: int) -> None:
+        self._items = number
+        pairs = np.unique(users.astype(np.int64) * number + items)
+        clicked_by, clicked = np.divmod(pairs, number)
+        self._clicked = np.bincount(clicked_by)  # by user
+        self._starts = np.cumsum(self._clicked) - self._clicked
+        self._others_below = clicked_by * (number + 1) + clicked - (np.arange(len(pairs)) - self._starts[clicked_by])
+
+    def number(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many items are left for each of these users, who all have a positive."""
+        return self._items - self._clicked[users]
+
+    def draw(self, users: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int64]:
+        """One of them for each user, all equally likely."""
+        others = rng.integers(self.number(users))
+        found = np.searchsorted(self._others_below, users.astype(np.int64) * (self._items + 1) + others, side="right")
+        return others + found - self._starts[users]
+
+
+class NegativeSampler(Sampler):
+    """Train's positives, and what their users did not click."""
+
+    def __init__(
+        self,
+        train: Table,
+        user: NDArray[np.int32],  # of each row of train
+        positives: NDArray[np.intp],
+        sources: NDArray[np.intp],  # the positives whose users have items left
+        unclicked: Unclicked,
+        rows_of: Groups,  # the rows of train that hold an item
+        seed: int,
+    ) -> None:
+        self._train, self._user = train, user
+        self._positives, self._sources = positives, sources
+        self._unclicked, self._rows_of = unclicked, rows_of
+        self._seed = seed
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        """Negatives and positives in train's exact shares, shuffled."""
+        import pandas as pd
+
+        rng = np.random.default_rng([self._seed, seed])
+        negatives, positives = shares_of(self._train.targets, rows)
+        # Where each new row is from: its user and context, and its item.
+        whole = np.concatenate([rng.choice(self._sources, negatives), rng.choice(self._positives, positives)])
+        item = whole.copy()
+        item[:negatives] = self._rows_of.draw(self._unclicked.draw(self._user[whole[:negatives]], rng), rng)
+        order = rng.permutation(rows)
+        whole, item = whole[order], item[order]
+        columns: dict[str, NDArray[Any]] = {
+            field.name: self._train.rows[field.name].to_numpy()[item if field.role == "item" else whole]
+            for field in self._train.schema.fields
+        }
+        labels = (order >= negatives).astype(np.int8)
+        return Table(pd.DataFrame(columns, copy=False), self._train.schema, labels)
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """Train's items, and the positives that give no negative because their users have clicked all of them."""
+        left_out = len(self._positives) - len(self._sources)
+        return {"items": len(self._rows_of.sizes), "positives without an item left": left_out}
+
+
+def _identifier(train: Table, role: Role) -> NDArray[np.int32]:
+    """The codes of the first categorical field of a role; Skip where there is none."""
+    for field in train.schema.with_role(role):
+        if field.kind == "categorical":
+            return train.rows[field.name].to_numpy()
+    raise Skip(f"negative_sampling needs a user and an item, and no categorical field has the role {role}")
+
+
+@hookimpl
+def register_generators(register: Register[type[Generator]]) -> None:
+    """Bring `negative_sampling`."""
+    register(NegativeSampling)

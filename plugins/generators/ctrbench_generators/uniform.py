@@ -1,0 +1,64 @@
+"""Noise in the right format: the floor below which no method can fall.
+
+In: a training table, of which only the vocabularies, the ranges of numbers and the click rate are used. Out: a sampler
+of rows that mean nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+
+from ctrbench_generators._classes import shares_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Uniform(Generator):
+    """Noise: every field uniform over its vocabulary or train's range, labels at train's click rate.
+
+    A control. What helps here helps by the number of rows or the balance of classes, not by anything they say.
+    """
+
+    name: ClassVar[str] = "uniform"
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Nothing is learned but the range of each numeric field."""
+        return UniformSampler(train, seed)
+
+
+class UniformSampler(Sampler):
+    """Train's vocabularies, ranges and click rate."""
+
+    def __init__(self, train: Table, seed: int) -> None:
+        self._schema = train.schema
+        self._targets = train.targets
+        self._ranges = {
+            field.name: (train.rows[field.name].min(), train.rows[field.name].max()) for field in train.schema.numeric
+        }
+        self._seed = seed
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        """Fields and labels all drawn apart from each other; the labels in train's exact shares."""
+        import pandas as pd
+
+        rng = np.random.default_rng([self._seed, seed])
+        columns: dict[str, NDArray[Any]] = {}
+        for field in self._schema.fields:
+            if field.kind == "categorical":
+                columns[field.name] = rng.integers(1, field.vocab_size, rows, dtype=np.int32)
+            else:
+                columns[field.name] = rng.uniform(*self._ranges[field.name], rows)
+        labels = rng.permutation(np.repeat(np.array([0, 1], np.int8), shares_of(self._targets, rows)))
+        return Table(pd.DataFrame(columns, copy=False), self._schema, labels)
+
+
+@hookimpl
+def register_generators(register: Register[type[Generator]]) -> None:
+    """Bring `uniform`."""
+    register(Uniform)
