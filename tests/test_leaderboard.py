@@ -105,7 +105,8 @@ def test_a_mean_never_passes_over_a_missing_value() -> None:
 
 def test_scenarios_without_a_pool_stand_beside_the_gains_of_generators() -> None:
     again = [cell("", "again", "dnn", 0.803), cell("", "again", "fm", 0.702)]
-    of = results([*GRID.cells, *again], GRID.pools, scenarios=SCENARIOS | {"again": {"keeps_real": True, "help": "A/A"}})
+    known = SCENARIOS | {"again": {"keeps_real": True, "help": "A/A"}}
+    of = results([*GRID.cells, *again], GRID.pools, scenarios=known)
     assert "again: Δauc +0.00250 over 2 cells (A/A)" in board("generators", of).notes
     assert texts(board("scenarios", of))[:2] == [
         ["none", "original", "0.80000", "0.70000"],

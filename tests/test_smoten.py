@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from ctrbench import Context, Field, Schema, Skip, Table
 from ctrbench_generators import _neighbours
+from ctrbench_generators._chunks import MEMORY, fewest_chunks
 from ctrbench_generators._neighbours import click_shares, nearest, vote
-from ctrbench_generators.smoten import MEMORY, Smoten, fewest_chunks
+from ctrbench_generators.smoten import Smoten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

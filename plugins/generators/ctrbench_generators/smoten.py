@@ -6,7 +6,6 @@ asks for it; our engine and imbalanced-learn's draw alike, so equal seeds give e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
@@ -15,14 +14,12 @@ import numpy as np
 from annotated_types import Ge
 from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
 
+from ctrbench_generators._chunks import ChunkOrder, Chunks, deal, dealing_order, fewest_chunks, split
 from ctrbench_generators._classes import class_counts, shares_of
 from ctrbench_generators._neighbours import click_shares, nearest, vote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-MEMORY = 2 * 2**30
-"""Bytes that `chunks=auto` allows imbalanced-learn for the distances of one class in one chunk."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,9 @@ class Smoten(Generator):
     imports: ClassVar[tuple[str, ...]] = ("scipy.spatial", "imblearn.over_sampling")
     k_neighbors: Annotated[int, "neighbours of a row that vote beside it", Ge(1)] = 2
     chunks: Annotated[
-        Annotated[int, Ge(1)] | Literal["auto"],
-        "parts of train made one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB",
+        Chunks, "parts of train made one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB"
     ] = "auto"
-    chunk_order: Annotated[Literal["file", "shuffled"], "how train's rows are dealt to chunks"] = "file"
+    chunk_order: ChunkOrder = "file"
     engine: Annotated[
         Literal["native", "imblearn"], "who finds the neighbours: ours, or imbalanced-learn in n² time and memory"
     ] = "native"
@@ -46,27 +42,13 @@ class Smoten(Generator):
         if train.schema.numeric:
             names = ", ".join(field.name for field in train.schema.numeric)
             raise Skip(f"smoten is for nominal fields; numeric: {names}")
-        order = np.arange(len(train))
-        if self.chunk_order == "shuffled":
-            order = np.random.default_rng(seed).permutation(order)
-        labels = train.targets[order]
+        order = dealing_order(len(train), self.chunk_order, seed)
         number = self.chunks
         if number == "auto":
-            number = 1 if self.engine == "native" else fewest_chunks(labels)
-        self._check(_counts(labels, number))
-        chunks = np.array_split(order, number)
+            number = 1 if self.engine == "native" else fewest_chunks(train.targets[order])
+        chunks = deal(train.targets, order, number, at_least=self.k_neighbors + 1)
         engine = self._vote if self.engine == "native" else self._defer
         return SmotenSampler(train, chunks, list(engine(train, chunks, context)), seed, context)
-
-    def _check(self, counts: NDArray[np.int64]) -> None:
-        short = np.argwhere(counts <= self.k_neighbors)
-        if len(short):
-            chunk, label = short[0]
-            raise ValueError(
-                f"k_neighbors={self.k_neighbors} needs more than {self.k_neighbors} rows of each class in each chunk; "
-                f"chunk {chunk + 1} of {len(counts)} has {counts[chunk, label]} of class {label}: "
-                "take fewer chunks or chunk_order=shuffled"
-            )
 
     def _vote(self, train: Table, chunks: list[NDArray[np.intp]], context: Context) -> Iterator[Maker]:
         """The native engine: each row's nearest vote now, so that sampling only draws."""
@@ -151,7 +133,7 @@ class SmotenSampler(Sampler):
         import pandas as pd
 
         randomness = np.random.RandomState([self._seed, seed])
-        wanted = _split(shares_of(self._train.targets, rows), self._counts)
+        wanted = split(shares_of(self._train.targets, rows), self._counts)
         parts = []
         for number, (maker, new) in enumerate(zip(self._makers, wanted, strict=True)):
             self._context.progress(number, len(self._makers), {})
@@ -166,30 +148,6 @@ class SmotenSampler(Sampler):
     def details(self) -> Mapping[str, float | str]:
         """The number of chunks, and the rows of the largest class in any of them."""
         return {"chunks": len(self._counts), "largest class": int(self._counts.max())}
-
-
-def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:
-    """The fewest equal parts of the rows, in their order, of whose classes none needs more than `memory` bytes.
-
-    imbalanced-learn needs about 16·n² bytes for a class of n rows: its distances, twice.
-    """
-    largest = math.isqrt(memory // 16)
-    number = -(-int(class_counts(labels).max()) // largest)
-    while _counts(labels, number).max() > largest:
-        number += 1
-    return number
-
-
-def _counts(labels: NDArray[np.int8], chunks: int) -> NDArray[np.int64]:
-    """Rows of each class in each chunk, (chunks, 2)."""
-    return np.array([class_counts(part) for part in np.array_split(labels, chunks)])
-
-
-def _split(new: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """New rows of each class dealt to chunks, (chunks, 2), in proportion to the rows they have."""
-    share = np.cumsum(counts, axis=0) / counts.sum(axis=0)
-    upto: NDArray[np.int64] = np.rint(share * new).astype(np.int64)
-    return np.diff(upto, axis=0, prepend=0)
 
 
 @hookimpl

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
 from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
 
+from ctrbench_generators._chunks import MEMORY, ChunkOrder, Chunks, deal, dealing_order, fewest_chunks, split
 from ctrbench_generators._classes import class_counts, shares_of
-from ctrbench_generators.smoten import MEMORY, _counts, _split, fewest_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,10 +31,8 @@ class Smotenc(Generator):
     name: ClassVar[str] = "smotenc"
     imports: ClassVar[tuple[str, ...]] = ("imblearn.over_sampling",)
     k_neighbors: Annotated[int, "neighbours of a row, one of which it is mixed with and all of which vote", Ge(1)] = 5
-    chunks: Annotated[
-        Annotated[int, Ge(1)] | Literal["auto"], "parts of train made one by one; auto: the fewest that fit 2 GiB"
-    ] = "auto"
-    chunk_order: Annotated[Literal["file", "shuffled"], "how train's rows are dealt to chunks"] = "file"
+    chunks: Annotated[Chunks, "parts of train made one by one; auto: the fewest that fit 2 GiB"] = "auto"
+    chunk_order: ChunkOrder = "file"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Deal train's rows to chunks; Skip without a field of either kind, ValueError for a class with too few rows.
@@ -45,15 +43,12 @@ class Smotenc(Generator):
             raise Skip("smotenc needs a numeric field beside the categorical ones, and there is none: use smoten")
         if not train.schema.categorical:
             raise Skip("smotenc needs a categorical field beside the numeric ones, and there is none")
-        order = np.arange(len(train))
-        if self.chunk_order == "shuffled":
-            order = np.random.default_rng(seed).permutation(order)
-        labels = train.targets[order]
+        order = dealing_order(len(train), self.chunk_order, seed)
         number = self.chunks
         if number == "auto":
-            number = fewest_chunks(labels, 16 * self._largest_class(train) ** 2)
-        self._check(_counts(labels, number))
-        return SmotencSampler(train, np.array_split(order, number), self.k_neighbors, seed, context)
+            number = fewest_chunks(train.targets[order], 16 * self._largest_class(train) ** 2)
+        chunks = deal(train.targets, order, number, at_least=self.k_neighbors + 1)
+        return SmotencSampler(train, chunks, self.k_neighbors, seed, context)
 
     def _largest_class(self, train: Table) -> int:
         """Rows of one class that fit `MEMORY`: their distances, twice, and after them dense one-hots of all neighbours.
@@ -65,16 +60,6 @@ class Smotenc(Generator):
         numbers = MEMORY // (8 * (self.k_neighbors + 2))
         wide = max(numbers // columns, math.isqrt(int(numbers / columns_a_row)))
         return max(min(math.isqrt(MEMORY // 16), wide), self.k_neighbors + 1)
-
-    def _check(self, counts: NDArray[np.int64]) -> None:
-        short = np.argwhere(counts <= self.k_neighbors)
-        if len(short):
-            chunk, label = short[0]
-            raise ValueError(
-                f"k_neighbors={self.k_neighbors} needs more than {self.k_neighbors} rows of each class in each chunk; "
-                f"chunk {chunk + 1} of {len(counts)} has {counts[chunk, label]} of class {label}: "
-                "take fewer chunks or chunk_order=shuffled"
-            )
 
 
 class SmotencSampler(Sampler):
@@ -95,7 +80,7 @@ class SmotencSampler(Sampler):
         import pandas as pd
 
         randomness = np.random.RandomState([self._seed, seed])
-        wanted = _split(shares_of(self._train.targets, rows), self._counts)
+        wanted = split(shares_of(self._train.targets, rows), self._counts)
         values = self._train.rows.to_numpy(np.float64)  # (rows of train, fields)
         parts = []
         for number, (chunk, new) in enumerate(zip(self._chunks, wanted, strict=True)):
