@@ -5,13 +5,19 @@ In: a training table. Out: a sampler of rows; where no field is numeric it is CT
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from ctrbench import Context, Generator, Register, Sampler, Schema, Table, hookimpl
+import numpy as np
+from ctrbench import Context, Generator, Register, Sampler, Schema, Table, UserError, hookimpl
 
 from ctrbench_generators import _sdv
 from ctrbench_generators.ctgan import Ctgan
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from rdt.transformers import GaussianNormalizer
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,18 @@ class CopulaGan(Ctgan):
     """CTGAN with numeric columns mapped to normal scores (SDV's CopulaGAN; Xu et al. 2019)."""
 
     name: ClassVar[str] = "copulagan"
+    imports: ClassVar[tuple[str, ...]] = (*Ctgan.imports, "rdt.transformers")
     default_distribution: Annotated[
         Literal["beta", "norm", "truncnorm", "uniform", "gamma", "gaussian_kde"], "marginal of every numeric column"
     ] = "beta"
 
-    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Map numeric columns through their fitted distribution, then train as CTGAN does."""
+    def fit_native(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Map numeric columns through their fitted distribution, then train our CTGAN."""
+        scores = NormalScores.of(train, self.default_distribution)
+        return OfScores(super().fit_native(scores.of_table(train), seed=seed, context=context), scores)
+
+    def fit_sdv(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """The same by SDV."""
         from sdv.single_table import CopulaGANSynthesizer
 
         synthesizer = CopulaGANSynthesizer(_sdv.metadata(train.schema), **self.settings(context))
@@ -35,6 +47,63 @@ class CopulaGan(Ctgan):
         if schema.numeric:
             return self
         return Ctgan(**{field.name: getattr(self, field.name) for field in fields(Ctgan)})
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """Numeric fields as standard normal numbers: each value's place in its field's fitted distribution."""
+
+    marginals: Mapping[str, GaussianNormalizer]
+
+    @classmethod
+    def of(cls, train: Table, distribution: str) -> NormalScores:
+        """Fit a distribution to every numeric field; UserError for a number that is not finite."""
+        from rdt.transformers import GaussianNormalizer
+
+        marginals = {}
+        for field in train.schema.numeric:
+            bad = ~np.isfinite(train.rows[field.name].to_numpy())
+            if bad.any():
+                raise UserError(
+                    f"the numeric field {field.name!r} holds {bad.sum()} numbers that are not finite; drop them"
+                )
+            marginals[field.name] = GaussianNormalizer(
+                learn_rounding_scheme=True,
+                enforce_min_max_values=True,
+                distribution=distribution,
+                missing_value_generation=None,
+            )
+            marginals[field.name].fit(train.rows[[field.name]], field.name)
+        return cls(marginals)
+
+    def of_table(self, table: Table) -> Table:
+        """The table with scores in place of numbers."""
+        return self._mapped(table, lambda marginal, column: marginal.transform(column))
+
+    def back(self, table: Table) -> Table:
+        """The table with numbers in place of scores, rounded as train's are and within their range."""
+        return self._mapped(table, lambda marginal, column: marginal.reverse_transform(column))
+
+    def _mapped(self, table: Table, to: Callable[[GaussianNormalizer, DataFrame], DataFrame]) -> Table:
+        columns = {name: to(marginal, table.rows[[name]])[name] for name, marginal in self.marginals.items()}
+        return Table(table.rows.assign(**columns).astype(dict.fromkeys(columns, "float64")), table.schema, table.labels)
+
+
+@dataclass(frozen=True)
+class OfScores(Sampler):
+    """A sampler of scores, whose rows are mapped back."""
+
+    inner: Sampler
+    scores: NormalScores
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        """New rows in train's units."""
+        return self.scores.back(self.inner.sample(rows, seed=seed))
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        """The inner sampler's."""
+        return self.inner.details
 
 
 @hookimpl

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Lt
-from ctrbench import Budgeted, Context, Model, Predictor, Table
+from ctrbench import Budgeted, Context, Forecast, Model, Predictor, Schema, Table
 
 if TYPE_CHECKING:
     from fuxictr.features import FeatureMap
@@ -20,6 +21,9 @@ Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron'
 Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)]
 Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
+
+STEP_PER_WEIGHT = 200
+"""Operations for which a step of Adam stands, a weight: it waits for memory, not for arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,20 @@ class DeepModel(Model):
     @abstractmethod
     def network(self, features: FeatureMap) -> BaseModel:
         """A new network for these fields, with its start weights and its optimizer."""
+
+    def dense_weights(self, inputs: int) -> int:
+        """Weights that every row is multiplied by, given the width of its embeddings."""
+        return sum(a * b for a, b in pairwise([inputs, *self.hidden_units, 1]))
+
+    def forecast(self, schema: Schema, rows: int) -> Forecast:
+        """All epochs, though early stopping usually ends a training within 20.
+
+        A row needs 6 operations a weight, and about as long again for all that is no matrix product.
+        """
+        inputs = len(schema.fields) * self.embedding_dim
+        tables = self.embedding_dim * sum(field.vocab_size for field in schema.categorical)
+        a_row = 12 * self.dense_weights(inputs) + STEP_PER_WEIGHT * tables / self.batch_size
+        return Forecast(a_row * rows * self.epochs, 16 * tables + 24 * rows * len(schema.fields) + 3e8)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Train with early stopping by valid's AUC; Skip where valid has one class only."""

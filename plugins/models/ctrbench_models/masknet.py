@@ -39,6 +39,14 @@ class MaskNet(DeepModel):
     layer_norm: Annotated[bool, "layer norm in the blocks"] = True
     embedding_layer_norm: Annotated[bool, "layer norm on each field's embedding before it is masked"] = False
 
+    def dense_weights(self, inputs: int) -> int:
+        """Of the masks, the blocks and the perceptron."""
+        chained = self.structure == "serial"
+        total = super().dense_weights(self.block_dim * (1 if chained else self.blocks))
+        for width in [inputs] + [self.block_dim if chained else inputs] * (self.blocks - 1):
+            total += int(width * self.reduction_ratio) * (inputs + width) + width * self.block_dim
+        return total
+
     def network(self, features: FeatureMap) -> BaseModel:
         """Mask blocks on the embeddings, and a perceptron on the blocks' outputs."""
         from ctrbench_models._networks import MaskNetNetwork

@@ -1,0 +1,279 @@
+"""The two networks of CTGAN (Xu et al. 2019), which never see a one-hot vector that is known to be one.
+
+In: noise and conditions, or rows as the places of their ones. Out: rows with a gradient, and what the critic thinks of
+them. A one-hot vector times a matrix is a row of the matrix, so conditions and real rows are look-ups; only rows that
+the generator made are dense.
+
+The critic is linear between its kinks, which dropout and the signs fix. So the gradient of its output by a row has a
+closed form, `v · W` with W the first layer and v made of the further ones, and the gradient penalty is worked out from
+`v · W` without a second pass through autograd. The first layer's gradient, the largest object of all, is written once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TEMPERATURE = 0.2
+LEAK = 0.2
+PENALTY = 10.0
+
+MULTIPLE = 16
+"""What wide matrices are padded to, with weights that stay 0: MKL takes half as long again for an odd number."""
+
+
+class Rows(NamedTuple):
+    """Rows of a table by their numbers that are not 0, and the condition that each was drawn for."""
+
+    places: Tensor  # (batch, one-hot spans + scalars), columns of the network's layout
+    values: Tensor | None  # as many numbers; None where all are 1
+    conditions: Tensor  # (batch,)
+
+
+class Generator(nn.Module):
+    """Noise and a condition to the logits of a row: layers that each see all layers before them, and the condition."""
+
+    def __init__(
+        self, noise: int, conditions: int, widths: Sequence[int], out: int, randomness: torch.Generator
+    ) -> None:
+        super().__init__()
+        before = [noise + sum(widths[:at]) for at in range(len(widths) + 1)]
+        self.layers = nn.ModuleList(
+            Conditioned(into, conditions, width, randomness) for into, width in zip(before, (*widths, out), strict=True)
+        )
+        self.scales = nn.ParameterList(torch.ones(width, device=randomness.device) for width in widths)
+        self.shifts = nn.ParameterList(torch.zeros(width, device=randomness.device) for width in widths)
+
+    def forward(self, noise: Tensor, conditions: Tensor) -> Tensor:
+        """Logits, (batch, width of a row). Batches are normalised by their own mean and spread, in sampling too."""
+        *hidden, last = self.layers
+        known = noise
+        for layer, scale, shift in zip(hidden, self.scales, self.shifts, strict=True):
+            new = functional.batch_norm(layer(known, conditions), None, None, scale, shift, training=True)
+            known = torch.cat([new.relu(), known], dim=1)
+        logits: Tensor = last(known, conditions)
+        return logits
+
+    def forget(self) -> None:
+        """Make all gradients zero."""
+        for module in self.modules():
+            if isinstance(module, Table):
+                module.forget()
+        for name, parameter in self.named_parameters():
+            if not name.endswith("table.weight"):
+                parameter.grad = None
+
+
+class Conditioned(nn.Module):
+    """A linear layer of `[x, one-hot condition]`."""
+
+    def __init__(self, into: int, conditions: int, out: int, randomness: torch.Generator) -> None:
+        super().__init__()
+        self.out, padded = out, _padded(out)
+        bound = 1 / math.sqrt(into + conditions)
+        self.weight = nn.Parameter(_uniform((out, into), bound, randomness, (padded, into)))
+        self.table = Table(_uniform((conditions, out), bound, randomness, (conditions, padded)))
+        self.bias = nn.Parameter(_uniform((out,), bound, randomness, (padded,)))
+
+    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
+        return torch.addmm(self.table(conditions) + self.bias, x, self.weight.T)[:, : self.out]
+
+
+class Table(nn.Module):
+    """Rows to look up. The gradient stays in one place and is cleared row by row: most rows are not asked for."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self._asked: Tensor | None = None
+
+    def forward(self, index: Tensor) -> Tensor:
+        looked_up: Tensor = _LookUp.apply(self.weight, index)
+        if looked_up.requires_grad:
+            self._asked = index
+        return looked_up
+
+    def forget(self) -> None:
+        if self.weight.grad is None:
+            self.weight.grad = torch.zeros_like(self.weight)
+        elif self._asked is not None:
+            self.weight.grad.index_fill_(0, self._asked, 0)
+
+
+class _LookUp(torch.autograd.Function):
+    """Rows of a matrix; backward adds to the rows of its gradient instead of making a whole new one."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, index: Tensor) -> Tensor:
+        ctx.weight, ctx.index = weight, index
+        return weight[index]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
+        _add_rows(ctx.weight.grad, ctx.index, gradients[0])
+        return None, None
+
+
+def activate(logits: Tensor, gumbel: Tensor, widths: Sequence[int], scalars: Sequence[bool]) -> Tensor:
+    """Rows from logits: tanh for a scalar, the Gumbel softmax for a one-hot span."""
+    heated = (logits + gumbel).mul_(1 / TEMPERATURE)
+    parts = [
+        plain.tanh() if scalar else noisy.softmax(1)
+        for plain, noisy, scalar in zip(logits.split(widths, 1), heated.split(widths, 1), scalars, strict=True)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+class Critic(nn.Module):
+    """Tells `pac` rows, judged together with their conditions, real from made."""
+
+    def __init__(self, row: int, conditions: int, widths: Sequence[int], pac: int, randomness: torch.Generator) -> None:
+        super().__init__()
+        self.pac, self.row, self.condition = pac, _padded(row), _padded(conditions)
+        first, *_ = sizes = [*widths, 1]
+        # The first layer in two parts, for each number of the input a row: (pac · numbers, width).
+        bound = 1 / math.sqrt(pac * (row + conditions))
+        parts = ((row, self.row), (conditions, self.condition))
+        self.of_rows, self.of_conditions = (
+            nn.Parameter(_uniform((pac, real, first), bound, randomness, (pac, padded, first)).flatten(0, 1))
+            for real, padded in parts
+        )
+        self.bias = nn.Parameter(_uniform((first,), bound, randomness))
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for into, out in pairwise(sizes):
+            self.weights.append(_uniform((out, into), 1 / math.sqrt(into), randomness))
+            self.biases.append(_uniform((out,), 1 / math.sqrt(into), randomness))
+
+    def judge(self, made: Tensor, conditions: Tensor, keeps: Sequence[Tensor]) -> Tensor:
+        """The verdict on dense rows, (groups, 1); differentiable by them."""
+        first = self._dense(self._grouped(made)) + self._conditions(conditions)
+        return self._further(first, keeps)[0]
+
+    def learn(
+        self, made: Tensor, conditions: Tensor, real: Rows, keeps: Sequence[Tensor], mix: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Set all gradients; the loss (made less real) and the gradient penalty.
+
+        `keeps` holds, for each hidden layer, the dropout factors (3 · groups, width) of made, real and mixed rows;
+        `mix` (groups, 1) is the share of the real rows in the mixed ones.
+        """
+        for parameter in self.parameters():
+            if parameter is not self.of_rows and parameter is not self.of_conditions:
+                parameter.grad = None
+        with torch.no_grad():
+            made = self._grouped(made)
+            of_made = self._dense(made) + self._conditions(conditions)
+            of_real = self._sparse(real) + self._conditions(real.conditions)
+            # The layer is linear, so the mixed rows need no product of their own.
+            first = torch.cat([of_made, of_real, mix * of_real + (1 - mix) * of_made])
+        groups = len(mix)
+        first.requires_grad_()
+        verdict, slopes = self._further(first, keeps)
+        loss = verdict[:groups].mean() - verdict[groups : 2 * groups].mean()
+        direction = verdict.new_ones(groups, 1)  # the verdict's gradient by the first layer's output, (groups, width)
+        for weight, slope in zip(reversed(self.weights), reversed(slopes), strict=True):
+            direction = (direction @ weight) * slope[2 * groups :]
+        with torch.no_grad():
+            by_rows, by_conditions = direction @ self.of_rows.T, direction @ self.of_conditions.T
+            norm = torch.hypot(by_rows.norm(dim=1, keepdim=True), by_conditions.norm(dim=1, keepdim=True))
+            penalty = PENALTY * (norm - 1).square().mean()
+            pull = 2 * PENALTY / groups * (norm - 1) / norm.clamp_min(1e-30)  # the penalty's gradient by v · W, over it
+            back = pull * (by_rows @ self.of_rows + by_conditions @ self.of_conditions)
+        if direction.requires_grad:
+            torch.autograd.backward([loss, direction], [None, back])
+        else:
+            loss.backward()
+        with torch.no_grad():
+            self._first_gradient(first.grad, (made, conditions), real, pull * direction, by_rows, by_conditions)
+        return loss.detach(), penalty
+
+    def _grouped(self, made: Tensor) -> Tensor:
+        """Rows side by side, (groups, pac · numbers of a row)."""
+        return functional.pad(made, (0, self.row - made.shape[1])).view(-1, self.pac * self.row)
+
+    def _dense(self, made: Tensor) -> Tensor:
+        return torch.addmm(self.bias, made, self.of_rows)
+
+    def _sparse(self, real: Rows) -> Tensor:
+        places = self._seats(real.places, self.row)
+        values = None if real.values is None else real.values.reshape(places.shape)
+        return self.bias + functional.embedding_bag(places, self.of_rows, mode="sum", per_sample_weights=values)
+
+    def _conditions(self, conditions: Tensor) -> Tensor:
+        return functional.embedding_bag(
+            self._seats(conditions[:, None], self.condition), self.of_conditions, mode="sum"
+        )
+
+    def _seats(self, places: Tensor, width: int) -> Tensor:
+        """Places within rows to places within groups: (batch, n) to (groups, pac · n)."""
+        seat = width * torch.arange(self.pac, device=places.device)
+        return (places.reshape(-1, self.pac, places.shape[1]) + seat[:, None]).reshape(-1, self.pac * places.shape[1])
+
+    def _further(self, first: Tensor, keeps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The verdict from the first layer's output, and the slope at every unit on the way."""
+        x, slopes = first, []
+        for weight, bias, keep in zip(self.weights, self.biases, keeps, strict=True):
+            slope = keep * torch.where(x.detach() > 0, 1.0, LEAK)
+            slopes.append(slope)
+            x = functional.linear(x * slope, weight, bias)
+        return x, slopes
+
+    def _first_gradient(
+        self,
+        back: Tensor | None,
+        made: tuple[Tensor, Tensor],
+        real: Rows,
+        pulled: Tensor,
+        by_rows: Tensor,
+        by_conditions: Tensor,
+    ) -> None:
+        """The loss's and the penalty's gradient by the first layer, from that by its output, (3 · groups, width)."""
+        assert back is not None
+        back_made, back_real, _ = back.chunk(3)  # the mixed rows only set slopes, which have no gradient
+        rows, conditions = made
+        self.bias.grad = (back_made + back_real).sum(0)
+        for parameter in (self.of_rows, self.of_conditions):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        assert self.of_rows.grad is not None
+        assert self.of_conditions.grad is not None
+        torch.mm(torch.cat([rows, by_rows]).T, torch.cat([back_made, pulled]), out=self.of_rows.grad)
+        torch.mm(by_conditions.T, pulled, out=self.of_conditions.grad)
+        places = self._seats(real.places, self.row)
+        spread = back_real[:, None].expand(*places.shape, back_real.shape[1])
+        if real.values is not None:
+            spread = spread * real.values.reshape(places.shape)[:, :, None]
+        _add_rows(self.of_rows.grad, places.flatten(), spread.flatten(0, 1))
+        for given, gradient in ((conditions, back_made), (real.conditions, back_real)):
+            seats = self._seats(given[:, None], self.condition)
+            _add_rows(self.of_conditions.grad, seats.flatten(), gradient.repeat_interleave(self.pac, 0))
+
+
+def _padded(number: int) -> int:
+    return -(-number // MULTIPLE) * MULTIPLE
+
+
+def _uniform(
+    shape: tuple[int, ...], bound: float, randomness: torch.Generator, padded: tuple[int, ...] | None = None
+) -> Tensor:
+    """A weight as torch's linear layers begin, and zeros around it where it is padded."""
+    weight = torch.empty(shape, device=randomness.device).uniform_(-bound, bound, generator=randomness)
+    if padded is None or padded == shape:
+        return weight
+    whole = torch.zeros(padded, device=randomness.device)
+    whole[tuple(map(slice, shape))] = weight
+    return whole
+
+
+def _add_rows(matrix: Tensor, index: Tensor, rows: Tensor) -> None:
+    """Add rows to those named, which may repeat; on a GPU by the one of two ways that is the same each time."""
+    if matrix.is_cuda:
+        matrix.index_put_((index,), rows, accumulate=True)
+    else:
+        matrix.index_add_(0, index, rows)

@@ -1,0 +1,243 @@
+"""TVAE's networks and its training (Xu et al. 2019), for tables whose one-hots are thousands of columns wide.
+
+In: an encoded table. Out: the trained decoder. The encoder adds up rows of its first weights where the reference
+multiplies by one-hots, and the reconstruction's gradient is written by hand, in one buffer: what is left is close to
+the three dense products of the decoder's last layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from ctrbench_generators._columns import Columns, Encoded, Span
+
+SAMPLED = 2048
+"""Rows decoded at once."""
+
+LOG2_E = 1 / math.log(2)
+
+
+class Encoder(nn.Module):
+    """Rows to the mean and log-variance of their latent vectors."""
+
+    def __init__(self, columns: Columns, widths: Sequence[int], latent: int) -> None:
+        super().__init__()
+        sizes = [columns.width, *widths, 2 * latent]
+        first, *rest = (nn.Linear(before, after) for before, after in pairwise(sizes))
+        self.first = nn.Parameter(
+            first.weight.detach().T.contiguous()
+        )  # (columns, width): a column's weights are a row
+        self.first_bias = first.bias
+        self.rest = nn.ModuleList(rest)
+        self.one_hot: Tensor
+        self.scalar: Tensor
+        self.register_buffer("one_hot", _starts(columns.one_hot), persistent=False)
+        self.register_buffer("scalar", _starts(columns.scalar), persistent=False)
+
+    def forward(self, rows: Encoded) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each (batch, latent)."""
+        place, weight = rows.hot + self.one_hot, None
+        if len(self.scalar):
+            place = torch.cat([place, self.scalar.expand(len(place), -1)], 1)
+            weight = torch.cat([torch.ones_like(rows.hot, dtype=rows.scalars.dtype), rows.scalars], 1)
+        hidden = embedding_bag(place, self.first, mode="sum", per_sample_weights=weight) + self.first_bias
+        for layer in self.rest:
+            hidden = layer(torch.relu(hidden))
+        mean, log_variance = hidden.chunk(2, 1)
+        return mean, log_variance
+
+
+class Decoder(nn.Module):
+    """Latent vectors to rows; `last` and `sigma`, a scalar's standard deviation, make the columns' distributions."""
+
+    def __init__(self, columns: Columns, widths: Sequence[int], latent: int) -> None:
+        super().__init__()
+        sizes = [latent, *widths]
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
+        self.last = nn.Linear(sizes[-1], columns.width)
+        self.sigma = nn.Parameter(torch.full((len(columns.scalar),), 0.1))
+        self.scalar: Tensor
+        self.register_buffer("scalar", _starts(columns.scalar), persistent=False)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """The last hidden layer, (batch, width)."""
+        for layer in self.layers:
+            latent = torch.relu(layer(latent))
+        return latent
+
+    def columns(self, hidden: Tensor) -> Tensor:
+        """The network columns, (columns, batch): so a span's columns are one piece of memory."""
+        return (self.last.weight @ hidden.T).add_(self.last.bias[:, None])
+
+
+class Draws(Protocol):
+    """All that is random in training."""
+
+    def rows(self) -> Tensor:
+        """The positions of the next batch's rows."""
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in this shape."""
+
+    def state(self) -> dict[str, Any]:
+        """What decides the further draws."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+
+class Shuffled(Draws):
+    """Passes over the rows in ever new orders; the last batch of a pass is what remains."""
+
+    def __init__(self, rows: int, batch_size: int, seed: int, device: str) -> None:
+        self._rows, self._batch_size, self._device = rows, batch_size, device
+        self._orders = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(device).manual_seed(seed + 1)
+        self._before = self._orders.get_state()  # before the present order was drawn
+        self._batches: list[Tensor] = []
+
+    def rows(self) -> Tensor:
+        """The positions of the next batch's rows, on the device."""
+        if not self._batches:
+            self._before = self._orders.get_state()
+            order = torch.randperm(self._rows, generator=self._orders).to(self._device)
+            self._batches = list(order.split(self._batch_size))[::-1]
+        return self._batches.pop()
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in this shape, made on the device."""
+        return torch.randn(like.shape, generator=self._noise, device=self._device)
+
+    def state(self) -> dict[str, Any]:
+        """The generators, and how much of the present order is left."""
+        before = self._before if self._batches else self._orders.get_state()
+        return {"before": before, "left": len(self._batches), "noise": self._noise.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Draw the order of that time again, and go to the place in it."""
+        self._orders.set_state(state["before"])
+        self._batches = []
+        if state["left"]:
+            self.rows()
+            del self._batches[state["left"] :]
+        self._noise.set_state(state["noise"])
+
+
+class Trainer:
+    """Both networks between two steps; made with data and networks on one device."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        columns: Columns,
+        data: Encoded,
+        draws: Draws,
+        *,
+        l2scale: float,
+        loss_factor: float,
+    ) -> None:
+        self.encoder, self.decoder = encoder, decoder
+        self._columns, self._data, self._draws, self._loss_factor = columns, data, draws, loss_factor
+        weights = [weight for weight in (*encoder.parameters(), *decoder.parameters()) if weight.numel()]
+        self._adam = torch.optim.Adam(weights, weight_decay=l2scale, fused=True)
+
+    def step(self) -> Mapping[str, Tensor]:
+        """One step of Adam: the loss a row, and its two parts as they stand in it."""
+        self._adam.zero_grad()
+        taken = self._draws.rows()
+        rows = Encoded(self._data.hot[taken], self._data.scalars[taken])
+        mean, log_variance = self.encoder(rows)
+        deviation = torch.exp(log_variance / 2)
+        hidden = self.decoder(mean + deviation * self._draws.noise(mean))
+        divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / (2 * len(taken))
+        with torch.no_grad():
+            reconstruction, slope = backward(self.decoder, hidden, rows, self._columns, self._loss_factor / len(taken))
+        torch.autograd.backward((hidden, divergence), (slope, None))
+        self._adam.step()
+        with torch.no_grad():
+            self.decoder.sigma.clamp_(0.01, 1)
+        divergence = divergence.detach()
+        return {"loss": reconstruction + divergence, "reconstruction": reconstruction, "divergence": divergence}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, Adam's moments and the random generators."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "decoder": self.decoder.state_dict(),
+            "adam": self._adam.state_dict(),
+            "draws": self._draws.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.encoder.load_state_dict(state["encoder"])
+        self.decoder.load_state_dict(state["decoder"])
+        self._adam.load_state_dict(state["adam"])
+        self._draws.restore(state["draws"])
+
+
+def backward(decoder: Decoder, hidden: Tensor, rows: Encoded, columns: Columns, weight: float) -> tuple[Tensor, Tensor]:
+    """`weight` times the rows' negative log-likelihood, and its gradient by the hidden layer, (batch, width).
+
+    The gradients of `last` and `sigma` are left in the decoder. Numbers are normal about tanh of their column, without
+    the constant term; one-hots are softmaxes.
+    """
+    slope = decoder.columns(hidden)  # one buffer: first the logits, then in place the gradient
+    loss = slope.new_zeros(len(hidden))
+    if columns.scalar:
+        made = torch.tanh(slope[decoder.scalar])
+        sigma = decoder.sigma[:, None]
+        error = made - rows.scalars.T  # (scalars, batch)
+        squared = error.square() / sigma.square()
+        loss += (squared / 2 + sigma.log()).sum(0)
+        decoder.sigma.grad = weight * ((1 - squared) / sigma).sum(1)
+        slope[decoder.scalar] = weight * error / sigma.square() * (1 - made.square())
+    for span, hot in zip(columns.one_hot, rows.hot.T.contiguous(), strict=True):
+        part, place = slope[span.start : span.start + span.width], hot[None]  # (values, batch), (1, batch)
+        part -= _largest(part)
+        true = part.gather(0, place)[0]
+        total = part.mul_(LOG2_E).exp2_().sum(0)  # several times faster than exp
+        loss += total.log() - true
+        part *= weight / total
+        part.scatter_add_(0, place, part.new_full(place.shape, -weight))
+    decoder.last.weight.grad = slope @ hidden
+    decoder.last.bias.grad = slope.sum(1)
+    return weight * loss.sum(), slope.T @ decoder.last.weight
+
+
+def _largest(part: Tensor) -> Tensor:
+    """The largest of each column, (batch,). On CPUs `amax` over many rows is slow, and the maximum of halves is not."""
+    while len(part) > 64:
+        half = len(part) // 2
+        part = torch.maximum(part[half:], part[: len(part) - half])  # of an odd number one row is in both
+    return part.amax(0)
+
+
+@torch.no_grad()
+def sample(decoder: Decoder, columns: Columns, latent: int, rows: int, seed: int) -> Encoded:
+    """New rows: of each one-hot its most probable value, of each scalar a normal draw."""
+    device = decoder.sigma.device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a pool hardly depends on the device
+    hot = torch.empty(rows, len(columns.one_hot), dtype=torch.int64)
+    scalars = torch.empty(rows, len(columns.scalar))
+    for start in range(0, rows, SAMPLED):
+        here = slice(start, min(start + SAMPLED, rows))
+        noise = torch.randn(here.stop - here.start, latent, generator=generator)
+        made = decoder.columns(decoder(noise.to(device)))
+        best = [made[span.start : span.start + span.width].argmax(0) for span in columns.one_hot]
+        hot[here] = torch.stack(best, 1).cpu()
+        drawn = torch.randn(scalars[here].shape, generator=generator).to(device)
+        scalars[here] = (torch.tanh(made[decoder.scalar]).T + drawn * decoder.sigma).cpu()
+    return Encoded(hot, scalars)
+
+
+def _starts(spans: Sequence[Span]) -> Tensor:
+    return torch.tensor([span.start for span in spans], dtype=torch.int64)
