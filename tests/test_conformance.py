@@ -19,6 +19,7 @@ from ctrbench import (
     ClassShares,
     Dataset,
     Field,
+    Forecast,
     Generator,
     Missing,
     Model,
@@ -268,6 +269,20 @@ def test_a_skip_on_one_log_is_made_good_by_the_other():
     results = check_plugin(Registered("generator", "only_numeric", OnlyNumeric, "toybox", "1.0"))
     assert [result.message for result in results if result.status == "skipped"] == ["needs numeric fields"]
     assert failures("generator", OnlyNumeric) == {}
+
+
+@pytest.mark.parametrize("told", [5.0, Forecast(float("nan"), 1.0), Forecast(1.0, -1.0)])
+def test_an_impossible_forecast_is_found(told):
+    @dataclass(frozen=True)
+    class Boaster(Copies):
+        """Foretells nonsense."""
+
+        name: ClassVar[str] = "boaster"
+
+        def forecast(self, schema, rows):
+            return told
+
+    assert "forecast is possible or none" in failures("generator", Boaster)
 
 
 def test_a_plug_in_that_skips_every_check_fails():

@@ -14,7 +14,7 @@ import numpy as np
 
 from ctrbench.conformance._report import Report, expect
 from ctrbench.conformance._values import expect_probabilities, expect_schema, expect_values
-from ctrbench.interfaces import Context, Generator, Model, Plugin, Predictor, Sampler
+from ctrbench.interfaces import Context, Forecast, Generator, Model, Plugin, Predictor, Sampler
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def check_generator(report: Report, plugin: Generator, log: Log, context: Contex
     report.check("the same under a seed", check_seed)
     report.check("another seed, other rows", check_other_seed)
     report.check("equivalent is a generator", check_equivalent)
+    report.check("forecast is possible or none", lambda: _expect_forecast(plugin, train))
     report.check("details are numbers or texts", lambda: _expect_details(sampler.details))
     report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "sample"))
     report.check_untouched()
@@ -127,9 +128,18 @@ def check_model(report: Report, plugin: Model, log: Log, context: Context) -> No
     report.check("each row by itself", check_rows)
     if plugin.supports_weights:
         report.check("weights count", check_weights)
+    report.check("forecast is possible or none", lambda: _expect_forecast(plugin, train))
     report.check("details are numbers or texts", lambda: _expect_details(predictor.details))
     report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "predict"))
     report.check_untouched()
+
+
+def _expect_forecast(plugin: Generator | Model, train: Table) -> None:
+    told = plugin.forecast(train.schema, len(train))
+    expect(told is None or isinstance(told, Forecast), f"forecast returned {type(told).__name__}, not a Forecast")
+    if told is not None:
+        numbers = (told.operations, told.memory)
+        expect(all(0 <= n < float("inf") for n in numbers), f"forecast returned {told}, not finite costs")
 
 
 def _expect_details(details: Mapping[str, float | str]) -> None:
