@@ -1,36 +1,48 @@
-"""A training step of DNN, DeepFM and MaskNet at BARS's settings and Frappe's width, beside FuxiCTR's own step."""
+"""Training of DNN, DeepFM and MaskNet at BARS's settings, beside FuxiCTR's own and beside bare matrix products.
+
+A step: ours, FuxiCTR's `train_step` on the same batches with the optimizer of its `compile`, and, as the floor, the
+three matrix products of each linear layer (forward, and two backward) into memory that is at hand.
+An epoch, with the AUC on valid at its end: our whole `fit`, and FuxiCTR's `fit` with the loader that it has for .npz
+files; the networks are built in both, the loader's file is written and read before the clock starts.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ctrbench import Context
+from ctrbench import Context, Table
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_models._deep import DeepModel
+from ctrbench_models._quick import quicken
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import columns, fuxictr_feature_map, l2_penalty, train_step
+from fuxictr.pytorch.dataloaders import NpzDataLoader
+from fuxictr.pytorch.models import BaseModel
 
 STEPS = 3
-LOG = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=1000, test_rows=1000)
+SPLITS = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=8_000, test_rows=1000).load(
+    seed=1, context=Context()
+)
+ALL = pytest.mark.parametrize("model", [Dnn(), DeepFM(), MaskNet()], ids=lambda model: model.name)
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr"])
-@pytest.mark.parametrize("model", [Dnn(), DeepFM(), MaskNet()], ids=lambda model: model.name)
+@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr", "bare products"])
+@ALL
 def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
     benchmark.group = f"training step, {model.name}"
-    train = LOG.load(seed=1, context=Context()).train
-    torch.manual_seed(1)
-    network = model.network(fuxictr_feature_map(train.schema)).train()
-    network._max_gradient_norm = 10.0
     batches = []
     for step in range(STEPS):
-        rows = train.take(np.random.default_rng(step).choice(len(train), model.batch_size))
-        fields = dict(zip(columns(train.schema), torch.from_numpy(rows.codes.T.copy()), strict=True))
+        rows = SPLITS.train.take(np.random.default_rng(step).choice(len(SPLITS.train), model.batch_size))
+        fields = dict(zip(columns(rows.schema), torch.from_numpy(rows.codes.T.copy()), strict=True))
         batches.append((fields, torch.from_numpy(rows.targets).float()[:, None]))
-    penalty = l2_penalty(network)
+    network = model.network(fuxictr_feature_map(SPLITS.train.schema)).train()
 
     def ours() -> None:
         for fields, labels in batches:
@@ -40,4 +52,66 @@ def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
         for fields, labels in batches:
             network.train_step({**fields, "label": labels}).item()
 
-    benchmark.pedantic(ours if engine == "ctrbench" else theirs, rounds=5, warmup_rounds=1)
+    if engine == "ctrbench":
+        quicken(network)
+        penalty = l2_penalty(network)
+        run: Callable[[], None] = ours
+    elif engine == "fuxictr":
+        as_fuxictr_compiles_it(network, model)
+        run = theirs
+    else:
+        run = bare_products(network, model.batch_size)
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr"])
+@ALL
+def test_training_epoch(benchmark, model: DeepModel, engine: str, tmp_path: Path) -> None:
+    benchmark.group = f"training epoch with its evaluation, {model.name}"
+    threads = torch.get_num_threads()
+
+    def ours() -> None:
+        replace(model, epochs=1).fit(SPLITS.train, SPLITS.valid, seed=1, context=Context(threads=threads))
+
+    def theirs() -> None:
+        network = as_fuxictr_compiles_it(model.network(fuxictr_feature_map(SPLITS.train.schema)), model)
+        network.checkpoint = str(tmp_path / "best.model")
+        network.fit(train, epochs=1, validation_data=valid)
+
+    if engine == "fuxictr":
+        train, valid = (
+            fuxictr_loader(table, tmp_path / f"{name}.npz", model.batch_size, shuffle=name == "train")
+            for name, table in [("train", SPLITS.train), ("valid", SPLITS.valid)]
+        )
+    benchmark.pedantic(ours if engine == "ctrbench" else theirs, rounds=2)
+
+
+def as_fuxictr_compiles_it(network: BaseModel, model: DeepModel) -> BaseModel:
+    network.compile("adam", "binary_crossentropy", model.learning_rate)
+    network._max_gradient_norm = 10.0
+    return network
+
+
+def bare_products(network: BaseModel, rows: int) -> Callable[[], None]:
+    layers = []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear):
+            width, height = layer.in_features, layer.out_features
+            shapes = (rows, width), (height, width), (rows, height)
+            operands = [torch.randn(shape) for shape in shapes]
+            layers.append((operands, [torch.empty_like(one) for one in operands]))
+
+    def products() -> None:
+        for _ in range(STEPS):
+            for (inputs, weight, slopes), (to_inputs, to_weight, outputs) in layers:
+                torch.mm(inputs, weight.T, out=outputs)
+                torch.mm(slopes, weight, out=to_inputs)
+                torch.mm(slopes.T, inputs, out=to_weight)
+
+    return products
+
+
+def fuxictr_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> NpzDataLoader:
+    named = dict(zip(columns(table.schema), table.codes.T, strict=True))
+    np.savez(path, **named, **{table.schema.label: table.targets})
+    return NpzDataLoader(fuxictr_feature_map(table.schema), str(path), batch_size=batch_size, shuffle=shuffle)

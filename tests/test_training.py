@@ -15,6 +15,7 @@ import pytest
 import torch
 from ctrbench import Context, Field, Schema, Skip, Table
 from ctrbench_models._deep import DeepModel
+from ctrbench_models._quick import Dropout, JoinedEmbedding, quicken
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
@@ -70,6 +71,14 @@ def pair_of_networks(model: DeepModel, embedding_scale: float) -> tuple[BaseMode
     return ours.train(), theirs.train()
 
 
+def exchange_dropout(network: BaseModel) -> None:
+    """Put our dropout into FuxiCTR's network too: the masks are then the same, all else is the library's own."""
+    for parent in network.modules():
+        for name, layer in parent.named_children():
+            if type(layer) is torch.nn.Dropout:
+                setattr(parent, name, Dropout(layer.p))
+
+
 def batch_of(step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     rows = TRAIN.take(np.random.default_rng(step).choice(len(TRAIN), 128))
     codes = torch.from_numpy(rows.codes.T.copy())
@@ -86,6 +95,9 @@ def test_twenty_steps_lose_what_fuxictrs_own_steps_lose(
     model: DeepModel, regularizer: float | str, scale: float
 ) -> None:
     ours, theirs = pair_of_networks(model, scale)
+    quicken(ours)
+    for network in ours, theirs:
+        exchange_dropout(network)
     ours._embedding_regularizer = theirs._embedding_regularizer = regularizer
     penalty = l2_penalty(ours)
     assert (penalty is None) == isinstance(regularizer, str)
@@ -103,10 +115,69 @@ def test_twenty_steps_lose_what_fuxictrs_own_steps_lose(
             torch.testing.assert_close(mine_after, reference_after, rtol=1e-3, atol=1e-3, msg=name)
 
 
+@ALL
+def test_stand_ins_keep_parameters_names_and_outputs(model: DeepModel) -> None:
+    ours, plain = pair_of_networks(model, 1e4)
+    before = dict(ours.named_parameters())
+    quicken(ours)
+    kinds = [type(layer) for layer in ours.modules()]
+    assert JoinedEmbedding in kinds
+    assert Dropout in kinds
+    assert {FeatureEmbedding, torch.nn.Dropout}.isdisjoint(kinds)
+    assert [(name, id(one)) for name, one in ours.named_parameters()] == [(n, id(one)) for n, one in before.items()]
+    assert ours.state_dict().keys() == plain.state_dict().keys()
+    batch, _ = batch_of(1)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(batch)["y_pred"], plain.eval()(batch)["y_pred"], rtol=1e-5, atol=1e-7)
+
+
+def test_one_look_up_for_all_fields_has_the_gradients_of_one_a_field() -> None:
+    plain = FeatureEmbedding(fuxictr_feature_map(TRAIN.schema), 4)
+    joined = JoinedEmbedding(plain)
+    batch, _ = batch_of(1)
+    batch = {column: codes.clone() for column, codes in batch.items()}
+    for codes in batch.values():
+        codes[::5] = 0  # the padding, whose row must stay zero
+    pull = torch.randn(128, 3, 4, generator=torch.Generator().manual_seed(1))
+    slopes = []
+    for layer in joined, plain:
+        plain.zero_grad()
+        (layer(batch) * pull).sum().backward()
+        slopes.append([one.grad.clone() for one in plain.parameters()])
+    for mine, reference in zip(*slopes, strict=True):
+        torch.testing.assert_close(mine, reference)
+        assert not mine[0].any()
+        assert mine.any()
+    column = columns(TRAIN.schema)[1]
+    assert torch.equal(joined(batch, flatten_emb=True), plain(batch, flatten_emb=True))
+    assert torch.equal(joined({column: batch[column]}), plain({column: batch[column]}))
+    assert torch.equal(joined(batch, feature_source=["context"]), plain(batch, feature_source=["context"]))
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.1, 0.2, 0.5, 0.999999])
+def test_dropout_drops_its_share_independently_and_keeps_the_mean(share: float) -> None:
+    torch.manual_seed(1)
+    layer, ones = Dropout(share), torch.ones(999, 401)
+    assert layer.dropped / 2**16 == pytest.approx(share, abs=1 / 2**16)
+    share = layer.dropped / 2**16
+    first, second = layer(ones), layer(ones)
+    dropped, again = first == 0, second == 0
+    noise = 5 * (max(rate * (1 - rate) for rate in (share, share**2)) / ones.numel()) ** 0.5
+    assert abs(dropped.float().mean().item() - share) <= noise
+    assert abs((dropped & again).float().mean().item() - share**2) <= noise
+    assert abs((dropped[:, 1:] & dropped[:, :-1]).float().mean().item() - share**2) <= noise
+    assert abs((dropped[1:] & dropped[:-1]).float().mean().item() - share**2) <= noise
+    if share < 0.9:
+        kept = first[~dropped]
+        assert kept.unique().numel() == 1
+        assert kept[0].item() == pytest.approx(1 / (1 - share))
+    assert torch.equal(layer.eval()(ones), ones)
+
+
 def test_an_epoch_takes_every_row_once_and_leaves_no_row_alone() -> None:
     order = torch.Generator().manual_seed(3)
     for rows, size, lengths in [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 4, [3]), (5, 4, [5])]:
-        batches = _batches(rows, size, order)
+        batches = _batches(rows, size, order, torch.device("cpu"))
         assert [len(batch) for batch in batches] == lengths
         assert sorted(torch.cat(batches).tolist()) == list(range(rows))
 

@@ -195,6 +195,39 @@ def test_losses_are_those_of_ctgan_at_the_width_of_frappe(monkeypatch):
     np.testing.assert_allclose(losses, heard.losses, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("sharpness", [1.0, 60.0])
+def test_rows_are_those_of_ctgan_from_the_same_decoder_and_noise(sharpness, monkeypatch):
+    """Where logits are large, their tanh rounds to 1 in ctgan, and of these values the first in train is taken."""
+    train = log(numeric=False)
+    heard = ctgan_trains(train, 1, monkeypatch, embedding_dim=8, compress_dims=(16,), decompress_dims=(16,))
+    theirs = heard.trained.decoder.seq
+    with torch.no_grad():
+        theirs[-1].weight *= sharpness
+    noise = torch.randn(512, 8, generator=torch.Generator().manual_seed(4))
+    batches = iter([noise[:500], torch.cat([noise[500:], torch.zeros(488, 8)])])  # ctgan makes whole ones
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "normal", lambda mean, std: next(batches))
+        expected = heard.trained.sample(512)
+
+    columns = Columns.of(train, seed=1)
+    decoder = _tvae.Decoder(columns, (16,), 8)
+    ascending = torch.cat(
+        [
+            span.start + torch.tensor(np.argsort(column.transform.dummies))
+            for span, column in zip(heard.spans, heard.trained.transformer._column_transform_info_list, strict=True)
+        ]
+    )
+    decoder.layers[0].load_state_dict(theirs[0].state_dict())
+    decoder.last.load_state_dict({name: weight[ascending] for name, weight in theirs[-1].state_dict().items()})
+    ties = _tvae.seen(columns, columns.encode(train))
+    made, most_probable = (
+        columns.decode(_tvae.sample(decoder, columns, order, 8, 512, seed=4)) for order in (ties, None)
+    )
+    np.testing.assert_array_equal(made.codes, expected[["user", "item"]])
+    np.testing.assert_array_equal(made.targets, expected["clicked"])
+    assert (made.digest() == most_probable.digest()) == (sharpness == 1)
+
+
 # --- the gradient written by hand ---
 
 
@@ -370,6 +403,11 @@ def test_a_numeric_encoding_without_sdv_is_refused_with_the_fix():
     with pytest.raises(UserError, match=r"^tvae: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv$"):
         Tvae(sdv_numeric_encoding=True)
     assert Tvae(sdv_numeric_encoding=True, engine="sdv").sdv_numeric_encoding
+
+
+def test_a_choice_that_sdv_does_not_have_is_refused_with_the_fix():
+    with pytest.raises(UserError, match=r"^tvae: tanh_before_argmax=false is ours alone; leave out engine=sdv$"):
+        Tvae(tanh_before_argmax=False, engine="sdv")
 
 
 @pytest.mark.parametrize("engine", ["native", "sdv"])

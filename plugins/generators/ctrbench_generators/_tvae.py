@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
@@ -221,9 +222,24 @@ def _largest(part: Tensor) -> Tensor:
     return part.amax(0)
 
 
+def seen(columns: Columns, data: Encoded) -> tuple[Tensor, ...]:
+    """Of each one-hot its columns' positions in ctgan's order, which for values is that of their first rows."""
+    return tuple(
+        torch.arange(span.width)
+        if span.kind == "mode"
+        else torch.from_numpy(np.unique(hot.numpy(), return_index=True)[1].argsort())
+        for span, hot in zip(columns.one_hot, data.hot.T.cpu(), strict=True)
+    )
+
+
 @torch.no_grad()
-def sample(decoder: Decoder, columns: Columns, latent: int, rows: int, seed: int) -> Encoded:
-    """New rows: of each one-hot its most probable value, of each scalar a normal draw."""
+def sample(
+    decoder: Decoder, columns: Columns, ties: tuple[Tensor, ...] | None, latent: int, rows: int, seed: int
+) -> Encoded:
+    """New rows: of each one-hot its most probable value, of each scalar a normal draw.
+
+    With `ties`, which come from `seen`, the first value with the largest tanh: in float32 tanh is 1 from about 9 on.
+    """
     device = decoder.sigma.device
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a pool hardly depends on the device
     hot = torch.empty(rows, len(columns.one_hot), dtype=torch.int64)
@@ -232,8 +248,13 @@ def sample(decoder: Decoder, columns: Columns, latent: int, rows: int, seed: int
         here = slice(start, min(start + SAMPLED, rows))
         noise = torch.randn(here.stop - here.start, latent, generator=generator)
         made = decoder.columns(decoder(noise.to(device)))
-        best = [made[span.start : span.start + span.width].argmax(0) for span in columns.one_hot]
-        hot[here] = torch.stack(best, 1).cpu()
+        for position, span in enumerate(columns.one_hot):
+            part = made[span.start : span.start + span.width]  # (values, batch)
+            if ties is None:
+                hot[here, position] = part.argmax(0).cpu()
+            else:
+                order = ties[position]
+                hot[here, position] = order[torch.tanh(part[order.to(device)]).argmax(0).cpu()]
         drawn = torch.randn(scalars[here].shape, generator=generator).to(device)
         scalars[here] = (torch.tanh(made[decoder.scalar]).T + drawn * decoder.sigma).cpu()
     return Encoded(hot, scalars)

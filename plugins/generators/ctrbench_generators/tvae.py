@@ -19,6 +19,8 @@ from ctrbench_generators._constraints import Constraints, join
 from ctrbench_generators._costs import ADAM, one_hot_width
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ctrbench_generators._columns import Columns
     from ctrbench_generators._tvae import Decoder
 
@@ -38,6 +40,9 @@ class Tvae(Generator):
     decompress_dims: Annotated[Widths, "widths of the decoder's layers"] = (128, 128)
     l2scale: Annotated[float, "weight decay", Ge(0)] = 1e-6
     loss_factor: Annotated[float, "weight of the reconstruction beside the KL divergence", Ge(0)] = 2.0
+    tanh_before_argmax: Annotated[
+        bool, "choose values as ctgan does, of all whose tanh rounds to 1 the first in train; false: the most probable"
+    ] = True
     constraints: Constraints = "auto"
     engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV with ctgan's networks"] = "native"
     sdv_numeric_encoding: Annotated[
@@ -47,6 +52,8 @@ class Tvae(Generator):
     def __post_init__(self) -> None:
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
+        if not self.tanh_before_argmax and self.engine != "native":
+            raise UserError(f"{self.name}: tanh_before_argmax=false is ours alone; leave out engine={self.engine}")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's: decoded rows pass the wide layer three times a step; None for SDV's."""
@@ -75,11 +82,12 @@ class Tvae(Generator):
         with seeded(weight_seed):
             encoder = _tvae.Encoder(columns, self.compress_dims, self.embedding_dim).to(context.device)
             decoder = _tvae.Decoder(columns, self.decompress_dims, self.embedding_dim).to(context.device)
+        data = columns.encode(train)
         trainer = _tvae.Trainer(
             encoder,
             decoder,
             columns,
-            columns.encode(train).to(context.device),
+            data.to(context.device),
             _tvae.Shuffled(len(train), self.batch_size, draw_seed, context.device),
             l2scale=self.l2scale,
             loss_factor=self.loss_factor,
@@ -87,7 +95,9 @@ class Tvae(Generator):
         steps = self.epochs * -(-len(train) // self.batch_size)
         losses = _fitting.run(trainer, steps, context)
         parameters = sum(weight.numel() for network in (encoder, decoder) for weight in network.parameters())
-        return TvaeSampler(columns, decoder, self.embedding_dim, {**losses, "parameters": parameters, "steps": steps})
+        facts = {**losses, "parameters": parameters, "steps": steps}
+        ties = _tvae.seen(columns, data) if self.tanh_before_argmax else None
+        return TvaeSampler(columns, decoder, ties, self.embedding_dim, facts)
 
     def _sdv(self, train: Table, seed: int, context: Context) -> Sampler:
         from sdv.single_table import TVAESynthesizer
@@ -113,6 +123,7 @@ class TvaeSampler(Sampler):
 
     columns: Columns
     decoder: Decoder
+    ties: tuple[Tensor, ...] | None
     latent: int
     facts: Mapping[str, float | str]
 
@@ -120,7 +131,7 @@ class TvaeSampler(Sampler):
         """New rows, each from its own normal noise."""
         from ctrbench_generators import _tvae
 
-        return self.columns.decode(_tvae.sample(self.decoder, self.columns, self.latent, rows, seed))
+        return self.columns.decode(_tvae.sample(self.decoder, self.columns, self.ties, self.latent, rows, seed))
 
     @property
     def details(self) -> Mapping[str, float | str]:

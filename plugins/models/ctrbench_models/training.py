@@ -20,6 +20,8 @@ from fuxictr.pytorch.torch_utils import get_regularizer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctrbench_models._quick import quicken
+
 MIN_GAIN = 1e-6  # of valid AUC, for an epoch to count as better
 MAX_NORM = 10.0  # of the gradient
 PREDICT_BATCH = 16_384
@@ -49,8 +51,9 @@ def fit_network(
     tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
     the best epoch return. Gradients of loss and regulariser together are clipped to norm 10. Sample weights multiply
     the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy", verbose=0,
-    metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Global random states and the number of
-    threads are as before afterwards. Raises TimeoutError at an epoch's end beyond the deadline.
+    metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Two kinds of layers get quicker
+    stand-ins, see `_quick.py`. Global random states and the number of threads are as before afterwards. Raises
+    TimeoutError at an epoch's end beyond the deadline.
     """
     if len(train) < 2:
         raise Skip(f"a network needs at least 2 training rows, not {len(train)}")
@@ -61,6 +64,7 @@ def fit_network(
         network = build(fuxictr_feature_map(train.schema))
         network.device = torch.device(context.device)
         network.model_to_device()
+        quicken(network)
         scaling = _Scaling.of(train)
         epochs, best = _train(network, scaling, train, valid, training, order_seed, context)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -124,8 +128,9 @@ def train_step(
     network.loss_fn = plain_loss
     loss.backward()
     for parameter, strength in penalty or ():
-        slope = parameter.detach() * strength
-        parameter.grad = slope if parameter.grad is None else parameter.grad.add_(slope)
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        parameter.grad.add_(parameter.detach(), alpha=strength)
     torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_NORM)
     network.optimizer.step()
     before: Tensor = loss.detach()
@@ -229,10 +234,9 @@ def _train(
     for epoch in range(1, training.epochs + 1):
         network.train()
         total = torch.zeros((), device=device)
-        for index in _batches(len(train), training.batch_size, order):
-            chosen = index.to(device)
-            weight = None if weights is None else weights[chosen]
-            loss = train_step(network, inputs.batch(chosen), labels[chosen], weight, penalty)
+        for index in _batches(len(train), training.batch_size, order, device):
+            weight = None if weights is None else weights[index]
+            loss = train_step(network, inputs.batch(index), labels[index], weight, penalty)
             total += loss * len(index)
         probabilities = _probabilities(network, held_out)
         if not np.isfinite(probabilities).all():
@@ -263,9 +267,10 @@ def _probabilities(network: BaseModel, inputs: _Inputs) -> NDArray[np.float64]:
     return torch.cat(parts).cpu().numpy().astype(np.float64)
 
 
-def _batches(rows: int, size: int, order: torch.Generator) -> list[Tensor]:
+def _batches(rows: int, size: int, order: torch.Generator, device: torch.device) -> list[Tensor]:
     """All rows once, in a new order; a last row left alone, which batch norm cannot take, joins the batch before it."""
-    batches = list(torch.split(torch.randperm(rows, generator=order), size))
+    # one copy to the device an epoch
+    batches = list(torch.split(torch.randperm(rows, generator=order).to(device), size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
     return batches
