@@ -12,7 +12,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Plugin
@@ -206,8 +207,17 @@ def _text(value: Any) -> str:
 
 
 def _type_text(hint: Any) -> str:
-    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return base.__name__ if isinstance(base, type) and not get_args(base) else str(base).replace("typing.", "")
+    """A type as a user would write its values: "int | auto", "(int, …)"."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type_text(parts[0])
+    if origin is Literal:
+        return " | ".join(map(_text, parts))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type_text, parts))
+    if origin is tuple:
+        return f"({', '.join('…' if part is Ellipsis else _type_text(part) for part in parts)})"
+    return "none" if hint is type(None) else str(getattr(hint, "__name__", hint))
 
 
 def _limits(hint: Any) -> list[str]:
