@@ -23,7 +23,7 @@ from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import columns, fuxictr_feature_map, l2_penalty, train_step
-from fuxictr.pytorch.dataloaders import NpzDataLoader
+from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
 from fuxictr.pytorch.models import BaseModel
 
 STEPS = 3

@@ -390,15 +390,6 @@ def test_sdvs_numeric_encoding_asks_for_sdvs_engine(generator):
     assert generator(sdv_numeric_encoding=True, engine="sdv").encoding == "uniform"
 
 
-@pytest.mark.parametrize("generator", [SMALL, CopulaGan(**vars(SMALL))], ids=lambda generator: generator.name)
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
-def test_a_number_that_is_not_finite_is_refused_in_one_line(generator, bad):
-    train = log(numeric=True)
-    train.rows.loc[5, "price"] = bad
-    with pytest.raises(UserError, match="the numeric field 'price' holds"):
-        generator.fit(train, seed=1, context=Context())
-
-
 def test_networks_beyond_the_memory_are_refused_in_one_line():
     with pytest.raises(
         UserError, match=r"^ctgan: networks for 31 one-hot columns take \d+ GiB, and \d+ GiB are free; "

@@ -282,15 +282,6 @@ def test_joined_columns_make_what_sdvs_own_constraint_makes():
         assert (shares - real).abs().max() < 0.04
 
 
-@pytest.mark.parametrize("generator", [COPULA, CTGAN, TVAE], ids=lambda generator: generator.name)
-def test_infinite_numbers_are_refused_in_one_line(generator):
-    train = log(numeric=True)
-    rows = train.rows.copy()
-    rows.loc[[3, 7], "price"] = np.inf, -np.inf
-    with pytest.raises(UserError, match=r"^price: 2 of 400 values are infinite, and SDV needs finite numbers; .*$"):
-        generator.fit(Table(rows, train.schema, train.labels), seed=1, context=Context())
-
-
 @pytest.mark.parametrize("generator", [COPULA, CTGAN, COPULAGAN, TVAE], ids=lambda generator: generator.name)
 def test_fields_with_one_value_keep_it(generator):
     train = log(numeric=True)

@@ -91,7 +91,7 @@ class Schema:
 class Table:
     """Rows of a log: a data frame with one column a field, in the schema's order.
 
-    Categorical columns are int32 codes (0 = not seen in train, 1 … V = the vocabulary); numeric ones float64.
+    Categorical columns are int32 codes (0 = not seen in train, 1 … V = the vocabulary); numeric ones finite float64.
     `labels` is int8 (n,) of 0 and 1, or None where they are withheld; `weights` is float32 (n,), or None for all 1.
     Raises ValueError where rows, labels or weights do not fit the schema.
     """
@@ -108,6 +108,8 @@ class Table:
             wanted = np.dtype("int32" if field.kind == "categorical" else "float64")
             if dtype != wanted:
                 raise ValueError(f"the {field.kind} field {field.name!r} is {dtype}, not {wanted}")
+            if field.kind == "numeric" and not (good := np.isfinite(self.rows[field.name].to_numpy())).all():
+                raise ValueError(f"the numeric field {field.name!r} holds {(~good).sum()} numbers that are not finite")
         for name, values, precision in (("labels", self.labels, "int8"), ("weights", self.weights, "float32")):
             if values is not None and (values.dtype != np.dtype(precision) or values.shape != (len(self.rows),)):
                 raise ValueError(f"{name} are {values.dtype} {values.shape}, not {precision} ({len(self.rows)},)")

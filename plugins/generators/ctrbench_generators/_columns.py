@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 import torch
-from ctrbench import Field, Schema, Table, UserError
+from ctrbench import Field, Schema, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,11 +74,11 @@ class Columns:
 
     @classmethod
     def of(cls, table: Table, seed: int) -> Columns:
-        """Learn which codes occur and the modes of numbers; UserError for a number that is not finite."""
+        """Learn which codes occur and the modes of numbers."""
         values, modes, spans, start = {}, {}, list[Span](), 0
         for name, field in _columns(table.schema):
             if field is not None and field.kind == "numeric":
-                modes[name] = Modes.of(_finite(table, name), seed)
+                modes[name] = Modes.of(table.rows[name].to_numpy(), seed)
                 parts: list[tuple[Kind, int]] = [("scalar", 1), ("mode", len(modes[name]))]
             else:
                 values[name] = np.unique(_codes(table, field))
@@ -114,7 +114,8 @@ class Columns:
         for position, (name, field) in enumerate(_columns(self.schema)):
             if name in self.modes:
                 rng = np.random.default_rng([self.seed, position])
-                next(scalar_columns)[:], next(hot_columns)[:] = self.modes[name].encode(_finite(table, name), rng)
+                numbers = table.rows[name].to_numpy()
+                next(scalar_columns)[:], next(hot_columns)[:] = self.modes[name].encode(numbers, rng)
             else:
                 next(hot_columns)[:] = _positions(_codes(table, field), self.values[name], name)
         return Encoded(torch.from_numpy(hot), torch.from_numpy(scalars))
@@ -206,17 +207,6 @@ def _columns(schema: Schema) -> Iterator[tuple[str, Field | None]]:
     """Names and fields in the layout's order; the label, which is no field, comes last."""
     yield from ((field.name, field) for field in schema.fields)
     yield schema.label, None
-
-
-def _finite(table: Table, name: str) -> NDArray[np.float64]:
-    numbers: NDArray[np.float64] = table.rows[name].to_numpy(np.float64)
-    bad = ~np.isfinite(numbers)
-    if bad.any():
-        raise UserError(
-            f"the numeric field {name!r} holds {numbers[bad][0]} in {bad.sum()} of {len(bad)} rows; "
-            "drop these rows or make the field categorical"
-        )
-    return numbers
 
 
 def _codes(table: Table, field: Field | None) -> NDArray[np.int32]:

@@ -57,9 +57,8 @@ def fit(
 ) -> SdvSampler:
     """Fit a synthesizer that was made with `metadata(train.schema)`; the label is a column like the others.
 
-    UserError for infinite numbers, and where the one-hot columns would not fit into memory.
+    UserError where the one-hot columns would not fit into memory.
     """
-    _refuse_infinities(train)
     if encoding == "one-hot":
         _refuse_too_wide(synthesizer, train)
     frame = _frame(train)
@@ -106,16 +105,6 @@ def _undisturbed(seed: int) -> Iterator[None]:
     with seeded(seed), parallel_config(backend="sequential"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _refuse_infinities(train: Table) -> None:
-    for field in train.schema.numeric:
-        infinite = int(np.isinf(train.rows[field.name].to_numpy()).sum())
-        if infinite:
-            raise UserError(
-                f"{field.name}: {infinite:,} of {len(train):,} values are infinite, and SDV needs finite numbers; "
-                "replace them, or leave those rows out"
-            )
 
 
 def _refuse_too_wide(synthesizer: BaseSingleTableSynthesizer, train: Table) -> None:
