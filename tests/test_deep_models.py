@@ -60,13 +60,16 @@ def test_parameters_on_frappe_are_those_that_bars_reports(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("cls", "auc", "logloss"), [(Dnn, 0.983, 0.18), (DeepFM, 0.983, 0.18), (MaskNet, 0.982, 0.19)])
-def test_defaults_reach_the_published_auc_on_frappe(
-    cls: type[DeepModel], auc: float, logloss: float, frappe: Splits
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("cls", "auc", "logloss"), [(Dnn, 0.98405, 0.18), (DeepFM, 0.98395, 0.18), (MaskNet, 0.98368, 0.19)]
+)
+def test_defaults_reach_the_auc_that_bars_publishes_for_frappe(
+    cls: type[DeepModel], auc: float, logloss: float, seed: int, frappe: Splits
 ) -> None:
-    predictor = cls().fit(frappe.train, frappe.valid, seed=2021, context=Context())
+    predictor = cls().fit(frappe.train, frappe.valid, seed=seed, context=Context())
     probabilities = predictor.predict(frappe.test.without_labels())
-    assert roc_auc_score(frappe.test.targets, probabilities) >= auc
+    assert roc_auc_score(frappe.test.targets, probabilities) >= auc - 0.0015
     assert log_loss(frappe.test.targets, probabilities) <= logloss
 
 

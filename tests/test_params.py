@@ -115,3 +115,8 @@ def test_help_tells_type_default_range_and_budget() -> None:
     assert (first.name, first.type, first.default, first.limits, first.help, first.budgeted) == (
         "epochs", "int", 300, "≥ 1", "passes", True,
     )  # fmt: skip
+
+
+def test_a_budget_is_rounded_up_only_where_something_is_left_over():
+    assert params.scaled(Thing(epochs=100), 0.07).epochs == 7
+    assert params.scaled(Thing(epochs=100), 0.071).epochs == 8

@@ -40,11 +40,11 @@ def test_results_survive_reopening(store: Store, tmp_path: Path) -> None:
     assert Store.open(str(tmp_path / "results.db"), create=False).find("k") == GOOD
 
 
-def test_mean_seconds_by_plug_in(store: Store) -> None:
+def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
     for key, seconds in (("a", 1.0), ("b", 3.0)):
         store.keep(run, key, "train", key, TaskResult(Status.OK, "dnn", seconds={"fit": seconds}))
-    assert store.costs()[""].seconds == 2.0
+    assert [spent.fit for spent in store.spent()[""]] == [1.0, 3.0]
 
 
 def write(path: str, first: int) -> None:

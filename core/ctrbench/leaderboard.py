@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from ctrbench.results import CellResult, PoolResult, Status, TaskResult
 from ctrbench.store import RunResults
+from ctrbench.text import counted
 
 View = Literal["scenarios", "privacy", "generators", "cost"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -46,6 +47,8 @@ def boards(results: RunResults, views: Iterable[View] = VIEWS, metric: str = "")
     for view in views:
         for dataset in results.about["datasets"]:
             made += _VIEWS[view](_Part.of(results, dataset, metric))
+    for board in made:
+        board.records = [record | {"budget": results.about["budget"]} for record in board.records]
     return made
 
 
@@ -89,7 +92,7 @@ def failures(results: RunResults) -> list[str]:
         for result in pool.failed_scores.values() if pool.result.ok else ():
             if result.status is not Status.SKIPPED:
                 count[result.describe()] += 1
-    return [f"{text} ({n} {'cell' if n == 1 else 'cells'})" for text, n in count.items()]
+    return [f"{text} ({counted(n, 'cell')})" for text, n in count.items()]
 
 
 @dataclass
@@ -274,8 +277,8 @@ def _without_pool(part: _Part) -> list[str]:
     for scenario in scenarios:
         gains = [gain for gain in part.gains("", scenario) if gain is not None]
         if gains:
-            about = part.results.about["scenarios"][scenario]["help"]
-            said.append(f"{scenario}: Δ{part.metric} {statistics.fmean(gains):+.5f} over {len(gains)} cells ({about})")
+            gain = f"Δ{part.metric} {statistics.fmean(gains):+.5f} over {counted(len(gains), 'cell')}"
+            said.append(f"{scenario}: {gain} ({part.results.about['scenarios'][scenario]['help']})")
     return said
 
 

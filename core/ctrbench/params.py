@@ -90,11 +90,23 @@ def build(cls: type[Plugin], who: str, *layers: Mapping[str, Any]) -> Plugin:
 def scaled(plugin: P, budget: float) -> P:
     """The plug-in with every `Budgeted` parameter multiplied by the budget, rounded up."""
     changes = {
-        name: math.ceil(getattr(plugin, name) * budget)
+        name: math.ceil(round(getattr(plugin, name) * budget, 9))  # 100 · 0.07 is not quite 7
         for name, hint in _annotations(type(plugin)).items()
         if budget != 1 and _metadata(hint, Budgeted)
     }
     return dataclasses.replace(plugin, **changes)
+
+
+def effort(plugin: Plugin) -> float:
+    """The product of its `Budgeted` parameters, to which the time of a fit is in proportion."""
+    hints = _annotations(type(plugin))
+    return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
+
+
+def unbudgeted(plugin: Plugin) -> dict[str, Any]:
+    """All parameters but the `Budgeted` ones, as JSON can hold them."""
+    hints = _annotations(type(plugin))
+    return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
 
 
 def values(plugin: Plugin) -> dict[str, Any]:
@@ -142,7 +154,11 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
     try:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        ranges = [each for each in errors if each["type"].startswith(("greater_than", "less_than", "too_"))]
+        if get_origin(base) in (Union, UnionType) and not ranges:
+            raise UserError(f"{who}: {key}={_text(value)} should be {_type_text(base)}") from None
+        first = (ranges or errors)[0]
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         raise UserError(f"{who}: {key}{inside}={_text(first['input'])} {complaint}") from None

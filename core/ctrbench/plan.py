@@ -6,13 +6,13 @@ In: a suite and the registry. Out: first the tasks that load data sets; then, kn
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctrbench import keys, params
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Forecast, Generator, Missing, Model, Plugin, Ready, Score, SyntheticMetric
+from ctrbench.interfaces import Dataset, Forecast, Generator, Missing, Model, Ready, Score, SyntheticMetric
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -68,7 +68,8 @@ class Task:
     after: tuple[str, ...] = ()
     timeout: float | None = None
     label: str = ""  # the plug-in as the user chose it
-    alike: str = ""  # tasks of which one's cost foretells another's: the same plug-in, parameters and data
+    alike: str = ""  # tasks of which one's cost foretells another's: the same plug-in and data, but for the budget
+    effort: float = 1.0  # to which the time of its fit is in proportion
     forecast: Forecast | None = None
 
 
@@ -194,7 +195,7 @@ def data_task(dataset: Chosen, suite: Suite, timeout: float | None) -> Task:
         lambda results: DataJob(dataset.call, plugin.version(), seed),
         timeout=limit,
         label=dataset.label,
-        alike=_alike("data", dataset.call),
+        alike=_alike("data", dataset),
     )
 
 
@@ -347,9 +348,9 @@ class _Corner:
         after: tuple[str, ...],
         forecast: Forecast | None = None,
     ) -> str:
-        alike = _alike(kind, chosen.call, self.data.fingerprint, vars(self.compute))
+        alike, effort = _alike(kind, chosen, self.data.fingerprint, vars(self.compute)), params.effort(chosen.plugin)
         return self.plan.add(
-            Task(name, kind, str(chosen.registered), job, after, self.timeout, chosen.label, alike, forecast)
+            Task(name, kind, str(chosen.registered), job, after, self.timeout, chosen.label, alike, effort, forecast)
         )
 
     @cached_property
@@ -373,11 +374,9 @@ def _choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -
         spec = params.parse(text, _flag(kind))
         registered = registry.get(kind, spec.name, _flag(kind))
         settings = (on or suite.settings(spec.name)).of(kind, spec.name)
-        plugin: Plugin = params.scaled(
-            params.build(registered.plugin, str(registered), settings, spec.values), suite.budget
-        )
+        plugin = params.build(registered.plugin, str(registered), settings, spec.values)
         label = params.label(plugin, spec.values)
-        chosen[label] = Chosen(registered, plugin, label)
+        chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
     return list(chosen.values())
 
 
@@ -408,8 +407,9 @@ def _forecast(plugin: Generator | Model, schema: Schema, rows: int) -> Forecast 
     return told if isinstance(told, Forecast) else None
 
 
-def _alike(kind: TaskKind, call: PluginCall, *more: Any) -> str:
-    return keys.digest([kind, call.identity(), *more])[:16]
+def _alike(kind: TaskKind, chosen: Chosen, *more: Any) -> str:
+    who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin))
+    return keys.digest([kind, who.identity(), *more])[:16]
 
 
 def _flag(kind: str) -> str:

@@ -30,6 +30,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Spent:
+    """What a finished task cost: seconds of its fit, of all else, bytes, and the effort that its fit was."""
+
+    fit: float
+    rest: float
+    memory: float
+    effort: float
+
+
+@dataclass(frozen=True)
 class TaskResult:
     """The end of one task: numbers and digests where it went well, else who failed at what and why."""
 

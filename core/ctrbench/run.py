@@ -191,7 +191,7 @@ class _Walk:
         name = self._keys[task.id]
         if result.status is Status.TIMED_OUT:
             result = replace(result, values={"limit": task.timeout})
-        result = replace(result, values={**result.values, "alike": task.alike})
+        result = replace(result, values={**result.values, "alike": task.alike, "effort": task.effort})
         self.driver.store.keep(self.run, task.id, task.kind, name, result)
         for waiting in self._flying.pop(name):
             self.driver.store.link(self.run, waiting, name)

@@ -7,9 +7,9 @@ any other database that SQLAlchemy knows. Only JSON and text are stored, and not
 from __future__ import annotations
 
 import os
-import statistics
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ctrbench.artefacts import Artefacts
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
-from ctrbench.results import CellResult, Cost, PoolResult, Status, TaskResult
+from ctrbench.results import CellResult, PoolResult, Spent, Status, TaskResult
 from ctrbench.text import encodable
 
 SCHEMA_VERSION = 1
@@ -166,17 +166,16 @@ class Store:
         with self._writing() as connection:
             self._link(connection, run, task, key, blocked_by)
 
-    def costs(self) -> dict[str, Cost]:
+    def spent(self) -> dict[str, list[Spent]]:
         """What finished tasks cost, by what they are alike in: what a forecast can start from."""
-        found: dict[str, list[tuple[float, int]]] = {}
+        found: dict[str, list[Spent]] = defaultdict(list)
         with self._reading() as connection:
             query = sa.select(_tasks.c["values"], _tasks.c.seconds, _tasks.c.peak_memory)
             for values, seconds, memory in connection.execute(query.where(_tasks.c.status == Status.OK)):
-                found.setdefault(values.get("alike", ""), []).append((sum(seconds.values()), memory))
-        return {
-            alike: Cost(statistics.fmean(s for s, _ in tasks), max(memory for _, memory in tasks))
-            for alike, tasks in found.items()
-        }
+                fit = seconds.get("fit", 0.0)
+                effort = values.get("effort", 1.0)
+                found[values.get("alike", "")].append(Spent(fit, sum(seconds.values()) - fit, memory, effort))
+        return dict(found)
 
     # Runs
 

@@ -32,3 +32,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 cell", "2 cells"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

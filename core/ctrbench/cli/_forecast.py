@@ -12,7 +12,7 @@ from ctrbench import plan, tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._progress import duration
-from ctrbench.costs import Costs
+from ctrbench.costs import Costs, warnings
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Missing
 from ctrbench.jobs import Compute, key
@@ -22,6 +22,7 @@ from ctrbench.results import TaskResult
 from ctrbench.run import Again, needed_again
 from ctrbench.store import Store
 from ctrbench.suite import Suite
+from ctrbench.text import counted
 
 
 def show(
@@ -42,9 +43,13 @@ def show(
         loaded[task.id] = (dataset, _load(task, results))
     grid = plan.grid(suite, registry, loaded, compute, timeout)
     states = _states(grid.tasks, results, again)
-    costs = Costs(results.costs() if results else {}, compute.threads)
+    costs = Costs(results.spent() if results else {}, compute.threads)
     _echo_tasks(grid.tasks, states, costs, slots)
     _echo_cells(grid, suite)
+    if suite.budget != 1:
+        click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
+    for warning in warnings(grid.tasks.values(), costs):
+        click.echo(warning)
     for reason in left_out:
         click.echo(f"left out: {reason}")
 
@@ -65,22 +70,16 @@ def _echo_tasks(graph: dict[str, Task], states: dict[str, str], costs: Costs, sl
         unknown += len(told) - len(known) if kind != "score" else 0
         rows.append([
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
-            _basis(tasks_[0], costs) if to_run else "",
+            costs.basis(tasks_[0]) if to_run else "",
             duration(seconds / len(known)) if known else "", duration(seconds) if known else "",
             f"{memory / 1e9:.1f} GB" if known else "",
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
     click.echo(
-        f"\n{len(graph)} tasks, {list(states.values()).count('run')} to run: {duration(total)} of work, "
-        f"about {duration(total / slots)} on {slots} workers, at most {largest / 1e9:.1f} GB in one of them"
-        + (f"; the cost of {unknown} pools and trainings is not known" if unknown else "")
+        f"\n{counted(len(graph), 'task')}, {list(states.values()).count('run')} to run: {duration(total)} of work, "
+        f"about {duration(total / slots)} on {counted(slots, 'worker')}, at most {largest / 1e9:.1f} GB in one of them"
+        + (f"; the cost of {unknown} of the pools and trainings is not known" if unknown else "")
     )
-
-
-def _basis(task: Task, costs: Costs) -> str:
-    if task.alike in costs.earlier:
-        return "earlier runs"
-    return "forecast" if task.forecast else "—"
 
 
 def _echo_cells(grid: Plan, suite: Suite) -> None:
@@ -89,9 +88,10 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
     scenarios = list(dict.fromkeys(cell.scenario for cell in grid.cells if cell.generator))
     plain = list(dict.fromkeys(cell.scenario for cell in grid.cells if not cell.generator))
     generators, models = ({getattr(cell, part) for cell in grid.cells} for part in ("generator", "model"))
+    pools = f"{counted(len(generators - {''}), 'generator')} × {counted(len(scenarios), 'scenario')}"
     click.echo(
-        f"{len(grid.cells)} cells: ({len(generators - {''})} generators × {len(scenarios)} scenarios + {len(plain)} "
-        f"without a pool) × {len(models)} models × {suite.repeats} repeats; {len(trainings)} trainings"
+        f"{counted(len(grid.cells), 'cell')}: ({pools} + {len(plain)} without a pool) × "
+        f"{counted(len(models), 'model')} × {counted(suite.repeats, 'repeat')}; {counted(len(trainings), 'training')}"
     )
     if scenarios:
         click.echo(

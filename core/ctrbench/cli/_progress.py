@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ctrbench.costs import Costs
+from ctrbench.costs import Costs, warnings
 from ctrbench.executors import Progress
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
@@ -55,6 +55,8 @@ class PlainWatcher:
 
     def planned(self, tasks: Mapping[str, Task]) -> None:
         """More tasks are known."""
+        for warning in warnings(tasks.values(), self._costs):
+            self.note(warning)
         self._open.update(tasks)
         self._total += len(tasks)
 

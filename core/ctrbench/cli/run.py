@@ -159,7 +159,7 @@ def _do(
     results = Store.open(store)
     site = Site(results.artefacts.folder, compute.threads, suite.budget, plan.imports(suite, registry))
     workers = make_executor(executor, slots, site)
-    watcher = make_watcher(slots, Costs(results.costs(), compute.threads))
+    watcher = make_watcher(slots, Costs(results.spent(), compute.threads))
     try:
         with watcher:
             driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)

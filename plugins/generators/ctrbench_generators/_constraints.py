@@ -33,6 +33,8 @@ def join(train: Table, constraints: Literal["auto"] | tuple[str, ...] | Groups |
     """
     if constraints == "auto":
         groups = find_dependencies(train).groups
+        if groups and set(groups[0]) == set(train.schema.names):
+            groups = ()  # one group of all columns would leave nothing to learn
     elif constraints is None:
         groups = ()
     else:
@@ -99,10 +101,12 @@ def _listed(constraints: tuple[str, ...] | Groups) -> Groups:
     return (alone,) if alone else tuple(group for group in constraints if not isinstance(group, str))
 
 
-def _checked(groups: Groups, schema: Schema, who: str) -> Groups:
-    """The groups, their columns in the schema's order; UserError, in one line, for what cannot be joined."""
-    kinds = {field.name: field.kind for field in schema.fields}
-    given = f"{who}: constraints=({', '.join(map(_text, groups))})"
+def check_groups(constraints: Literal["auto"] | tuple[str, ...] | Groups | None, who: str) -> None:
+    """UserError, in one line, for groups that no table could have: known before any data is."""
+    if constraints == "auto" or constraints is None:
+        return
+    groups = _listed(constraints)
+    given = _given(groups, who)
     if not any(groups):
         raise UserError(f"{given} names no column; write constraints=none, or a group such as (country, city)")
     taken: set[str] = set()
@@ -110,18 +114,31 @@ def _checked(groups: Groups, schema: Schema, who: str) -> Groups:
         if len(set(group)) < 2:
             raise UserError(f"{given}: a group needs two columns or more, not {_text(group)}")
         for name in group:
+            if name in taken:
+                raise UserError(f"{given} names {name!r} twice; write columns that belong together as one group")
+            taken.add(name)
+
+
+def _checked(groups: Groups, schema: Schema, who: str) -> Groups:
+    """The groups, their columns in the schema's order; UserError, in one line, for what this table cannot join."""
+    check_groups(groups, who)
+    kinds, given = {field.name: field.kind for field in schema.fields}, _given(groups, who)
+    taken = {name for group in groups for name in group}
+    for group in groups:
+        for name in group:
             if name == schema.label:
                 raise UserError(f"{given}: {name!r} is the label, which every field may go with; leave it out")
             if name not in kinds:
                 raise UserError(f"{given}: no column {name!r}; " + did_you_mean(name, kinds, "there are"))
             if kinds[name] == "numeric":
                 raise UserError(f"{given}: {name!r} is numeric, and only categorical columns combine; leave it out")
-            if name in taken:
-                raise UserError(f"{given} names {name!r} twice; write columns that belong together as one group")
-            taken.add(name)
     if len(groups) == 1 and len(taken) == len(kinds):
         raise UserError(f"{given} leaves nothing to learn: with every column in it, rows can only be train's own")
     return tuple(tuple(name for name in schema.names if name in group) for group in groups)
+
+
+def _given(groups: Groups, who: str) -> str:
+    return f"{who}: constraints={_text(groups[0]) if len(groups) == 1 else _text(tuple(map(_text, groups)))}"
 
 
 def _text(group: tuple[str, ...]) -> str:

@@ -10,7 +10,8 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from torch import Tensor
 REPORT_EVERY = 0.5
 SAVE_EVERY = 120.0
 """Seconds between two reports and between two checkpoints."""
+WINDOW = 100
+"""Steps over which a loss is averaged."""
 
 
 class Fit(Protocol):
@@ -37,38 +40,43 @@ class Fit(Protocol):
 
 
 def run(fit: Fit, steps: int, context: Context) -> Mapping[str, float]:
-    """Do so many steps, those of a checkpoint among them; the mean losses since the last report but one.
+    """Do so many steps, those of a checkpoint among them; the mean losses of the last `WINDOW` of them.
 
     Raises TimeoutError at a step beyond the deadline, with a checkpoint kept, and FloatingPointError where a loss is
     no longer finite.
     """
     path = context.checkpoints / "fit.pt"
+    done, recent = 0, deque[Mapping[str, Tensor]](maxlen=WINDOW)
     kept = _load(path)
-    done, losses = 0, dict[str, float]()
     if kept is not None:
-        done, losses = kept["done"], kept["losses"]
+        done = kept["done"]
+        recent.extend(kept["recent"])
         fit.restore(kept["fit"])
-    reported = saved = time.monotonic()
-    sums, summed = dict[str, Tensor](), 0
+    begun = reported = saved = time.monotonic()
     while done < steps:
-        for name, loss in fit.step().items():
-            sums[name] = sums[name] + loss.detach() if name in sums else loss.detach().clone()
-        done, summed = done + 1, summed + 1
+        recent.append({name: loss.detach().clone() for name, loss in fit.step().items()})
+        done += 1
         now, late = time.monotonic(), context.seconds_left <= 0
         if now - reported > REPORT_EVERY or done == steps or late:
-            losses = {name: total.item() / summed for name, total in sums.items()}
+            losses = _means(recent)
             if not all(map(math.isfinite, losses.values())):
                 raise FloatingPointError(f"a loss is not finite at step {done} of {steps}: {losses}")
             context.progress(done, steps, losses)
-            reported, sums, summed = now, {}, 0
-        if now - saved > SAVE_EVERY or (late and done < steps):
-            _save({"done": done, "losses": losses, "fit": fit.state()}, path)
+            reported = now
+        # a long fit is kept at its end too: what follows it, such as sampling, may be long as well
+        if now - saved > SAVE_EVERY or late or (done == steps and now - begun > SAVE_EVERY):
+            _save({"done": done, "recent": list(recent), "fit": fit.state()}, path)
             saved = now
         if late and done < steps:
             raise TimeoutError(
                 f"the time limit was reached after step {done} of {steps}; a longer one goes on from there"
             )
-    return losses
+    return _means(recent)
+
+
+def _means(losses: Collection[Mapping[str, Tensor]]) -> dict[str, float]:
+    names = next(iter(losses), {})
+    return {name: torch.stack([each[name].float() for each in losses]).mean().item() for name in names}
 
 
 def _load(path: Path) -> dict[str, Any] | None:

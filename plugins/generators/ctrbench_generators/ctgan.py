@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, UserError, hookimpl
 
 from ctrbench_generators import _sdv
-from ctrbench_generators._constraints import Constraints, join
+from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
@@ -46,6 +46,7 @@ class Ctgan(Generator):
     def __post_init__(self) -> None:
         if self.batch_size % 2 or self.batch_size % self.pac:
             raise UserError(f"{self.name}: batch_size={self.batch_size} must be even and a multiple of pac={self.pac}")
+        check_groups(self.constraints, self.name)
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
 

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators import _sdv
-from ctrbench_generators._constraints import Constraints, join
+from ctrbench_generators._constraints import Constraints, check_groups, join
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class GaussianCopula(Generator):
         Literal["beta", "norm", "truncnorm", "uniform", "gamma", "gaussian_kde"], "marginal of every column"
     ] = "beta"
     constraints: Constraints = "auto"
+
+    def __post_init__(self) -> None:
+        check_groups(self.constraints, self.name)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Fit a marginal to each encoded column and the correlations between their normal scores."""

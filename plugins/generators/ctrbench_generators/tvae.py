@@ -15,7 +15,7 @@ from annotated_types import Ge
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, UserError, hookimpl
 
 from ctrbench_generators import _sdv
-from ctrbench_generators._constraints import Constraints, join
+from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Tvae(Generator):
     ] = False
 
     def __post_init__(self) -> None:
+        check_groups(self.constraints, self.name)
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
         if not self.tanh_before_argmax and self.engine != "native":
