@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SCHEMA = Schema((Field("user", role="user", vocabulary=("a", "b")), Field("price", "numeric")))
-NUMBERS = (-1.5, -0.0, 0.0, 0.1, 0.1 + 2**-56, 1e300, math.nan, math.inf)
+NUMBERS = (-1.5, -0.0, 0.0, 0.1, 0.1 + 2**-56, 1e300)
 
 
 def table(rows: list[tuple[int, float, int]], schema: Schema = SCHEMA) -> Table:

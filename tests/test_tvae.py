@@ -423,10 +423,3 @@ def test_both_engines_keep_to_the_combinations_of_a_constraint(engine, tmp_path)
 
 def _with_a_copy(schema: Schema) -> Schema:
     return Schema((*schema.fields, replace(schema.fields[1], name="again")), schema.label)
-
-
-def test_infinities_are_refused_in_one_line(tmp_path):
-    train = log()
-    train = replace(train, rows=train.rows.assign(price=np.inf))
-    with pytest.raises(UserError, match=r"^the numeric field 'price' holds inf in 400 of 400 rows; [^\n]*$"):
-        fitted(tmp_path, train)

@@ -128,4 +128,4 @@ def _rows(shares: ClassShares | str, train: Table) -> tuple[int, int]:
     negatives = len(train) - positives
     if isinstance(shares, ClassShares):
         return round(shares.negatives * negatives), round(shares.positives * positives)
-    return negatives, positives
+    return (min(negatives, positives),) * 2 if shares == "balanced" else (negatives, positives)

@@ -51,7 +51,8 @@ class LocalExecutor:
         folder = Path(tempfile.mkdtemp(prefix="ctrbench-"))
         self._reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._reports.bind(os.fspath(folder / "reports"))
-        threading.Thread(target=self._listen, daemon=True).start()
+        with _interrupts_held():  # else this thread would take the Ctrl-C that the main thread holds back
+            threading.Thread(target=self._listen, daemon=True).start()
         self._guard = subprocess.Popen(
             [sys.executable, "-I", os.fspath(Path(__file__).with_name("_guard.py")), os.fspath(folder)],
             stdin=subprocess.PIPE,
