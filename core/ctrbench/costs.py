@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,41 +31,55 @@ class Costs:
 
     earlier: Mapping[str, Sequence[Spent]]
     threads: int = 1
+    _found: dict[tuple[str, float], Spent | None] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, task: Task) -> Cost | None:
         """What a task will cost, as far as anybody knows."""
-        alike = self._nearest(task)
-        if alike:
-            seconds = statistics.fmean(spent.fit * task.effort / spent.effort + spent.rest for spent in alike)
-            return Cost(seconds, max(spent.memory for spent in alike))
-        if task.forecast is None:
-            return None
-        return Cost(task.forecast.operations / self._speed, task.forecast.memory + LIBRARIES)
+        like = self._like(task)
+        if like:
+            return Cost(like.fit * task.effort / like.effort + like.rest, like.memory)
+        return Cost(task.forecast.operations / self._speed, self.memory(task)) if task.forecast else None
+
+    def memory(self, task: Task) -> float:
+        """The bytes of it, 0 where nobody knows; this asks nothing of the machine."""
+        like = self._like(task)
+        if like:
+            return like.memory
+        return task.forecast.memory + LIBRARIES if task.forecast else 0.0
 
     def basis(self, task: Task) -> str:
         """Where that is known from."""
-        alike = self._nearest(task)
-        if alike:
-            return "earlier runs" if alike[0].effort == task.effort else "earlier runs, scaled"
+        like = self._like(task)
+        if like:
+            return "earlier runs" if like.effort == task.effort else "earlier runs, scaled"
         return "forecast" if task.forecast else "—"
 
-    def _nearest(self, task: Task) -> list[Spent]:
-        """Like tasks, of those the ones whose effort was nearest."""
-        spent = [each for each in self.earlier.get(task.alike, ()) if each.effort > 0]
-        gap = min((abs(each.effort - task.effort) for each in spent), default=0.0)
-        return [each for each in spent if abs(each.effort - task.effort) == gap]
+    def _like(self, task: Task) -> Spent | None:
+        """What like tasks spent in the mean, of those the ones whose effort was nearest; asked again and again."""
+        asked = task.alike, task.effort
+        if asked not in self._found:
+            like = [spent for spent in self.earlier.get(task.alike, ()) if spent.effort > 0]
+            effort = min((spent.effort for spent in like), key=lambda each: abs(each - task.effort), default=0.0)
+            nearest = [spent for spent in like if spent.effort == effort]
+            self._found[asked] = _mean(nearest) if nearest else None
+        return self._found[asked]
 
     @cached_property
     def _speed(self) -> float:
         return resources.speed(self.threads)
 
 
+def _mean(spent: Sequence[Spent]) -> Spent:
+    fit, rest = (statistics.fmean(getattr(each, part) for each in spent) for part in ("fit", "rest"))
+    return Spent(fit, rest, max(each.memory for each in spent), spent[0].effort)
+
+
 def warnings(graph: Iterable[Task], costs: Costs) -> list[str]:
     """What will not fit into this machine, in a line each."""
     memory, said = psutil.virtual_memory().total, dict[str, str]()
     for task in graph:
-        cost = costs.of(task)
-        if cost is not None and cost.memory > memory:
-            needed = f"{cost.memory / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f}"
-            said[task.alike] = f"warning: {task.kind} {task.label} needs about {needed}: it will probably fail"
+        needed = costs.memory(task)
+        if needed > memory:
+            sizes = f"{needed / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f}"
+            said[task.alike] = f"warning: {task.kind} {task.label} needs about {sizes}: it will probably fail"
     return list(said.values())
