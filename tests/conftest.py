@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,14 @@ def frappe_folder() -> Path:
 @pytest.fixture(scope="session")
 def toy_registry() -> Registry:
     return load_registry(TOYS)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread for torch: neural generators are then repeatable, and quicker on small tables."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -21,12 +21,7 @@ from ctrbench_generators.ctgan import Ctgan
 SMALL = Ctgan(epochs=2, batch_size=100, embedding_dim=8, generator_dim=(16, 24), discriminator_dim=(16, 12))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log(rows: int = 400, *, numeric: bool = False, cardinalities=(20, 8, 1)) -> Table:

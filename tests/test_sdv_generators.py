@@ -29,12 +29,7 @@ TVAE = Tvae(**SMALL, batch_size=50, compress_dims=(16,), decompress_dims=(16,), 
 COPULA = GaussianCopula(constraints=None)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log(*, numeric: bool = False) -> Table:

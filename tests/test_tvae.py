@@ -23,12 +23,7 @@ SMALL = Tvae(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log(rows: int = 400, *, numeric: bool = True) -> Table:

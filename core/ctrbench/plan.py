@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from ctrbench import keys, params
-from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Forecast, Generator, Missing, Model, Ready, Score, SyntheticMetric
+from ctrbench.choices import Chosen, choose, choose_scenarios
+from ctrbench.interfaces import Dataset, Forecast, Generator, Model, Score, SyntheticMetric
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -25,36 +25,19 @@ from ctrbench.jobs import (
     ScorePredictionsJob,
     TrainJob,
 )
-from ctrbench.registry import KINDS, Kind
 from ctrbench.results import CellResult, PoolResult, TaskResult
 from ctrbench.scenarios import Scenario
-from ctrbench.suite import ALL
 from ctrbench.table import Schema
-from ctrbench.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
-    from ctrbench.registry import Registered, Registry
-    from ctrbench.suite import On, Suite
+    from ctrbench.registry import Registry
+    from ctrbench.suite import Suite
 
 TaskKind = Literal["data", "pool", "train", "score"]
 Results = Mapping[str, TaskResult]
 
 TOP_UP_SHARE = 0.5
 """The share of real train's positives and negatives that every pool tries to hold: what S1 to S4 draw at most."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A plug-in as it was chosen: its parameters set, and the label under which tables show it."""
-
-    registered: Registered
-    plugin: Any
-    label: str
-
-    @property
-    def call(self) -> PluginCall:
-        """How any process makes it."""
-        return PluginCall.of(self.registered, self.plugin)
 
 
 @dataclass(frozen=True)
@@ -146,43 +129,6 @@ def _scores(
     return good, {metric: result for metric, result in results.items() if not result.ok}
 
 
-def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tuple[list[Chosen], list[str]]:
-    """The data sets of a run, and the reasons why "all" left some out; UserError for one that cannot be loaded."""
-    chosen, left_out = [], []
-    for found in _choose(suite, registry, "dataset"):
-        state = availability(found.plugin)
-        if isinstance(state, Missing):
-            if not is_named(found, suite):
-                left_out.append(f"{found.registered.name}: {state.reason}")
-                continue
-            if not (state.download and download):
-                raise UserError(f"-d {found.registered.name}: {state.reason}")
-        chosen.append(found)
-    if not chosen:
-        raise UserError(f"no data set is ready: {'; '.join(left_out)}")
-    names = [found.registered.name for found in chosen]
-    return [
-        Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
-        for found, name in zip(chosen, names, strict=True)
-    ], left_out
-
-
-def is_named(dataset: Chosen, suite: Suite) -> bool:
-    """Whether somebody asked for a data set by its name, rather than for all."""
-    return dataset.registered.name in [params.parse(name).name for name in suite.datasets]
-
-
-def availability(plugin: Dataset) -> Ready | Missing:
-    """Whether a data set is at hand; one that cannot even tell is not."""
-    try:
-        state: object = plugin.availability()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a third party's, which may even call sys.exit
-        return Missing(f"its availability() raised {one_line(error)}")
-    return state if isinstance(state, Ready | Missing) else Missing(f"its availability() returned {state!r}")
-
-
 def data_task(dataset: Chosen, suite: Suite, timeout: float | None) -> Task:
     """The task that loads a data set."""
     plugin: Dataset = dataset.plugin
@@ -209,51 +155,17 @@ def grid(
     """The tasks and cells of a suite on loaded data sets; `datasets` maps a data task's id to its choice and result."""
     plan = Plan()
     scenarios = choose_scenarios(suite, registry)
-    for metric in _choose(suite, registry, "metric"):
+    for metric in choose(suite, registry, "metric"):
         synthetic = isinstance(metric.plugin, SyntheticMetric)
         (plan.synthetic_metrics if synthetic else plan.prediction_metrics).append(metric)
     for data_id, (dataset, loaded) in datasets.items():
         on = suite.settings(dataset.registered.name)
         corner = _Corner(plan, suite, dataset, data_id, loaded, compute, timeout or on.timeout)
-        generators = _choose(suite, registry, "generator", on)
-        models = _choose(suite, registry, "model", on)
+        generators = choose(suite, registry, "generator", on)
+        models = choose(suite, registry, "model", on)
         for repeat in range(suite.repeats):
             corner.fill(generators, models, scenarios, repeat)
     return plan
-
-
-def check_settings(suite: Suite, registry: Registry) -> None:
-    """UserError where a suite's settings name a data set or plug-in that is not installed."""
-    for dataset, on in suite.on.items():
-        registry.get("dataset", dataset, f"suite {suite.name}: on")
-        for kinds, by_name in on.parameters.items():
-            for name in by_name:
-                registry.get(_kind(kinds), name, f"suite {suite.name}: on.{dataset}.{kinds}")
-
-
-def _kind(kinds: str) -> Kind:
-    return next(kind for kind in KINDS if kinds == f"{kind}s")
-
-
-def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
-    """The heavy modules that the plug-ins of a suite import when they are used."""
-    kinds = ("dataset", "generator", "model", "metric")
-    chosen = [found for kind in kinds for found in _choose(suite, registry, kind)]
-    return tuple(dict.fromkeys(module for found in chosen for module in found.plugin.imports))
-
-
-def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
-    """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it."""
-    installed = {entry.name: entry.thing for entry in registry.of_kind("scenario")}
-    for scenario in suite.own_scenarios:
-        if scenario.name in installed:
-            raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
-        installed[scenario.name] = scenario
-    names = _expand(suite.scenarios, installed)
-    for name in names:
-        if name not in installed:
-            raise UserError(f"-s: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
-    return [installed[name] for name in dict.fromkeys(["original", *names])]
 
 
 @dataclass(frozen=True)
@@ -367,26 +279,6 @@ class _Corner:
         return DataRef(self.loaded.values["fingerprint"], self.loaded.outputs)
 
 
-def _choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -> list[Chosen]:
-    wanted = _expand(getattr(suite, f"{kind}s"), [registered.name for registered in registry.of_kind(kind)])
-    chosen: dict[str, Chosen] = {}
-    for text in wanted:
-        spec = params.parse(text, _flag(kind))
-        registered = registry.get(kind, spec.name, _flag(kind))
-        settings = (on or suite.settings(spec.name)).of(kind, spec.name)
-        plugin = params.build(registered.plugin, str(registered), settings, spec.values)
-        label = params.label(plugin, spec.values)
-        chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
-    return list(chosen.values())
-
-
-def _expand(names: tuple[str, ...], installed: Iterable[str]) -> list[str]:
-    """The names given, with "all" replaced by those of the installed ones that are not among them."""
-    named = [params.parse(name).name for name in names if name != ALL]
-    others = [name for name in installed if name not in named]
-    return [name for given in names for name in (others if given == ALL else [given])]
-
-
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:
     try:
         other: object = plugin.equivalent(schema)
@@ -410,10 +302,6 @@ def _forecast(plugin: Generator | Model, schema: Schema, rows: int) -> Forecast 
 def _alike(kind: TaskKind, chosen: Chosen, *more: Any) -> str:
     who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin))
     return keys.digest([kind, who.identity(), *more])[:16]
-
-
-def _flag(kind: str) -> str:
-    return "-k" if kind == "metric" else f"-{kind[0]}"
 
 
 def _pool_ref(made: TaskResult) -> PoolRef:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from ctrbench import environment, params, plan
+from ctrbench import choices, environment, params, plan
+from ctrbench.choices import Chosen
 from ctrbench.errors import UserError
 from ctrbench.executors import Executor, Progress
 from ctrbench.jobs import Compute, key
-from ctrbench.plan import Chosen, Plan, Task
+from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import Store
@@ -82,7 +83,7 @@ class Driver:
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
-        datasets, left_out = plan.choose_datasets(self.suite, self.registry, download=True)
+        datasets, left_out = choices.choose_datasets(self.suite, self.registry, download=True)
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
         about: dict[str, Any] = {"suite": self.suite.name}
@@ -108,7 +109,7 @@ class Driver:
                 loaded[name] = (dataset, result)
                 for text in result.values["notes"]:
                     self.watcher.note(f"{dataset.label}: {text}")
-            elif result.users_mistake and plan.is_named(dataset, self.suite):
+            elif result.users_mistake and choices.is_named(dataset, self.suite):
                 raise UserError(result.reason)
             else:
                 failed.append(result.describe())
@@ -261,7 +262,7 @@ def _about(
         },
         "scenarios": {
             scenario.name: {"help": scenario.help, "keeps_real": scenario.keeps_real}
-            for scenario in plan.choose_scenarios(suite, registry)
+            for scenario in choices.choose_scenarios(suite, registry)
         },
         "prediction_metrics": {
             m.label: {"better": m.plugin.better, "unit": m.plugin.unit} for m in grid.prediction_metrics

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ctrbench import plan, tasks
+from ctrbench import choices, plan, tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._progress import duration
@@ -30,7 +30,7 @@ def show(
 ) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     results = _existing(store)
-    chosen, left_out = plan.choose_datasets(suite, registry, download=True)
+    chosen, left_out = choices.choose_datasets(suite, registry, download=True)
     loaded = {}
     for dataset in chosen:
         state = dataset.plugin.availability()

@@ -38,8 +38,8 @@ def data() -> None:
 @data.command("list")
 def list_() -> None:
     """List the data sets and whether they are at hand."""
+    from ctrbench.choices import availability
     from ctrbench.interfaces import Missing
-    from ctrbench.plan import availability
     from ctrbench.registry import load_registry
 
     rows = []
@@ -146,9 +146,9 @@ def _verdict(pair: Pair) -> str:
 
 def _load(name: str, seed: int, *, download: bool) -> Splits:
     from ctrbench import keys, params
+    from ctrbench.choices import availability
     from ctrbench.errors import UserError
     from ctrbench.interfaces import Context, Dataset, Missing
-    from ctrbench.plan import availability
     from ctrbench.registry import load_registry
 
     spec = params.parse(name, "data")

@@ -97,7 +97,7 @@ def run(
     fresh: bool,
 ) -> None:
     """Run a suite and print its leaderboards."""
-    from ctrbench import plan, resources
+    from ctrbench import choices, resources
     from ctrbench.errors import UserError
     from ctrbench.jobs import Compute
     from ctrbench.registry import load_registry
@@ -110,7 +110,7 @@ def run(
     numbers = {"repeats": repeats, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
     registry = load_registry()
-    plan.check_settings(wanted, registry)
+    choices.check_settings(wanted, registry)
     compute = Compute(resources.resolve_device(device), threads)
     slots = workers or max(1, resources.cores() // threads)
     if dry_run:
@@ -148,7 +148,7 @@ def _do(
     slots: int,
 ) -> str:
     """Do the work; the run's name. Ctrl-C ends it with status 130, all finished tasks kept."""
-    from ctrbench import plan
+    from ctrbench import choices
     from ctrbench.cli._progress import make_watcher
     from ctrbench.costs import Costs
     from ctrbench.executors import Site, make_executor
@@ -157,7 +157,7 @@ def _do(
     from ctrbench.text import encodable
 
     results = Store.open(store)
-    site = Site(results.artefacts.folder, compute.threads, suite.budget, plan.imports(suite, registry))
+    site = Site(results.artefacts.folder, compute.threads, suite.budget, choices.imports(suite, registry))
     workers = make_executor(executor, slots, site)
     watcher = make_watcher(slots, Costs(results.spent(), compute.threads))
     try:
