@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -53,8 +54,25 @@ def resolve_device(asked: str) -> str:
     return asked
 
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's names for what its mallopt sets
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors free for the next ones; glibc only.
+
+    It would give a batch's activations back page by page and get them anew in the next step: two workers that trained
+    DeepFM side by side on Frappe's width spent 7 to 18 % of a step on that.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes; what is larger is given back as ever
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
 def reset_peak_memory() -> None:
-    """Start to measure `peak_memory` anew: a warm process carries the peak of earlier tasks."""
+    """Start to measure `peak_memory` anew: a warm process carries what earlier tasks reached, and what it kept."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ctrbench import tasks
+from ctrbench import resources, tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Site
 from ctrbench.jobs import Job
@@ -48,6 +48,7 @@ def start(site: Site, reports: str) -> None:
         _reports.connect(reports)
     _report({"born": os.getpid()})
     faulthandler.enable()
+    resources.keep_freed_memory()
     _print_to(Path(os.devnull))
     for module in site.imports:
         with suppress(Exception):  # a task that needs it will say what is wrong with it
