@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -51,16 +53,12 @@ def theirs(columns, rows, monkeypatch):
     hot = torch.zeros(len(rows), columns.width)
     hot.scatter_(1, encoded.hot + torch.tensor([span.start for span in columns.one_hot]), 1.0)
 
-    class Encoded:
-        output_info_list = [[SpanInfo(span.width, "softmax")] for span in columns.spans]
-        output_dimensions = columns.width
-
-        def fit(self, *_: object) -> None:
-            """It was fitted before."""
-
-        def transform(self, _: object) -> np.ndarray:
-            return hot.numpy()
-
-    monkeypatch.setattr(reference, "DataTransformer", Encoded)
+    ready = SimpleNamespace(
+        output_info_list=[[SpanInfo(span.width, "softmax")] for span in columns.spans],
+        output_dimensions=columns.width,
+        fit=lambda *_: None,
+        transform=lambda _: hot.numpy(),
+    )
+    monkeypatch.setattr(reference, "DataTransformer", lambda: ready)
     spec = reference.TVAE(epochs=1, enable_gpu=False)
     return lambda: spec.fit(rows.rows)
