@@ -2,8 +2,9 @@
 
 A step: ours, FuxiCTR's `train_step` on the same batches with the optimizer of its `compile`, and, as the floor, the
 three matrix products of each linear layer (forward, and two backward) into memory that is at hand.
-An epoch, with the AUC on valid at its end: our whole `fit`, and FuxiCTR's `fit` with the loader that it has for .npz
-files; the networks are built in both, the loader's file is written and read before the clock starts.
+An epoch, with the AUC on valid at its end: our whole `fit`, and FuxiCTR's `fit` with the loader that it takes for CSV
+data (parquet, by Ray) and with the one for .npz files; the networks are built in all, the loaders' files are written
+and opened before the clock starts.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from ctrbench import Context, Table
@@ -24,6 +26,7 @@ from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import columns, fuxictr_feature_map, l2_penalty, train_step
 from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
+from fuxictr.pytorch.dataloaders.parquet_dataloader import ParquetDataLoader
 from fuxictr.pytorch.models import BaseModel
 
 STEPS = 3
@@ -64,7 +67,7 @@ def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
     benchmark.pedantic(run, rounds=5, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr"])
+@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr parquet", "fuxictr npz"])
 @ALL
 def test_training_epoch(benchmark, model: DeepModel, engine: str, tmp_path: Path) -> None:
     benchmark.group = f"training epoch with its evaluation, {model.name}"
@@ -78,11 +81,10 @@ def test_training_epoch(benchmark, model: DeepModel, engine: str, tmp_path: Path
         network.checkpoint = str(tmp_path / "best.model")
         network.fit(train, epochs=1, validation_data=valid)
 
-    if engine == "fuxictr":
-        train, valid = (
-            fuxictr_loader(table, tmp_path / f"{name}.npz", model.batch_size, shuffle=name == "train")
-            for name, table in [("train", SPLITS.train), ("valid", SPLITS.valid)]
-        )
+    if engine != "ctrbench":
+        loader = parquet_loader if engine == "fuxictr parquet" else npz_loader
+        train = loader(SPLITS.train, tmp_path / "train", model.batch_size, shuffle=True)
+        valid = loader(SPLITS.valid, tmp_path / "valid", model.batch_size, shuffle=False)
     benchmark.pedantic(ours if engine == "ctrbench" else theirs, rounds=2)
 
 
@@ -111,7 +113,16 @@ def bare_products(network: BaseModel, rows: int) -> Callable[[], None]:
     return products
 
 
-def fuxictr_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> NpzDataLoader:
-    named = dict(zip(columns(table.schema), table.codes.T, strict=True))
-    np.savez(path, **named, **{table.schema.label: table.targets})
-    return NpzDataLoader(fuxictr_feature_map(table.schema), str(path), batch_size=batch_size, shuffle=shuffle)
+def npz_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> NpzDataLoader:
+    np.savez(f"{path}.npz", **named_columns(table))
+    return NpzDataLoader(fuxictr_feature_map(table.schema), f"{path}.npz", batch_size=batch_size, shuffle=shuffle)
+
+
+def parquet_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> ParquetDataLoader:
+    pd.DataFrame(named_columns(table)).to_parquet(f"{path}.parquet")
+    features = fuxictr_feature_map(table.schema)
+    return ParquetDataLoader(features, f"{path}.parquet", batch_size=batch_size, shuffle=shuffle)
+
+
+def named_columns(table: Table) -> dict[str, np.ndarray]:
+    return {**dict(zip(columns(table.schema), table.codes.T, strict=True)), table.schema.label: table.targets}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, count, pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,9 +32,8 @@ from ctrbench_generators._diffusion import (
     step_back_numbers,
     uniform_codes,
 )
+from ctrbench_generators._precision import Precision, dtype_of
 from ctrbench_generators._random_state import seeded
-
-Precision = Literal["float32", "bf16"]
 
 COLD = math.log(1e-30)
 """What the network reads where a one-hot row holds 0; where it holds 1 it reads 0. `shift_input` adds -COLD to both."""
@@ -230,7 +229,7 @@ class _Reverse:
         generator: torch.Generator,
     ) -> None:
         self._network, self._bounds, self._schedule, self._generator = network, bounds, schedule, generator
-        self._dtype = torch.float32 if precision == "float32" else torch.bfloat16
+        self._dtype = dtype_of(precision)
         self._conditions = network.conditions(schedule.timesteps)
         self._layers = [self._weights(layer) for layer in network.layers]
         heads = {part: self._weights(head) for part, head in network.heads.items()}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
 from ctrbench_generators._columns import Columns, Encoded, Span
+from ctrbench_generators._precision import Precision, dtype_of
 
 SAMPLED = 2048
 """Rows decoded at once."""
@@ -73,9 +74,9 @@ class Decoder(nn.Module):
             latent = torch.relu(layer(latent))
         return latent
 
-    def columns(self, hidden: Tensor) -> Tensor:
+    def columns(self, hidden: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The network columns, (columns, batch): so a span's columns are one piece of memory."""
-        return (self.last.weight @ hidden.T).add_(self.last.bias[:, None])
+        return (self.last.weight.to(dtype) @ hidden.T.to(dtype)).float().add_(self.last.bias[:, None])
 
 
 class Draws(Protocol):
@@ -144,9 +145,11 @@ class Trainer:
         *,
         l2scale: float,
         loss_factor: float,
+        precision: Precision = "float32",
     ) -> None:
         self.encoder, self.decoder = encoder, decoder
-        self._columns, self._data, self._draws, self._loss_factor = columns, data, draws, loss_factor
+        self._columns, self._data, self._draws = columns, data, draws
+        self._loss_factor, self._dtype = loss_factor, dtype_of(precision)
         weights = [weight for weight in (*encoder.parameters(), *decoder.parameters()) if weight.numel()]
         self._adam = torch.optim.Adam(weights, weight_decay=l2scale, fused=True)
 
@@ -160,7 +163,8 @@ class Trainer:
         hidden = self.decoder(mean + deviation * self._draws.noise(mean))
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum() / (2 * len(taken))
         with torch.no_grad():
-            reconstruction, slope = backward(self.decoder, hidden, rows, self._columns, self._loss_factor / len(taken))
+            weight = self._loss_factor / len(taken)
+            reconstruction, slope = backward(self.decoder, hidden, rows, self._columns, weight, self._dtype)
         torch.autograd.backward((hidden, divergence), (slope, None))
         self._adam.step()
         with torch.no_grad():
@@ -185,13 +189,20 @@ class Trainer:
         self._draws.restore(state["draws"])
 
 
-def backward(decoder: Decoder, hidden: Tensor, rows: Encoded, columns: Columns, weight: float) -> tuple[Tensor, Tensor]:
+def backward(
+    decoder: Decoder,
+    hidden: Tensor,
+    rows: Encoded,
+    columns: Columns,
+    weight: float,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor]:
     """`weight` times the rows' negative log-likelihood, and its gradient by the hidden layer, (batch, width).
 
     The gradients of `last` and `sigma` are left in the decoder. Numbers are normal about tanh of their column, without
-    the constant term; one-hots are softmaxes.
+    the constant term; one-hots are softmaxes. The three wide products read `dtype`.
     """
-    slope = decoder.columns(hidden)  # one buffer: first the logits, then in place the gradient
+    slope = decoder.columns(hidden, dtype)  # one buffer: first the logits, then in place the gradient
     loss = slope.new_zeros(len(hidden))
     if columns.scalar:
         made = torch.tanh(slope[decoder.scalar])
@@ -209,9 +220,10 @@ def backward(decoder: Decoder, hidden: Tensor, rows: Encoded, columns: Columns, 
         loss += total.log() - true
         part *= weight / total
         part.scatter_add_(0, place, part.new_full(place.shape, -weight))
-    decoder.last.weight.grad = slope @ hidden
     decoder.last.bias.grad = slope.sum(1)
-    return weight * loss.sum(), slope.T @ decoder.last.weight
+    read = slope.to(dtype)
+    decoder.last.weight.grad = (read @ hidden.to(dtype)).float()
+    return weight * loss.sum(), (read.T @ decoder.last.weight.to(dtype)).float()
 
 
 def _largest(part: Tensor) -> Tensor:

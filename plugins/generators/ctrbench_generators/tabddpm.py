@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, hookimpl
 
 from ctrbench_generators._costs import ADAM, dense, one_hot_width
+from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +43,7 @@ class TabDdpm(Generator):
         bool, "read 69 and 0 for 1 and 0 in a one-hot row, not log 1 and log 1e-30 = -69: steadier at many values"
     ] = False
     ema: Annotated[bool, "sample from the weights' moving average (0.999 a step)"] = False
-    precision: Annotated[
-        Literal["float32", "bf16"], "of the matrix products; bf16 halves the time and rounds to 3 digits"
-    ] = "float32"
+    precision: Precision = "float32"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
         """Six operations a weight and row in training; of two a weight, row and timestep in sampling it needs half."""

@@ -17,6 +17,7 @@ from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, 
 from ctrbench_generators import _sdv
 from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
+from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,7 @@ class Tvae(Generator):
         bool, "choose values as ctgan does, of all whose tanh rounds to 1 the first in train; false: the most probable"
     ] = True
     constraints: Constraints = "auto"
+    precision: Precision = "float32"
     engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV with ctgan's networks"] = "native"
     sdv_numeric_encoding: Annotated[
         bool, "categories as numbers in [0, 1], as SDV 2 has it under constraints; needs engine=sdv"
@@ -53,8 +55,12 @@ class Tvae(Generator):
         check_groups(self.constraints, self.name)
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
-        if not self.tanh_before_argmax and self.engine != "native":
-            raise UserError(f"{self.name}: tanh_before_argmax=false is ours alone; leave out engine={self.engine}")
+        for alone, asked in (
+            ("tanh_before_argmax=false", not self.tanh_before_argmax),
+            (f"precision={self.precision}", self.precision != "float32"),
+        ):
+            if asked and self.engine != "native":
+                raise UserError(f"{self.name}: {alone} is ours alone; leave out engine={self.engine}")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's: decoded rows pass the wide layer three times a step; None for SDV's."""
@@ -92,6 +98,7 @@ class Tvae(Generator):
             _tvae.Shuffled(len(train), self.batch_size, draw_seed, context.device),
             l2scale=self.l2scale,
             loss_factor=self.loss_factor,
+            precision=self.precision,
         )
         steps = self.epochs * -(-len(train) // self.batch_size)
         losses = _fitting.run(trainer, steps, context)
