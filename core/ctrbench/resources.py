@@ -9,17 +9,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ctrbench.errors import UserError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
     """So many threads for BLAS, OpenMP and torch, and as before afterwards."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=threads):
+    with _thread_pools(len(sys.modules)).limit(limits=threads):
         torch = sys.modules.get("torch")
         before = torch.get_num_threads() if torch else 0
         if torch:
@@ -29,6 +32,14 @@ def limited_threads(threads: int) -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> ThreadpoolController:
+    """Those of the loaded libraries; to find them takes longer than many a task, so only when more modules are loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def cores() -> int:

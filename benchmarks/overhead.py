@@ -1,0 +1,85 @@
+"""What the harness itself costs: the default suite in one process, its wall time beside what its tasks say they took.
+
+In: options of `ctrbench run` that choose a smaller grid. Out: both times and their difference as a share. Imports are
+done beforehand, as a worker's start does them.
+
+    python benchmarks/overhead.py
+    python benchmarks/overhead.py --repeats 1 --profile
+"""
+
+from __future__ import annotations
+
+import cProfile
+import importlib
+import pstats
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from ctrbench import choices
+from ctrbench.executors import Progress, Site
+from ctrbench.executors.inline import InlineExecutor
+from ctrbench.jobs import Compute
+from ctrbench.plan import Task
+from ctrbench.registry import load_registry
+from ctrbench.results import TaskResult
+from ctrbench.run import Driver, How
+from ctrbench.store import Store
+from ctrbench.suite import load_suite
+
+
+@dataclass
+class Clock:
+    """Adds up what tasks say that they took."""
+
+    seconds: float = 0.0
+    tasks: int = 0
+
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
+        """Add a task that was done."""
+        if how == "done":
+            self.seconds += sum(result.seconds.values())
+            self.tasks += 1
+
+    def planned(self, tasks: Mapping[str, Task]) -> None:
+        """Nothing to add."""
+
+    def begun(self, task: Task) -> None:
+        """Nothing to add."""
+
+    def progressed(self, task: Task, progress: Progress) -> None:
+        """Nothing to add."""
+
+    def note(self, text: str) -> None:
+        """Nothing to add."""
+
+
+@click.command()
+@click.option("--repeats", default=1, show_default=True)
+@click.option("--profile", is_flag=True, help="show where the harness spends its time")
+def main(repeats: int, profile: bool) -> None:
+    """Run the suite `quick` on `simulated` with everything that is installed."""
+    registry = load_registry()
+    every = dict.fromkeys(("generators", "models", "metrics", "scenarios"), ("all",))
+    suite = replace(load_suite("quick"), repeats=repeats, **every)
+    for module in choices.imports(suite, registry):
+        importlib.import_module(module)
+    with tempfile.TemporaryDirectory() as folder, cProfile.Profile() if profile else nullcontext() as profiler:
+        store = Store.open(str(Path(folder, "overhead.db")))
+        clock = Clock()
+        executor = InlineExecutor(Site(store.artefacts.folder))
+        start = time.perf_counter()
+        Driver(suite, registry, store, executor, Compute(), clock).run("overhead")
+        wall = time.perf_counter() - start
+    share = (wall - clock.seconds) / clock.seconds
+    click.echo(f"{clock.tasks} tasks: {clock.seconds:.1f} s in tasks, {wall:.1f} s in all, overhead {share:.2%}")
+    if profiler:
+        pstats.Stats(profiler).sort_stats("cumulative").print_stats(60)
+
+
+if __name__ == "__main__":
+    main()
