@@ -11,6 +11,7 @@ import torch
 from ctrbench import Context
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_generators._diffusion import Schedule, cosine_schedule, field_columns, noise_codes
+from ctrbench_generators._precision import Precision
 from ctrbench_generators._tabddpm import COLD, Network, Settings, Trainer, draw
 from ctrbench_generators.tabddpm import Coding, TabDdpm
 from torch import Tensor
@@ -21,8 +22,8 @@ SPEC = TabDdpm()
 ROWS, TIMESTEPS = 2048, 20  # drawn; the products of as many of the 100 timesteps are timed, and the draw takes so many
 
 
-def coded() -> tuple[Coding, Settings]:
-    settings = Settings(SPEC.hidden, SPEC.steps, SPEC.batch_size, SPEC.lr, SPEC.weight_decay, SPEC.precision, False)
+def coded(precision: Precision = "float32") -> tuple[Coding, Settings]:
+    settings = Settings(SPEC.hidden, SPEC.steps, SPEC.batch_size, SPEC.lr, SPEC.weight_decay, precision, False)
     return Coding(LOG.load(seed=1, context=Context()).train), settings
 
 
@@ -67,10 +68,10 @@ def plain_step(network: Network, codes: Tensor, labels: Tensor, sizes: Sequence[
     loss.backward()
 
 
-@pytest.mark.parametrize("engine", ["matrix products", "ctrbench", "dense rows"])
+@pytest.mark.parametrize("engine", ["matrix products", "ctrbench", "ctrbench, bf16", "dense rows"])
 def test_training_step(benchmark, engine: str) -> None:
     benchmark.group = "training step, tabddpm"
-    coding, settings = coded()
+    coding, settings = coded("bf16" if "bf16" in engine else "float32")
     schedule = cosine_schedule(SPEC.num_timesteps)
     rows = coding.encode(LOG.load(seed=1, context=Context()).train, "cpu")
     trainer = Trainer(rows, coding.sizes, schedule, settings, 1, "cpu")
@@ -83,15 +84,14 @@ def test_training_step(benchmark, engine: str) -> None:
         optimizer.step()
 
     bare = products(SPEC.batch_size, sum(coding.sizes), backward=True)
-    benchmark.pedantic(
-        {"matrix products": bare, "ctrbench": trainer.step, "dense rows": dense}[engine], rounds=3, warmup_rounds=1
-    )
+    run = {"matrix products": bare, "dense rows": dense}.get(engine, trainer.step)
+    benchmark.pedantic(run, rounds=3, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("engine", ["matrix products", "ctrbench"])
+@pytest.mark.parametrize("engine", ["matrix products", "ctrbench", "ctrbench, bf16"])
 def test_drawing_rows(benchmark, engine: str) -> None:
     benchmark.group = f"drawing {ROWS} rows of {TIMESTEPS} timesteps, tabddpm"
-    coding, settings = coded()
+    coding, settings = coded("bf16" if "bf16" in engine else "float32")
     schedule = cosine_schedule(TIMESTEPS)
     network = Network(coding.sizes, 0, SPEC.hidden, settings.shift_input)
     labels = torch.arange(ROWS) % 2
@@ -104,6 +104,6 @@ def test_drawing_rows(benchmark, engine: str) -> None:
 
     def ours() -> None:
         generator = torch.Generator().manual_seed(1)
-        draw(network, labels, coding.sizes, empty, schedule, SPEC.precision, generator, lambda step, total: None)
+        draw(network, labels, coding.sizes, empty, schedule, settings.precision, generator, lambda step, total: None)
 
     benchmark.pedantic(bare if engine == "matrix products" else ours, rounds=3, warmup_rounds=1)

@@ -17,17 +17,20 @@ LOG = Simulated(users=950, items=4000, train_rows=80_000, valid_rows=1000, test_
 SETTINGS = Tvae()
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "ctgan"])
+@pytest.mark.parametrize("engine", ["ctrbench", "ctrbench, bf16", "ctgan"])
 def test_tvae_steps(benchmark, engine: str, monkeypatch) -> None:
     benchmark.group = f"an epoch of {STEPS} steps, tvae"
     train = LOG.load(seed=1, context=Context()).train
     columns = Columns.of(train, seed=1)
     torch.manual_seed(1)
-    fit = ours(columns, train) if engine == "ctrbench" else theirs(columns, train, monkeypatch)
+    if engine == "ctgan":
+        fit = theirs(columns, train, monkeypatch)
+    else:
+        fit = ours(columns, train, "bf16" if "bf16" in engine else "float32")
     benchmark.pedantic(fit, rounds=2)
 
 
-def ours(columns, rows):
+def ours(columns, rows, precision):
     draws = _tvae.Shuffled(len(rows), SETTINGS.batch_size, 1, "cpu")
     encoder = _tvae.Encoder(columns, SETTINGS.compress_dims, SETTINGS.embedding_dim)
     decoder = _tvae.Decoder(columns, SETTINGS.decompress_dims, SETTINGS.embedding_dim)
@@ -39,6 +42,7 @@ def ours(columns, rows):
         draws,
         l2scale=SETTINGS.l2scale,
         loss_factor=SETTINGS.loss_factor,
+        precision=precision,
     )
     return lambda: [trainer.step() for _ in range(STEPS)]
 

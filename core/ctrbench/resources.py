@@ -36,7 +36,7 @@ def limited_threads(threads: int) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _thread_pools(_modules: int) -> ThreadpoolController:
-    """Those of the loaded libraries; to find them takes longer than many a task, so only when more modules are loaded."""
+    """Those of the loaded libraries; finding them takes longer than many a task, so only once modules were added."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
