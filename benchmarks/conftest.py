@@ -1,4 +1,4 @@
-"""At the end of `make bench`: our times beside the others of their group, as the ratios that README.md holds."""
+"""Benchmarks run as ctrbench's workers do, and end with our times beside the others of their group, as ratios."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from ctrbench import resources
 from tabulate import tabulate
 
 OURS = "ctrbench"
+
+
+def pytest_configure() -> None:
+    """What workers do once, for both sides: memory that a step frees is kept for the next."""
+    resources.keep_freed_memory()
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_json: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ def splits() -> Splits:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_quality_of_native_and_reference_engines_agrees(pair: str, splits: Splits, tmp_path: Path) -> None:
