@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ class Artefacts:
         digest = hashlib.sha256(buffer).hexdigest()
         path = self._path(digest)
         if path.exists() and path.stat().st_size == buffer.size:
+            with suppress(OSError):
+                os.utime(path)  # for whoever removes what is old and unnamed
             return digest
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{digest[:8]}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
@@ -112,7 +115,8 @@ class Artefacts:
         except OSError as error:
             raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
         if hashlib.sha256(buffer).hexdigest() != digest:
-            path.replace(path.with_suffix(".corrupt"))
+            with suppress(OSError):  # a read-only disk
+                path.replace(path.with_suffix(".corrupt"))
             raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
         return pa.BufferReader(buffer)
 
