@@ -146,12 +146,19 @@ class Database:
 
     def read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
         """The rows of a query."""
+        return self.look(lambda connection: connection.execute(query).mappings().all())
 
-        def work() -> Sequence[sa.RowMapping]:
-            with self._engine.connect() as connection:
-                return connection.execute(query).mappings().all()
+    def look(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do a group of queries, which all see the same state."""
 
-        return self._insist(work, "read")
+        def snapshot() -> _T:
+            level = {} if self.path else {"isolation_level": "REPEATABLE READ"}
+            with self._engine.connect().execution_options(**level) as connection:
+                if self.path:
+                    connection.exec_driver_sql("BEGIN")
+                return work(connection)
+
+        return self._insist(snapshot, "read")
 
     def write(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Do a group of statements, all or none of it; after a cut line it is done again, and must bear that."""
