@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -40,8 +41,8 @@ def check(store: str) -> None:
     from ctrbench.store import Store
     from ctrbench.text import counted, plain
 
-    opened = Store.open(store, create=False)
-    found = upkeep.check(opened)
+    with closing(Store.open(store, create=False)) as opened:
+        found = upkeep.check(opened)
     for text in found.wrong:
         click.echo(plain(text))
     looked_at = ", ".join(
@@ -109,7 +110,8 @@ def export(file: Path, names: tuple[str, ...], store: str) -> None:
     from ctrbench.store import Store
     from ctrbench.text import counted
 
-    done = transfer.export(Store.open(store, create=False), file, names)
+    with closing(Store.open(store, create=False)) as opened:
+        done = transfer.export(opened, file, names)
     contents = ", ".join(
         (counted(done.runs, "run"), counted(done.results, "result"), counted(done.artefacts, "artefact"))
     )
@@ -137,7 +139,8 @@ def import_(file: Path, store: str) -> None:
 
     if not file.exists():
         raise UserError(f"{file}: there is no such file")
-    done = transfer.import_(Store.open(store), file)
+    with closing(Store.open(store)) as opened:
+        done = transfer.import_(opened, file)
     results = done.results
     click.echo(
         f"{counted(results['new'], 'new result')}, {results['better']} in place of a failure, "
