@@ -187,6 +187,18 @@ def no_cell(content: Content) -> None:
     content["run_cells.jsonl"] = content["run_cells.jsonl"].replace(b'"fields": {', b'"fields": {"x": 1, ', 1)
 
 
+def infinite(content: Content) -> None:
+    content["tasks.jsonl"] = content["tasks.jsonl"].replace(b'"seconds": {', b'"seconds": {"x": 1e999, ', 1)
+
+
+def too_large(content: Content) -> None:
+    content["tasks.jsonl"] = content["tasks.jsonl"].replace(b'"peak_memory": ', b'"peak_memory": 99999999999999999999', 1)
+
+
+def unknown_run(content: Content) -> None:
+    content["runs.jsonl"] = b""
+
+
 def newer(content: Content) -> None:
     content["ctrbench.json"] = json.dumps({"format": 1, "schema_version": 99}).encode()
 
@@ -201,7 +213,7 @@ def a_table_lacks(content: Content) -> None:
 
 ATTACKS = [
     evil_name, absolute_name, stranger, wrong_hash, wrong_digest, no_json, more_columns, no_number, deep, no_cell,
-    newer, no_about, a_table_lacks,
+    infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
 ]  # fmt: skip
 
 

@@ -184,3 +184,18 @@ def test_artefacts_that_two_stores_share_are_left_alone(store: Store) -> None:
     shutil.copy(path, path.with_suffix(".bak"))
     with pytest.raises(UserError, match=r"results\.bak beside it uses the same artefacts"):
         upkeep.leftovers(store, DAY)
+
+
+def test_a_database_file_that_is_damaged_is_found_out_in_one_line(store: Store) -> None:
+    path = store.database.path
+    assert path
+    change(store, "pragma wal_checkpoint(truncate)")
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[8192:] = b"\x55" * (len(data) - 8192)
+    path.write_bytes(data)
+    try:
+        said = "\n".join(upkeep.check(Store.open(str(path), create=False)).wrong)
+    except UserError as error:
+        said = str(error)
+    assert said

@@ -179,10 +179,13 @@ class Database:
         """What the database itself finds wrong with its file; PostgreSQL looks after its own."""
         if not self.path:
             return []
-        with self._engine.connect() as connection:
+
+        def ask(connection: sa.Connection) -> list[str]:
             found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-            lost = [f"a row of {row[0]} names no row of {row[2]}" for row in _foreign_keys(connection)]
-        return [text for text in found if text != "ok"] + sorted(set(lost))
+            lost = {f"a row of {row[0]} names no row of {row[2]}" for row in _foreign_keys(connection)}
+            return [text for text in found if text != "ok"] + sorted(lost)
+
+        return self.look(ask)
 
     def _insist(self, work: Callable[[], _T], done: str) -> _T:
         """Do a piece of work, once more where the line to a server was cut; then what is wrong, in one line."""

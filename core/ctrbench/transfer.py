@@ -7,6 +7,7 @@ archive is a zip file whose members are not compressed, so it is at least as lar
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import struct
@@ -36,6 +37,7 @@ _BATCH = 400  # rows that are merged at once
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Row(BaseModel):
@@ -55,7 +57,7 @@ class _Run(_Row):
 
 class _Task(_Row):
     key: Digest
-    kind: Annotated[str, Field(max_length=16)]
+    kind: Literal["data", "pool", "train", "score"]
     status: Annotated[Status, Field(strict=False)]
     plugin: str
     stage: str
@@ -64,12 +66,12 @@ class _Task(_Row):
     outputs: dict[str, Digest]
     values: dict[str, Any]
     seconds: dict[str, float]
-    peak_memory: int
+    peak_memory: _Bytes
     finished: float
     run: _RunName
     started: float = 0.0
-    host: Annotated[str, Field(max_length=12)] = ""
-    peak_gpu_memory: int = 0
+    host: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")] = ""
+    peak_gpu_memory: _Bytes = 0
     inputs: dict[str, Any] = {}
 
 
@@ -82,7 +84,7 @@ class _Link(_Row):
 
 class _CellRow(_Row):
     run: _RunName
-    position: int
+    position: Annotated[int, Field(ge=0, lt=2**31)]
     kind: Literal["cell", "pool"]
     fields: dict[str, str | int]
 
@@ -159,7 +161,10 @@ def import_(store: Store, file: Path) -> Imported:
             if info.filename == _member(digest):
                 with archive.open(info) as source:
                     added += store.artefacts.take_in(digest, cast(BinaryIO, source))
-        imported = store.database.write(lambda connection: _merge(store, connection, archive))
+        try:
+            imported = store.database.write(lambda connection: _merge(store, connection, archive))
+        except sa.exc.IntegrityError:
+            raise _UnusableError("a row of it names a run that is not in it") from None
         imported.artefacts = added
         return imported
 
@@ -255,7 +260,7 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     with archive.open(f"{name}.jsonl") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), 1):
             try:
-                row = model.model_validate(json.loads(line, parse_constant=_refuse)).model_dump(mode="json")
+                row = model.model_validate(json.loads(line, parse_constant=_finite, parse_float=_finite)).model_dump(mode="json")
             except (ValueError, TypeError, RecursionError) as error:
                 cause = error.errors()[0] if isinstance(error, ValidationError) else None
                 said = f"{cause['loc']}: {cause['msg']}" if cause else str(error)
@@ -263,8 +268,11 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no number")
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word[:20]} is no finite number")
+    return number
 
 
 def _merge(store: Store, connection: sa.Connection, archive: zipfile.ZipFile) -> Imported:
