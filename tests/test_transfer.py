@@ -192,7 +192,9 @@ def infinite(content: Content) -> None:
 
 
 def too_large(content: Content) -> None:
-    content["tasks.jsonl"] = content["tasks.jsonl"].replace(b'"peak_memory": ', b'"peak_memory": 99999999999999999999', 1)
+    content["tasks.jsonl"] = content["tasks.jsonl"].replace(
+        b'"peak_memory": ', b'"peak_memory": 99999999999999999999', 1
+    )
 
 
 def unknown_run(content: Content) -> None:

@@ -260,7 +260,9 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     with archive.open(f"{name}.jsonl") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), 1):
             try:
-                row = model.model_validate(json.loads(line, parse_constant=_finite, parse_float=_finite)).model_dump(mode="json")
+                row = model.model_validate(json.loads(line, parse_constant=_finite, parse_float=_finite)).model_dump(
+                    mode="json"
+                )
             except (ValueError, TypeError, RecursionError) as error:
                 cause = error.errors()[0] if isinstance(error, ValidationError) else None
                 said = f"{cause['loc']}: {cause['msg']}" if cause else str(error)
