@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import postgres
 import pytest
+import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
 from toys import TOYS
 
@@ -33,3 +37,26 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server's URL, to which a database's name is to be added."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres.cluster())
+        except postgres.NoPostgresError as error:
+            pytest.skip(f"PostgreSQL cases are left out: {error}")
+        yield url
+
+
+@pytest.fixture
+def new_database(postgres_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty database; its artefacts go to the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    engine = sa.create_engine(postgres_server.format("postgres"), isolation_level="AUTOCOMMIT")
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"create database {name}")
+    engine.dispose()
+    return postgres_server.format(name)

@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import toys
 from ctrbench import UserError, leaderboard, run
+from ctrbench.database import tasks
 from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
@@ -228,8 +230,7 @@ def test_a_good_result_outlives_a_later_failure_of_the_same_task(bench: Bench) -
 
 
 def store_keys(store: Store) -> list[str]:
-    with store._reading() as connection:
-        return list(connection.exec_driver_sql("select key from tasks").scalars())
+    return [row["key"] for row in store.database.read(sa.select(tasks.c.key))]
 
 
 def test_a_longer_limit_gives_a_timed_out_task_another_chance() -> None:

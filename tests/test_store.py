@@ -1,72 +1,188 @@
+"""The store's contract, on SQLite and on a real PostgreSQL."""
+
 import multiprocessing
 import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from ctrbench import UserError
+from ctrbench.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import Store
 
 GOOD = TaskResult(
-    Status.OK, "m (d 1)", values={"value": 0.1 + 0.2, "baseline": None, "details": {"é": 1.0}}, seconds={"fit": 1.5}
+    Status.OK,
+    "m (d 1)",
+    values={"value": 0.1 + 0.2, "baseline": None, "details": {"é": 1.0}},
+    seconds={"fit": 1.5},
+    peak_memory=2**40,
+    peak_gpu_memory=2**33,
+    started=1.5e9,
+    host="0123456789ab",
+    inputs={"seed": 2**32 - 1, "data": "f" * 64},
 )
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store may be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.db")
+    url: str = request.getfixturevalue("new_database")
+    return url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(str(tmp_path / "results.db"))
+def store(where: str) -> Store:
+    return Store.open(where)
 
 
 def begin(store: Store) -> str:
     return store.begin_run("ctrbench run", {}, {"libraries": {}})
 
 
+def count(store: Store, table: sa.Table) -> int:
+    [row] = store.database.read(sa.select(sa.func.count().label("n")).select_from(table))
+    return int(row["n"])
+
+
 def test_a_result_comes_back_as_it_was(store: Store) -> None:
-    store.keep(begin(store), "score/x", "score", "k1", GOOD)
-    assert store.find("k1") == GOOD
+    run = begin(store)
+    store.keep(run, "score/x", "score", "k1", GOOD)
+    found = store.find("k1")
+    assert found == GOOD
+    assert found.run == run
     assert store.find("k2") is None
 
 
-def test_a_new_result_of_a_key_replaces_the_old(store: Store) -> None:
+def test_a_new_result_of_a_key_replaces_the_old_but_a_bad_one_no_good_one(store: Store) -> None:
     run = begin(store)
-    store.keep(run, "t", "train", "k", TaskResult(Status.FAILED, "m", "fit", "bad luck"))
+    bad = TaskResult(Status.FAILED, "m", "fit", "bad luck")
+    store.keep(run, "t", "train", "k", bad)
+    assert store.find("k") == bad
     store.keep(run, "t", "train", "k", GOOD)
+    assert store.find("k") == GOOD
+    store.keep(run, "t", "train", "k", bad)
     assert store.find("k") == GOOD
 
 
-def test_results_survive_reopening(store: Store, tmp_path: Path) -> None:
+def test_results_survive_reopening(store: Store, where: str) -> None:
     store.keep(begin(store), "t", "train", "k", GOOD)
     store.close()
-    assert Store.open(str(tmp_path / "results.db"), create=False).find("k") == GOOD
+    assert Store.open(where, create=False).find("k") == GOOD
+
+
+def test_whatever_a_plug_in_says_can_be_stored(store: Store) -> None:
+    bad = TaskResult(Status.FAILED, "m\0", "fit", "a\0b \udc80 \U0001f600", "x" * 100_000, values={"\0": "\udc80"})
+    store.keep(begin(store), "train/" + "é" * 5000, "train", "k", bad)
+    found = store.find("k")
+    assert found is not None
+    assert (found.reason, found.plugin) == ("a\\x00b \\udc80 \U0001f600", "m\\x00")
+    assert found.values == bad.values
 
 
 def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
     for key, seconds in (("a", 1.0), ("b", 3.0)):
         store.keep(run, key, "train", key, TaskResult(Status.OK, "dnn", seconds={"fit": seconds}))
-    assert [spent.fit for spent in store.spent()[""]] == [1.0, 3.0]
+    assert sorted(spent.fit for spent in store.spent()[""]) == [1.0, 3.0]
 
 
-def write(path: str, first: int) -> None:
+def test_a_store_without_runs_says_so(store: Store) -> None:
+    with pytest.raises(UserError, match="it holds no run yet"):
+        store.load_run()
+    with pytest.raises(UserError, match="no run 'monday'"):
+        store.load_run("monday")
+    with pytest.raises(UserError, match="with cells"):
+        store.load_run(begin(store))
+
+
+def test_no_password_is_stored_or_said(store: Store) -> None:
+    store.begin_run("ctrbench run --store postgresql+psycopg://me:secret@host/db", {}, {})
+    assert store.runs()[0][3] == "ctrbench run --store postgresql+psycopg://me:***@host/db"
+    with pytest.raises(UserError, match=r"me:\*\*\*@127\.0\.0\.1") as caught:
+        Store.open("postgresql+psycopg://me:secret@127.0.0.1:1/db")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# Several at once
+
+
+def write(where: str, first: int) -> None:
     """A second process that writes to the same store."""
-    store = Store.open(path)
+    store = Store.open(where)
     run = begin(store)
-    for number in range(first, first + 150):
+    for number in range(first, first + 60):
         store.keep(run, f"t{number}", "train", f"k{number}", GOOD)
 
 
-def test_two_processes_write_at_once_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    path = str(tmp_path / "results.db")
+def test_two_processes_write_at_once_and_nothing_is_lost_or_doubled(where: str) -> None:
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write, args=(path, first)) for first in (0, 100)]
+    writers = [context.Process(target=write, args=(where, first)) for first in (0, 40)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0]
-    with sqlite3.connect(path) as database:
-        assert database.execute("select count(*), count(distinct key) from tasks").fetchone() == (250, 250)
-        assert database.execute("select count(*) from run_tasks").fetchone() == (300,)
+    store = Store.open(where, create=False)
+    assert (count(store, tasks), count(store, run_tasks)) == (100, 120)
+
+
+def cut_lines(where: str) -> int:
+    """Ends every other connection to a PostgreSQL database; how many."""
+    engine = sa.create_engine(where)
+    with engine.connect() as connection:
+        cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        number = len(connection.exec_driver_sql(f"{cut} and pid <> pg_backend_pid()").all())
+    engine.dispose()
+    return number
+
+
+def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:
+    store = Store.open(new_database)
+    run, cut = begin(store), 0
+    for number in range(20):
+        store.keep(run, f"t{number}", "train", f"k{number}", GOOD)
+        cut += cut_lines(new_database)
+    assert cut >= 20
+    assert (count(store, tasks), count(store, run_tasks)) == (20, 20)
+
+
+def test_a_line_cut_within_a_transaction_is_mended_by_doing_it_again(new_database: str) -> None:
+    store = Store.open(new_database)
+    tries = []
+
+    def work(connection: sa.Connection) -> None:
+        connection.execute(sa.select(1))
+        tries.append(1)
+        if len(tries) == 1:
+            cut_lines(new_database)
+        connection.execute(sa.insert(tasks).values(row))
+
+    row = {
+        "key": "k", "kind": "train", "status": "ok", "plugin": "", "stage": "", "reason": "", "traceback": "",
+        "outputs": {}, "values": {}, "seconds": {}, "peak_memory": 0, "finished": 0.0, "run": "r",
+    }  # fmt: skip
+    store.database.write(work)
+    assert len(tries) == 2
+    assert count(store, tasks) == 1
+
+
+def test_a_line_that_is_always_cut_ends_in_one_line(new_database: str) -> None:
+    store = Store.open(new_database)
+
+    def work(connection: sa.Connection) -> None:
+        cut_lines(new_database)
+        connection.execute(sa.select(1))
+
+    with pytest.raises(UserError, match=r"cannot be written: .*; what was stored before is kept") as caught:
+        store.database.write(work)
+    assert "\n" not in str(caught.value)
+
+
+# What is no store of ours
 
 
 @pytest.mark.parametrize("kind", ["text", "foreign", "newer", "folder", "absent", "unwritable"])
@@ -93,8 +209,147 @@ def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_p
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_a_store_without_runs_says_so(store: Store) -> None:
-    with pytest.raises(UserError, match="it holds no run yet"):
-        store.load_run()
-    with pytest.raises(UserError, match="no run 'monday'"):
-        store.load_run("monday")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite://", "in memory, results would be lost"),
+        ("mysql://me@host/db", "mysql is not known here"),
+        ("postgresql+psycopg2://me@host/db", r"pip install 'ctrbench\[postgresql\]'"),
+        ("postgresql+psycopg://[", "cannot be used as a store"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_in_one_line(url: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        Store.open(url)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_servers_database_of_something_else_is_refused_and_an_empty_one_is_no_store(new_database: str) -> None:
+    with pytest.raises(UserError, match="there is no store yet"):
+        Store.open(new_database, create=False)
+    engine = sa.create_engine(new_database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table customers (name text)")
+    with pytest.raises(UserError, match=r"a database of something else \(it has customers\)"):
+        Store.open(new_database)
+    assert sa.inspect(engine).get_table_names() == ["customers"]
+    engine.dispose()
+
+
+# Schemas
+
+
+VERSION_1 = """
+CREATE TABLE ctrbench (id INTEGER NOT NULL, schema_version INTEGER NOT NULL, PRIMARY KEY (id));
+CREATE TABLE runs (run VARCHAR(32) NOT NULL, started FLOAT NOT NULL, finished FLOAT, command TEXT NOT NULL,
+    about JSON NOT NULL, environment JSON NOT NULL, PRIMARY KEY (run));
+CREATE TABLE tasks (key VARCHAR(64) NOT NULL, kind VARCHAR(16) NOT NULL, status VARCHAR(16) NOT NULL,
+    plugin TEXT NOT NULL, stage TEXT NOT NULL, reason TEXT NOT NULL, traceback TEXT NOT NULL, outputs JSON NOT NULL,
+    "values" JSON NOT NULL, seconds JSON NOT NULL, peak_memory BIGINT NOT NULL, finished FLOAT NOT NULL,
+    run VARCHAR(32) NOT NULL, PRIMARY KEY (key));
+CREATE TABLE run_cells (run VARCHAR(32) NOT NULL, position INTEGER NOT NULL, kind VARCHAR(8) NOT NULL,
+    fields JSON NOT NULL, PRIMARY KEY (run, position), FOREIGN KEY(run) REFERENCES runs (run));
+CREATE TABLE run_tasks (run VARCHAR(32) NOT NULL, task VARCHAR(512) NOT NULL, key VARCHAR(64) NOT NULL,
+    blocked_by VARCHAR(512) NOT NULL, PRIMARY KEY (run, task), FOREIGN KEY(run) REFERENCES runs (run));
+INSERT INTO ctrbench VALUES (1, 1);
+INSERT INTO runs VALUES ('r', 1.5, NULL, 'ctrbench run', '{"a": 0.30000000000000004}', '{}');
+INSERT INTO tasks VALUES ('k', 'score', 'ok', 'm (d 1)', '', '', '', '{}', '{"value": 0.30000000000000004}',
+    '{"fit": 1.5}', 7, 2.5, 'r');
+INSERT INTO run_cells VALUES ('r', 0, 'cell', '{"x": 1}');
+INSERT INTO run_tasks VALUES ('r', 't', 'k', '');
+"""
+"""A store as the first version made it."""
+
+
+def make_version_1(where: str) -> None:
+    engine = sa.create_engine(where if "://" in where else f"sqlite:///{where}")
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        for statement in VERSION_1.split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def everything(where: str) -> dict[str, list[dict[str, object]]]:
+    engine = sa.create_engine(where if "://" in where else f"sqlite:///{where}")
+    with engine.connect() as connection:
+        found = {
+            table.name: [dict(row) for row in connection.exec_driver_sql(f"select * from {table.name}").mappings()]
+            for table in metadata.sorted_tables
+        }
+    engine.dispose()
+    return found
+
+
+def test_a_store_of_version_1_is_brought_to_this_schema_with_all_it_holds(where: str) -> None:
+    make_version_1(where)
+    before = everything(where)
+    store = Store.open(where, create=False)
+    old = TaskResult(Status.OK, "m (d 1)", values={"value": 0.1 + 0.2}, seconds={"fit": 1.5}, peak_memory=7)
+    assert store.find("k") == old
+    store.keep("r", "t2", "train", "k2", GOOD)
+    assert store.find("k2") == GOOD
+    store.close()
+    after = everything(where)
+    assert after.pop("ctrbench") == [{"id": 1, "schema_version": SCHEMA_VERSION}]
+    for name, rows in after.items():
+        for row in before[name]:
+            assert any(row.items() <= other.items() for other in rows), name
+
+
+def test_the_steps_make_exactly_the_tables_that_are_declared(where: str) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    Store.open(where).close()
+    engine = sa.create_engine(where if "://" in where else f"sqlite:///{where}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": "ctrbench_revision"})
+        assert context.get_current_revision() == str(SCHEMA_VERSION)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def open_at_once(where: str, go: object, said: object) -> None:
+    go.wait()  # type: ignore[attr-defined]
+    try:
+        store = Store.open(where)
+        said.put((store.find("k") is not None, ""))  # type: ignore[attr-defined]
+    except Exception as error:
+        said.put((False, repr(error)))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["version 1", "empty"])
+def test_several_who_open_a_store_at_once_migrate_it_once(where: str, old: bool) -> None:
+    if old:
+        make_version_1(where)
+    context = multiprocessing.get_context("spawn")
+    go, said = context.Event(), context.Queue()
+    openers = [context.Process(target=open_at_once, args=(where, go, said)) for _ in range(4)]
+    for opener in openers:
+        opener.start()
+    go.set()
+    assert [said.get(timeout=120) for _ in openers] == [(old, "")] * 4
+    for opener in openers:
+        opener.join()
+
+
+def test_a_migration_that_fails_changes_nothing(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ctrbench import migrations
+
+    make_version_1(where)
+    before = everything(where)
+    whole = migrations.upgrade
+
+    def cut_short(connection: sa.Connection, version: int | None) -> None:
+        whole(connection, version)
+        raise OSError("the light went out")
+
+    monkeypatch.setattr(migrations, "upgrade", cut_short)
+    with pytest.raises(UserError, match="the light went out"):
+        Database.open(where)
+    monkeypatch.undo()
+    assert everything(where) == before
+    assert Store.open(where).find("k") is not None

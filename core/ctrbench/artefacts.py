@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
+
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class LostArtefactError(Exception):
@@ -74,6 +79,29 @@ class Artefacts:
             return False
         return True
 
+    def take_in(self, digest: str, source: BinaryIO) -> bool:
+        """Store a file from elsewhere; whether it was new. LostArtefactError where it is not what its digest says."""
+        if self.intact(digest):
+            return False
+        found = hashlib.sha256()
+        with self._whole(self.path(digest)) as file:
+            while block := source.read(2**20):
+                found.update(block)
+                file.write(block)
+            if found.hexdigest() != digest:
+                raise LostArtefactError(f"artefact {digest} is not what its name says")
+        return True
+
+    def digests(self) -> list[str]:
+        """Of all files, whole or not."""
+        return sorted(path.stem for path in self.folder.glob("??/*.parquet") if DIGEST.fullmatch(path.stem))
+
+    def path(self, digest: str) -> Path:
+        """Where the file of that digest is, or would be."""
+        if not DIGEST.fullmatch(digest):
+            raise LostArtefactError(f"{digest[:80]!r} is not a digest")
+        return self.folder / digest[:2] / f"{digest}.parquet"
+
     def _put(self, table: Any) -> str:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -82,20 +110,28 @@ class Artefacts:
         pq.write_table(table, sink, compression="zstd")
         buffer = sink.getvalue()
         digest = hashlib.sha256(buffer).hexdigest()
-        path = self._path(digest)
+        path = self.path(digest)
         if path.exists() and path.stat().st_size == buffer.size:
+            with suppress(OSError):
+                os.utime(path)  # for whoever removes what is old and unnamed
             return digest
+        with self._whole(path) as file:
+            file.write(buffer)
+        return digest
+
+    @contextmanager
+    def _whole(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that gets its name once all of it is on the disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{digest[:8]}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        partial = path.with_name(f".{path.stem[:8]}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
         try:
             with open(partial, "wb") as file:
-                file.write(buffer)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
-        return digest
 
     def _get(self, digest: str) -> Any:
         import pyarrow.parquet as pq
@@ -105,16 +141,14 @@ class Artefacts:
     def _read(self, digest: str) -> Any:
         import pyarrow as pa
 
-        path = self._path(digest)
+        path = self.path(digest)
         try:
             with pa.memory_map(str(path)) as file:
                 buffer = file.read_buffer()
         except OSError as error:
             raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
         if hashlib.sha256(buffer).hexdigest() != digest:
-            path.replace(path.with_suffix(".corrupt"))
+            with suppress(OSError):  # a read-only disk
+                path.replace(path.with_suffix(".corrupt"))
             raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
         return pa.BufferReader(buffer)
-
-    def _path(self, digest: str) -> Path:
-        return self.folder / digest[:2] / f"{digest}.parquet"

@@ -5,31 +5,59 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import socket
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from ctrbench import gpu
+
 LIBRARIES = (
-    "ctrbench", "numpy", "pandas", "torch", "scikit-learn",
+    "ctrbench", "numpy", "pandas", "torch", "scikit-learn", "scipy", "pyarrow",
     "imbalanced-learn", "sdv", "ctgan", "copulas", "rdt", "fuxictr",
 )  # fmt: skip
 
 
-def describe(device: str, threads: int) -> dict[str, Any]:
-    """What may make two results of one key differ: versions, CPU, device, threads, git commit."""
+def describe(device: str, threads: int, distributions: Mapping[str, str]) -> dict[str, Any]:
+    """What may make two results of one key differ: versions, CPU, device, threads, git commits.
+
+    `distributions` are those that bring plug-ins, with their versions; what they require is listed too.
+    """
     return {
         "python": platform.python_version(),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "plugins": dict(distributions),
+        "libraries": {name: found for name in [*LIBRARIES, *_required(distributions)] if (found := _version(name))},
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "device": device,
+        "gpu": gpu.describe(device),
         "threads": threads,
         "platform": platform.platform(),
-        "host": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12],
-        "git": _git_commit(),
+        "host": host(),
+        "git": _git_commit(Path(__file__).parent),
+        "working_directory": _git_commit(Path.cwd()),
     }
+
+
+def host() -> str:
+    """A digest of this machine's name: tells machines apart, names none."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def _required(distributions: Iterable[str]) -> list[str]:
+    """The names of what third parties' distributions require."""
+    found: dict[str, None] = {}
+    for name in distributions:
+        if name != "ctrbench":
+            try:
+                needs = requires(name) or []
+            except PackageNotFoundError:
+                continue
+            found |= dict.fromkeys(match[0] for need in needs if (match := re.match(r"[\w.-]+", need)))
+    return [name for name in found if name not in LIBRARIES]
 
 
 def _version(name: str) -> str | None:
@@ -49,13 +77,14 @@ def _cpu() -> str:
     return platform.processor()
 
 
-def _git_commit() -> str:
-    """The commit of the source tree that runs, `+` where it has changes; empty for an installed wheel."""
-    here = Path(__file__).parent
+def _git_commit(folder: Path) -> str:
+    """The commit of the tree that a folder belongs to, `+` where it has changes; empty where there is none."""
     try:
         commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, timeout=5, check=True,
+            # a file-system monitor is a program that the tree's own configuration names
+            ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=5, check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -164,5 +164,12 @@ def key(job: Job) -> str:
     return keys.digest([keys.RESULTS_REVISION, *job.identity()])
 
 
+def inputs(job: Job) -> dict[str, Any]:
+    """What a result was made from, for people: its seeds, and the fingerprints of its data set and pool."""
+    seeds = {name: getattr(job, name) for name in ("seed", "draw_seed", "model_seed") if hasattr(job, name)}
+    sources = {name: getattr(job, name, None) for name in ("data", "pool")}
+    return {**seeds, **{name: source.fingerprint for name, source in sources.items() if source}}
+
+
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -26,12 +26,22 @@ _LATEX = (
 )
 
 
-def render(boards: Sequence[Board], remarks: Sequence[str], style: Format, *, colour: bool = False) -> str:
-    """The text of all boards; `colour` marks the best in bold on a terminal, otherwise with an asterisk."""
+def render(
+    boards: Sequence[Board],
+    remarks: Sequence[str],
+    style: Format,
+    *,
+    colour: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+) -> str:
+    """The text of all boards; `colour` marks the best in bold on a terminal, otherwise with an asterisk.
+
+    JSON alone has room for where the results come from.
+    """
     if style == "csv":
         return _csv(boards)
     if style == "json":
-        return _json(boards, remarks)
+        return _json(boards, remarks, provenance or {})
     look = _LOOKS["terminal" if colour else style]
     parts = []
     for board in boards:
@@ -103,8 +113,9 @@ def _csv_safe(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _json(boards: Sequence[Board], remarks: Sequence[str]) -> str:
+def _json(boards: Sequence[Board], remarks: Sequence[str], provenance: Mapping[str, Any]) -> str:
     content = [
         {"view": b.view, "dataset": b.dataset, "title": b.title, "records": b.records, "notes": b.notes} for b in boards
     ]
-    return json.dumps({"boards": content, "remarks": list(remarks)}, indent=1, ensure_ascii=False) + "\n"
+    whole = {"boards": content, "remarks": list(remarks), "provenance": provenance}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

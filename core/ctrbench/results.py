@@ -52,6 +52,11 @@ class TaskResult:
     values: Mapping[str, Any] = field(default_factory=dict)  # JSON values: counts, facts of the fit, a score
     seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
     peak_memory: int = 0  # bytes, resident
+    peak_gpu_memory: int = 0  # bytes; 0 without a GPU
+    started: float = 0.0  # seconds since 1970; 0 where it is not known
+    host: str = ""  # a digest of the worker's name
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # seeds, and fingerprints of data set and pool
+    run: str = field(default="", compare=False)  # the run that did it, once it is stored
     users_mistake: bool = False
 
     @property

@@ -87,7 +87,9 @@ class Driver:
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
         about: dict[str, Any] = {"suite": self.suite.name}
-        run = self.store.begin_run(command, about, environment.describe(self.compute.device, self.compute.threads))
+        brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
+        here = environment.describe(self.compute.device, self.compute.threads, brought)
+        run = self.store.begin_run(command, about, here)
         loading = {plan.data_task(dataset, self.suite, self.timeout): dataset for dataset in datasets}
         self._walk(run, {task.id: task for task in loading}, None)
         loaded, failed = self._usable({task.id: dataset for task, dataset in loading.items()})

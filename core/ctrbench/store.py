@@ -6,77 +6,25 @@ any other database that SQLAlchemy knows. Only JSON and text are stored, and not
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ctrbench.artefacts import Artefacts
+from ctrbench.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
 from ctrbench.results import CellResult, PoolResult, Spent, Status, TaskResult
-from ctrbench.text import encodable
+from ctrbench.text import without_password
 
-SCHEMA_VERSION = 1
-
-_metadata = sa.MetaData()
-_about = sa.Table(
-    "ctrbench",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("schema_version", sa.Integer, nullable=False),
-)
-_tasks = sa.Table(
-    "tasks",
-    _metadata,
-    sa.Column("key", sa.String(64), primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("plugin", sa.Text, nullable=False),
-    sa.Column("stage", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("traceback", sa.Text, nullable=False),
-    sa.Column("outputs", sa.JSON, nullable=False),
-    sa.Column("values", sa.JSON, nullable=False),
-    sa.Column("seconds", sa.JSON, nullable=False),
-    sa.Column("peak_memory", sa.BigInteger, nullable=False),
-    sa.Column("finished", sa.Float, nullable=False),
-    sa.Column("run", sa.String(32), nullable=False),  # the run that did it
-)
-_runs = sa.Table(
-    "runs",
-    _metadata,
-    sa.Column("run", sa.String(32), primary_key=True),
-    sa.Column("started", sa.Float, nullable=False),
-    sa.Column("finished", sa.Float),
-    sa.Column("command", sa.Text, nullable=False),
-    sa.Column("about", sa.JSON, nullable=False),  # suite, seed, budget, data sets, metrics, notes
-    sa.Column("environment", sa.JSON, nullable=False),
-)
-_run_tasks = sa.Table(
-    "run_tasks",
-    _metadata,
-    sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
-    sa.Column("task", sa.String(512), primary_key=True),
-    sa.Column("key", sa.String(64), nullable=False),  # "" where the task could not be begun
-    sa.Column("blocked_by", sa.String(512), nullable=False),
-)
-_run_cells = sa.Table(
-    "run_cells",
-    _metadata,
-    sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String(8), nullable=False),  # "cell" or "pool"
-    sa.Column("fields", sa.JSON, nullable=False),
-)
+SERVERS_ARTEFACTS = "ctrbench-artefacts"
+"""Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
 
 NOT_RUN = TaskResult(Status.SKIPPED, reason="the run stopped before this task")
 
@@ -98,46 +46,29 @@ class RunResults:
 class Store:
     """A results database and the artefacts beside it."""
 
-    def __init__(self, url: sa.URL, artefacts: Path) -> None:
-        self.url = url
+    def __init__(self, database: Database, artefacts: Path) -> None:
+        self.database = database
         self.artefacts = Artefacts(artefacts)
-        self._engine = sa.create_engine(url, connect_args=_connect_args(url))
-        if url.get_backend_name() == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
 
     @classmethod
     def open(cls, where: str, *, create: bool = True) -> Store:
         """The store at a path or database URL; UserError where it is missing, unreadable or not ours."""
-        shown = encodable(where)
-        try:
-            url = sa.make_url(where) if "://" in where else sa.URL.create("sqlite", database=os.fspath(Path(where)))
-            folder = Path("ctrbench-artefacts").absolute()
-            if url.get_backend_name() == "sqlite":
-                path = Path(url.database or "").absolute()
-                folder = path.with_name(f"{path.stem}-artefacts")
-                if not path.exists() and not create:
-                    raise UserError(f"--store {shown}: there is no store yet; `ctrbench run` makes one")
-                path.parent.mkdir(parents=True, exist_ok=True)
-            store = cls(url, folder)
-            store._prepare(shown)
-        except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
-            cause = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise UserError(f"--store {shown}: cannot be used as a store: {encodable(cause)}") from None
-        return store
+        database = Database.open(where, create=create)
+        path = database.path
+        return cls(database, path.with_name(f"{path.stem}-artefacts") if path else Path(SERVERS_ARTEFACTS).absolute())
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self.database.close()
 
     # Tasks
 
     def find(self, key: str) -> TaskResult | None:
         """The stored result of a task, good or bad; None where there is none, or where its artefacts are lost."""
-        with self._reading() as connection:
-            row = connection.execute(sa.select(_tasks).where(_tasks.c.key == key)).mappings().first()
-        if row is None:
+        rows = self.database.read(sa.select(tasks).where(tasks.c.key == key))
+        if not rows:
             return None
-        result = _task_result(row)
+        result = task_result(rows[0])
         return result if all(self.artefacts.intact(digest) for digest in result.outputs.values()) else None
 
     def keep(self, run: str, task: str, kind: str, key: str, result: TaskResult) -> None:
@@ -151,30 +82,27 @@ class Store:
             "run": run,
         }
         row.pop("users_mistake")
-        with self._writing() as connection:
-            replace = self._insert(_tasks).values(**row)
-            replace = replace.on_conflict_do_update(
-                index_elements=["key"],
-                set_={name: replace.excluded[name] for name in row if name != "key"},
-                where=sa.or_(replace.excluded.status == Status.OK, _tasks.c.status != Status.OK),
-            )
-            connection.execute(replace)
-            self._link(connection, run, task, key)
+        replace = self.database.insert(tasks).values(**row)
+        replace = replace.on_conflict_do_update(
+            index_elements=["key"],
+            set_={name: replace.excluded[name] for name in row if name != "key"},
+            where=sa.or_(replace.excluded.status == Status.OK, tasks.c.status != Status.OK),
+        )
+        self._write(replace, self._link(run, task, key))
 
     def link(self, run: str, task: str, key: str = "", blocked_by: str = "") -> None:
         """Note under which key a run finds a task, or which earlier task kept it from being begun."""
-        with self._writing() as connection:
-            self._link(connection, run, task, key, blocked_by)
+        self._write(self._link(run, task, key, blocked_by))
 
     def spent(self) -> dict[str, list[Spent]]:
         """What finished tasks cost, by what they are alike in: what a forecast can start from."""
         found: dict[str, list[Spent]] = defaultdict(list)
-        with self._reading() as connection:
-            query = sa.select(_tasks.c["values"], _tasks.c.seconds, _tasks.c.peak_memory)
-            for values, seconds, memory in connection.execute(query.where(_tasks.c.status == Status.OK)):
-                fit = seconds.get("fit", 0.0)
-                effort = values.get("effort", 1.0)
-                found[values.get("alike", "")].append(Spent(fit, sum(seconds.values()) - fit, memory, effort))
+        query = sa.select(tasks.c["values"], tasks.c.seconds, tasks.c.peak_memory).where(tasks.c.status == Status.OK)
+        for row in self.database.read(query):
+            values, seconds = row["values"], row["seconds"]
+            fit = seconds.get("fit", 0.0)
+            effort = values.get("effort", 1.0)
+            found[values.get("alike", "")].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], effort))
         return dict(found)
 
     # Runs
@@ -182,70 +110,61 @@ class Store:
     def begin_run(self, command: str, about: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
         """Note that a run begins; its name."""
         run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
-        with self._writing() as connection:
-            connection.execute(
-                sa.insert(_runs).values(
-                    run=run, started=time.time(), command=command, about=about, environment=environment
-                )
-            )
+        row = {"run": run, "started": time.time(), "command": without_password(command)}
+        begin = self.database.insert(runs).values(**row, about=about, environment=environment)
+        self._write(begin.on_conflict_do_nothing())
         return run
 
     def describe_run(self, run: str, about: Mapping[str, Any], plan: Plan) -> None:
         """Note what the run is to produce, once its data sets are known."""
-        rows = [("pool", asdict(pool)) for pool in plan.pools] + [("cell", asdict(cell)) for cell in plan.cells]
-        with self._writing() as connection:
-            connection.execute(sa.update(_runs).where(_runs.c.run == run).values(about=about))
+        grid = [("pool", asdict(pool)) for pool in plan.pools] + [("cell", asdict(cell)) for cell in plan.cells]
+        rows = [{"run": run, "position": i, "kind": kind, "fields": f} for i, (kind, f) in enumerate(grid)]
+        describe = sa.update(runs).where(runs.c.run == run).values(about=about)
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(describe)
             if rows:
-                connection.execute(
-                    sa.insert(_run_cells),
-                    [{"run": run, "position": i, "kind": kind, "fields": f} for i, (kind, f) in enumerate(rows)],
-                )
+                connection.execute(self.database.insert(run_cells).on_conflict_do_nothing(), rows)
+
+        self.database.write(work)
 
     def finish_run(self, run: str, about: Mapping[str, Any]) -> None:
         """Note that a run came to its end."""
-        with self._writing() as connection:
-            done = sa.update(_runs).where(_runs.c.run == run)
-            connection.execute(done.values(finished=time.time(), about=about))
+        self._write(sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=about))
 
     def runs(self) -> list[tuple[str, float, float | None, str]]:
         """All runs, the latest first: name, start, end, command."""
-        query = sa.select(_runs.c.run, _runs.c.started, _runs.c.finished, _runs.c.command)
-        with self._reading() as connection:
-            rows = connection.execute(query.order_by(_runs.c.started.desc())).all()
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        query = sa.select(runs.c.run, runs.c.started, runs.c.finished, runs.c.command)
+        rows = self.database.read(query.order_by(runs.c.started.desc()))
+        return [(row["run"], row["started"], row["finished"], row["command"]) for row in rows]
 
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none."""
-        with self._reading() as connection:
-            query = sa.select(_runs).order_by(_runs.c.started.desc())
-            # a run that was stopped before it knew its grid has nothing to show
-            query = query.where(_runs.c.run == run if run else _runs.c.run.in_(sa.select(_run_cells.c.run)))
-            head = connection.execute(query).mappings().first()
-            if head is None:
-                known = f"no run {run!r}; `ctrbench leaderboard --runs` lists them" if run else "it holds no run yet"
-                raise UserError(f"--store {self.url.database}: {known}")
-            links = {
-                row.task: row
-                for row in connection.execute(sa.select(_run_tasks).where(_run_tasks.c.run == head["run"]))
-            }
-            keys = sa.select(_run_tasks.c.key).where(_run_tasks.c.run == head["run"])
-            stored = {
-                row["key"]: row
-                for row in connection.execute(sa.select(_tasks).where(_tasks.c.key.in_(keys))).mappings()
-            }
-            grid = connection.execute(
-                sa.select(_run_cells).where(_run_cells.c.run == head["run"]).order_by(_run_cells.c.position)
-            ).all()
-            makers = {row["run"] for row in stored.values()} | {head["run"]}
-            environments = connection.scalars(
-                sa.select(_runs.c.environment).where(_runs.c.run.in_(makers)).order_by(_runs.c.started)
-            ).all()
+        read = self.database.read
+        described = runs.c.run.in_(sa.select(run_cells.c.run))  # one that was stopped before has nothing to show
+        query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
+        heads = read(query.where(described, *([runs.c.run == run] if run else [])))
+        if not heads:
+            known = "no run {!r} with cells; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
+            raise UserError(f"--store {self.database.shown}: {known.format(run)}")
+        head = heads[0]
+        mine = run_tasks.c.run == head["run"]
+        links = {short_name(row["task"]): row for row in read(sa.select(run_tasks).where(mine))}
+        used = tasks.c.key.in_(sa.select(run_tasks.c.key).where(mine))
+        stored = {row["key"]: task_result(row) for row in read(sa.select(tasks).where(used))}
+        grid = read(sa.select(run_cells).where(run_cells.c.run == head["run"]).order_by(run_cells.c.position))
+        makers = runs.c.run.in_(sa.select(tasks.c.run).where(used)) | (runs.c.run == head["run"])
+        environments = read(sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.started))
 
         def result_of(task: str) -> TaskResult:
-            link = links.get(task)
-            if link is not None and link.blocked_by:
-                return result_of(link.blocked_by)
-            return _task_result(stored[link.key]) if link is not None and link.key in stored else NOT_RUN
+            for _ in links:  # a chain of blocked tasks is no longer than all of them
+                link = links.get(short_name(task))
+                if link is None:
+                    break
+                if not link["blocked_by"]:
+                    return stored.get(link["key"], NOT_RUN)
+                task = link["blocked_by"]
+            return NOT_RUN
 
         about = head["about"]
         return RunResults(
@@ -254,91 +173,36 @@ class Store:
             head["finished"],
             head["command"],
             about,
-            list(environments),
+            [{"run": row["run"], **row["environment"]} for row in environments],
             [
-                cell_result(Cell(**row.fields), about["prediction_metrics"], result_of)
+                cell_result(Cell(**row["fields"]), about["prediction_metrics"], result_of)
                 for row in grid
-                if row.kind == "cell"
+                if row["kind"] == "cell"
             ],
             [
-                pool_result(Pool(**row.fields), about["synthetic_metrics"], result_of)
+                pool_result(Pool(**row["fields"]), about["synthetic_metrics"], result_of)
                 for row in grid
-                if row.kind == "pool"
+                if row["kind"] == "pool"
             ],
         )
 
-    def _link(self, connection: sa.Connection, run: str, task: str, key: str, blocked_by: str = "") -> None:
-        link = self._insert(_run_tasks).values(run=run, task=task, key=key, blocked_by=blocked_by)
-        link = link.on_conflict_do_update(index_elements=["run", "task"], set_={"key": key, "blocked_by": blocked_by})
-        connection.execute(link)
+    def _link(self, run: str, task: str, key: str, blocked_by: str = "") -> sa.Executable:
+        link = self.database.insert(run_tasks).values(run=run, task=task, key=key, blocked_by=blocked_by)
+        changes = {name: link.excluded[name] for name in ("key", "blocked_by")}
+        found: sa.Executable = link.on_conflict_do_update(index_elements=["run", "task"], set_=changes)
+        return found
 
-    def _insert(self, table: sa.Table) -> Any:
-        return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
+    def _write(self, *statements: sa.Executable) -> None:
+        """Do statements in one transaction."""
 
-    def _prepare(self, where: str) -> None:
-        names = set(sa.inspect(self._engine).get_table_names())
-        if names and _about.name not in names:
-            raise UserError(f"--store {where}: is a database of something else (it has {', '.join(sorted(names)[:3])})")
-        version = self._version() if names else None
-        if version is None:
-            self._create()
-            version = self._version()
-        if version != SCHEMA_VERSION:
-            raise UserError(
-                f"--store {where}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
-                "use the ctrbench that made it, or another --store"
-            )
+        def work(connection: sa.Connection) -> None:
+            for statement in statements:
+                connection.execute(statement)
 
-    def _version(self) -> int | None:
-        with self._reading() as connection:
-            return connection.scalar(sa.select(_about.c.schema_version))
-
-    def _create(self) -> None:
-        """Make the tables; another run may be doing the same at this moment."""
-        if self._engine.dialect.name == "sqlite":
-            with self._reading() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
-        with self._writing() as connection:
-            for table in _metadata.sorted_tables:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-            first = self._insert(_about).values(id=1, schema_version=SCHEMA_VERSION).on_conflict_do_nothing()
-            connection.execute(first)
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise UserError(
-                f"--store {self.url.database}: cannot be written: {error.orig}; what was stored before is kept: "
-                "mend it (disk space, permissions) and run the same command again"
-            ) from None
+        self.database.write(work)
 
 
-def _task_result(row: Mapping[Any, Any]) -> TaskResult:
-    return TaskResult(
-        Status(row["status"]),
-        row["plugin"],
-        row["stage"],
-        row["reason"],
-        row["traceback"],
-        row["outputs"],
-        row["values"],
-        row["seconds"],
-        row["peak_memory"],
-    )
-
-
-def _connect_args(url: sa.URL) -> dict[str, Any]:
-    return {"timeout": 60} if url.get_backend_name() == "sqlite" else {}
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA foreign_keys=ON")
+def task_result(row: Mapping[Any, Any]) -> TaskResult:
+    """The result in a row of `tasks`."""
+    names = [field.name for field in fields(TaskResult) if field.name not in ("status", "users_mistake")]
+    return TaskResult(Status(row["status"]), **{name: row[name] for name in names})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctrbench import keys, resources
+from ctrbench import environment, gpu, keys, resources
 from ctrbench.artefacts import Artefacts
 from ctrbench.errors import Skip, UserError
 from ctrbench.interfaces import (
@@ -34,7 +34,7 @@ from ctrbench.interfaces import (
     Splits,
     SyntheticMetric,
 )
-from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, key
+from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
 from ctrbench.table import Table
@@ -75,9 +75,10 @@ class Workplace:
 
 def perform(job: Job, place: Workplace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
-    stages = Stages()
+    stages, started = Stages(), time.time()
     context = place.context(job)
     resources.reset_peak_memory()
+    gpu.reset_peak_memory(context.device)
     try:
         with stages("import"):
             plugin = job.plugin.make()
@@ -106,6 +107,10 @@ def perform(job: Job, place: Workplace) -> TaskResult:
         plugin=_responsible(job, result),
         seconds=stages.seconds,
         peak_memory=resources.peak_memory(),
+        peak_gpu_memory=gpu.peak_memory(context.device),
+        started=started,
+        host=environment.host(),
+        inputs=inputs(job),
     )
 
 

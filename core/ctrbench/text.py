@@ -19,6 +19,11 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def without_password(text: str) -> str:
+    """A text in which the password of every URL is left out."""
+    return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
+
+
 def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
     message = encodable(" ".join(str(error).split()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ctrbench.cli import check, data, leaderboard, list_, plugins, run, show
+from ctrbench.cli import check, data, leaderboard, list_, plugins, run, show, store
 from ctrbench.errors import UserError
 
 COMMANDS_GROUP = "ctrbench.commands"
@@ -82,5 +82,7 @@ def main() -> None:
     """
 
 
-for command in (run.run, leaderboard.leaderboard, list_.list_, show.show, plugins.plugins, check.check, data.data):
+for command in (
+    run.run, leaderboard.leaderboard, list_.list_, show.show, plugins.plugins, check.check, data.data, store.store
+):  # fmt: skip
     main.add_command(command)

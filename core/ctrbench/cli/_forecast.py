@@ -13,6 +13,7 @@ from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._progress import duration
 from ctrbench.costs import Costs, warnings
+from ctrbench.database import NoStoreError
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Missing
 from ctrbench.jobs import Compute, key
@@ -105,9 +106,7 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
 def _existing(store: str) -> Store | None:
     try:
         return Store.open(store, create=False)
-    except UserError:
-        if Path(store).exists() or "://" in store:
-            raise
+    except NoStoreError:
         return None
 
 

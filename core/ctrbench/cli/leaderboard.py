@@ -45,7 +45,7 @@ Examples:
 @store_option
 def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str | None, runs: bool, store: str) -> None:
     """Print the leaderboards of a run."""
-    from ctrbench import reporters
+    from ctrbench import provenance, reporters
     from ctrbench.errors import UserError
     from ctrbench.leaderboard import VIEWS, boards, remarks
     from ctrbench.store import Store
@@ -64,7 +64,8 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
     if metric and metric not in known:
         raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
     made = boards(results, views or VIEWS, metric)
-    click.echo(reporters.render(made, remarks(results), style, colour=colour()), nl=False)
+    text = reporters.render(made, remarks(results), style, colour=colour(), provenance=provenance.of(results))
+    click.echo(text, nl=False)
 
 
 def _clock(seconds: float) -> str:

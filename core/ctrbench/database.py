@@ -1,0 +1,302 @@
+"""The results database: its tables, how it is opened and brought to this schema, transactions that survive a cut line.
+
+In: a path or a database URL. Out: a `Database` of the present schema, or one line that says why not. SQLite in WAL mode
+by default; PostgreSQL by URL.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ctrbench.errors import UserError
+from ctrbench.keys import digest
+from ctrbench.text import encodable
+
+SCHEMA_VERSION = 2
+"""The last revision in `migrations/versions`."""
+
+_T = TypeVar("_T")
+_LONGEST_NAME = 512
+_PAUSE = 1.0  # seconds before a cut line is tried again: a server that restarts needs a moment
+_OUR_LOCK = 0x637472  # of PostgreSQL's advisory locks: "ctr"
+
+
+def short_name(task: str) -> str:
+    """A task's name as the store writes it: a very long one is cut, and a digest keeps it distinct."""
+    return task if len(task) <= _LONGEST_NAME else f"{task[: _LONGEST_NAME - 66]}… {digest(task)}"
+
+
+class _Text(sa.TypeDecorator[str]):
+    """Any text that a plug-in may say; what no database stores is written as an escape."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else encodable(value).replace("\0", r"\x00")
+
+
+class _Name(sa.TypeDecorator[str]):
+    """A task's name."""
+
+    impl = sa.String(_LONGEST_NAME)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else short_name(encodable(value).replace("\0", r"\x00"))
+
+
+metadata = sa.MetaData()
+about = sa.Table(
+    "ctrbench",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("schema_version", sa.Integer, nullable=False),
+)
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("plugin", _Text, nullable=False),
+    sa.Column("stage", _Text, nullable=False),
+    sa.Column("reason", _Text, nullable=False),
+    sa.Column("traceback", _Text, nullable=False),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("values", sa.JSON, nullable=False),
+    sa.Column("seconds", sa.JSON, nullable=False),
+    sa.Column("peak_memory", sa.BigInteger, nullable=False),
+    sa.Column("finished", sa.Float, nullable=False),
+    sa.Column("run", sa.String(32), nullable=False),  # the run that did it
+    sa.Column("started", sa.Float, nullable=False, server_default="0"),  # 0 where it is not known
+    sa.Column("host", sa.String(12), nullable=False, server_default=""),
+    sa.Column("peak_gpu_memory", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("inputs", sa.JSON, nullable=False, server_default="{}"),  # seeds, fingerprints
+)
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run", sa.String(32), primary_key=True),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("finished", sa.Float),
+    sa.Column("command", _Text, nullable=False),
+    sa.Column("about", sa.JSON, nullable=False),  # suite, seed, budget, data sets, metrics, notes
+    sa.Column("environment", sa.JSON, nullable=False),
+)
+run_tasks = sa.Table(
+    "run_tasks",
+    metadata,
+    sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
+    sa.Column("task", _Name, primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False),  # "" where the task could not be begun
+    sa.Column("blocked_by", _Name, nullable=False),
+)
+run_cells = sa.Table(
+    "run_cells",
+    metadata,
+    sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(8), nullable=False),  # "cell" or "pool"
+    sa.Column("fields", sa.JSON, nullable=False),
+)
+
+
+class NoStoreError(UserError):
+    """There is no store yet where one was to be read."""
+
+
+class Database:
+    """A results database of the present schema."""
+
+    def __init__(self, url: sa.URL, shown: str, path: Path | None) -> None:
+        self.shown = shown  # what the user gave, without a password
+        self.path = path  # of the file; None for a server
+        connect = {"timeout": 60} if path else {"connect_timeout": 10}
+        self._engine = sa.create_engine(url, pool_pre_ping=path is None, connect_args=connect)
+        if path:
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+
+    @classmethod
+    def open(cls, where: str, *, create: bool = True) -> Database:
+        """The database at a path or URL, brought to this schema; UserError where it cannot be, or is not ours."""
+        shown = encodable(where)
+        try:
+            url = sa.make_url(where) if "://" in where else sa.URL.create("sqlite", database=os.fspath(Path(where)))
+            shown = encodable(url.render_as_string() if "://" in where else where)
+            path = _path(url)
+            if path:
+                url = _file_url(path, shown, create)
+            database = cls(url, shown, path)
+            database._prepare(create)
+        except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
+            raise UserError(f"--store {shown}: cannot be used as a store: {_cause(error)}{_advice(error)}") from None
+        return database
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+    def read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
+        """The rows of a query."""
+        return self.look(lambda connection: connection.execute(query).mappings().all())
+
+    def look(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do a group of queries, which all see the same state."""
+
+        def snapshot() -> _T:
+            level = {} if self.path else {"isolation_level": "REPEATABLE READ"}
+            with self._engine.connect().execution_options(**level) as connection:
+                if self.path:
+                    connection.exec_driver_sql("BEGIN")
+                return work(connection)
+
+        return self._insist(snapshot, "read")
+
+    def write(self, work: Callable[[sa.Connection], _T]) -> _T:
+        """Do a group of statements, all or none of it; after a cut line it is done again, and must bear that."""
+
+        def transaction() -> _T:
+            with self._engine.begin() as connection:
+                if self.path:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # what it reads then stays true until it writes
+                return work(connection)
+
+        return self._insist(transaction, "written")
+
+    def insert(self, table: sa.Table) -> Any:
+        """An insert that can say what to do about a row which is there already."""
+        return (sqlite if self.path else postgresql).insert(table)
+
+    def damage(self) -> list[str]:
+        """What the database itself finds wrong with its file; PostgreSQL looks after its own."""
+        if not self.path:
+            return []
+
+        def ask(connection: sa.Connection) -> list[str]:
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            lost = {f"a row of {row[0]} names no row of {row[2]}" for row in _foreign_keys(connection)}
+            return [text for text in found if text != "ok"] + sorted(lost)
+
+        return self.look(ask)
+
+    def _insist(self, work: Callable[[], _T], done: str) -> _T:
+        """Do a piece of work, once more where the line to a server was cut; then what is wrong, in one line."""
+        for last in (self.path is not None, True):
+            try:
+                return work()
+            except sa.exc.DBAPIError as error:
+                if _is_our_fault(error):
+                    raise
+                if last:
+                    raise UserError(
+                        f"--store {self.shown}: cannot be {done}: {_cause(error)}; what was stored before is kept: "
+                        "mend it (disk space, permissions, the server) and run the same command again"
+                    ) from None
+                time.sleep(_PAUSE)
+        raise AssertionError("the second attempt returns or raises")
+
+    def _prepare(self, create: bool) -> None:
+        names = set(sa.inspect(self._engine).get_table_names())
+        if names and about.name not in names:
+            raise UserError(
+                f"--store {self.shown}: is a database of something else (it has {', '.join(sorted(names)[:3])})"
+            )
+        if not names and not create:
+            raise NoStoreError(f"--store {self.shown}: there is no store yet; `ctrbench run` makes one")
+        with self._engine.connect() as connection:
+            version = _version(connection) if names else None
+            if version is None and self.path:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
+        if version is None or version < SCHEMA_VERSION:
+            version = self._migrate()
+        if version != SCHEMA_VERSION:
+            raise UserError(
+                f"--store {self.shown}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
+                "use the ctrbench that made it, or another --store"
+            )
+
+    def _migrate(self) -> int:
+        """Bring the tables to this schema, all or none of it; of several who try at once, one does it."""
+        from ctrbench import migrations
+
+        with self._engine.begin() as connection:
+            if self.path:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OUR_LOCK)))
+            present = sa.inspect(connection).has_table(about.name)
+            version = _version(connection) if present else None
+            if version is None or version < SCHEMA_VERSION:
+                migrations.upgrade(connection, version)
+                connection.execute(sa.delete(about))
+                connection.execute(sa.insert(about).values(id=1, schema_version=SCHEMA_VERSION))
+                version = SCHEMA_VERSION
+        return version
+
+
+def _version(connection: sa.Connection) -> int | None:
+    return connection.scalar(sa.select(about.c.schema_version))
+
+
+def _path(url: sa.URL) -> Path | None:
+    """The file behind a URL; None for a server."""
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        if url.database in (None, "", ":memory:"):
+            raise ValueError("name a file; in memory, results would be lost")
+        return Path(url.database or "").absolute()
+    if kind != "postgresql":
+        raise ValueError(f"{kind} is not known here; name a file, or postgresql+psycopg://USER@HOST/DATABASE")
+    return None
+
+
+def _file_url(path: Path, shown: str, create: bool) -> sa.URL:
+    """The URL of an SQLite file; one on a read-only disk is opened for reading, where that is all that is wanted."""
+    url = sa.URL.create("sqlite", database=os.fspath(path))
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists():
+        raise NoStoreError(f"--store {shown}: there is no store yet; `ctrbench run` makes one")
+    elif path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
+        return url.set(database=path.as_uri(), query={"mode": "ro", "immutable": "1", "uri": "true"})
+    return url
+
+
+def _pending(path: Path) -> bool:
+    """Whether SQLite has written what is not yet in the file itself."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _foreign_keys(connection: sa.Connection) -> Sequence[Any]:
+    return connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+
+
+def _is_our_fault(error: sa.exc.DBAPIError) -> bool:
+    """Whether a statement is wrong, rather than the disk, the server, the line to it, or what we may do there."""
+    may_not = getattr(error.orig, "sqlstate", None) == "42501"
+    wrong = sa.exc.ProgrammingError | sa.exc.IntegrityError | sa.exc.DataError | sa.exc.NotSupportedError
+    return isinstance(error, wrong) and not may_not
+
+
+def _cause(error: Exception) -> str:
+    return encodable(" ".join(str(getattr(error, "orig", None) or error).split()))
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("psycopg"):
+        return "; pip install 'ctrbench[postgresql]', and write postgresql+psycopg://"
+    return ""

@@ -1,0 +1,344 @@
+"""Carries results from one store to another: a store's rows as JSON lines and its artefacts as Parquet, in one archive.
+
+In: a store, or an archive that may come from anybody. Out: an archive, or a store into which it has been merged. An
+archive is a zip file whose members are not compressed, so it is at least as large as all that comes out of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import struct
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ctrbench.artefacts import LostArtefactError
+from ctrbench.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
+from ctrbench.errors import UserError
+from ctrbench.plan import Cell, Pool
+from ctrbench.results import Status
+from ctrbench.store import Store
+from ctrbench.text import encodable, one_line, plain
+
+FORMAT = 1
+_ABOUT = "ctrbench.json"
+_LONGEST_LINE = 2**26  # bytes
+_BATCH = 400  # rows that are merged at once
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Row(BaseModel):
+    """A row as an archive may hold it; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Run(_Row):
+    run: _RunName
+    started: float
+    finished: float | None
+    command: str
+    about: dict[str, Any]
+    environment: dict[str, Any]
+
+
+class _Task(_Row):
+    key: Digest
+    kind: Literal["data", "pool", "train", "score"]
+    status: Annotated[Status, Field(strict=False)]
+    plugin: str
+    stage: str
+    reason: str
+    traceback: str
+    outputs: dict[str, Digest]
+    values: dict[str, Any]
+    seconds: dict[str, float]
+    peak_memory: _Bytes
+    finished: float
+    run: _RunName
+    started: float = 0.0
+    host: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")] = ""
+    peak_gpu_memory: _Bytes = 0
+    inputs: dict[str, Any] = {}
+
+
+class _Link(_Row):
+    run: _RunName
+    task: str
+    key: Digest | Literal[""]
+    blocked_by: str
+
+
+class _CellRow(_Row):
+    run: _RunName
+    position: Annotated[int, Field(ge=0, lt=2**31)]
+    kind: Literal["cell", "pool"]
+    fields: dict[str, str | int]
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse what no leaderboard can read."""
+        (Cell if self.kind == "cell" else Pool)(**cast(Any, self.fields))
+
+
+_TABLES: dict[str, tuple[sa.Table, type[_Row]]] = {
+    "runs": (runs, _Run),
+    "tasks": (tasks, _Task),
+    "run_tasks": (run_tasks, _Link),
+    "run_cells": (run_cells, _CellRow),
+}  # in the order in which one names another
+
+
+@dataclass
+class Exported:
+    """What went into an archive."""
+
+    runs: int
+    results: int
+    artefacts: int
+    lacking: list[str]  # artefacts that are lost or corrupt: their results come without them
+
+
+def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
+    """Write a store, or some of its runs with all they use, to a new archive."""
+    if file.exists():
+        raise UserError(f"{encodable(str(file))}: exists already; name a new file, or remove it")
+    rows = store.database.look(lambda connection: _rows(connection, only))
+    missing = set(only) - {row["run"] for row in rows["runs"]}
+    if missing:
+        raise UserError(
+            f"--run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them"
+        )
+    digests = sorted({digest for row in rows["tasks"] for digest in row["outputs"].values()})
+    lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
+    with _new_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
+        archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
+        for name in _TABLES:
+            with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
+                lines.writelines(json.dumps(dict(row)).encode() + b"\n" for row in rows[name])
+        for digest in digests:
+            if digest not in lacking:
+                archive.write(store.artefacts.path(digest), _member(digest))
+    return Exported(len(rows["runs"]), len(rows["tasks"]), len(digests) - len(lacking), lacking)
+
+
+@dataclass
+class Imported:
+    """What an archive brought: counts by what became of a result, and new runs and artefacts."""
+
+    results: dict[Literal["new", "better", "known"], int] = field(
+        default_factory=lambda: {"new": 0, "better": 0, "known": 0}
+    )
+    runs: int = 0
+    artefacts: int = 0
+
+
+def import_(store: Store, file: Path) -> Imported:
+    """Merge an archive into a store: what the store has is kept, but a good result replaces a bad one.
+
+    All is checked before anything is written. Artefacts come first, then all rows in one transaction: an import that
+    was interrupted has changed no result, and the same import again goes on where it was.
+    """
+    with _opened(file) as archive:
+        for name in _TABLES:
+            for _ in _lines(archive, name):
+                pass
+        added = 0
+        for info in archive.infolist():
+            digest = Path(info.filename).stem
+            if info.filename == _member(digest):
+                with archive.open(info) as source:
+                    added += store.artefacts.take_in(digest, cast(BinaryIO, source))
+        try:
+            imported = store.database.write(lambda connection: _merge(store, connection, archive))
+        except sa.exc.IntegrityError:
+            raise _UnusableError("a row of it names a run that is not in it") from None
+        imported.artefacts = added
+        return imported
+
+
+def _rows(connection: sa.Connection, only: Sequence[str]) -> dict[str, Sequence[sa.RowMapping]]:
+    """The rows of all tables, or those that some runs need: their results, and the runs that made these."""
+
+    def read(table: sa.Table, *where: sa.ColumnElement[bool]) -> Sequence[sa.RowMapping]:
+        query = sa.select(table).where(*where).order_by(*table.primary_key.columns)
+        return connection.execute(query).mappings().all()
+
+    if not only:
+        return {name: read(table) for name, (table, _) in _TABLES.items()}
+    used = tasks.c.key.in_(sa.select(run_tasks.c.key).where(run_tasks.c.run.in_(only)))
+    return {
+        "runs": read(runs, runs.c.run.in_(only) | runs.c.run.in_(sa.select(tasks.c.run).where(used))),
+        "tasks": read(tasks, used),
+        "run_tasks": read(run_tasks, run_tasks.c.run.in_(only)),
+        "run_cells": read(run_cells, run_cells.c.run.in_(only)),
+    }
+
+
+@contextmanager
+def _new_file(file: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name once all of it is written."""
+    partial = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex[:8]}")
+    try:
+        with open(partial, "xb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(partial, file)
+    except OSError as error:
+        raise UserError(f"{encodable(str(file))}: cannot be written: {one_line(error)}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive that is sound as far as its table of contents goes; UserError for anything else, in one line."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive, file.stat().st_size)
+            yield archive
+    except _UnusableError as error:
+        raise UserError(f"{encodable(str(file))}: is no archive that can be imported: {plain(str(error))}") from None
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, LostArtefactError) as error:
+        raise UserError(f"{encodable(str(file))}: is damaged or no archive: {plain(str(error))}") from None
+    except OSError as error:
+        raise UserError(
+            f"{encodable(str(file))}: cannot be imported: {one_line(error)}; no result has been changed, and the same "
+            "import again goes on from here"
+        ) from None
+
+
+class _UnusableError(Exception):
+    """An archive that is not as `export` makes them."""
+
+
+def _check_members(archive: zipfile.ZipFile, size: int) -> None:
+    members = archive.infolist()
+    names = [info.filename for info in members]
+    tables = {f"{name}.jsonl" for name in _TABLES}
+    if not {_ABOUT, *tables} <= set(names):
+        raise _UnusableError("`ctrbench store export` did not make it")
+    if len(set(names)) < len(names):
+        raise _UnusableError("it holds a name twice")
+    for info in members:
+        ours = info.filename in {_ABOUT, *tables} or info.filename == _member(Path(info.filename).stem)
+        if not ours or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
+            raise _UnusableError(f"{info.filename[:80]!r} does not belong in it")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise _UnusableError(f"{info.filename[:80]!r} is compressed")
+    if sum(info.file_size for info in members) > size:
+        raise _UnusableError("more would come out of it than is in it")
+    with archive.open(_ABOUT) as file:
+        try:
+            about = json.loads(file.read(4096))
+            form, version = int(about["format"]), int(about["schema_version"])
+        except (ValueError, TypeError, KeyError):
+            raise _UnusableError(f"{_ABOUT} cannot be read") from None
+    if form > FORMAT or version > SCHEMA_VERSION:
+        raise _UnusableError(f"a newer ctrbench made it (format {form}, schema version {version}); use that one")
+
+
+_R = TypeVar("_R")
+
+
+def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
+    """The checked rows of a table."""
+    model = _TABLES[name][1]
+    with archive.open(f"{name}.jsonl") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), 1):
+            try:
+                row = model.model_validate(json.loads(line, parse_constant=_finite, parse_float=_finite)).model_dump(
+                    mode="json"
+                )
+            except (ValueError, TypeError, RecursionError) as error:
+                cause = error.errors()[0] if isinstance(error, ValidationError) else None
+                said = f"{cause['loc']}: {cause['msg']}" if cause else str(error)
+                raise _UnusableError(f"line {number} of {name}.jsonl: {said[:200]}") from None
+            yield row
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"{word[:20]} is no finite number")
+    return number
+
+
+def _merge(store: Store, connection: sa.Connection, archive: zipfile.ZipFile) -> Imported:
+    imported = Imported()
+    for batch in _batches(_lines(archive, "runs")):
+        known = _known(connection, runs.c.run, runs.c.finished, batch)
+        imported.runs += len(batch) - len(known)
+        insert = store.database.insert(runs)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["run"],
+                set_={"finished": insert.excluded.finished, "about": insert.excluded.about},
+                where=runs.c.finished.is_(None) & insert.excluded.finished.is_not(None),
+            ),
+            batch,
+        )
+    for batch in _batches(_lines(archive, "tasks")):
+        statuses = _known(connection, tasks.c.key, tasks.c.status, batch)
+        for row in batch:
+            before = statuses.get(row["key"])
+            better = before != Status.OK and row["status"] == Status.OK
+            imported.results["new" if before is None else "better" if better else "known"] += 1
+        insert = store.database.insert(tasks)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["key"],
+                set_={name: insert.excluded[name] for name in _Task.model_fields if name != "key"},
+                where=(insert.excluded.status == Status.OK) & (tasks.c.status != Status.OK),
+            ),
+            batch,
+        )
+    for batch in _batches(_lines(archive, "run_tasks")):
+        insert = store.database.insert(run_tasks)
+        connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["run", "task"],
+                set_={"key": insert.excluded.key, "blocked_by": insert.excluded.blocked_by},
+                where=(run_tasks.c.key == "") & (insert.excluded.key != ""),
+            ),
+            batch,
+        )
+    for batch in _batches(_lines(archive, "run_cells")):
+        connection.execute(store.database.insert(run_cells).on_conflict_do_nothing(), batch)
+    return imported
+
+
+def _batches(rows: Iterator[_R]) -> Iterator[list[_R]]:
+    batch: list[_R] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _known(
+    connection: sa.Connection, key: sa.Column[Any], value: sa.Column[Any], batch: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the store has of a batch."""
+    found = connection.execute(sa.select(key, value).where(key.in_([row[key.name] for row in batch])))
+    return {row[0]: row[1] for row in found}
+
+
+def _member(digest: str) -> str:
+    return f"artefacts/{digest}.parquet"

@@ -1,0 +1,201 @@
+"""Checking and pruning a store that a real run has filled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ctrbench import UserError, upkeep
+from ctrbench.executors import Site
+from ctrbench.executors.inline import InlineExecutor
+from ctrbench.jobs import Compute
+from ctrbench.registry import Registry
+from ctrbench.results import Status, TaskResult
+from ctrbench.run import Driver
+from ctrbench.store import Store
+from ctrbench.suite import Suite
+from test_run import Silent
+
+DAY = 86400.0
+
+
+def fill(store: Store, registry: Registry, *generators: str) -> str:
+    """Run the toys; the run's name."""
+    suite = Suite("toys", "", ("toy_log",), generators or ("bootstrap",), ("rate",), ("hits",), ("original", "S1"))
+    executor = InlineExecutor(Site(store.artefacts.folder))
+    try:
+        return Driver(suite, registry, store, executor, Compute(), Silent()).run("ctrbench run")
+    finally:
+        executor.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path, toy_registry: Registry) -> Iterator[Store]:
+    opened = Store.open(str(tmp_path / "results.db"))
+    fill(opened, toy_registry)
+    yield opened
+    opened.close()
+
+
+def change(store: Store, statement: str) -> None:
+    with sqlite3.connect(store.database.path or "") as database:
+        database.execute(statement)
+
+
+def pool_of(store: Store) -> str:
+    return store.load_run().pools[0].result.outputs["pool"]
+
+
+def test_a_store_after_a_run_is_sound_and_nothing_in_it_is_left_over(store: Store) -> None:
+    found = upkeep.check(store)
+    assert found.wrong == []
+    assert (found.runs, found.results) == (1, 6)
+    assert upkeep.leftovers(store, -1) == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
+    store: Store, toy_registry: Registry, damage: str
+) -> None:
+    digest = pool_of(store)
+    path = store.artefacts.path(digest)
+    whole = path.read_bytes()
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:50] if damage == "truncate" else whole[:-1] + bytes([whole[-1] ^ 1]))
+    said = "\n".join(upkeep.check(store).wrong)
+    assert ("has been set aside" in said) == (damage != "remove")
+    assert "lacks pool" in said
+    assert path.with_suffix(".corrupt").exists() == (damage != "remove")
+    fill(store, toy_registry)
+    assert upkeep.check(store).wrong == []
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("delete from tasks where kind = 'train'", "is not in the store"),
+        ("update tasks set run = 'gone'", "the run gone that did it is not in the store"),
+        ("update tasks set status = 'fine' where kind = 'pool'", "'fine' is not a valid Status"),
+        ("update tasks set outputs = '{' where kind = 'pool'", "cannot be read"),
+        ("update tasks set outputs = '{\"pool\": \"../../etc/passwd\"}' where kind = 'pool'", "is not a digest"),
+        ("update tasks set seconds = 'null' where kind = 'pool'", "its seconds are no mapping"),
+        ("update run_cells set fields = '{\"a\": 1}' where position = 0", "cannot be read"),
+        ("update run_tasks set run = 'gone'", "a row of run_tasks names no row of runs"),
+    ],
+)
+def test_what_does_not_fit_together_is_listed(store: Store, statement: str, said: str) -> None:
+    change(store, statement)
+    assert any(said in text for text in upkeep.check(store).wrong)
+
+
+def aged(path: Path, seconds: float) -> Path:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def age_all(store: Store, seconds: float) -> None:
+    for path in [*store.artefacts.folder.rglob("*")]:
+        aged(path, seconds)
+
+
+def collect(store: Store, older_than: float = DAY) -> list[str]:
+    found = upkeep.leftovers(store, older_than)
+    return [leftover.kind for leftover in found if upkeep.remove(store, leftover, older_than)]
+
+
+def test_what_nobody_needs_goes_and_what_is_new_or_needed_stays(store: Store, toy_registry: Registry) -> None:
+    folder = store.artefacts.folder
+    needed = set(store.artefacts.digests())
+    unnamed = store.artefacts.put_array(np.arange(7.0))
+    (folder / "logs").mkdir(exist_ok=True)
+    (folder / unnamed[:2] / f".{unnamed[:8]}-1-2").write_bytes(b"half")
+    (folder / unnamed[:2] / f"{unnamed}.corrupt").write_bytes(b"bad")
+    (folder / "logs" / "0123456789abcdef.log").write_text("of a task that is gone")
+    (folder / "logs" / ".0123456789abcdef-17.log").write_text("of a worker that was killed")
+    (folder / "checkpoints" / "0123456789abcdef").mkdir(parents=True)
+    (folder / "checkpoints" / "0123456789abcdef" / "state.npz").write_bytes(b"of a fit that was killed")
+    (folder / "notes.txt").write_text("not ours")
+    age_all(store, DAY / 2)
+    assert collect(store) == []
+    age_all(store, 2 * DAY)
+    assert sorted(collect(store)) == [
+        "artefact", "corrupt artefact", "half-written file", "half-written file", "log"
+    ]  # fmt: skip
+    assert (folder / "checkpoints" / "0123456789abcdef" / "state.npz").exists(), "the same command goes on from it"
+    assert (folder / "notes.txt").exists()
+    assert set(store.artefacts.digests()) == needed
+    age_all(store, 31 * DAY)
+    assert collect(store) == ["checkpoint"]
+    assert upkeep.check(store).wrong == []
+
+
+def test_the_checkpoint_of_a_finished_fit_goes(store: Store) -> None:
+    [key] = [key for key in keys(store) if store.find(key).outputs.keys() == {"pool"}]
+    (store.artefacts.folder / "checkpoints" / key[:16]).mkdir(parents=True)
+    age_all(store, 2 * DAY)
+    assert collect(store) == ["checkpoint"]
+
+
+def keys(store: Store) -> list[str]:
+    with sqlite3.connect(store.database.path or "") as database:
+        return [row[0] for row in database.execute("select key from tasks")]
+
+
+def test_an_artefact_that_a_run_has_just_found_in_place_is_spared(store: Store) -> None:
+    values = np.arange(7.0)
+    path = store.artefacts.path(store.artefacts.put_array(values))
+    aged(path, 2 * DAY)
+    [leftover] = upkeep.leftovers(store, DAY)
+    store.artefacts.put_array(values)  # as a task does whose result is stored a moment later
+    assert not upkeep.remove(store, leftover, DAY)
+    assert path.exists()
+
+
+def test_the_artefacts_of_failed_results_and_their_logs_are_no_leftovers(store: Store, toy_registry: Registry) -> None:
+    fill(store, toy_registry, "misbehaves[how=print]", "misbehaves")
+    assert list((store.artefacts.folder / "logs").glob("*.log"))
+    age_all(store, 2 * DAY)
+    assert collect(store) == []
+
+
+def test_a_run_that_never_knew_its_cells_goes_unless_others_use_its_work(store: Store) -> None:
+    stopped, useful = (store.begin_run("ctrbench run", {}, {"libraries": {}}) for _ in range(2))
+    store.link(stopped, "data/x")
+    store.keep(useful, "data/y", "data", "k", TaskResult(Status.OK, "d"))
+    assert collect(store) == []
+    change(store, f"update runs set started = started - {2 * DAY}")
+    assert collect(store) == ["run that never began"]
+    assert {run for run, *_ in store.runs()} == {store.load_run().run, useful}
+
+
+def test_artefacts_that_two_stores_share_are_left_alone(store: Store) -> None:
+    path = store.database.path
+    assert path
+    shutil.copy(path, path.with_suffix(".bak"))
+    with pytest.raises(UserError, match=r"results\.bak beside it uses the same artefacts"):
+        upkeep.leftovers(store, DAY)
+
+
+def test_a_database_file_that_is_damaged_is_found_out_in_one_line(store: Store) -> None:
+    path = store.database.path
+    assert path
+    change(store, "pragma wal_checkpoint(truncate)")
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[8192:] = b"\x55" * (len(data) - 8192)
+    path.write_bytes(data)
+    try:
+        said = "\n".join(upkeep.check(Store.open(str(path), create=False)).wrong)
+    except UserError as error:
+        said = str(error)
+    assert said
