@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from ctrbench.table import Schema, Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
 
 
@@ -105,6 +108,8 @@ class Artefacts:
     def _read(self, digest: str) -> Any:
         import pyarrow as pa
 
+        if not _DIGEST.fullmatch(digest):  # a store from elsewhere may say anything, such as "../../other"
+            raise LostArtefactError(f"{digest!r} is no artefact's digest")
         path = self._path(digest)
         try:
             with pa.memory_map(str(path)) as file:
@@ -112,7 +117,8 @@ class Artefacts:
         except OSError as error:
             raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
         if hashlib.sha256(buffer).hexdigest() != digest:
-            path.replace(path.with_suffix(".corrupt"))
+            with suppress(OSError):  # another run set it aside first, or the disk is read-only
+                path.replace(path.with_suffix(".corrupt"))
             raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
         return pa.BufferReader(buffer)
 
