@@ -216,6 +216,7 @@ class Store:
 
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none."""
+        run = encodable(run) if run else None
         with self._reading() as connection:
             query = sa.select(_runs).order_by(_runs.c.started.desc())
             # a run that was stopped before it knew its grid has nothing to show
