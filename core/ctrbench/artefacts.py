@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ctrbench.errors import UserError
 from ctrbench.table import Schema, Table
 
 if TYPE_CHECKING:
@@ -37,10 +38,13 @@ class Artefacts:
     folder: Path
 
     def put_table(self, table: Table) -> str:
-        """Store a table; its digest."""
+        """Store a table; its digest. UserError for a name that the file needs for itself."""
         import pyarrow as pa
 
         columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
+        for name in (_LABELS, _WEIGHTS):
+            if name in columns:
+                raise UserError(f"a column is called {name!r}, which is the name of ctrbench's own; rename it")
         for name, values in ((_LABELS, table.labels), (_WEIGHTS, table.weights)):
             if values is not None:
                 columns[name] = values
