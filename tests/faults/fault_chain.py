@@ -99,6 +99,7 @@ class Chain:
     way: Way
     words: tuple[str, ...] = QUICK
     environment: dict[str, str] = field(default_factory=dict)
+    tasks: int = 0  # of an undisturbed run
     complete: bool = False  # the last run came to its end, and nothing was damaged since
     guarded: bool = True  # no guard was killed: then nothing may be left in the folder for temporary files
 
@@ -264,10 +265,11 @@ class Run:
 
     def reach(self, moment: Moment, there: Callable[[], object] = lambda: True) -> bool:
         """Wait for a moment, and until something is there; whether the driver is still alive then."""
-        tasks, began = moment.tasks + len(self.chain.stored()) if moment.tasks else 0, time.monotonic()
+        began, before = time.monotonic(), len(self.chain.stored())
+        enough = before + int(moment.share * (self.chain.tasks - before))
         while self.alive:
             late = time.monotonic() - began >= moment.seconds
-            if late and (not tasks or len(self.chain.stored()) >= tasks) and there():
+            if late and len(self.chain.stored()) >= enough and there():
                 return True
             time.sleep(0.01)
         return False
@@ -296,15 +298,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a run: so many seconds after its start, or after so many more tasks are stored."""
+    """A moment of a run: so many seconds from now, and not before this share of the missing tasks is stored."""
 
     seconds: float
-    tasks: int = 0
+    share: float = 0.0
 
     @classmethod
     def draw(cls, rng: Random, life: float) -> Moment:
-        """Anywhere in the life of a run; half of the time counted in tasks, else most would fall into its start."""
-        return cls(rng.uniform(0, life)) if rng.random() < 0.5 else cls(rng.uniform(0, 0.1), rng.randint(1, 40))
+        """Anywhere in the life of a run; half of the time by its tasks, else most would fall into its start."""
+        return cls(rng.uniform(0, 0.7 * life)) if rng.random() < 0.5 else cls(rng.uniform(0, 0.1), rng.random())
 
 
 def undisturbed(folder: Path, way: Way, **what: Any) -> Whole:

@@ -68,8 +68,9 @@ def test_after_any_fault_the_same_command_ends_with_the_same_leaderboards(
         alike = [kind for kind in kinds if kind.words == words]
         if words not in wholes:
             wholes[words] = undisturbed(tmp_path / f"whole{len(wholes)}", WAYS[0], **settings(alike[0]))
-        with small_disk(Chain(tmp_path / f"chain{turn}", way, **settings(alike[0]))) as chain:
-            disturb(chain, alike, tally, wholes[words], rng)
+        whole = wholes[words]
+        with small_disk(Chain(tmp_path / f"chain{turn}", way, **settings(alike[0]), tasks=len(whole.tasks))) as chain:
+            disturb(chain, alike, tally, whole, rng)
     print(tally.table(lacking), flush=True)
     assert not tally.details, "\n\n".join(tally.details)
     assert not tally.left(possible), "faults that never hit"
