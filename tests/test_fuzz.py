@@ -104,14 +104,14 @@ def build(text: str) -> None:
         refused(error)
 
 
-@cases(1500)
+@cases(800)
 @given(specs())
 def test_a_plug_in_with_parameters_is_understood_or_refused_in_one_line(text: str) -> None:
     build(text)
 
 
 @pytest.mark.slow
-@cases(1500 * MANY)
+@cases(800 * MANY)
 @given(specs())
 def test_many_plug_ins_with_parameters_are_understood_or_refused_in_one_line(text: str) -> None:
     build(text)
@@ -346,7 +346,7 @@ CELLS = st.one_of(
     st.sampled_from(
         [0, 1, 2, "a", "b", "", None, float("nan"), float("inf"), 1e308, 2**63, 2**64, "1", 1.0, True, b"x"]
     ),
-    st.sampled_from([pd.Timestamp("2024-01-01"), pd.NaT, (1, 2), [1], {"a": 1}, 1j, "\x00", "\ud800", "(missing)"]),
+    st.sampled_from([pd.Timestamp("2024-01-01"), pd.NaT, (1, 2), [1], {"a": 1}, 1j, "\x00", "(missing)"]),
 )
 
 
