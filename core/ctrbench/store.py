@@ -79,6 +79,8 @@ _run_cells = sa.Table(
 )
 
 NOT_RUN = TaskResult(Status.SKIPPED, reason="the run stopped before this task")
+LOST = TaskResult(Status.FAILED, reason="what it needs was lost and could not be made again; the same command tries it")
+"""Of a task that waited for one whose good result stays stored, though its artefacts are gone."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,8 @@ class Store:
         def result_of(task: str) -> TaskResult:
             link = links.get(task)
             if link is not None and link.blocked_by:
-                return result_of(link.blocked_by)
+                cause = result_of(link.blocked_by)
+                return LOST if cause.ok else cause
             return _task_result(stored[link.key]) if link is not None and link.key in stored else NOT_RUN
 
         about = head["about"]
