@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test test-slow lint bench clean
+.PHONY: run test test-slow test-faults lint bench clean
+
+FAULTS ?= 200
+SEED ?= 1
 
 run: $(INSTALLED)
 	$(BIN)/ctrbench run --all
@@ -13,6 +16,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+test-faults: $(INSTALLED)
+	$(BIN)/pytest tests/faults -s --timeout 0 --faults $(FAULTS) --fault-seed $(SEED)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,6 +16,11 @@ from toys import TOYS
 FRAPPE = Path(__file__).parents[2] / "shared" / "data" / "Frappe_x1"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=int, default=12, metavar="N", help="faults that tests/faults injects at least")
+    parser.addoption("--fault-seed", type=int, default=1, help="seed of the kinds and moments of faults")
+
+
 @pytest.fixture(scope="session")
 def frappe_folder() -> Path:
     if not (FRAPPE / "train.csv").exists():

@@ -72,6 +72,22 @@ def test_a_damaged_checkpoint_is_set_aside(context) -> None:
     assert [path.name for path in context.checkpoints.iterdir()] == ["fit.damaged"]
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut short", "empty"])
+def test_a_checkpoint_that_is_not_what_was_written_is_set_aside(context, monkeypatch, damage: str) -> None:
+    monkeypatch.setattr(_fitting, "SAVE_EVERY", 0.0)
+    killed = Walk()
+    killed.killed_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        _fitting.run(killed, 5, context)
+    path = context.checkpoints / "fit.pt"
+    data = path.read_bytes()
+    changed = bytes(byte ^ (place == len(data) // 2) for place, byte in enumerate(data))
+    path.write_bytes({"flipped": changed, "cut short": data[:-1], "empty": b""}[damage])
+    again = Walk()
+    _fitting.run(again, 5, context)
+    assert again.steps == 5
+
+
 def test_a_checkpoint_holds_nothing_that_could_run_code(context, monkeypatch) -> None:
     monkeypatch.setattr(_fitting, "SAVE_EVERY", 0.0)
     _fitting.run(Walk(), 3, context)

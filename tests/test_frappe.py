@@ -163,7 +163,35 @@ def spoil_by_absence(web: Web) -> None:
     del web.pages["/one/Frappe_x1.zip"]
 
 
+def spoil_by_a_password(web: Web) -> None:
+    packed = bytearray(web.pages["/one/Frappe_x1.zip"])
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = packed.find(mark)
+        while at >= 0:
+            packed[at + flags] |= 1
+            at = packed.find(mark, at + 1)
+    web.pages["/one/Frappe_x1.zip"] = bytes(packed)
+
+
+def spoil_by_a_strange_method(web: Web) -> None:
+    packed = web.pages["/one/Frappe_x1.zip"]
+    for mark, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = packed.find(mark)
+        packed = packed[: at + method] + b"\x63\x00" + packed[at + method + 2 :]
+    web.pages["/one/Frappe_x1.zip"] = packed
+
+
+def spoil_by_changing_packed_bytes(web: Web) -> None:
+    packed = bytearray(web.pages["/one/Frappe_x1.zip"])
+    for at in range(60, 120):
+        packed[at] ^= 0xFF
+    web.pages["/one/Frappe_x1.zip"] = bytes(packed)
+
+
 SPOILED = {
+    spoil_by_a_password: "password",
+    spoil_by_a_strange_method: "NotImplementedError",
+    spoil_by_changing_packed_bytes: "error",
     spoil_checksum: "its train.csv has the md5 sum",
     spoil_by_breaking_off: "IncompleteRead",
     spoil_archive: "BadZipFile",
@@ -211,6 +239,26 @@ def test_an_archive_cannot_write_outside_the_folder(web, tmp_path):
     web.pages["/one/Frappe_x1.zip"] = archive(escaping)
     Frappe().load(seed=1, context=Context())
     assert everything_under(tmp_path) == CACHED
+
+
+def test_a_link_in_an_archive_or_in_the_folder_is_never_followed(web, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("my diary")
+    linked = zipfile.ZipInfo("train.csv")
+    linked.create_system, linked.external_attr = 3, 0o120777 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as writer:
+        writer.writestr(linked, str(mine))
+        for name in NAMES[1:]:
+            writer.writestr(name, FILES[name])
+    web.pages["/one/Frappe_x1.zip"] = buffer.getvalue()
+    folder = tmp_path / "cache" / "ctrbench" / "Frappe_x1"
+    folder.mkdir(parents=True)
+    (folder / "test.csv").symlink_to(mine)
+    Frappe().load(seed=1, context=Context())
+    assert mine.read_text() == "my diary"
+    assert not any(path.is_symlink() for path in folder.iterdir())
+    assert len(web.asked) == 4, "the link in the first host's archive has not the published sum"
 
 
 def test_a_cache_that_cannot_be_written_is_the_users_to_mend(web, tmp_path):

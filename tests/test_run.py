@@ -10,9 +10,9 @@ import sqlalchemy as sa
 import toys
 from ctrbench import UserError, leaderboard, run
 from ctrbench.database import tasks
-from ctrbench.executors import Site
+from ctrbench.executors import Finished, Site
 from ctrbench.executors.inline import InlineExecutor
-from ctrbench.jobs import Compute
+from ctrbench.jobs import Compute, TrainJob
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import RunResults, Store
@@ -263,6 +263,37 @@ def test_a_lost_artefact_is_made_again(bench: Bench) -> None:
     watcher, after = bench.run()
     assert [name.split("/")[0] for name in watcher.done] == ["pool"]
     assert scores(before) == scores(after)
+
+
+class Unlucky(InlineExecutor):
+    """Every training crashes."""
+
+    def submit(self, task, job, timeout) -> None:
+        if isinstance(job, TrainJob):
+            self._events.append(Finished(task, TaskResult(Status.CRASHED, "m", reason="killed")))
+        else:
+            super().submit(task, job, timeout)
+
+
+def test_lost_predictions_that_cannot_be_made_again_are_a_failure_that_the_same_command_mends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, before = bench.run()
+    for cell in before.cells:
+        for digest in cell.result.outputs.values():
+            (bench.folder / "results-artefacts" / digest[:2] / f"{digest}.parquet").unlink(missing_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("test_run.InlineExecutor", Unlucky)
+        _, unlucky = bench.run()
+    assert scores_or_failures(unlucky) == {"failed"}
+    assert leaderboard.failures(unlucky)
+    assert leaderboard.boards(unlucky)
+    _, after = bench.run()
+    assert scores(after) == scores(before)
+
+
+def scores_or_failures(results: RunResults) -> set[str]:
+    return {str(r.status) for cell in results.cells for r in cell.failed_scores.values()}
 
 
 def test_the_budget_is_applied_and_stamped(bench: Bench) -> None:

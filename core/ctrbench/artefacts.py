@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from ctrbench.errors import UserError
 from ctrbench.table import Schema, Table
 
 if TYPE_CHECKING:
@@ -39,10 +40,13 @@ class Artefacts:
     folder: Path
 
     def put_table(self, table: Table) -> str:
-        """Store a table; its digest."""
+        """Store a table; its digest. UserError for a name that the file needs for itself."""
         import pyarrow as pa
 
         columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
+        for name in (_LABELS, _WEIGHTS):
+            if name in columns:
+                raise UserError(f"a column is called {name!r}, which is the name of ctrbench's own; rename it")
         for name, values in ((_LABELS, table.labels), (_WEIGHTS, table.weights)):
             if values is not None:
                 columns[name] = values
@@ -98,8 +102,8 @@ class Artefacts:
 
     def path(self, digest: str) -> Path:
         """Where the file of that digest is, or would be."""
-        if not DIGEST.fullmatch(digest):
-            raise LostArtefactError(f"{digest[:80]!r} is not a digest")
+        if not DIGEST.fullmatch(digest):  # a store from elsewhere may say anything, such as "../../other"
+            raise LostArtefactError(f"{digest[:80]!r} is no artefact's digest")
         return self.folder / digest[:2] / f"{digest}.parquet"
 
     def _put(self, table: Any) -> str:
@@ -148,7 +152,7 @@ class Artefacts:
         except OSError as error:
             raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
         if hashlib.sha256(buffer).hexdigest() != digest:
-            with suppress(OSError):  # a read-only disk
+            with suppress(OSError):  # another run set it aside first, or the disk is read-only
                 path.replace(path.with_suffix(".corrupt"))
             raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
         return pa.BufferReader(buffer)

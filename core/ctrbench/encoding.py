@@ -132,7 +132,8 @@ def _categories(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], N
 def _float_texts(numbers: NDArray[np.float64]) -> NDArray[np.object_]:
     """Whole numbers without their ".0": a column of integers becomes floats as soon as one value is missing."""
     texts = numbers.astype(str).astype(object)
-    whole = (np.abs(numbers) < 2**53) & (numbers % 1 == 0)
+    whole = np.abs(numbers) < 2**53
+    whole[whole] = numbers[whole] % 1 == 0
     texts[whole] = numbers[whole].astype(np.int64).astype(str)
     return texts
 

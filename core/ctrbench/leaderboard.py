@@ -356,16 +356,16 @@ def _names(cell: CellResult) -> dict[str, Any]:
 
 def _pool_record(pool: PoolResult, metric: str) -> dict[str, Any]:
     score = pool.scores.get(metric)
-    return {
+    record = {
         "dataset": pool.dataset,
         "generator": pool.generator,
         "repeat": pool.repeat,
         "metric": metric,
         "value": score.value if score else None,
         "baseline": score.baseline if score else None,
-        **(dict(score.details) if score else {}),
         "status": str(pool.result.status),
     }
+    return dict(score.details if score else {}) | record  # what a plug-in calls "value" is not the value
 
 
 def _merged(versions: Iterable[dict[str, str]]) -> dict[str, str]:

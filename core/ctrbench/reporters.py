@@ -54,7 +54,7 @@ def render(
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", plain(text))
+    return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
 
 
 def _latex(text: str) -> str:
@@ -100,9 +100,8 @@ def _csv(boards: Sequence[Board]) -> str:
     out = io.StringIO()
     records = [{"view": board.view, **record} for board in boards for record in board.records]
     columns = list(dict.fromkeys(name for record in records for name in record))
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _csv_safe(value) for name, value in record.items()} for record in records)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([map(_csv_safe, columns), *([_csv_safe(r.get(name)) for name in columns] for r in records)])
     return out.getvalue()
 
 
@@ -110,7 +109,10 @@ def _csv_safe(value: Any) -> Any:
     """A value that no spreadsheet takes for a formula."""
     if isinstance(value, dict):
         value = json.dumps(value)
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    if isinstance(value, str):
+        value = plain(value)
+        return f"'{value}" if value.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else value
+    return value
 
 
 def _json(boards: Sequence[Board], remarks: Sequence[str], provenance: Mapping[str, Any]) -> str:
@@ -118,4 +120,4 @@ def _json(boards: Sequence[Board], remarks: Sequence[str], provenance: Mapping[s
         {"view": b.view, "dataset": b.dataset, "title": b.title, "records": b.records, "notes": b.notes} for b in boards
     ]
     whole = {"boards": content, "remarks": list(remarks), "provenance": provenance}
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(whole, indent=1) + "\n"

@@ -21,12 +21,14 @@ from ctrbench.database import Database, run_cells, run_tasks, runs, short_name, 
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
 from ctrbench.results import CellResult, PoolResult, Spent, Status, TaskResult
-from ctrbench.text import without_password
+from ctrbench.text import encodable, without_password
 
 SERVERS_ARTEFACTS = "ctrbench-artefacts"
 """Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
 
 NOT_RUN = TaskResult(Status.SKIPPED, reason="the run stopped before this task")
+LOST = TaskResult(Status.FAILED, reason="what it needs was lost and could not be made again; the same command tries it")
+"""Of a task that waited for one whose good result stays stored, though its artefacts are gone."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Store:
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none."""
         read = self.database.read
+        run = encodable(run) if run else None
         described = runs.c.run.in_(sa.select(run_cells.c.run))  # one that was stopped before has nothing to show
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
         heads = read(query.where(described, *([runs.c.run == run] if run else [])))
@@ -157,13 +160,15 @@ class Store:
         environments = read(sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.started))
 
         def result_of(task: str) -> TaskResult:
+            waited = False
             for _ in links:  # a chain of blocked tasks is no longer than all of them
                 link = links.get(short_name(task))
                 if link is None:
                     break
                 if not link["blocked_by"]:
-                    return stored.get(link["key"], NOT_RUN)
-                task = link["blocked_by"]
+                    found = stored.get(link["key"], NOT_RUN)
+                    return LOST if found.ok and waited else found
+                task, waited = link["blocked_by"], True
             return NOT_RUN
 
         about = head["about"]

@@ -6,12 +6,18 @@ import difflib
 import re
 from collections.abc import Iterable
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+"""Controls, and the marks that end a line or turn the direction of writing."""
 
 
 def plain(text: str) -> str:
-    """A text on one line, without control characters: nothing in it can move the cursor or end a row."""
+    """A text on one line, without control characters: nothing in it can move the cursor, end a row or turn it round."""
     return _CONTROL.sub(" ", encodable(text)).strip()
+
+
+def plain_lines(text: str) -> str:
+    """A text of several lines, such as a traceback, without other control characters."""
+    return "\n".join(_CONTROL.sub(" ", line).rstrip() for line in encodable(text).split("\n"))
 
 
 def encodable(text: str) -> str:

@@ -53,7 +53,9 @@ class _Commands(click.Group):
         try:
             return super().main(*args, **extra)
         except UserError as error:
-            click.echo(f"ctrbench: {error}", err=True)
+            from ctrbench.text import plain
+
+            click.echo(f"ctrbench: {plain(str(error))}", err=True)
             sys.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:

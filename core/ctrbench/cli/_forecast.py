@@ -23,7 +23,7 @@ from ctrbench.results import TaskResult
 from ctrbench.run import Again, needed_again
 from ctrbench.store import Store
 from ctrbench.suite import Suite
-from ctrbench.text import counted
+from ctrbench.text import counted, plain
 
 
 def show(
@@ -50,9 +50,9 @@ def show(
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
     for warning in warnings(grid.tasks.values(), costs):
-        click.echo(warning)
+        click.echo(plain(warning))
     for reason in left_out:
-        click.echo(f"left out: {reason}")
+        click.echo(plain(f"left out: {reason}"))
 
 
 def _echo_tasks(graph: dict[str, Task], states: dict[str, str], costs: Costs, slots: int) -> None:
@@ -87,20 +87,20 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
     """How many cells there are, and which of them share work."""
     trainings = {cell.train for cell in grid.cells}
     scenarios = list(dict.fromkeys(cell.scenario for cell in grid.cells if cell.generator))
-    plain = list(dict.fromkeys(cell.scenario for cell in grid.cells if not cell.generator))
+    without = list(dict.fromkeys(cell.scenario for cell in grid.cells if not cell.generator))
     generators, models = ({getattr(cell, part) for cell in grid.cells} for part in ("generator", "model"))
     pools = f"{counted(len(generators - {''}), 'generator')} × {counted(len(scenarios), 'scenario')}"
     click.echo(
-        f"{counted(len(grid.cells), 'cell')}: ({pools} + {len(plain)} without a pool) × "
+        f"{counted(len(grid.cells), 'cell')}: ({pools} + {len(without)} without a pool) × "
         f"{counted(len(models), 'model')} × {counted(suite.repeats, 'repeat')}; {counted(len(trainings), 'training')}"
     )
     if scenarios:
         click.echo(
             f"a pool is made once for each generator and repeat, and serves {', '.join(scenarios)} of every model"
         )
-    click.echo(f"{', '.join(plain)}: trained once for all generators")
+    click.echo(f"{', '.join(without)}: trained once for all generators")
     for pool in dict.fromkeys((p.generator, p.same_as) for p in grid.pools if p.same_as):
-        click.echo(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings")
+        click.echo(plain(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings"))
 
 
 def _existing(store: str) -> Store | None:

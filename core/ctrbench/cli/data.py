@@ -54,6 +54,8 @@ def list_() -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="The suite's seed.")
 def describe(name: str, seed: int) -> None:
     """Load a data set that is at hand and say what is in it: sizes, fields, which belong together."""
+    from ctrbench.text import plain
+
     splits = _load(name, seed, download=False)
     _say_splits(splits)
     click.echo()
@@ -64,7 +66,7 @@ def describe(name: str, seed: int) -> None:
     _say_dependencies(splits.train)
     click.echo(f"\nfingerprint {splits.fingerprint}")
     for note in splits.notes:
-        click.echo(f"note: {note}")
+        click.echo(plain(f"note: {note}"))
 
 
 @data.command()
@@ -113,6 +115,7 @@ def _say_sizes(train: Table) -> None:
 def _say_dependencies(train: Table) -> None:
     """The pairs of which much is missing, taken ones first, and what `constraints=auto` makes of them."""
     from ctrbench.dependencies import LEAST_MISSING, MOST_NEW, find_dependencies
+    from ctrbench.text import plain
 
     found = find_dependencies(train)
     telling = [pair for pair in found.pairs if pair.missing >= SHOWN_FROM]
@@ -131,7 +134,7 @@ def _say_dependencies(train: Table) -> None:
         f"{LEAST_MISSING:g} missing and at most {MOST_NEW:g} new."
     )
     groups = ", ".join(f"({', '.join(group)})" for group in found.groups)
-    click.echo(f"constraints=auto: {f'({groups})' if groups else 'none'}")
+    click.echo(plain(f"constraints=auto: {f'({groups})' if groups else 'none'}"))
 
 
 def _verdict(pair: Pair) -> str:

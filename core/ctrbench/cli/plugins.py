@@ -14,7 +14,7 @@ from ctrbench.cli._common import echo_table
 def plugins(traceback: bool) -> None:
     """List the distributions that bring plug-ins; exit status 1 if one is broken."""
     from ctrbench.registry import load_registry
-    from ctrbench.text import plain
+    from ctrbench.text import plain, plain_lines
 
     registry = load_registry()
     brought: dict[str, list[str]] = defaultdict(list)
@@ -26,5 +26,5 @@ def plugins(traceback: bool) -> None:
             f"\nbroken: {plain(broken.source)} ({plain(broken.distribution)} {broken.version}): {plain(broken.error)}"
         )
         if traceback and broken.traceback:
-            click.echo(broken.traceback.rstrip())
+            click.echo(plain_lines(broken.traceback.rstrip()))
     raise SystemExit(1 if registry.broken else 0)

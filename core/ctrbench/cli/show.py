@@ -18,7 +18,7 @@ def show(name: str) -> None:
     from ctrbench.registry import load_registry
     from ctrbench.scenarios import Scenario
     from ctrbench.suite import load_suite, packaged_suites
-    from ctrbench.text import did_you_mean
+    from ctrbench.text import did_you_mean, plain, plain_lines
 
     registry = load_registry()
     found = [plugin for plugin in registry.plugins if plugin.name == name]
@@ -26,10 +26,10 @@ def show(name: str) -> None:
         click.echo(f"{plugin.kind} {plugin}\n")
         if isinstance(plugin.thing, Scenario):
             scenario = plugin.thing
-            click.echo(scenario.help)
+            click.echo(plain(scenario.help))
             echo_table([[name, str(value)] for name, value in vars(scenario).items()], ["", ""])
             continue
-        click.echo(f"{inspect.getdoc(plugin.thing)}\n")
+        click.echo(plain_lines(f"{inspect.getdoc(plugin.thing)}\n"))
         rows = [
             [p.name, p.type, _default(p.default), p.limits, p.help + (" (scaled by --budget)" if p.budgeted else "")]
             for p in params.parameters(plugin.plugin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -59,7 +60,8 @@ def _try(addresses: Host, place: Path, md5: Mapping[str, str], progress: Progres
             found = pooch.file_hash(str(place / name), alg="md5")
             if found != published:
                 return f"its {name} has the md5 sum {found} instead of {published}"
-    except (RequestException, zipfile.BadZipFile, OSError) as error:
+    except (RequestException, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, OSError) as error:
+        # RuntimeError: an archive that wants a password, or was packed in an unknown way
         return " ".join(f"{type(error).__name__} {error}".split())
     return None
 

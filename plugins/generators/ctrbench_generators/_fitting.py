@@ -7,13 +7,14 @@ same numbers whether or not it was interrupted on the way.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
 import time
 from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from ctrbench import Context
@@ -22,6 +23,7 @@ from torch import Tensor
 REPORT_EVERY = 0.5
 SAVE_EVERY = 120.0
 """Seconds between two reports and between two checkpoints."""
+_SUM = hashlib.sha256().digest_size
 WINDOW = 100
 """Steps over which a loss is averaged."""
 
@@ -84,8 +86,11 @@ def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with path.open("rb") as file:
+            if _sum(file, path.stat().st_size - _SUM) != file.read():
+                raise ValueError("not what was written")  # torch reads changed numbers without a word
         kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever torch finds wrong with the bytes, the fit begins anew
+    except Exception:  # whatever this or torch finds wrong with the bytes, the fit begins anew
         path.replace(path.with_suffix(".damaged"))
         return None
     return kept
@@ -96,10 +101,23 @@ def _save(kept: dict[str, Any], path: Path) -> None:
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with part.open("w+b") as file:
             torch.save(kept, file)
+            size = file.tell()
+            file.seek(0)
+            file.write(_sum(file, size))
+            file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError):
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _sum(file: BinaryIO, size: int) -> bytes:
+    """The SHA-256 of so many bytes that follow in a file; it stands behind them."""
+    sha = hashlib.sha256()
+    while size > 0 and (part := file.read(min(size, 1 << 20))):
+        sha.update(part)
+        size -= len(part)
+    return sha.digest()

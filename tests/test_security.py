@@ -1,0 +1,303 @@
+"""What SECURITY.md promises: hostile names in reports and on terminals, stores that run nothing, no network, no SQL."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from ctrbench import leaderboard, reporters
+from ctrbench.artefacts import Artefacts, LostArtefactError
+from ctrbench.cli import main
+from ctrbench.interfaces import Score
+from ctrbench.reporters import FORMATS, Format
+from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.store import RunResults, Store
+from rich.text import Text
+from toys import log
+
+CORE = Path(leaderboard.__file__).parent
+HOSTILE = {
+    "ansi": "\x1b[2J\x1b[31mred",
+    "c1": "\x9b2Jgone",
+    "osc": "\x1b]0;title\x07",
+    "newline": "a\nb\r\nc\x85d\u2028e",
+    "right to left": "abc\u202etxt.exe\u2066",
+    "pipe": "a|b|c",
+    "html": "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "entity": "&lt;b&gt; &#60;",
+    "link": "[click](javascript:alert(1)) ![x](http://x/y.png)",
+    "emphasis": "**bold** _it_ `code` ~~gone~~ # head",
+    "latex": "\\input{/etc/passwd} 50% $x$ a_b {c} ~ ^ & #",
+    "formula": '=HYPERLINK("http://x","y")',
+    "formula behind a space": "\t =1+1",
+    "at": "@SUM(1+1)*cmd|' /C calc'!A0",
+    "minus": "-2+3",
+    "quotes": "\"a','b\"; drop table tasks; --",
+    "rich": "[bold red]x[/] [link=http://x]y[/link]",
+    "surrogate": "a file called \udc80",
+    "nul": "a\x00b",
+}
+UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def hostile_run(text: str) -> RunResults:
+    """A run in which everything that anybody but the harness may name is called `text`."""
+    bad = TaskResult(Status.FAILED, text, text, text, text)
+    done = TaskResult(Status.OK, text, values={"facts": {text: text}, "click_rate": 0.5}, seconds={"fit": 1.0})
+    cells = [
+        CellResult(text, "", "original", text, 0, done, {text: Score(0.5)}),
+        CellResult(text, "", "original", "other", 0, bad),
+        CellResult(text, text, text, text, 0, done, {text: Score(0.6)}),
+        CellResult(text, text, text, "other", 0, bad),
+    ]
+    pools = [PoolResult(text, text, 0, done, text, {text: Score(1.0, None, {text: 2.0, "value": 3.0})})]
+    scenario = {"keeps_real": True, "help": text}
+    about = {
+        "suite": text, "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [text], "broken": [text],
+        "failed_data": [text],
+        "datasets": {text: {"fingerprint": "f" * 64, "rows": {text: 1000}, "notes": [text]}},
+        "scenarios": {"original": scenario, text: scenario},
+        "prediction_metrics": {text: {"better": "higher", "unit": text}},
+        "synthetic_metrics": {text: {"better": "lower", "unit": text}},
+    }  # fmt: skip
+    environment = {"libraries": {"ctrbench": text.replace(",", ""), "torch": text.replace(",", "")}}
+    return RunResults("run1", 0.0, 1.0, text, about, [environment], cells, pools)
+
+
+def printed(text: str, style: Format) -> str:
+    run = hostile_run(text)
+    return reporters.render(leaderboard.boards(run), leaderboard.remarks(run), style)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_report_holds_anything_that_moves_a_cursor_or_turns_the_direction_of_writing(
+    kind: str, style: Format
+) -> None:
+    text = printed(HOSTILE[kind], style)
+    assert not UNSAFE.search(text)
+    text.encode()
+
+
+@pytest.mark.parametrize("style", ["table", "markdown", "latex", "csv"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_name_adds_a_row_to_a_report(kind: str, style: Format) -> None:
+    assert printed(HOSTILE[kind], style).count("\n") == printed("harmless", style).count("\n")
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_markdown_keeps_its_columns_and_runs_no_html(kind: str) -> None:
+    said = printed(HOSTILE[kind], "markdown")
+    columns = [len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in said.splitlines() if line.startswith("|")]
+    assert columns == [
+        len(re.findall(r"\|", line)) for line in printed("x", "markdown").splitlines() if line.startswith("|")
+    ]
+    assert not re.search(r"(?<!\\)(?:\\\\)*[<>\[\]`]", said.replace("**", "")), "tags, links, code"
+    assert not re.search(r"(?<!\\)(?:\\\\)*&", said), "entities"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_latex_sees_no_command_of_anybody_else(kind: str) -> None:
+    ours = "hline|textbf|textbackslash|textasciitilde|textasciicircum|Delta|pm|begin|end|toprule|midrule|bottomrule"
+    for line in printed(HOSTILE[kind], "latex").splitlines():
+        rest = re.sub(rf"\\(?:{ours})\b|\\[&%$#_{{}}\\]", "", line.removeprefix("% "))
+        assert "\\" not in rest
+        assert "%" not in rest, "nothing after it would be read"
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_place_of_a_csv_is_a_formula(kind: str) -> None:
+    rows = list(csv.reader(io.StringIO(printed(HOSTILE[kind], "csv"))))
+    assert len({len(row) for row in rows}) == 1
+    for text in (place for row in rows for place in row):
+        assert not text.strip().startswith(("=", "+", "@", "-"))
+
+
+def test_a_plug_in_cannot_pass_another_number_off_as_its_score() -> None:
+    records = [r for b in json.loads(printed("m", "json"))["boards"] if b["view"] == "privacy" for r in b["records"]]
+    assert [record["value"] for record in records] == [1.0]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_progress_and_notes_of_a_run_show_hostile_names_as_text(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from ctrbench.cli._progress import PlainWatcher
+    from ctrbench.costs import Costs
+    from ctrbench.executors import Progress
+    from ctrbench.plan import Task
+
+    task = Task(HOSTILE[kind], "pool", HOSTILE[kind], lambda results: None)
+    with PlainWatcher(1, Costs({}, 1)) as watcher:
+        watcher.note(HOSTILE[kind])
+        watcher.begun(task)
+        watcher.progressed(task, Progress(task.id, 1, 2, {HOSTILE[kind]: 1.0}))
+        watcher.ended(task, TaskResult(Status.FAILED, HOSTILE[kind], "fit", HOSTILE[kind]), "done")
+    said = capsys.readouterr().err
+    assert said.count("\n") == 3
+    assert not UNSAFE.search(said)
+    if kind == "rich":
+        assert "[bold red]x[/]" in said
+
+
+LOG = "label,{name},item\n" + "".join(f"{n % 2},{{value}}{n % 3},{n % 5}\n" for n in range(200))
+NAMES = {kind: text for kind, text in HOSTILE.items() if kind not in ("surrogate", "nul")}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CTRBENCH_STORE", raising=False)
+    return tmp_path
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_hostile_columns_and_values_of_a_log_pass_through_every_command(here: Path, kind: str) -> None:
+    text = LOG.format(name=quoted(NAMES[kind]), value=NAMES[kind].replace('"', "").replace(",", "").splitlines()[0])
+    Path("log.csv").write_text(text, encoding="utf-8", newline="")
+    data = "csv_log[path=log.csv, item=item]"
+    commands = [
+        ["data", "describe", data],
+        ["data", "describe", "csv_log[path=log.csv, label=absent]"],
+        ["data", "describe", "csv_log[path=log.csv, label=item]"],
+        ["run", "-d", data, "-g", "independent", "-m", "item_rate", "-s", "S5", "--executor", "inline"],
+        ["leaderboard", "--format", "markdown"],
+    ]
+    for words in commands:
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == (2 if "absent" in words[-1] or "label=item" in words[-1] else 0), result.output
+        assert not UNSAFE.search(result.output)
+        if result.exit_code:
+            assert result.stderr.count("\n") == 1
+
+
+# Nothing read from a store runs code
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("sprung",)
+
+
+def test_the_harness_reads_no_pickle_and_evaluates_no_text() -> None:
+    forbidden = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in imported} & forbidden, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), path
+
+
+def test_a_file_put_into_the_store_by_somebody_is_not_even_parsed(here: Path) -> None:
+    artefacts = Artefacts(here)
+    digest = artefacts.put_table(log(50, 1))
+    next(here.rglob("*.parquet")).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(LostArtefactError, match="corrupt"):
+        artefacts.get_table(digest)
+    assert not Path("sprung").exists()
+
+
+def test_a_checkpoint_that_is_a_pickle_is_set_aside_unread(here: Path) -> None:
+    from ctrbench_generators import _fitting
+
+    for content in (pickle.dumps(Trap(), protocol=2), b""):
+        path = here / "fit.pt"
+        path.write_bytes(content)
+        assert _fitting._load(path) is None
+        assert not path.exists()
+    assert not Path("sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "digest", ["../../mine", "/etc/passwd", "..", "", "a" * 63, "A" * 64, "a" * 64 + "/../x", "\x00"]
+)
+def test_a_digest_from_a_hostile_store_is_never_a_path(here: Path, digest: str) -> None:
+    mine = here / "mine.parquet"
+    mine.write_text("my diary")
+    with pytest.raises(LostArtefactError):
+        Artefacts(here / "a" / "b").get_table(digest)
+    assert mine.read_text() == "my diary"
+    assert sorted(path.name for path in here.iterdir()) == ["mine.parquet"]
+
+
+# SQL
+
+
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "'; drop table tasks; --", "%s", ":run", "?"])
+def test_no_text_is_ever_sql(here: Path, text: str) -> None:
+    store = Store.open("results.db")
+    good = TaskResult(Status.OK, "m", values={"value": 1.0})
+    task = replace(good, plugin=text.encode("utf-8", "backslashreplace").decode())
+    run = store.begin_run("c", {"x": text}, {})
+    store.keep(run, "t", "score", "k", task)
+    assert store.find("k") == task
+    assert store.find(text.encode("utf-8", "backslashreplace").decode()) is None
+    refused = CliRunner().invoke(main, ["leaderboard", "--store", "results.db", f"--run={text}"])
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert set(sa.inspect(store._engine).get_table_names()) >= {"tasks", "runs"}
+    store.close()
+
+
+def test_statements_are_never_put_together_from_text() -> None:
+    for path in CORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            if called in ("text", "exec_driver_sql", "execute", "literal_column") and node.args:
+                assert not isinstance(node.args[0], ast.JoinedStr | ast.BinOp), f"{path}:{node.lineno}"
+
+
+# The network
+
+SENTRY = """
+import os, sys
+def sentry(event, words):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and isinstance(words[1], (str, bytes)):
+        return  # a socket of this machine's file system
+    if event.startswith(("socket.connect", "socket.send", "socket.getaddrinfo", "socket.gethostby", "urllib.Request")):
+        with open(os.environ["SENTRY"], "a") as file:
+            file.write(f"{event} {words[1:]}\\n")
+        raise PermissionError(f"no network here: {event}")
+sys.addaudithook(sentry)
+"""
+WITHOUT_TORCH = ["-g", "smoten", "-g", "independent", "-m", "logistic", "-m", "item_rate", "-s", "S1", "-s", "S5"]
+EVERYTHING = ["--all", "--budget", "0.02", "--timeout", "240"]
+
+
+@pytest.mark.parametrize("words", [WITHOUT_TORCH, pytest.param(EVERYTHING, marks=pytest.mark.slow)])
+def test_a_run_on_data_at_hand_asks_nothing_of_the_network(here: Path, words: list[str]) -> None:
+    (here / "site").mkdir()
+    (here / "site" / "sitecustomize.py").write_text(SENTRY)
+    path = os.pathsep.join(filter(None, [str(here / "site"), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, "SENTRY": str(here / "heard.txt"), "CTRBENCH_DATA": "none"}
+    small = "simulated[train_rows=400, valid_rows=200, test_rows=200]"
+
+    def ctrbench(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
+
+    probe = ctrbench("-c", "import socket; socket.create_connection(('127.0.0.1', 9))")
+    assert "no network here" in probe.stderr, "the sentry is on guard"
+    (here / "heard.txt").unlink()
+    run = ctrbench("-m", "ctrbench", "run", "-d", small, "-k", "auc", "-k", "identical", *words)
+    assert run.returncode == 0, run.stderr
+    assert not (here / "heard.txt").exists(), (here / "heard.txt").read_text()
+
+
+def test_rich_reads_no_markup_from_what_it_shows() -> None:
+    assert Text(HOSTILE["rich"]).plain == HOSTILE["rich"]
