@@ -17,6 +17,7 @@ from ctrbench.executors import Executor, Finished, Progress, Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
+from ctrbench.limits import Limits
 from ctrbench.registry import load_registry
 from ctrbench.results import Status, TaskResult
 from toys import TOYS, log
@@ -30,12 +31,12 @@ def pool_job(site: Site, generator: str, **parameters: object) -> PoolJob:
     return PoolJob(PluginCall.of(registered, registered.plugin(**parameters)), data, 7, Compute(), (0.5, 0.5))
 
 
-def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | None]]) -> dict[str, TaskResult]:
+def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | None]]) -> dict[str, TaskResult]:
     """The results of all jobs."""
     for name, (job, timeout) in jobs.items():
-        executor.submit(name, job, timeout)
+        executor.submit(name, job, timeout if isinstance(timeout, Limits) else Limits(timeout))
     results: dict[str, TaskResult] = {}
-    give_up = time.monotonic() + 90
+    give_up = time.monotonic() + 250
     while len(results) < len(jobs) and time.monotonic() < give_up:
         results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
     return results
@@ -89,13 +90,12 @@ def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
 
 
 def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: LocalExecutor, site: Site) -> None:
-    started = time.monotonic()
-    jobs = {"hang": (pool_job(site, "misbehaves", how="hang"), 2.0), "good": (pool_job(site, "bootstrap"), 60.0)}
-    results = finish(local, jobs)
+    bad = {"hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 5.0}))}
+    results = finish(local, bad | {"good": (pool_job(site, "bootstrap"), 600.0)})
     assert results["hang"].status is Status.TIMED_OUT
-    assert "took longer than 2 s" in results["hang"].reason
+    assert results["hang"].reason == "the stage fit took longer than 5 s"
+    assert results["hang"].stage == "fit"
     assert results["good"].ok
-    assert time.monotonic() - started < 60
     said = "".join(path.read_text() for path in site.logs.glob("*.log"))
     assert gone(int(said.split("started ")[1].split()[0])), "the plug-in's own child outlived its time limit"
 
@@ -129,17 +129,8 @@ def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
     assert "loud" not in out + err
 
 
-def test_a_report_that_comes_after_its_task_ended_is_no_second_end(
-    local: LocalExecutor, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ctrbench.executors.local._GRACE", 0.0)
-    assert finish(local, {"a": (pool_job(site, "bootstrap"), None)})["a"].ok
-    local._running["a"] = 2**22 + 1  # a process that is not there: the worker was replaced since
-    assert not [event for _ in range(3) for event in local.wait(0.1) if isinstance(event, Finished)]
-
-
 def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Site) -> None:
-    local.submit("steps", pool_job(site, "bootstrap", steps=5), None)
+    local.submit("steps", pool_job(site, "bootstrap", steps=5), Limits())
     events = []
     while not any(isinstance(event, Finished) for event in events):
         events += local.wait(0.5)
@@ -156,9 +147,10 @@ if __name__ == "__main__":
     from test_executors import pool_job
     from ctrbench.executors import Site
     from ctrbench.executors.local import LocalExecutor
+    from ctrbench.limits import Limits
     site = Site(Path(sys.argv[1]))
     executor = LocalExecutor(2, site)
-    executor.submit("hang", pool_job(site, "misbehaves", how="hang"), None)
+    executor.submit("hang", pool_job(site, "misbehaves", how="hang"), Limits())
     while True:
         executor.wait(1)
 """
@@ -182,8 +174,7 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
     grandchild = int(logs[0].read_text().split("started ")[1].split()[0])
     assert grandchild in family
-    [folder] = temporary.glob("ctrbench-*")
     driver.send_signal(signal_)
     driver.wait()
     assert all(gone(process) for process in family)
-    assert not folder.exists()
+    assert not list(temporary.iterdir())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ctrbench import keys, params
@@ -162,6 +162,24 @@ Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob
 def key(job: Job) -> str:
     """The job's cache key."""
     return keys.digest([keys.RESULTS_REVISION, *job.identity()])
+
+
+def ingredients(job: Job) -> dict[str, Any]:
+    """What changes the job's result, under names that people know: two of them tell what changed between two runs."""
+    found: dict[str, Any] = {"revision": keys.RESULTS_REVISION}
+    for field in fields(job):
+        match getattr(job, field.name):
+            case PluginCall() as call:
+                found |= {"source": call.source, "parameters": dict(call.parameters)}
+            case DataRef() | PoolRef() as read:
+                found[field.name] = read.fingerprint
+            case Compute() as compute:
+                found |= vars(compute)
+            case Scenario() as scenario:
+                found[field.name] = repr(replace(scenario, name="", help="", model_seeds="common"))
+            case value:
+                found[field.name] = value
+    return found
 
 
 def _tuples(value: Any) -> Any:
