@@ -76,7 +76,14 @@ def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> 
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [("die", "exit status 7"), ("leave", "exit status 0"), ("segfault", "killed by SIGABRT")]
+    ("how", "words"),
+    [
+        ("die", "exit status 7"),
+        ("leave", "exit status 0"),
+        ("segfault", "killed by SIGABRT"),
+        ("null", "killed by SIGSEGV"),
+        ("mute", "closed its line"),
+    ],
 )
 def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
     local: LocalExecutor, site: Site, how: str, words: str
@@ -96,8 +103,95 @@ def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: Loca
     assert results["hang"].reason == "the stage fit took longer than 5 s"
     assert results["hang"].stage == "fit"
     assert results["good"].ok
+    [child] = started(site)
+    assert gone(child), "the plug-in's own child outlived its time limit"
+
+
+def started(site: Site) -> list[int]:
+    """The numbers of the processes that toys have started."""
     said = "".join(path.read_text() for path in site.logs.glob("*.log"))
-    assert gone(int(said.split("started ")[1].split()[0])), "the plug-in's own child outlived its time limit"
+    return [int(words.split()[0]) for words in said.split("started ")[1:]]
+
+
+def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
+    local: LocalExecutor, site: Site
+) -> None:
+    jobs = {
+        "stuck": (pool_job(site, "misbehaves", how="stuck"), 4.0),
+        "bomb": (pool_job(site, "misbehaves", how="bomb"), Limits(None, {"fit": 6.0})),
+        "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
+        "good": (pool_job(site, "bootstrap"), Limits(600, {"fit": 600}, 4 * 10**9)),
+        "late": (pool_job(site, "bootstrap", steps=2), None),
+    }
+    results = finish(local, jobs)
+    assert (results["stuck"].status, results["stuck"].reason) == (Status.TIMED_OUT, "took longer than 4 s")
+    assert results["bomb"].status is Status.TIMED_OUT
+    assert results["eat"].status is Status.OUT_OF_MEMORY
+    assert "over the limit of 0.70 GB: raise --memory" in results["eat"].reason
+    assert results["eat"].peak_memory > 700_000_000
+    assert results["eat"].stage == "fit"
+    assert results["good"].ok
+    assert results["late"].ok
+    bomb = started(site)
+    assert len(bomb) == 16
+    assert all(gone(process) for process in bomb)
+
+
+@pytest.mark.parametrize("how", ["escape", "escape and be done"])
+def test_children_that_left_the_family_end_with_their_task(site: Site, how: str) -> None:
+    executor = LocalExecutor(1, site)
+    result = finish(executor, {"escape": (pool_job(site, "misbehaves", how=how), Limits(None, {"fit": 15.0}))})[
+        "escape"
+    ]
+    assert result.status is (Status.TIMED_OUT if how == "escape" else Status.OK)
+    escaped = started(site)
+    assert len(escaped) == 4
+    assert all(gone(process) for process in escaped)
+    executor.close()
+
+
+def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else_along(site: Site) -> None:
+    neighbour = subprocess.Popen(["sleep", "600"], env={**os.environ, "CTRBENCH_WORKER": "somebody else's"})
+    executor = LocalExecutor(1, site)
+    executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
+    while len(escaped := started(site)) < 4:
+        executor.wait(0.1)
+    [log] = site.logs.glob(".*.log")
+    time.sleep(1)
+    os.kill(int(log.stem.split("-")[-1]), signal.SIGKILL)
+    events: list[object] = []
+    while not events:
+        events = [event for event in executor.wait(0.2) if isinstance(event, Finished)]
+    [end] = events
+    assert end.result.status is Status.CRASHED
+    assert "killed by SIGKILL, not by ctrbench" in end.result.reason
+    assert all(gone(process) for process in escaped)
+    assert finish(executor, {"good": (pool_job(site, "bootstrap"), None)})["good"].ok
+    executor.close()
+    assert neighbour.poll() is None
+    neighbour.kill()
+    neighbour.wait()
+
+
+def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(local: LocalExecutor, site: Site) -> None:
+    for i in range(2):
+        assert finish(local, {"warm": (pool_job(site, "bootstrap", steps=i + 1), None)})["warm"].ok
+        for worker in list(local._workers):
+            os.kill(worker.child.number, signal.SIGKILL)
+    while local._workers:
+        assert local.wait(0.1) == []
+    assert finish(local, {"good": (pool_job(site, "bootstrap", steps=9), None)})["good"].ok
+
+
+def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: Site) -> None:
+    result = finish(local, {"flood": (pool_job(site, "misbehaves", how="flood"), None)})["flood"]
+    assert result.ok
+    [log] = site.logs.glob("*.log")
+    assert log.stat().st_size < 5 * 2**20
+    said = log.read_text()
+    assert said.startswith("the beginning")
+    assert said.endswith("the end\n")
+    assert "left out" in said
 
 
 def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalExecutor, site: Site) -> None:
@@ -150,7 +244,7 @@ if __name__ == "__main__":
     from ctrbench.limits import Limits
     site = Site(Path(sys.argv[1]))
     executor = LocalExecutor(2, site)
-    executor.submit("hang", pool_job(site, "misbehaves", how="hang"), Limits())
+    executor.submit("hang", pool_job(site, "misbehaves", how="escape"), Limits())
     while True:
         executor.wait(1)
 """
@@ -165,15 +259,13 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": os.fspath(temporary)}
     driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True, env=environment)
-    logs: list[Path] = []
     for _ in range(300):
-        logs = [path for path in site.logs.glob(".*.log") if "started " in path.read_text()]
-        if logs:
+        if len(started(site)) == 4:
             break
         time.sleep(0.1)
-    family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
-    grandchild = int(logs[0].read_text().split("started ")[1].split()[0])
-    assert grandchild in family
+    time.sleep(1)  # the driver looks around a few times a second
+    family = [*started(site), *(process.pid for process in psutil.Process(driver.pid).children(recursive=True))]
+    assert len(set(family)) > 6
     driver.send_signal(signal_)
     driver.wait()
     assert all(gone(process) for process in family)
