@@ -259,14 +259,15 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": os.fspath(temporary)}
     driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True, env=environment)
-    for _ in range(300):
-        if len(started(site)) == 4:
-            break
-        time.sleep(0.1)
-    time.sleep(1)  # the driver looks around a few times a second
-    family = [*started(site), *(process.pid for process in psutil.Process(driver.pid).children(recursive=True))]
-    assert len(set(family)) > 6
-    driver.send_signal(signal_)
-    driver.wait()
+    try:
+        while len(started(site)) < 4:
+            assert driver.poll() is None
+            time.sleep(0.1)
+        time.sleep(1)  # the driver looks around a few times a second
+        family = [*started(site), *(process.pid for process in psutil.Process(driver.pid).children(recursive=True))]
+        assert len(set(family)) > 6
+    finally:
+        driver.send_signal(signal_)
+        driver.wait()
     assert all(gone(process) for process in family)
     assert not list(temporary.iterdir())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import queue
 import signal
@@ -78,9 +79,12 @@ class LocalExecutor:
 
     def _keep(self) -> None:
         try:
+            looked = 0.0
             while self._take_what_came():
-                for worker in list(self._workers):
-                    self._watch(worker)
+                if time.monotonic() - looked >= _TICK:
+                    looked = time.monotonic()
+                    for worker in list(self._workers):
+                        self._watch(worker)
                 self._hand_out()
         except BaseException as error:
             self._events.put(error)
@@ -131,8 +135,8 @@ class LocalExecutor:
             self._give_up(worker, verdict)
 
     def _beyond_its_memory(self, worker: _Worker, task: _Task) -> TaskResult | None:
-        limit = task.limits.memory
-        if limit is None or not task.begun:
+        limit = task.limits.memory or math.inf
+        if task.begun is None:
             return None
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
@@ -169,7 +173,9 @@ class LocalExecutor:
     def _hand_out(self) -> None:
         """Give waiting jobs to idle workers, those first that have started; more workers where there are too few."""
         idle = sorted((worker for worker in self._workers if worker.task is None), key=lambda w: not w.heard)
-        while self._waiting and len(self._workers) < self.slots and len(idle) < max(len(self._waiting), self._spare()):
+        # With the first job all workers are started, so that their imports go on side by side.
+        wanted = len(self._waiting) if self._workers else self.slots
+        while self._waiting and len(self._workers) < self.slots and len(idle) < wanted:
             idle.append(self._new_worker())
         for worker in idle[: len(self._waiting)]:
             task = self._waiting.popleft()
@@ -177,10 +183,6 @@ class LocalExecutor:
             task.given, task.kernel_kills = time.monotonic(), _kernel_kills()
             with contextlib.suppress(OSError):  # it has died: that will be noticed
                 worker.child.line.send((task.job, task.limits.seconds))
-
-    def _spare(self) -> int:
-        """With the first job all workers are started, so that their imports go on side by side."""
-        return self.slots if not self._workers else 0
 
     def _new_worker(self) -> _Worker:
         worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._site))
