@@ -17,6 +17,7 @@ from ctrbench.executors import Executor, Finished, Progress, Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
+from ctrbench.limits import Limits
 from ctrbench.registry import load_registry
 from ctrbench.results import Status, TaskResult
 from toys import TOYS, log
@@ -30,12 +31,12 @@ def pool_job(site: Site, generator: str, **parameters: object) -> PoolJob:
     return PoolJob(PluginCall.of(registered, registered.plugin(**parameters)), data, 7, Compute(), (0.5, 0.5))
 
 
-def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | None]]) -> dict[str, TaskResult]:
+def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | None]]) -> dict[str, TaskResult]:
     """The results of all jobs."""
     for name, (job, timeout) in jobs.items():
-        executor.submit(name, job, timeout)
+        executor.submit(name, job, timeout if isinstance(timeout, Limits) else Limits(timeout))
     results: dict[str, TaskResult] = {}
-    give_up = time.monotonic() + 90
+    give_up = time.monotonic() + 250
     while len(results) < len(jobs) and time.monotonic() < give_up:
         results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
     return results
@@ -75,7 +76,14 @@ def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> 
 
 
 @pytest.mark.parametrize(
-    ("how", "words"), [("die", "exit status 7"), ("leave", "exit status 0"), ("segfault", "killed by SIGABRT")]
+    ("how", "words"),
+    [
+        ("die", "exit status 7"),
+        ("leave", "exit status 0"),
+        ("segfault", "killed by SIGABRT"),
+        ("null", "killed by SIGSEGV"),
+        ("mute", "closed its line"),
+    ],
 )
 def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
     local: LocalExecutor, site: Site, how: str, words: str
@@ -89,15 +97,101 @@ def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
 
 
 def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: LocalExecutor, site: Site) -> None:
-    started = time.monotonic()
-    jobs = {"hang": (pool_job(site, "misbehaves", how="hang"), 2.0), "good": (pool_job(site, "bootstrap"), 60.0)}
-    results = finish(local, jobs)
+    bad = {"hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 5.0}))}
+    results = finish(local, bad | {"good": (pool_job(site, "bootstrap"), 600.0)})
     assert results["hang"].status is Status.TIMED_OUT
-    assert "took longer than 2 s" in results["hang"].reason
+    assert results["hang"].reason == "the stage fit took longer than 5 s"
+    assert results["hang"].stage == "fit"
     assert results["good"].ok
-    assert time.monotonic() - started < 60
+    [child] = started(site)
+    assert gone(child), "the plug-in's own child outlived its time limit"
+
+
+def started(site: Site) -> list[int]:
+    """The numbers of the processes that toys have started."""
     said = "".join(path.read_text() for path in site.logs.glob("*.log"))
-    assert gone(int(said.split("started ")[1].split()[0])), "the plug-in's own child outlived its time limit"
+    return [int(words.split()[0]) for words in said.split("started ")[1:]]
+
+
+def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
+    local: LocalExecutor, site: Site
+) -> None:
+    jobs = {
+        "stuck": (pool_job(site, "misbehaves", how="stuck"), 4.0),
+        "bomb": (pool_job(site, "misbehaves", how="bomb"), Limits(None, {"fit": 6.0})),
+        "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
+        "good": (pool_job(site, "bootstrap"), Limits(600, {"fit": 600}, 4 * 10**9)),
+        "late": (pool_job(site, "bootstrap", steps=2), None),
+    }
+    results = finish(local, jobs)
+    assert (results["stuck"].status, results["stuck"].reason) == (Status.TIMED_OUT, "took longer than 4 s")
+    assert results["bomb"].status is Status.TIMED_OUT
+    assert results["eat"].status is Status.OUT_OF_MEMORY
+    assert "over the limit of 0.70 GB: raise --memory" in results["eat"].reason
+    assert results["eat"].peak_memory > 700_000_000
+    assert results["eat"].stage == "fit"
+    assert results["good"].ok
+    assert results["late"].ok
+    bomb = started(site)
+    assert len(bomb) == 16
+    assert all(gone(process) for process in bomb)
+
+
+@pytest.mark.parametrize("how", ["escape", "escape and be done"])
+def test_children_that_left_the_family_end_with_their_task(site: Site, how: str) -> None:
+    executor = LocalExecutor(1, site)
+    result = finish(executor, {"escape": (pool_job(site, "misbehaves", how=how), Limits(None, {"fit": 15.0}))})[
+        "escape"
+    ]
+    assert result.status is (Status.TIMED_OUT if how == "escape" else Status.OK)
+    escaped = started(site)
+    assert len(escaped) == 4
+    assert all(gone(process) for process in escaped)
+    executor.close()
+
+
+def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else_along(site: Site) -> None:
+    neighbour = subprocess.Popen(["sleep", "600"], env={**os.environ, "CTRBENCH_WORKER": "somebody else's"})
+    executor = LocalExecutor(1, site)
+    executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
+    while len(escaped := started(site)) < 4:
+        executor.wait(0.1)
+    [log] = site.logs.glob(".*.log")
+    time.sleep(1)
+    os.kill(int(log.stem.split("-")[-1]), signal.SIGKILL)
+    events: list[object] = []
+    while not events:
+        events = [event for event in executor.wait(0.2) if isinstance(event, Finished)]
+    [end] = events
+    assert end.result.status is Status.CRASHED
+    assert "killed by SIGKILL, not by ctrbench" in end.result.reason
+    assert all(gone(process) for process in escaped)
+    assert finish(executor, {"good": (pool_job(site, "bootstrap"), None)})["good"].ok
+    executor.close()
+    assert neighbour.poll() is None
+    neighbour.kill()
+    neighbour.wait()
+
+
+def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(local: LocalExecutor, site: Site) -> None:
+    for i in range(2):
+        assert finish(local, {"warm": (pool_job(site, "bootstrap", steps=i + 1), None)})["warm"].ok
+        for worker in list(local._workers):
+            os.kill(worker.child.number, signal.SIGKILL)
+    while local._workers:
+        assert local.wait(0.1) == []
+    assert finish(local, {"good": (pool_job(site, "bootstrap", steps=9), None)})["good"].ok
+
+
+def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: Site) -> None:
+    result = finish(local, {"flood": (pool_job(site, "misbehaves", how="flood"), None)})["flood"]
+    assert result.ok
+    [log] = site.logs.glob("*.log")
+    assert log.stat().st_size < 5 * 2**20
+    said = log.read_text()
+    assert said.startswith("the beginning")
+    assert said.endswith("the end\n")
+    assert "left out" in said
 
 
 def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalExecutor, site: Site) -> None:
@@ -129,17 +223,8 @@ def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
     assert "loud" not in out + err
 
 
-def test_a_report_that_comes_after_its_task_ended_is_no_second_end(
-    local: LocalExecutor, site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ctrbench.executors.local._GRACE", 0.0)
-    assert finish(local, {"a": (pool_job(site, "bootstrap"), None)})["a"].ok
-    local._running["a"] = 2**22 + 1  # a process that is not there: the worker was replaced since
-    assert not [event for _ in range(3) for event in local.wait(0.1) if isinstance(event, Finished)]
-
-
 def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Site) -> None:
-    local.submit("steps", pool_job(site, "bootstrap", steps=5), None)
+    local.submit("steps", pool_job(site, "bootstrap", steps=5), Limits())
     events = []
     while not any(isinstance(event, Finished) for event in events):
         events += local.wait(0.5)
@@ -156,9 +241,10 @@ if __name__ == "__main__":
     from test_executors import pool_job
     from ctrbench.executors import Site
     from ctrbench.executors.local import LocalExecutor
+    from ctrbench.limits import Limits
     site = Site(Path(sys.argv[1]))
     executor = LocalExecutor(2, site)
-    executor.submit("hang", pool_job(site, "misbehaves", how="hang"), None)
+    executor.submit("hang", pool_job(site, "misbehaves", how="escape"), Limits())
     while True:
         executor.wait(1)
 """
@@ -173,17 +259,15 @@ def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path,
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": os.fspath(temporary)}
     driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True, env=environment)
-    logs: list[Path] = []
-    for _ in range(300):
-        logs = [path for path in site.logs.glob(".*.log") if "started " in path.read_text()]
-        if logs:
-            break
-        time.sleep(0.1)
-    family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
-    grandchild = int(logs[0].read_text().split("started ")[1].split()[0])
-    assert grandchild in family
-    [folder] = temporary.glob("ctrbench-*")
-    driver.send_signal(signal_)
-    driver.wait()
+    try:
+        while len(started(site)) < 4:
+            assert driver.poll() is None
+            time.sleep(0.1)
+        time.sleep(1)  # the driver looks around a few times a second
+        family = [*started(site), *(process.pid for process in psutil.Process(driver.pid).children(recursive=True))]
+        assert len(set(family)) > 6
+    finally:
+        driver.send_signal(signal_)
+        driver.wait()
     assert all(gone(process) for process in family)
-    assert not folder.exists()
+    assert not list(temporary.iterdir())

@@ -13,6 +13,7 @@ from ctrbench.database import tasks
 from ctrbench.executors import Finished, Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute, TrainJob
+from ctrbench.limits import Limits
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import RunResults, Store
@@ -56,7 +57,7 @@ class Bench:
         store = Store.open(str(self.folder / "results.db"))
         executor = InlineExecutor(Site(store.artefacts.folder, 1, suite.budget))
         watcher = Silent()
-        driver = run.Driver(suite, self.registry, store, executor, Compute(), watcher, None, again)
+        driver = run.Driver(suite, self.registry, store, executor, Compute(), watcher, Limits(), again)
         try:
             name = driver.run("ctrbench run")
             return watcher, store.load_run(name)
@@ -235,10 +236,27 @@ def store_keys(store: Store) -> list[str]:
 
 def test_a_longer_limit_gives_a_timed_out_task_another_chance() -> None:
     late = TaskResult(Status.TIMED_OUT, "m", values={"limit": 10.0})
-    assert not run.needed_again(late, AS_STORED, 10.0)
-    assert not run.needed_again(late, AS_STORED, 5.0)
-    assert run.needed_again(late, AS_STORED, 20.0)
-    assert run.needed_again(late, AS_STORED, None)
+    assert not run.why_again(late, AS_STORED, Limits(10.0))
+    assert not run.why_again(late, AS_STORED, Limits(5.0))
+    assert run.why_again(late, AS_STORED, Limits(20.0))
+    assert run.why_again(late, AS_STORED, Limits())
+
+
+def test_a_higher_limit_gives_a_stage_and_a_big_eater_another_chance() -> None:
+    values = {"limit": 100.0, "stage_limit": 10.0, "memory_limit": 10**9}
+    late = TaskResult(Status.TIMED_OUT, "m", "fit", values=values)
+    assert not run.why_again(late, AS_STORED, Limits(100.0, {"fit": 10.0, "sample": 99.0}))
+    assert run.why_again(late, AS_STORED, Limits(100.0, {"fit": 20.0}))
+    big = TaskResult(Status.OUT_OF_MEMORY, "m", "fit", values=values)
+    assert not run.why_again(big, AS_STORED, Limits(memory=10**9))
+    assert run.why_again(big, AS_STORED, Limits(memory=2 * 10**9))
+    assert run.why_again(big, AS_STORED, Limits())
+
+
+def test_a_worker_that_somebody_else_killed_is_no_fault_of_the_method() -> None:
+    killed = TaskResult(Status.CRASHED, "m", "fit", values={"from_outside": True})
+    assert run.why_again(killed, AS_STORED, Limits())
+    assert not run.why_again(TaskResult(Status.CRASHED, "m", "fit"), AS_STORED, Limits())
 
 
 def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -200,6 +201,29 @@ class Misbehaves(Generator):
                 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "a-toy's-child"])
                 print("started", child.pid, flush=True)
                 time.sleep(600)
+            case "stuck":
+                ctypes.PyDLL(None).sleep(600)  # in C, with the interpreter's lock held
+            case "null":
+                ctypes.string_at(0)
+            case "mute":
+                os.closerange(3, 1000)
+                time.sleep(600)
+            case "escape":
+                escape()
+                time.sleep(600)
+            case "escape and be done":
+                escape()
+            case "bomb":
+                fork = "import os, time; [os.fork() for _ in range(4)]; print('started', os.getpid(), flush=True)"
+                subprocess.Popen([sys.executable, "-c", f"{fork}; time.sleep(600)"])
+                time.sleep(600)
+            case "eat":
+                eat = "import time; food = b'x' * 800_000_000; time.sleep(600)"
+                subprocess.run([sys.executable, "-c", eat])
+            case "flood":
+                os.system("echo the beginning; head -c 30000000 /dev/zero | tr '\\0' x >&2")
+                time.sleep(1)  # more than the time between two looks at a log
+                os.system("head -c 30000000 /dev/zero | tr '\\0' x; echo; echo the end")
             case "memory":
                 raise MemoryError("too much fruit")
             case "code 0":
@@ -211,6 +235,37 @@ class Misbehaves(Generator):
                 os.system("echo a child speaks")
                 print("\x1b[2Jloud" * 100_000)
         return Rows(train)
+
+
+def escape() -> None:
+    """Start children in every way in which one can leave a family, and print their numbers."""
+    say = "import os, time; print('started', os.getpid(), flush=True); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", say], start_new_session=True)
+    subprocess.Popen(["setsid", "--fork", "nohup", sys.executable, "-c", say])
+    subprocess.Popen(["setsid", "--fork", "env", "-i", sys.executable, "-c", say])
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            print("started", os.getpid(), flush=True)
+            time.sleep(600)
+        os._exit(0)
+    time.sleep(2)
+
+
+@dataclass(frozen=True)
+class Stuck(Misbehaves):
+    """Hangs in native code."""
+
+    name: ClassVar[str] = "stuck"
+    how: Annotated[str, "what to do"] = "stuck"
+
+
+@dataclass(frozen=True)
+class Dead(Misbehaves):
+    """Ends its process."""
+
+    name: ClassVar[str] = "dead"
+    how: Annotated[str, "what to do"] = "die"
 
 
 @dataclass(frozen=True)

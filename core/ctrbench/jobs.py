@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ctrbench import keys, params
@@ -169,6 +169,24 @@ def inputs(job: Job) -> dict[str, Any]:
     seeds = {name: getattr(job, name) for name in ("seed", "draw_seed", "model_seed") if hasattr(job, name)}
     sources = {name: getattr(job, name, None) for name in ("data", "pool")}
     return {**seeds, **{name: source.fingerprint for name, source in sources.items() if source}}
+
+
+def ingredients(job: Job) -> dict[str, Any]:
+    """What changes the job's result, under names that people know: two of them tell what changed between two runs."""
+    found: dict[str, Any] = {"revision": keys.RESULTS_REVISION}
+    for field in fields(job):
+        match getattr(job, field.name):
+            case PluginCall() as call:
+                found |= {"source": call.source, "parameters": dict(call.parameters)}
+            case DataRef() | PoolRef() as read:
+                found[field.name] = read.fingerprint
+            case Compute() as compute:
+                found |= vars(compute)
+            case Scenario() as scenario:
+                found[field.name] = repr(replace(scenario, name="", help="", model_seeds="common"))
+            case value:
+                found[field.name] = value
+    return found
 
 
 def _tuples(value: Any) -> Any:

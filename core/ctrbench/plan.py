@@ -25,6 +25,7 @@ from ctrbench.jobs import (
     ScorePredictionsJob,
     TrainJob,
 )
+from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.results import CellResult, PoolResult, TaskResult
 from ctrbench.scenarios import Scenario
 from ctrbench.table import Schema
@@ -49,7 +50,7 @@ class Task:
     plugin: str  # for people: "ctgan (ctrbench 0.1.0)"
     job: Callable[[Results], Job]
     after: tuple[str, ...] = ()
-    timeout: float | None = None
+    limits: Limits = NO_LIMITS
     label: str = ""  # the plug-in as the user chose it
     alike: str = ""  # tasks of which one's cost foretells another's: the same plug-in and data, but for the budget
     effort: float = 1.0  # to which the time of its fit is in proportion
@@ -129,17 +130,16 @@ def _scores(
     return good, {metric: result for metric, result in results.items() if not result.ok}
 
 
-def data_task(dataset: Chosen, suite: Suite, timeout: float | None) -> Task:
+def data_task(dataset: Chosen, suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     plugin: Dataset = dataset.plugin
     seed = keys.seed(suite.seed, "data", dataset.registered.name)
-    limit = timeout or suite.settings(dataset.registered.name).timeout
     return Task(
         f"data/{dataset.label}",
         "data",
         str(dataset.registered),
         lambda results: DataJob(dataset.call, plugin.version(), seed),
-        timeout=limit,
+        limits=limits.over(suite.settings(dataset.registered.name).limits),
         label=dataset.label,
         alike=_alike("data", dataset),
     )
@@ -150,7 +150,7 @@ def grid(
     registry: Registry,
     datasets: Mapping[str, tuple[Chosen, TaskResult]],
     compute: Compute,
-    timeout: float | None = None,
+    limits: Limits,
 ) -> Plan:
     """The tasks and cells of a suite on loaded data sets; `datasets` maps a data task's id to its choice and result."""
     plan = Plan()
@@ -160,7 +160,7 @@ def grid(
         (plan.synthetic_metrics if synthetic else plan.prediction_metrics).append(metric)
     for data_id, (dataset, loaded) in datasets.items():
         on = suite.settings(dataset.registered.name)
-        corner = _Corner(plan, suite, dataset, data_id, loaded, compute, timeout or on.timeout)
+        corner = _Corner(plan, suite, dataset, data_id, loaded, compute, limits.over(on.limits))
         generators = choose(suite, registry, "generator", on)
         models = choose(suite, registry, "model", on)
         for repeat in range(suite.repeats):
@@ -178,7 +178,7 @@ class _Corner:
     data_id: str
     loaded: TaskResult
     compute: Compute
-    timeout: float | None
+    limits: Limits
 
     def fill(self, generators: list[Chosen], models: list[Chosen], scenarios: list[Scenario], repeat: int) -> None:
         """Add the pools, trainings, scores and cells of one repeat."""
@@ -262,7 +262,7 @@ class _Corner:
     ) -> str:
         alike, effort = _alike(kind, chosen, self.data.fingerprint, vars(self.compute)), params.effort(chosen.plugin)
         return self.plan.add(
-            Task(name, kind, str(chosen.registered), job, after, self.timeout, chosen.label, alike, effort, forecast)
+            Task(name, kind, str(chosen.registered), job, after, self.limits, chosen.label, alike, effort, forecast)
         )
 
     @cached_property

@@ -15,7 +15,8 @@ from ctrbench import choices, environment, params, plan
 from ctrbench.choices import Chosen
 from ctrbench.errors import UserError
 from ctrbench.executors import Executor, Progress
-from ctrbench.jobs import Compute, key
+from ctrbench.jobs import Compute, Job, ingredients, key
+from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
@@ -58,13 +59,39 @@ class Again:
     all: bool = False
 
 
-def needed_again(found: TaskResult, again: Again, timeout: float | None) -> bool:
-    """Whether a stored result is to be made anew; a longer time limit gives a task that hit its own another chance."""
+def why_again(found: TaskResult, again: Again, limits: Limits) -> str:
+    """Why a stored result is to be made anew, "" where it is not.
+
+    A higher limit of time or memory gives a task that hit its own another chance.
+    """
+    if again.all:
+        return "--fresh"
     if found.ok or found.status is Status.SKIPPED:
-        return again.all
-    if found.status is Status.TIMED_OUT and (timeout or math.inf) > (found.values.get("limit") or math.inf):
-        return True
-    return again.all or again.failed or found.stage in _OURS
+        return ""
+    if again.failed:
+        return "failed before, --retry-failed"
+    unlimited = found.status is Status.OUT_OF_MEMORY and not found.values.get("memory_limit")
+    if found.stage in _OURS and (found.status is Status.FAILED or unlimited):
+        return f"{found.status} before in {found.stage}, which may have been the machine's fault"
+    if found.values.get("from_outside"):
+        return "its worker was killed from outside before"
+    if _higher(found, limits):
+        return f"{found.status} before, under a lower limit"
+    return ""
+
+
+def _higher(found: TaskResult, limits: Limits) -> bool:
+    """Whether a limit that a task may have hit is higher by now, or gone."""
+    if found.status is Status.TIMED_OUT:
+        now_and_then = [
+            (limits.seconds, found.values.get("limit")),
+            (limits.stages.get(found.stage), found.values.get("stage_limit")),
+        ]
+    elif found.status is Status.OUT_OF_MEMORY:
+        now_and_then = [(limits.memory, found.values.get("memory_limit"))]
+    else:
+        return False
+    return any((now or math.inf) > (then or math.inf) for now, then in now_and_then)
 
 
 @dataclass
@@ -77,7 +104,7 @@ class Driver:
     executor: Executor
     compute: Compute
     watcher: Watcher
-    timeout: float | None = None
+    limits: Limits = NO_LIMITS  # what the user says, over what the suite says
     again: Again = Again()
     results: dict[str, TaskResult] = field(default_factory=dict)
 
@@ -90,10 +117,10 @@ class Driver:
         brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
         here = environment.describe(self.compute.device, self.compute.threads, brought)
         run = self.store.begin_run(command, about, here)
-        loading = {plan.data_task(dataset, self.suite, self.timeout): dataset for dataset in datasets}
+        loading = {plan.data_task(dataset, self.suite, self.limits): dataset for dataset in datasets}
         self._walk(run, {task.id: task for task in loading}, None)
         loaded, failed = self._usable({task.id: dataset for task, dataset in loading.items()})
-        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.timeout)
+        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits)
         about |= _about(self.suite, self.registry, grid, loaded) | {"left_out": left_out, "failed_data": failed}
         self.store.describe_run(run, about, grid)
         sound = len(self.registry.broken)
@@ -123,10 +150,10 @@ class Driver:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
 
-    def stored(self, name: str, timeout: float | None) -> TaskResult | None:
+    def stored(self, name: str, limits: Limits) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
         found = None if self.again.all else self.store.find(name)
-        return None if found is None or needed_again(found, self.again, timeout) else found
+        return None if found is None or why_again(found, self.again, limits) else found
 
 
 @dataclass
@@ -141,6 +168,7 @@ class _Walk:
     def __post_init__(self) -> None:
         self._flying: dict[str, list[str]] = {}  # key → the tasks that wait for its result
         self._keys: dict[str, str] = {}
+        self._jobs: dict[str, Job] = {}  # those that the executor has
         self._missing = {name: len(task.after) for name, task in self.tasks.items()}
         self._ready = deque(name for name, count in self._missing.items() if not count)
         self._followers: dict[str, list[str]] = defaultdict(list)
@@ -180,21 +208,24 @@ class _Walk:
         if name in self._flying:
             self._flying[name].append(task.id)
             return
-        found = self.driver.stored(name, task.timeout)
+        found = self.driver.stored(name, task.limits)
         if found is not None:
             store.link(self.run, task.id, name)
             self._settle(task.id, found, "stored")
             return
         self._flying[name] = [task.id]
         self.driver.watcher.begun(task)
-        self.driver.executor.submit(task.id, job, task.timeout)
+        self._jobs[task.id] = job
+        self.driver.executor.submit(task.id, job, task.limits)
 
     def _take(self, task: Task, result: TaskResult) -> None:
         """Store a result at once, for all tasks that waited for it."""
         name = self._keys[task.id]
-        if result.status is Status.TIMED_OUT:
-            result = replace(result, values={"limit": task.timeout})
-        result = replace(result, values={**result.values, "alike": task.alike, "effort": task.effort})
+        told = {"alike": task.alike, "effort": task.effort, "made_from": ingredients(self._jobs.pop(task.id))}
+        if result.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY):
+            stage_limit = task.limits.stages.get(result.stage)
+            told |= {"limit": task.limits.seconds, "stage_limit": stage_limit, "memory_limit": task.limits.memory}
+        result = replace(result, values={**result.values, **told})
         self.driver.store.keep(self.run, task.id, task.kind, name, result)
         for waiting in self._flying.pop(name):
             self.driver.store.link(self.run, waiting, name)
@@ -258,7 +289,7 @@ def _about(
             chosen.label: {
                 "plugin": str(chosen.registered),
                 "parameters": params.values(chosen.plugin),
-                **{name: value for name, value in result.values.items() if name != "schema"},
+                **{name: value for name, value in result.values.items() if name not in ("schema", "made_from")},
             }
             for chosen, result in loaded.values()
         },

@@ -107,6 +107,14 @@ class Store:
             found[values.get("alike", "")].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], effort))
         return dict(found)
 
+    def made(self) -> list[tuple[str, str, str, Mapping[str, Any]]]:
+        """The results of the tasks of all runs, the latest last: task, key, the run that did it, values."""
+        links = sa.select(_run_tasks.c.task, _run_tasks.c.key).distinct().subquery()
+        query = sa.select(links.c.task, _tasks.c.key, _tasks.c.run, _tasks.c["values"])
+        query = query.join(_tasks, _tasks.c.key == links.c.key).order_by(_tasks.c.finished)
+        with self._reading() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
     # Runs
 
     def begin_run(self, command: str, about: Mapping[str, Any], environment: Mapping[str, Any]) -> str:

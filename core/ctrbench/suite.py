@@ -5,7 +5,6 @@ In: the name of a packaged suite or a TOML file. Out: a `Suite`; `UserError` for
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench.errors import UserError
+from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.text import did_you_mean
 
@@ -27,9 +27,9 @@ SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
 
 @dataclass(frozen=True)
 class On:
-    """What a suite says of one data set: a time limit a task in seconds, and parameters by kind and plug-in name."""
+    """What a suite says of one data set: what a task may use, and parameters by kind and plug-in name."""
 
-    timeout: float | None = None
+    limits: Limits = NO_LIMITS
     parameters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def of(self, kind: str, name: str) -> Mapping[str, Any]:
@@ -120,15 +120,13 @@ def _on(table: Any, source: str) -> On:
     if not isinstance(table, dict):
         raise UserError(f"{source}: {table!r} is not a table")
     kinds = {"datasets", "generators", "models", "metrics"}
-    _refuse_unknown(table, kinds | {"timeout"}, source)
-    timeout = _typed(table, "timeout", float, source, None)
-    if timeout is not None and not 0 < timeout < math.inf:
-        raise UserError(f"{source}: timeout={timeout:g} must be above 0 seconds, and finite")
+    _refuse_unknown(table, kinds | {"timeout", "memory"}, source)
+    limits = limits_of(table.get("timeout"), table.get("memory"), source)
     for kind in kinds & set(table):
         for name, values in _typed(table, kind, dict, source).items():
             if not isinstance(values, dict):
                 raise UserError(f"{source}: {kind}.{name}={values!r} is not a table of parameters")
-    return On(timeout, {kind: table[kind] for kind in kinds & set(table)})
+    return On(limits, {kind: table[kind] for kind in kinds & set(table)})
 
 
 def _scenario(item: Any, source: str) -> Scenario:

@@ -59,6 +59,7 @@ class Workplace:
     budget: float = 1.0
     deadline: float | None = None
     progress: Report = field(default=Context().progress)
+    entered: Callable[[str], None] = lambda stage: None  # is told each stage that a task enters
 
     def context(self, job: Job) -> Context:
         """The context that the job's plug-in receives."""
@@ -75,7 +76,7 @@ class Workplace:
 
 def perform(job: Job, place: Workplace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
-    stages, started = Stages(), time.time()
+    stages, started = Stages(place.entered), time.time()
     context = place.context(job)
     resources.reset_peak_memory()
     gpu.reset_peak_memory(context.device)
@@ -124,7 +125,8 @@ def _responsible(job: Job, result: TaskResult) -> str:
 class Stages:
     """A clock for the stages of a task, which also knows in which one it stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, entered: Callable[[str], None] = lambda stage: None) -> None:
+        self._entered = entered
         self.seconds: dict[str, float] = {}
         self.current = ""
 
@@ -132,6 +134,7 @@ class Stages:
     def __call__(self, name: str) -> Iterator[None]:
         """Time a stage."""
         self.current = name
+        self._entered(name)
         start = time.perf_counter()
         try:
             yield

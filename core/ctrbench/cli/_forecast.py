@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,27 +13,37 @@ from ctrbench import choices, plan, tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._progress import duration
+from ctrbench.cli._reasons import Reason, echo, reasons
 from ctrbench.costs import Costs, warnings
 from ctrbench.database import NoStoreError
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Missing
 from ctrbench.jobs import Compute, key
+from ctrbench.limits import Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import TaskResult
-from ctrbench.run import Again, needed_again
+from ctrbench.run import Again
 from ctrbench.store import Store
 from ctrbench.suite import Suite
 from ctrbench.text import counted, plain
 
 
 def show(
-    suite: Suite, registry: Registry, compute: Compute, store: str, timeout: float | None, again: Again, slots: int
+    suite: Suite,
+    registry: Registry,
+    compute: Compute,
+    store: str,
+    limits: Limits,
+    again: Again,
+    slots: int,
+    verbose: bool,
 ) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     results = _existing(store)
     chosen, left_out = choices.choose_datasets(suite, registry, download=True)
     loaded = {}
+    loading = {}
     for dataset in chosen:
         state = dataset.plugin.availability()
         if isinstance(state, Missing):
@@ -40,13 +51,15 @@ def show(
                 f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
             )
             continue
-        task = plan.data_task(dataset, suite, timeout)
+        task = plan.data_task(dataset, suite, limits)
+        loading[task.id] = task
         loaded[task.id] = (dataset, _load(task, results))
-    grid = plan.grid(suite, registry, loaded, compute, timeout)
-    states = _states(grid.tasks, results, again)
+    grid = plan.grid(suite, registry, loaded, compute, limits)
+    why = reasons({**loading, **grid.tasks}, results, again)
     costs = Costs(results.spent() if results else {}, compute.threads)
-    _echo_tasks(grid.tasks, states, costs, slots)
+    _echo_tasks(grid.tasks, why, costs, slots)
     _echo_cells(grid, suite)
+    echo(why, verbose=verbose)
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
     for warning in warnings(grid.tasks.values(), costs):
@@ -55,14 +68,14 @@ def show(
         click.echo(plain(f"left out: {reason}"))
 
 
-def _echo_tasks(graph: dict[str, Task], states: dict[str, str], costs: Costs, slots: int) -> None:
+def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
     groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in graph.values():
         groups[task.kind, task.alike].append(task)
     rows, total, unknown, largest = [], 0.0, 0, 0.0
     for (kind, _), tasks_ in groups.items():
-        to_run = [task for task in tasks_ if states[task.id] == "run"]
+        to_run = [task for task in tasks_ if why[task.id].runs]
         told = [costs.of(task) for task in to_run]
         known = [cost for cost in told if cost is not None]
         seconds = sum(cost.seconds for cost in known)
@@ -77,7 +90,7 @@ def _echo_tasks(graph: dict[str, Task], states: dict[str, str], costs: Costs, sl
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
     click.echo(
-        f"\n{counted(len(graph), 'task')}, {list(states.values()).count('run')} to run: {duration(total)} of work, "
+        f"\n{counted(len(graph), 'task')}, {sum(why[name].runs for name in graph)} to run: {duration(total)} of work, "
         f"about {duration(total / slots)} on {counted(slots, 'worker')}, at most {largest / 1e9:.1f} GB in one of them"
         + (f"; the cost of {unknown} of the pools and trainings is not known" if unknown else "")
     )
@@ -120,23 +133,3 @@ def _load(task: Task, results: Store | None) -> TaskResult:
     if not found.ok:
         raise UserError(found.reason if found.users_mistake else found.describe())
     return found
-
-
-def _states(graph: dict[str, Task], results: Store | None, again: Again) -> dict[str, str]:
-    """Of each task, whether its result is stored or it would run; what follows a task that runs, runs."""
-    done: dict[str, TaskResult] = {}
-    states = {}
-    for name, task in graph.items():
-        known = all(before in done for before in task.after)
-        blocked = known and any(not done[before].ok for before in task.after)
-        found = None
-        if blocked:
-            found = next(done[before] for before in task.after if not done[before].ok)
-        elif known and results:
-            found = results.find(key(task.job(done)))
-        if found is None or (not blocked and needed_again(found, again, task.timeout)):
-            states[name] = "run"
-        else:
-            states[name] = "stored"
-            done[name] = found
-    return states

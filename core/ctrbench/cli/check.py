@@ -8,17 +8,30 @@ from ctrbench.cli._common import echo_table
 
 
 @click.command(
-    epilog="\b\nExamples:\n  ctrbench check smoten\n  ctrbench check my_generator my_model\n  ctrbench check --all"
+    epilog="\b\nExamples:\n  ctrbench check smoten\n  ctrbench check my_generator my_model --timeout 60\n"
+    "  ctrbench check --all"
 )
 @click.argument("names", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Check every installed plug-in.")
-def check(names: tuple[str, ...], everything: bool) -> None:
-    """Check that plug-ins keep their contract; exit status 1 if one does not."""
-    from ctrbench.conformance import check_plugin
+@click.option(
+    "--timeout",
+    type=float,
+    default=300,
+    show_default=True,
+    help="Seconds that one check may take.",
+)
+def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
+    """Check that plug-ins keep their contract; exit status 1 if one does not.
+
+    The checks run in a process of their own: a plug-in that hangs or dies there fails the check that it was in.
+    """
+    from ctrbench.conformance.apart import Checker
     from ctrbench.errors import UserError
     from ctrbench.registry import load_registry
     from ctrbench.text import did_you_mean
 
+    if not timeout > 0:
+        raise UserError(f"check --timeout {timeout:g}: must be above 0 seconds")
     registry = load_registry()
     if not names and not everything:
         raise UserError("check: name the plug-ins to check, or give --all")
@@ -30,12 +43,13 @@ def check(names: tuple[str, ...], everything: bool) -> None:
             known = [plugin.name for plugin in registry.plugins]
             raise UserError(f"check: no plug-in {name!r}; {did_you_mean(name, known, 'there are')}")
     failed = 0
-    for plugin in registry.plugins:
-        if everything or plugin.name in names:
-            results = check_plugin(plugin)
-            click.echo(f"{plugin.kind} {plugin}")
-            echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
-            click.echo()
-            failed += any(r.status == "failed" for r in results)
+    with Checker(timeout) as checker:
+        for plugin in registry.plugins:
+            if everything or plugin.name in names:
+                results = checker.check(plugin)
+                click.echo(f"{plugin.kind} {plugin}")
+                echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
+                click.echo()
+                failed += any(r.status == "failed" for r in results)
     click.echo(f"{failed} failed" if failed else "all passed")
     raise SystemExit(1 if failed else 0)

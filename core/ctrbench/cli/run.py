@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import signal
 import sys
@@ -13,6 +12,7 @@ import click
 from ctrbench.cli._common import colour, store_option
 
 if TYPE_CHECKING:
+    from ctrbench.limits import Limits
     from ctrbench.registry import Registry
     from ctrbench.suite import Suite
 
@@ -24,6 +24,7 @@ Examples:
   ctrbench run -d "frappe[path=data/Frappe_x1]" -g none -m dnn -m deepfm
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
+  ctrbench run --timeout 3600 --timeout fit=1800 --memory 8GB --retry-failed
 
 A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
 "dnn[hidden_units=(64, 32)]"; quote values that hold , [ ] ( ) or quotes. `ctrbench show NAME` lists the parameters.
@@ -70,9 +71,21 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--budget", type=float, help="Factor on all epochs and steps; stamped on every table.  [default: the suite's]"
 )
-@click.option("--timeout", type=float, help="Seconds that one task may take.  [default: the suite's]")
+@click.option(
+    "--timeout",
+    "timeouts",
+    multiple=True,
+    metavar="[STAGE=]SECONDS",
+    help="Seconds that one task, or one stage of it, may take; may be repeated.  [default: the suite's]",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="Resident memory that a worker may use together with all it starts, as in 8GB.  [default: the suite's]",
+)
 @store_option
-@click.option("--dry-run", is_flag=True, help="Show what would run, and do nothing; never downloads.")
+@click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
+@click.option("-v", "--verbose", is_flag=True, help="With --dry-run: name every task.")
 @click.option("--retry-failed", is_flag=True, help="Try tasks again that failed in an earlier run.")
 @click.option("--fresh", is_flag=True, help="Do all work anew; new results replace stored ones of the same key.")
 def run(
@@ -90,22 +103,30 @@ def run(
     device: str,
     executor: str,
     budget: float | None,
-    timeout: float | None,
+    timeouts: tuple[str, ...],
+    memory: str | None,
     store: str,
     dry_run: bool,
+    verbose: bool,
     retry_failed: bool,
     fresh: bool,
 ) -> None:
     """Run a suite and print its leaderboards."""
+    from dataclasses import replace
+
     from ctrbench import choices, resources
     from ctrbench.errors import UserError
     from ctrbench.jobs import Compute
+    from ctrbench.limits import parse_memory, parse_timeouts
     from ctrbench.registry import load_registry
     from ctrbench.run import Again
     from ctrbench.suite import SECTIONS
 
-    if timeout is not None and not 0 < timeout < math.inf:
-        raise UserError(f"--timeout {timeout:g}: must be above 0 seconds, and finite")
+    limits = parse_timeouts(timeouts)
+    if memory is not None:
+        limits = replace(limits, memory=parse_memory(memory, f"--memory {memory}"))
+    if executor == "inline" and (limits.memory or limits.stages):
+        raise UserError("--executor inline: nobody can stop a task there; leave out --memory and --timeout STAGE=…")
     named = (datasets, generators, models, metrics, scenarios)
     numbers = {"repeats": repeats, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
@@ -116,9 +137,9 @@ def run(
     if dry_run:
         from ctrbench.cli import _forecast
 
-        _forecast.show(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), slots)
+        _forecast.show(wanted, registry, compute, store, limits, Again(retry_failed, fresh), slots, verbose)
         return
-    name = _do(wanted, registry, compute, store, timeout, Again(retry_failed, fresh), executor, slots)
+    name = _do(wanted, registry, compute, store, limits, Again(retry_failed, fresh), executor, slots)
     sys.exit(_report(store, name))
 
 
@@ -142,7 +163,7 @@ def _do(
     registry: Registry,
     compute: Any,
     store: str,
-    timeout: float | None,
+    limits: Limits,
     again: Any,
     executor: str,
     slots: int,
@@ -162,7 +183,7 @@ def _do(
     watcher = make_watcher(slots, Costs(results.spent(), compute.threads))
     try:
         with watcher:
-            driver = Driver(suite, registry, results, workers, compute, watcher, timeout, again)
+            driver = Driver(suite, registry, results, workers, compute, watcher, limits, again)
             return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short

@@ -31,9 +31,12 @@ SMALLEST = 2_000
 """To so many rows the parameters `*_rows` of a data set are cut for the check."""
 
 
-def check_plugin(registered: Registered) -> list[CheckResult]:
-    """Put a plug-in through all checks that fit its kind. No exception of the plug-in comes out, Ctrl-C does."""
-    report = Report()
+def check_plugin(registered: Registered, report: Report | None = None) -> list[CheckResult]:
+    """Put a plug-in through all checks that fit its kind. No exception of the plug-in comes out, Ctrl-C does.
+
+    It runs in this process; `ctrbench.conformance.apart` does it in one that may hang or die.
+    """
+    report = report or Report()
     with restored_random_state(), tempfile.TemporaryDirectory() as folder, resources.limited_threads(1):
         if isinstance(registered.thing, Scenario):
             report.about_behaviour = True

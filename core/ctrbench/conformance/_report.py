@@ -52,16 +52,19 @@ class Report:
     remark: str = ""  # tells the checks on one log from those on another
     about_behaviour: bool = False  # whether the checks are by now about what the plug-in does
     checked: bool = False  # whether any of those passed or failed
+    tell: Callable[..., None] = lambda *words: None  # hears ("begun", name) and ("ended", result)
     _calls: int = 0
     _touched: set[str] = field(default_factory=set)
 
     def add(self, name: str, status: Status, message: str = "") -> None:
         """Record a result."""
         self.checked |= self.about_behaviour and status != "skipped"
-        self.results.append(CheckResult(f"{name} ({self.remark})" if self.remark else name, status, message))
+        self.results.append(CheckResult(self._named(name), status, message))
+        self.tell("ended", self.results[-1])
 
     def check(self, name: str, act: Callable[[], T]) -> T | None:
         """Do it and record how it ended; its value, or None where it did not pass."""
+        self.tell("begun", self._named(name))
         try:
             value = act()
         except KeyboardInterrupt:
@@ -76,6 +79,9 @@ class Report:
             self.add(name, "passed")
             return value
         return None
+
+    def _named(self, name: str) -> str:
+        return f"{name} ({self.remark})" if self.remark else name
 
     @contextmanager
     def watch(self, *tables: Table) -> Iterator[None]:

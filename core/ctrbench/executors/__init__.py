@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ctrbench.executors._logs import bound
 from ctrbench.jobs import Job, key
+from ctrbench.limits import Limits
 from ctrbench.results import TaskResult
 
 
@@ -59,6 +61,7 @@ class Site:
     def close_log(self, job: Job, process: int) -> Path | None:
         """Give a finished job's log its name, which is returned; None where nothing was printed."""
         written, log = self.open_log(job, process), self.logs / f"{key(job)[:16]}.log"
+        bound(written)
         if not written.exists() or not written.stat().st_size:
             written.unlink(missing_ok=True)
             return None
@@ -75,7 +78,7 @@ class Executor(Protocol):
 
     slots: int
 
-    def submit(self, task: str, job: Job, timeout: float | None) -> None:
+    def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Take a job; its end comes as `Finished`, always."""
 
     def wait(self, seconds: float) -> list[Event]:

@@ -1,7 +1,7 @@
 """The life of a worker process: it sets itself up once, then does jobs, each with its own log.
 
-It leads a process group of its own, so that whatever a plug-in starts can be killed with it; it ignores Ctrl-C, which
-is the driver's business; it reports over a datagram socket, which no killed process can leave locked.
+In: jobs, over a line that is this worker's own, so that no death can hurt another one. Out: over the same line, what
+it is at and what came of it.
 """
 
 from __future__ import annotations
@@ -9,94 +9,139 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import importlib
-import json
 import os
 import signal
-import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from ctrbench import resources, tasks
 from ctrbench.artefacts import Artefacts
-from ctrbench.executors import Site
+from ctrbench.executors import Site, _guard
 from ctrbench.jobs import Job
 from ctrbench.results import Status, TaskResult
 from ctrbench.text import one_line
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _REPORT_EVERY = 0.5  # seconds
 
-_site: Site
-_reports: socket.socket
+
+def serve(line: Connection, driver: int, site: Site) -> None:
+    """Do jobs until the driver closes the line."""
+    settle_in(driver)
+    _print_to(Path(os.devnull))
+    resources.keep_freed_memory()
+    for module in site.imports:
+        with suppress(Exception):  # a task that needs it will say what is wrong with it
+            importlib.import_module(module)
+    reports = _Reports(line)
+    reports.send("ready")
+    while True:
+        try:
+            job, seconds = line.recv()
+        except (EOFError, ConnectionError):
+            return
+        reports.send("done", _do(job, seconds, site, reports))
 
 
-def start(site: Site, reports: str) -> None:
-    """Set this process up as a worker."""
-    global _site, _reports
+def settle_in(driver: int) -> None:
+    """Make this process one that can be killed with all it starts, and that dies with its driver.
+
+    It leads a group; what its descendants leave behind becomes its own child, so that nothing leaves its family; of
+    all processes it is the one to go when memory runs out; Ctrl-C is the driver's business.
+    """
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held while this process started
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    _site = site
-    _reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    _reports.setblocking(False)
-    with suppress(OSError):
-        _reports.connect(reports)
-    _report({"born": os.getpid()})
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+    if os.getppid() != driver:  # it died before it could be heard
+        os._exit(1)
     faulthandler.enable()
-    resources.keep_freed_memory()
-    _print_to(Path(os.devnull))
-    for module in site.imports:
-        with suppress(Exception):  # a task that needs it will say what is wrong with it
-            importlib.import_module(module)
 
 
-def work(task: str, job: Job, timeout: float | None) -> TaskResult:
-    """Do a job."""
-    _report({"task": task, "pid": os.getpid()})
+class _Reports:
+    """What the driver hears of: from any thread of this process, and from no process that it forked."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._last = 0.0
+
+    def send(self, what: str, *about: Any) -> None:
+        """Say something; where the driver is gone, so is this process."""
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            try:
+                self._line.send((what, *about))
+            except OSError:
+                os._exit(1)
+
+    def begin(self) -> None:
+        """Say that a task begins, from which its time counts; its first progress is reported at once."""
+        self._last = 0.0
+        self.send("begun")
+
+    def progress(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
+        """Say how far a task is, now and then."""
+        if time.monotonic() - self._last >= _REPORT_EVERY:
+            self._last = time.monotonic()
+            self.send("progress", step, total, dict(values))
+
+
+def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskResult:
+    reports.begin()
     place = tasks.Workplace(
-        Artefacts(_site.artefacts),
-        _site.checkpoints,
-        _site.budget,
-        time.time() + timeout if timeout else None,
-        _reporter(task),
+        Artefacts(site.artefacts),
+        site.checkpoints,
+        site.budget,
+        time.time() + seconds if seconds else None,
+        reports.progress,
+        lambda stage: reports.send("stage", stage),
     )
-    _print_to(_site.open_log(job, os.getpid()))
     try:
+        _print_to(site.open_log(job, os.getpid()))
         return tasks.perform(job, place)
+    except OSError as error:  # the log's: no disk, or no right to it
+        return TaskResult(Status.FAILED, job.plugin.registered, "keep", one_line(error))
     except KeyboardInterrupt as error:  # this process ignores Ctrl-C, so a plug-in raised it
         return TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
     finally:
+        _end_children()
         _print_to(Path(os.devnull))
-        _site.close_log(job, os.getpid())
+        with suppress(OSError):
+            site.close_log(job, os.getpid())
 
 
-def _reporter(task: str) -> tasks.Report:
-    last = 0.0
-
-    def report(step: int, total: int | None, values: Mapping[str, float]) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _REPORT_EVERY:
-            last = time.monotonic()
-            _report({"task": task, "step": step, "total": total, "values": values})
-
-    return report
-
-
-def _report(message: Mapping[str, object]) -> None:
-    with suppress(OSError):  # the driver is busy or gone; nobody waits for a report
-        _reports.send(json.dumps(message).encode())
+def _end_children() -> None:
+    """Kill what a task started and left running: it would take from the tasks that follow."""
+    with suppress(ChildProcessError, AttributeError):  # there is none, or this system cannot tell
+        for _ in range(100):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            for number in _guard.below(os.getpid()):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(number, signal.SIGKILL)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(0.01)
 
 
 def _print_to(path: Path) -> None:
-    """Send all that this process and its children print to a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    """Send all that this process and its children print to the end of a file."""
+    with suppress(Exception):  # a plug-in may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)

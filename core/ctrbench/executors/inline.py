@@ -13,6 +13,7 @@ from ctrbench import tasks
 from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Event, Finished, Progress, Site, thread_limits
 from ctrbench.jobs import Job
+from ctrbench.limits import Limits
 
 
 class InlineExecutor:
@@ -26,13 +27,13 @@ class InlineExecutor:
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
 
-    def submit(self, task: str, job: Job, timeout: float | None) -> None:
-        """Do the job now."""
+    def submit(self, task: str, job: Job, limits: Limits) -> None:
+        """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
         place = tasks.Workplace(
             Artefacts(self._site.artefacts),
             self._site.checkpoints,
             self._site.budget,
-            time.time() + timeout if timeout else None,
+            time.time() + limits.seconds if limits.seconds else None,
             lambda step, total, values: self._events.append(Progress(task, step, total, values)),
         )
         log = self._site.open_log(job, os.getpid())

@@ -1,0 +1,132 @@
+"""Why each task of a plan would run, or would not: for `ctrbench run --dry-run`.
+
+In: a graph of tasks and a store. Out: a `Reason` for each task, and lines that sum them up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from ctrbench.jobs import Job, ingredients, key
+from ctrbench.plan import Task
+from ctrbench.results import TaskResult
+from ctrbench.run import Again, why_again
+from ctrbench.store import Store
+from ctrbench.text import counted, plain
+
+_SHOWN = 3  # so many tasks are named for each reason
+
+_CHANGES = {
+    "revision": "ctrbench itself computes it otherwise",
+    "source": "the source of {plugin} changed",
+    "parameters": "the parameters of {plugin} changed ({parameters})",
+    "version": "the data set has another version",
+    "data": "the data are others",
+    "pool": "its pool is another one",
+    "predictions": "its training gave other predictions",
+    "scenario": "the scenario changed",
+    "shares": "the scenarios ask for other pools",
+    "seed": "the seed is another one",
+    "model_seed": "the seed is another one",
+    "draw_seed": "the seed is another one",
+    "threads": "the number of threads is another one",
+    "device": "the device is another one",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Whether a task would run, and why; no words for a good result that is stored."""
+
+    runs: bool
+    why: str = ""
+
+
+def reasons(graph: Mapping[str, Task], results: Store | None, again: Again) -> dict[str, Reason]:
+    """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
+    history = _History(results)
+    done: dict[str, TaskResult] = {}
+    found: dict[str, Reason] = {}
+    for name, task in graph.items():
+        blocker = next((done[before] for before in task.after if before in done and not done[before].ok), None)
+        if blocker is not None:
+            done[name], found[name] = blocker, Reason(False)
+        elif any(before not in done for before in task.after):
+            found[name] = Reason(True, "what it reads is made anew" if history.knows(task) else "no result yet")
+        else:
+            job = task.job(done)
+            stored = results.find(key(job)) if results else None
+            found[name] = _reason(stored, again, task) if stored else Reason(True, history.why(task, job))
+            if stored and not found[name].runs:
+                done[name] = stored
+    return found
+
+
+def echo(found: Mapping[str, Reason], *, verbose: bool) -> None:
+    """A line for each reason, with the tasks that have it: a few of them, or all."""
+    groups: dict[Reason, list[str]] = defaultdict(list)
+    for name, reason in found.items():
+        if reason.why:
+            groups[reason].append(name)
+    for reason, names in sorted(groups.items(), key=lambda group: not group[0].runs):
+        head = f"{'runs' if reason.runs else 'does not run'}: {reason.why}: {counted(len(names), 'task')}"
+        if verbose:
+            click.echo("\n  ".join(plain(text) for text in [head, *names]))
+        else:
+            more = f" and {len(names) - _SHOWN} more (--verbose)" if len(names) > _SHOWN else ""
+            click.echo(plain(f"{head}: {', '.join(names[:_SHOWN])}{more}"))
+
+
+def _reason(stored: TaskResult, again: Again, task: Task) -> Reason:
+    why = why_again(stored, again, task.limits)
+    if why or stored.ok:
+        return Reason(bool(why), why)
+    return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
+
+
+class _History:
+    """What the store knows of earlier tasks in the same places of a grid."""
+
+    def __init__(self, results: Store | None) -> None:
+        self._keys: set[str] = set()
+        self._latest: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for task, key_, run, values in results.made() if results else ():
+            self._keys.add(key_)
+            self._latest[_place(task)] = run, values.get("made_from", {})
+
+    def knows(self, task: Task) -> bool:
+        """Whether there ever was a result for this place."""
+        return _place(task.id) in self._latest
+
+    def why(self, task: Task, job: Job) -> str:
+        """What makes a task run whose result is not in the store."""
+        if key(job) in self._keys:
+            return "its artefact is lost or damaged"
+        if not self.knows(task):
+            return "no result yet"
+        run, before = self._latest[_place(task.id)]
+        now = json.loads(json.dumps(ingredients(job)))
+        changed = [name for name in _CHANGES if name in before and before[name] != now.get(name)]
+        words = {
+            "plugin": task.plugin,
+            "parameters": _differences(before.get("parameters", {}), now["parameters"]),
+        }
+        told = dict.fromkeys(_CHANGES[name].format(**words) for name in changed[:2])
+        return f"{' and '.join(told) or 'something changed'} since {run}"
+
+
+def _place(task: str) -> str:
+    """A task's name without what tells its plug-in's source and parameters."""
+    return re.sub(r"/[0-9a-f]{12}/(?=\d+/)", "/", task)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in names[:3])

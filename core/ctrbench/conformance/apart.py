@@ -1,0 +1,80 @@
+"""The checks in a process of their own, so that a plug-in that hangs or dies fails a check and stops nothing else.
+
+In: registered plug-ins, one after the other. Out: the results of their checks, as far as they came.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Self
+
+from ctrbench.conformance import CheckResult, check_plugin
+from ctrbench.conformance._report import Report
+from ctrbench.executors._processes import Child, Guard, how_it_ended
+from ctrbench.executors._worker import settle_in
+from ctrbench.text import one_line
+
+if TYPE_CHECKING:
+    from ctrbench.registry import Registered
+
+_LOST = "; the checks after it were not done"
+
+
+class Checker:
+    """A process that does checks, each within a time limit in seconds; another one after it had to be killed."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = min(timeout, 1e6)  # what the system can wait
+        self._guard = Guard()
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop()
+        self._guard.close()
+
+    def check(self, registered: Registered) -> list[CheckResult]:
+        """Put a plug-in through all checks that fit its kind."""
+        results: list[CheckResult] = []
+        current = "another process can make it"
+        if self._child and not self._child.alive:
+            self._stop()
+        child = self._child = self._child or Child(self._guard, _serve, os.getpid())
+        try:
+            child.line.send(registered)
+            while child.line.poll(self._timeout):
+                match child.line.recv():
+                    case ("begun", name):
+                        current = name
+                    case ("ended", result):
+                        results.append(result)
+                    case _:
+                        return results
+            complaint = f"took longer than {self._timeout:g} s and was stopped"
+        except (EOFError, OSError):
+            child.process.join(5)
+            complaint = ""
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            return [CheckResult(current, "failed", one_line(error))]
+        hung = complaint and child.alive
+        how = how_it_ended(self._stop())
+        return [*results, CheckResult(current, "failed", (complaint if hung else f"the process died ({how})") + _LOST)]
+
+    def _stop(self) -> int | None:
+        child, self._child = self._child, None
+        return child.kill() if child else None
+
+
+def _serve(line: Connection, driver: int) -> None:
+    """Do checks until the line is closed; what plug-ins print goes to standard error."""
+    settle_in(driver)
+    os.dup2(2, 1)
+    with suppress(EOFError):
+        while True:
+            check_plugin(line.recv(), Report(tell=lambda *words: line.send(words)))
+            line.send(("done",))

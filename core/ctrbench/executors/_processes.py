@@ -1,0 +1,175 @@
+"""Processes of ours that run other people's code: each with a line to it, none of which outlives us.
+
+In: a function to call in a new process. Out: a `Child` to talk with, to measure and to kill, whatever it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.resource_tracker
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ctrbench.executors import _guard
+
+_STARTING = threading.Lock()
+
+
+class Guard:
+    """A process that kills our children, and all that they started, when we die, however we die."""
+
+    def __init__(self) -> None:
+        _start_quiet_tracker()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", os.fspath(Path(_guard.__file__))], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def tell(self, *words: object) -> None:
+        """Write a note; it may be gone, or its input closed: the end is near then."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._process.stdin:
+                self._process.stdin.write(f"{' '.join(map(str, words))}\n".encode())
+                self._process.stdin.flush()
+
+    def close(self) -> None:
+        """Let it go."""
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.wait()
+
+
+class Child:
+    """A process that does `target(line, *args)`, and whatever descends from it."""
+
+    def __init__(self, guard: Guard, target: Callable[..., None], *args: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._guard = guard
+        self._mark = uuid.uuid4().hex
+        self._seen: set[tuple[int, int]] = set()  # what it started, as far as we saw: number and start
+        self.line, theirs = context.Pipe()
+        # Not a daemon: a plug-in may use multiprocessing itself.
+        self.process = context.Process(target=target, args=(theirs, *args), daemon=False)
+        self._guard.tell("start", self._mark, 0)  # before there is anything that could be left over
+        with _STARTING, _marked(self._mark), interrupts_held():
+            self.process.start()
+        theirs.close()
+        self._guard.tell("start", self._mark, self.number)
+
+    @property
+    def number(self) -> int:
+        """Its process number; its group has the same."""
+        return self.process.pid or 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is running."""
+        return self.process.is_alive()
+
+    def look(self) -> None:
+        """Remember what descends from it by now: once it is dead, nobody could tell."""
+        self._seen = {(number, start) for number, start in self._seen if _guard.start_of(number) == start}
+        for number in _below(self.number):
+            process = (number, _guard.start_of(number))
+            if process not in self._seen:
+                self._seen.add(process)
+                self._guard.tell("seen", self._mark, *process)
+
+    def memory(self, enough: float) -> int:
+        """Resident bytes of it and what was seen below it; where that is over `enough`, shared pages count once."""
+        family = [self.number, *(number for number, _ in self._seen)]
+        total = sum(_resident(number) for number in family)
+        return total if total <= enough or len(family) == 1 else sum(_proportional(number) for number in family)
+
+    def kill(self) -> int | None:
+        """Kill it and all it started; its exit status, which is that of its own death where it was dead already."""
+        kill([self])
+        return self.process.exitcode
+
+
+def kill(children: Sequence[Child]) -> None:
+    """Kill children and all they started."""
+    for child in children:
+        child.look()
+    marks = {child._mark: child.number for child in children}
+    _guard.kill(marks, [process for child in children for process in child._seen])
+    for child in children:
+        child.process.join(10)
+        child.line.close()
+        child._guard.tell("gone", child._mark)
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def how_it_ended(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "cannot be killed"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    return f"killed by signal {-status}"
+
+
+def _below(number: int) -> set[int]:
+    if sys.platform == "linux":
+        return _guard.below(number)
+    with contextlib.suppress(psutil.Error):
+        return {process.pid for process in psutil.Process(number).children(recursive=True)}
+    return set()
+
+
+def _resident(number: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(number).memory_info().rss)
+    return 0
+
+
+def _proportional(number: int) -> int:
+    """Resident bytes, a page that n processes share counted as a nth; all of them where the system does not tell."""
+    with contextlib.suppress(psutil.Error, AttributeError):
+        return int(psutil.Process(number).memory_full_info().pss)
+    return _resident(number)
+
+
+@contextlib.contextmanager
+def _marked(mark: str) -> Iterator[None]:
+    before = os.environ.get(_guard.MARK)
+    os.environ[_guard.MARK] = mark
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_guard.MARK]
+        else:
+            os.environ[_guard.MARK] = before
+
+
+def _start_quiet_tracker() -> None:
+    """Start Python's tracker of semaphores so that it cleans up after killed workers without a warning."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
+    try:
+        multiprocessing.resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before

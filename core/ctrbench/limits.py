@@ -1,0 +1,91 @@
+"""What one task may use: seconds as a whole and in each stage, bytes of memory.
+
+In: what a command line or a suite says. Out: `Limits`; UserError for what is no limit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ctrbench.errors import UserError
+from ctrbench.text import did_you_mean
+
+STAGES = ("import", "load", "read", "compose", "fit", "sample", "predict", "score", "keep")
+"""The stages of tasks; each kind of task has some of them."""
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a task may use; None, and a stage that is not named, have no limit."""
+
+    seconds: float | None = None
+    stages: Mapping[str, float] = field(default_factory=dict, hash=False)  # stage → seconds
+    memory: int | None = None  # bytes, resident, of a worker and all that it started
+
+    def over(self, others: Limits) -> Limits:
+        """These, and the others where these say nothing."""
+        return Limits(self.seconds or others.seconds, {**others.stages, **self.stages}, self.memory or others.memory)
+
+
+NO_LIMITS = Limits()
+
+
+def parse_timeouts(texts: Iterable[str], source: str = "--timeout") -> Limits:
+    """The limits that the words of a command line are: "600" for a task, "fit=60" for a stage."""
+    whole, stages = None, {}
+    for text in texts:
+        stage, equals, number = text.rpartition("=")
+        try:
+            seconds = float(number)
+        except ValueError:
+            raise UserError(f"{source} {text}: give seconds, as in 600, or a stage's, as in fit=600") from None
+        if equals:
+            stages[stage] = _stage_seconds(stage, seconds, f"{source} {text}")
+        else:
+            whole = _seconds(seconds, f"{source} {text}")
+    return Limits(whole, stages)
+
+
+def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
+    """The limits that a suite states: `timeout = 600` or `timeout = {task = 600, fit = 60}`, `memory = "8GB"`."""
+    numbers = timeout if isinstance(timeout, dict) else {} if timeout is None else {"task": timeout}
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            where = "timeout" if name == "task" else f"timeout.{name}"
+            raise UserError(f"{source}: {where}={number!r} must be a float, or a table such as {{fit = 600}}")
+    whole = _seconds(numbers["task"], f"{source}: timeout={numbers['task']:g}") if "task" in numbers else None
+    stages = {
+        stage: _stage_seconds(stage, number, f"{source}: timeout.{stage}={number:g}")
+        for stage, number in numbers.items()
+        if stage != "task"
+    }
+    if memory is not None and not isinstance(memory, str):
+        raise UserError(f'{source}: memory={memory!r} must be a text with a unit, as in "8GB"')
+    return Limits(whole, stages, None if memory is None else parse_memory(memory, f"{source}: memory={memory}"))
+
+
+def parse_memory(text: str, source: str) -> int:
+    """Bytes, from a text such as "8GB" or "500 MiB"."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B)", text.strip(), re.IGNORECASE)
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not size:
+        raise UserError(f"{source}: give a size above 0 with its unit, as in 500MB, 8GB or 8GiB")
+    return size
+
+
+def _stage_seconds(stage: str, seconds: float, source: str) -> float:
+    if stage not in STAGES:
+        raise UserError(f"{source}: no stage {stage!r}; {did_you_mean(stage, STAGES, 'there are')}")
+    return _seconds(seconds, source)
+
+
+def _seconds(seconds: float, source: str) -> float:
+    if not 0 < seconds < math.inf:
+        raise UserError(f"{source}: must be above 0 seconds, and finite")
+    return float(seconds)
