@@ -109,11 +109,10 @@ class Store:
 
     def made(self) -> list[tuple[str, str, str, Mapping[str, Any]]]:
         """The results of the tasks of all runs, the latest last: task, key, the run that did it, values."""
-        links = sa.select(_run_tasks.c.task, _run_tasks.c.key).distinct().subquery()
-        query = sa.select(links.c.task, _tasks.c.key, _tasks.c.run, _tasks.c["values"])
-        query = query.join(_tasks, _tasks.c.key == links.c.key).order_by(_tasks.c.finished)
-        with self._reading() as connection:
-            return [tuple(row) for row in connection.execute(query)]
+        links = sa.select(run_tasks.c.task, run_tasks.c.key).distinct().subquery()
+        query = sa.select(links.c.task, tasks.c.key, tasks.c.run, tasks.c["values"])
+        query = query.join(tasks, tasks.c.key == links.c.key).order_by(tasks.c.finished)
+        return [(row["task"], row["key"], row["run"], row["values"]) for row in self.database.read(query)]
 
     # Runs
 
