@@ -327,11 +327,11 @@ def test_several_who_open_a_store_at_once_migrate_it_once(where: str, old: bool)
         make_version_1(where)
     context = multiprocessing.get_context("spawn")
     go, said = context.Event(), context.Queue()
-    openers = [context.Process(target=open_at_once, args=(where, go, said)) for _ in range(4)]
+    openers = [context.Process(target=open_at_once, args=(where, go, said)) for _ in range(3)]
     for opener in openers:
         opener.start()
     go.set()
-    assert [said.get(timeout=120) for _ in openers] == [(old, "")] * 4
+    assert [said.get(timeout=120) for _ in openers] == [(old, "")] * 3
     for opener in openers:
         opener.join()
 

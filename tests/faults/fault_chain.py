@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -146,15 +146,21 @@ class Chain:
 
     def stored(self) -> dict[str, Stored]:
         """All tasks that have ended well."""
-        query = sa.text("select key, kind, outputs, \"values\", run, finished from tasks where status = 'ok'")
+        rows = self._ask("select key, kind, outputs, \"values\", run, finished from tasks where status = 'ok'")
+        return {row[0]: Stored(row[1], _text(row[2]), _text(row[3]), row[4], row[5]) for row in rows}
+
+    def number(self) -> int:
+        """How many tasks have ended well."""
+        return next((row[0] for row in self._ask("select count(*) from tasks where status = 'ok'")), 0)
+
+    def _ask(self, query: str) -> Sequence[Any]:
         try:
             with self._engine.connect() as connection:
-                rows = connection.execute(query).all()
+                return connection.execute(sa.text(query)).all()
         except sa.exc.DatabaseError as error:
-            if "no such table" in str(error) or "unable to open" in str(error) or "does not exist" in str(error):
-                return {}
+            if any(word in str(error) for word in ("no such table", "unable to open", "does not exist")):
+                return []  # no run came as far as to make it
             raise
-        return {row[0]: Stored(row[1], _text(row[2]), _text(row[3]), row[4], row[5]) for row in rows}
 
     def look(self) -> None:
         """Every task that had ended well still stands as it was: not lost, not done a second time."""
@@ -265,13 +271,13 @@ class Run:
 
     def reach(self, moment: Moment, there: Callable[[], object] = lambda: True) -> bool:
         """Wait for a moment, and until something is there; whether the driver is still alive then."""
-        began, before = time.monotonic(), len(self.chain.stored())
+        began, before = time.monotonic(), self.chain.number()
         enough = before + int(moment.share * (self.chain.tasks - before))
         while self.alive:
             late = time.monotonic() - began >= moment.seconds
-            if late and len(self.chain.stored()) >= enough and there():
+            if late and (not moment.share or self.chain.number() >= enough) and there():
                 return True
-            time.sleep(0.01)
+            time.sleep(0.03)
         return False
 
     def wait(self) -> int:
@@ -306,7 +312,7 @@ class Moment:
     @classmethod
     def draw(cls, rng: Random, life: float) -> Moment:
         """Anywhere in the life of a run; half of the time by its tasks, else most would fall into its start."""
-        return cls(rng.uniform(0, 0.7 * life)) if rng.random() < 0.5 else cls(rng.uniform(0, 0.1), rng.random())
+        return cls(rng.uniform(0, 0.9 * life)) if rng.random() < 0.5 else cls(rng.uniform(0, 0.1), rng.random())
 
 
 def undisturbed(folder: Path, way: Way, **what: Any) -> Whole:

@@ -137,7 +137,7 @@ def two_runs(chain: Chain, rng: Random, life: float) -> int:
 def lock(chain: Chain, rng: Random, life: float) -> int:
     """Another process holds SQLite's write lock for seconds; the run waits and ends well."""
     run = chain.start()
-    hit = run.reach(Moment.draw(rng, life / 2), chain.stored)
+    hit = run.reach(Moment.draw(rng, life / 2), chain.number)
     if hit:
         with contextlib.closing(sqlite3.connect(chain.disk / "results.db", timeout=60, isolation_level=None)) as other:
             other.execute("begin exclusive")
@@ -150,7 +150,7 @@ def lock(chain: Chain, rng: Random, life: float) -> int:
 def drop_connections(chain: Chain, rng: Random, life: float) -> int:
     """The database server cuts all connections of a run."""
     run, hits = chain.start(), 0
-    if run.reach(Moment.draw(rng, life / 2), chain.stored) and chain.way.drop_connections:
+    if run.reach(Moment.draw(rng, life / 2), chain.number) and chain.way.drop_connections:
         hits = chain.way.drop_connections(chain.disk)
     run.end(0, 1, 2)
     return hits

@@ -86,7 +86,8 @@ def disturb(chain: Chain, kinds: Sequence[Kind], tally: Tally, whole: Whole, rng
             if not left:
                 break
             kind = draw(left, tally, rng)
-            hits = kind.inject(chain, rng, whole.seconds)
+            missing = 1 - chain.number() / len(whole.tasks)
+            hits = kind.inject(chain, rng, whole.seconds * (0.4 + 0.6 * missing))  # what is stored is not done again
             tally.injected[kind.name] += hits
             print(f"[{tally.injected.total()}] {kind.name} × {hits}", flush=True)
             if chain.complete:
