@@ -242,11 +242,11 @@ def _damage(chain: Chain, rng: Random, how: Callable[[Path], None]) -> int:
 def _read_only(folder: Path):
     """The folder read-only: as a disk where it is one, else by its rights, which do not bind root."""
     if can_mount():
-        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        _remount(folder, "ro")
         try:
             yield
         finally:
-            subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+            _remount(folder, "rw")
         return
     paths = [folder, *folder.rglob("*")]
     for path in paths:
@@ -256,3 +256,12 @@ def _read_only(folder: Path):
     finally:
         for path in paths:
             path.chmod(path.stat().st_mode | 0o200)
+
+
+def _remount(folder: Path, how: str) -> None:
+    """A disk is busy as long as a process that was just killed holds a file of it open."""
+    for _ in range(100):
+        if not subprocess.run(["mount", "-o", f"remount,{how}", folder], capture_output=True).returncode:
+            return
+        time.sleep(0.1)
+    raise OSError(f"{folder} cannot be remounted {how}")
