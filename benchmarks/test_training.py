@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import ray
 import torch
-from ctrbench import Context, Table
+from ctrbench import Context, Table, resources
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import quicken
@@ -121,6 +122,8 @@ def npz_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> N
 def parquet_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> ParquetDataLoader:
     pd.DataFrame(named_columns(table)).to_parquet(f"{path}.parquet")
     features = fuxictr_feature_map(table.schema)
+    if not ray.is_initialized():  # FuxiCTR would join whatever cluster runs on this machine
+        ray.init("local", num_cpus=resources.cores(), include_dashboard=False, log_to_driver=False)
     return ParquetDataLoader(features, f"{path}.parquet", batch_size=batch_size, shuffle=shuffle)
 
 

@@ -66,6 +66,7 @@ def resolve_device(asked: str) -> str:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's names for what its mallopt sets
+_keeps = False  # whether this process does so
 
 
 def keep_freed_memory() -> None:
@@ -74,16 +75,19 @@ def keep_freed_memory() -> None:
     It would give a batch's activations back page by page and get them anew in the next step: two workers that trained
     DeepFM side by side on Frappe's width spent 7 to 18 % of a step on that.
     """
+    global _keeps
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
+        _keeps = True
         libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes; what is larger is given back as ever
         libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def reset_peak_memory() -> None:
     """Start to measure `peak_memory` anew: a warm process carries what earlier tasks reached, and what it kept."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    if _keeps:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
