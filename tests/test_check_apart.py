@@ -15,9 +15,9 @@ def checked(checker: Checker, plugin: type) -> list[tuple[str, str, str]]:
 
 
 def test_a_plug_in_that_hangs_or_dies_fails_the_check_that_it_was_in_and_the_next_one_is_checked() -> None:
-    with Checker(20) as checker:
+    with Checker(10) as checker:
         *sound, last = checked(checker, toys.Stuck)
-        assert last == ("fits", "failed", "took longer than 20 s and was stopped; the checks after it were not done")
+        assert last == ("fits", "failed", "took longer than 10 s and was stopped; the checks after it were not done")
         assert len(sound) >= 5
         name, status, message = checked(checker, toys.Dead)[-1]
         assert (name, status) == ("fits", "failed")

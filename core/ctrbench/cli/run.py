@@ -130,6 +130,8 @@ def run(
     named = (datasets, generators, models, metrics, scenarios)
     numbers = {"repeats": repeats, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
+    if executor == "inline" and any(on.limits.memory or on.limits.stages for on in wanted.on.values()):
+        click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     registry = load_registry()
     choices.check_settings(wanted, registry)
     compute = Compute(resources.resolve_device(device), threads)

@@ -57,7 +57,7 @@ class Checker:
                         return results
             complaint = f"took longer than {self._timeout:g} s and was stopped"
         except (EOFError, OSError):
-            child.process.join(5)
+            child.wait(5)
             complaint = ""
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             return [CheckResult(current, "failed", one_line(error))]

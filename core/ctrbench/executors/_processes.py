@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -76,6 +77,12 @@ class Child:
         """Whether it is running."""
         return self.process.is_alive()
 
+    def wait(self, seconds: float) -> None:
+        """Wait for its end; `Process.join` would wait for ever for one that has closed what it was given."""
+        give_up = time.monotonic() + seconds
+        while self.alive and time.monotonic() < give_up:
+            time.sleep(0.01)
+
     def look(self) -> None:
         """Remember what descends from it by now: once it is dead, nobody could tell."""
         self._seen = {(number, start) for number, start in self._seen if _guard.start_of(number) == start}
@@ -104,7 +111,7 @@ def kill(children: Sequence[Child]) -> None:
     marks = {child._mark: child.number for child in children}
     _guard.kill(marks, [process for child in children for process in child._seen])
     for child in children:
-        child.process.join(10)
+        child.wait(10)
         child.line.close()
         child._guard.tell("gone", child._mark)
 

@@ -30,6 +30,7 @@ from ctrbench.results import Status, TaskResult
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)  # exit statuses that no bug has
+_TRIES = 3  # so many workers may die before they have begun a task
 _START = 600.0  # seconds that a worker may take to start: it imports what is heavy
 
 
@@ -146,18 +147,17 @@ class LocalExecutor:
 
     def _bury(self, worker: _Worker) -> None:
         """Take leave of a worker that has died, or has closed its line to us."""
-        worker.child.process.join(1)
+        worker.child.wait(1)
         lively = worker.child.alive
         status = worker.child.kill()
         task = worker.task
-        if task is None:
-            self._workers.remove(worker)
+        if task and (task.begun or task.tries == _TRIES):
+            closed = TaskResult(Status.CRASHED, reason="the worker process closed its line to the driver")
+            self._give_up(worker, closed if lively else _death(status, task))
             return
-        if lively:
-            verdict = TaskResult(Status.CRASHED, reason="the worker process closed its line to the driver")
-        else:
-            verdict = _death(status, task)
-        self._give_up(worker, verdict)
+        self._workers.remove(worker)
+        if task:  # the worker died of something else
+            self._waiting.appendleft(task)
 
     def _give_up(self, worker: _Worker, verdict: TaskResult) -> None:
         """The end of a task whose worker is dead."""
@@ -180,6 +180,7 @@ class LocalExecutor:
         for worker in idle[: len(self._waiting)]:
             task = self._waiting.popleft()
             worker.task = task
+            task.tries += 1
             task.given, task.kernel_kills = time.monotonic(), _kernel_kills()
             with contextlib.suppress(OSError):  # it has died: that will be noticed
                 worker.child.line.send((task.job, task.limits.seconds))
@@ -208,6 +209,7 @@ class _Task:
     limits: Limits
     given: float = 0.0
     begun: float | None = None
+    tries: int = 0
     stage: str = ""
     stage_begun: float = 0.0
     memory: int = 0  # when last seen
