@@ -24,6 +24,7 @@ from ctrbench.interfaces import Score
 from ctrbench.reporters import FORMATS, Format
 from ctrbench.results import CellResult, PoolResult, Status, TaskResult
 from ctrbench.store import RunResults, Store
+from ctrbench.text import encodable
 from rich.text import Text
 from toys import log
 
@@ -243,15 +244,15 @@ def test_a_digest_from_a_hostile_store_is_never_a_path(here: Path, digest: str) 
 def test_no_text_is_ever_sql(here: Path, text: str) -> None:
     store = Store.open("results.db")
     good = TaskResult(Status.OK, "m", values={"value": 1.0})
-    task = replace(good, plugin=text.encode("utf-8", "backslashreplace").decode())
+    task = replace(good, plugin=encodable(text).replace("\0", r"\x00"))
     run = store.begin_run("c", {"x": text}, {})
     store.keep(run, "t", "score", "k", task)
     assert store.find("k") == task
-    assert store.find(text.encode("utf-8", "backslashreplace").decode()) is None
+    assert store.find(encodable(text)) is None
     refused = CliRunner().invoke(main, ["leaderboard", "--store", "results.db", f"--run={text}"])
     assert refused.exit_code == 2
     assert refused.stderr.count("\n") == 1
-    assert set(sa.inspect(store._engine).get_table_names()) >= {"tasks", "runs"}
+    assert set(sa.inspect(store.database._engine).get_table_names()) >= {"tasks", "runs"}
     store.close()
 
 

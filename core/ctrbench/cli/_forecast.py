@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -40,23 +41,23 @@ def show(
     verbose: bool,
 ) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
-    results = _existing(store)
-    chosen, left_out = choices.choose_datasets(suite, registry, download=True)
-    loaded = {}
-    loading = {}
-    for dataset in chosen:
-        state = dataset.plugin.availability()
-        if isinstance(state, Missing):
-            left_out.append(
-                f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
-            )
-            continue
-        task = plan.data_task(dataset, suite, limits)
-        loading[task.id] = task
-        loaded[task.id] = (dataset, _load(task, results))
-    grid = plan.grid(suite, registry, loaded, compute, limits)
-    why = reasons({**loading, **grid.tasks}, results, again)
-    costs = Costs(results.spent() if results else {}, compute.threads)
+    with _existing(store) as results:
+        chosen, left_out = choices.choose_datasets(suite, registry, download=True)
+        loaded = {}
+        loading = {}
+        for dataset in chosen:
+            state = dataset.plugin.availability()
+            if isinstance(state, Missing):
+                left_out.append(
+                    f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
+                )
+                continue
+            task = plan.data_task(dataset, suite, limits)
+            loading[task.id] = task
+            loaded[task.id] = (dataset, _load(task, results))
+        grid = plan.grid(suite, registry, loaded, compute, limits)
+        why = reasons({**loading, **grid.tasks}, results, again)
+        costs = Costs(results.spent() if results else {}, compute.threads)
     _echo_tasks(grid.tasks, why, costs, slots)
     _echo_cells(grid, suite)
     echo(why, verbose=verbose)
@@ -116,11 +117,15 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
         click.echo(plain(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings"))
 
 
-def _existing(store: str) -> Store | None:
+@contextmanager
+def _existing(store: str) -> Iterator[Store | None]:
     try:
-        return Store.open(store, create=False)
+        opened = Store.open(store, create=False)
     except NoStoreError:
-        return None
+        yield None
+        return
+    with closing(opened):
+        yield opened
 
 
 def _load(task: Task, results: Store | None) -> TaskResult:

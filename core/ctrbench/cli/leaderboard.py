@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -51,15 +52,15 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
     from ctrbench.store import Store
     from ctrbench.text import did_you_mean
 
-    opened = Store.open(store, create=False)
-    if runs:
-        rows = [
-            [run, _clock(start), _clock(end) if end else "not finished", text]
-            for run, start, end, text in opened.runs()
-        ]
-        echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
-        return
-    results = opened.load_run(name)
+    with closing(Store.open(store, create=False)) as opened:
+        if runs:
+            rows = [
+                [run, _clock(start), _clock(end) if end else "not finished", text]
+                for run, start, end, text in opened.runs()
+            ]
+            echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
+            return
+        results = opened.load_run(name)
     known = results.about["prediction_metrics"]
     if metric and metric not in known:
         raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -204,7 +205,8 @@ def _report(store: str, run: str) -> int:
     from ctrbench.store import Store
     from ctrbench.text import plain
 
-    results = Store.open(store, create=False).load_run(run)
+    with closing(Store.open(store, create=False)) as opened:
+        results = opened.load_run(run)
     boards = leaderboard.boards(results)
     click.echo(reporters.render(boards, leaderboard.remarks(results), "table", colour=colour()))
     failed = leaderboard.failures(results)

@@ -74,22 +74,22 @@ def gc(dry_run: bool, older_than: float, store: str) -> None:
     from ctrbench.store import Store
     from ctrbench.text import one_line, plain
 
-    opened = Store.open(store, create=False)
     numbers: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     refused = 0
-    for leftover in upkeep.leftovers(opened, older_than * 3600):
-        if dry_run:
-            click.echo(plain(f"{leftover.kind} {leftover.name}"))
-        else:
-            try:
-                if not upkeep.remove(opened, leftover, older_than * 3600):
+    with closing(Store.open(store, create=False)) as opened:
+        for leftover in upkeep.leftovers(opened, older_than * 3600):
+            if dry_run:
+                click.echo(plain(f"{leftover.kind} {leftover.name}"))
+            else:
+                try:
+                    if not upkeep.remove(opened, leftover, older_than * 3600):
+                        continue
+                except OSError as error:
+                    click.echo(plain(f"{leftover.name} cannot be removed: {one_line(error)}"), err=True)
+                    refused += 1
                     continue
-            except OSError as error:
-                click.echo(plain(f"{leftover.name} cannot be removed: {one_line(error)}"), err=True)
-                refused += 1
-                continue
-        numbers[leftover.kind][0] += 1
-        numbers[leftover.kind][1] += leftover.size
+            numbers[leftover.kind][0] += 1
+            numbers[leftover.kind][1] += leftover.size
     done = "would be removed" if dry_run else "removed"
     if numbers:
         echo_table(

@@ -6,7 +6,6 @@ In: registered plug-ins, one after the other. Out: the results of their checks, 
 from __future__ import annotations
 
 import os
-import pickle
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
@@ -59,7 +58,7 @@ class Checker:
         except (EOFError, OSError):
             child.wait(5)
             complaint = ""
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+        except Exception as error:  # it cannot be told to another process
             return [CheckResult(current, "failed", one_line(error))]
         hung = complaint and child.alive
         how = how_it_ended(self._stop())
