@@ -99,7 +99,7 @@ def _work(thing: str, splits: Splits, folder: Path, threads: int) -> Callable[[]
     if kind == "model":
         return lambda: plugin.fit(train, splits.valid, seed=1, context=context).predict(splits.test)
     if thing == "identical":
-        return lambda: plugin.score(train, train=train, holdout=splits.valid, seed=1)
+        return lambda: plugin.score(train, train=train, holdout=splits.valid, reference=splits.test, seed=1)
     rates = splits.true_probabilities["train"]
     predictions = Predictions(train, np.asarray(rates), train, train.click_rate)
     return lambda: plugin.score(predictions)

@@ -26,7 +26,7 @@ def test_identical(benchmark, engine: str) -> None:
     train, pool, holdout = rows(1), rows(2), rows(3)
 
     def ours() -> int:
-        return int(Identical().score(pool, train=train, holdout=holdout, seed=1).value)
+        return int(Identical().score(pool, train=train, holdout=holdout, reference=holdout, seed=1).value)
 
     def merged() -> int:
         known = train.rows.assign(label=train.labels).drop_duplicates()

@@ -470,10 +470,10 @@ def test_a_sound_prediction_metric_passes_and_the_wrong_direction_does_not():
 
 
 def test_a_synthetic_metric_must_tell_real_rows_from_noise():
-    def constant(self, synthetic, *, train, holdout, seed):
+    def constant(self, synthetic, *, train, holdout, reference, seed):
         return Score(1.0)
 
-    def rate_gap(self, synthetic, *, train, holdout, seed):
+    def rate_gap(self, synthetic, *, train, holdout, reference, seed):
         return Score(abs(synthetic.click_rate - train.click_rate))
 
     assert "known answer: real rows against noise" in failures("metric", metric(SyntheticMetric, constant))

@@ -45,7 +45,7 @@ rows = st.lists(row, max_size=30)
 @given(rows, rows, rows)
 @settings(max_examples=150, deadline=None)
 def test_identical_counts_what_brute_force_counts(pool, train, holdout):
-    score = Identical().score(table(pool), train=table(train), holdout=table(holdout), seed=0)
+    score = Identical().score(table(pool), train=table(train), holdout=table(holdout), reference=table(holdout), seed=0)
     known = {key(r, True) for r in train}
     fields_known = {key(r, False) for r in train}
     hits = [key(r, True) for r in pool if key(r, True) in known]
@@ -66,7 +66,7 @@ def test_identical_counts_what_brute_force_counts(pool, train, holdout):
 def test_identical_counts_repeated_pool_rows_each_time_and_distinct_ones_once():
     train = table([(1, 0.5, 1), (1, 0.5, 1), (2, 0.5, 0)])
     pool = table([(1, 0.5, 1), (1, 0.5, 1), (1, 0.5, 0), (2, 0.25, 0)])
-    score = Identical().score(pool, train=train, holdout=table([(2, 0.5, 0), (2, 0.5, 1)]), seed=0)
+    score = Identical().score(pool, train=train, holdout=table([(2, 0.5, 0), (2, 0.5, 1)]), reference=train, seed=0)
     assert (score.value, score.details["distinct"]) == (2, 1)
     assert (score.details["fields_only"], score.details["fields_only_distinct"]) == (3, 1)
     assert (score.details["validation_share"], score.baseline) == (0.5, 2.0)
@@ -121,7 +121,7 @@ def test_labels_split_equal_rows():
 def test_metrics_leave_their_tables_alone():
     tables = [table([(1, 0.5, 1), (2, 0.1, 0)]) for _ in range(3)]
     before = [t.digest() for t in tables]
-    Identical().score(tables[0], train=tables[1], holdout=tables[2], seed=3)
+    Identical().score(tables[0], train=tables[1], holdout=tables[2], reference=tables[2], seed=3)
     assert [t.digest() for t in tables] == before
 
 

@@ -325,7 +325,7 @@ class Same(SyntheticMetric):
     better: ClassVar = "lower"
     unit: ClassVar[str] = "rows"
 
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         return Score(len(synthetic), float(len(holdout)), {"users": float(synthetic.rows["user"].nunique())})
 
 

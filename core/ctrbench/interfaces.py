@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ctrbench.table import Schema
 
 Better = Literal["higher", "lower", "neither"]
+Aspect = Literal["privacy", "fidelity"]
 
 
 class Budgeted:
@@ -192,11 +193,16 @@ class Predictor(ABC):
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a metric, what it would be for real data (`baseline`), and the numbers beside it."""
+    """One number of a metric, what it would be for real data (`baseline`), and the numbers beside it.
+
+    The details `low` and `high` are a 95 % interval of the value. `flagged` is the metric's own verdict: whether the
+    value is worse than real rows would make it by more than chance; None where it has none.
+    """
 
     value: float
     baseline: float | None = None
     details: Mapping[str, float] = field(default_factory=dict)
+    flagged: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,8 @@ class Predictions:
     real_train: Table
     train_click_rate: float  # of the scenario's training table
     true_probabilities: NDArray[np.float64] | None = None  # (rows,), where a simulation knows them
+    valid: Table | None = None  # the real valid rows with labels, for what is fitted to predictions
+    valid_probabilities: NDArray[np.float64] | None = None  # (valid rows,)
 
 
 @dataclass(frozen=True)
@@ -224,11 +232,15 @@ class PredictionMetric(Plugin, ABC):
 
 @dataclass(frozen=True)
 class SyntheticMetric(Plugin, ABC):
-    """A number about synthetic rows beside the real train split and a real holdout (valid)."""
+    """A number about synthetic rows beside the real train split and two real splits that no generator has seen.
+
+    `aspect` says what it is about: how far rows tell of the real ones (privacy), or how like them they are (fidelity).
+    """
 
     better: ClassVar[Better]
     unit: ClassVar[str]
+    aspect: ClassVar[Aspect] = "privacy"
 
     @abstractmethod
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
-        """The score of the pool's first rows, as many as train has."""
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """The score of the pool's first rows, as many as train has; holdout is valid, reference is test."""

@@ -134,12 +134,14 @@ class ScorePredictionsJob:
 
     plugin: PluginCall
     data: DataRef
-    predictions: str
+    predictions: str  # for the rows of test
+    valid_predictions: str
     train_click_rate: float
 
     def identity(self) -> list[Any]:
         """What changes the result."""
-        return ["score", self.plugin.identity(), self.data.fingerprint, self.predictions, self.train_click_rate]
+        read = [self.predictions, self.valid_predictions, self.train_click_rate]
+        return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 
 @dataclass(frozen=True)

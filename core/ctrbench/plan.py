@@ -122,12 +122,12 @@ def _scores(
     metrics: Iterable[str], subject: str, result_of: Callable[[str], TaskResult]
 ) -> tuple[dict[str, Score], dict[str, TaskResult]]:
     results = {metric: result_of(score_id(metric, subject)) for metric in metrics}
-    good = {
-        metric: Score(result.values["value"], result.values["baseline"], result.values["details"])
-        for metric, result in results.items()
-        if result.ok
-    }
+    good = {metric: _score(result.values) for metric, result in results.items() if result.ok}
     return good, {metric: result for metric, result in results.items() if not result.ok}
+
+
+def _score(values: Mapping[str, Any]) -> Score:
+    return Score(values["value"], values["baseline"], values["details"], values.get("flagged"))
 
 
 def data_task(dataset: Chosen, suite: Suite, limits: Limits) -> Task:
@@ -247,7 +247,8 @@ class _Corner:
 
         def job(results: Results) -> Job:
             training = results[subject]
-            return ScorePredictionsJob(call, self.data, training.outputs["test"], training.values["click_rate"])
+            read = training.outputs
+            return ScorePredictionsJob(call, self.data, read["test"], read["valid"], training.values["click_rate"])
 
         self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
 

@@ -220,6 +220,8 @@ def _score_predictions(
             place.artefacts.get_table(job.data.outputs["train"]),
             job.train_click_rate,
             place.artefacts.get_array(truth) if truth else None,
+            place.artefacts.get_table(job.data.outputs["valid"]),
+            place.artefacts.get_array(job.valid_predictions),
         )
     with stages("score"):
         return _scored(plugin.score(predictions))
@@ -227,10 +229,11 @@ def _score_predictions(
 
 def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, place: Workplace, stages: Stages) -> TaskResult:
     with stages("read"):
-        train, holdout = (place.artefacts.get_table(job.data.outputs[name]) for name in ("train", "valid"))
-        pool = place.artefacts.get_table(job.pool.digest).take(np.arange(len(train)))
+        names = {"train": "train", "holdout": "valid", "reference": "test"}
+        real = {name: place.artefacts.get_table(job.data.outputs[split]) for name, split in names.items()}
+        pool = place.artefacts.get_table(job.pool.digest).take(np.arange(len(real["train"])))
     with stages("score"):
-        return _scored(plugin.score(pool, train=train, holdout=holdout, seed=job.seed))
+        return _scored(plugin.score(pool, **real, seed=job.seed))
 
 
 def _scored(score: Score) -> TaskResult:
@@ -242,6 +245,7 @@ def _scored(score: Score) -> TaskResult:
         "value": float(score.value),
         "baseline": None if score.baseline is None else float(score.baseline),
         "details": {str(name): float(value) for name, value in score.details.items() if np.isfinite(value)},
+        "flagged": None if score.flagged is None else bool(score.flagged),
     }
     return TaskResult(Status.OK, values=values)
 

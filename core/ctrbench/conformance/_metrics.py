@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 
 def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) -> None:
     """Score guesses, then predictions that are the labels."""
-    test, train = log.splits.test, log.splits.train
+    test, train, valid = log.splits.test, log.splits.train, log.splits.valid
     rng = np.random.default_rng(7)
     guesses = np.round(rng.random(len(test)), 1) * 0.98 + 0.01  # with ties
+    guesses_of_valid = np.round(rng.random(len(valid)), 1) * 0.98 + 0.01
     perfect = np.where(test.targets == 1, 0.999, 0.001)
     as_they_are = np.arange(len(test))
 
     def score(probabilities: NDArray[np.float64], order: NDArray[np.int64] = as_they_are) -> Score:
         truth = log.splits.true_probabilities["test"][order]
-        seen = Predictions(test.take(order), probabilities[order], train, train.click_rate, truth)
-        with report.watch(seen.rows, seen.real_train):
+        seen = Predictions(
+            test.take(order), probabilities[order], train, train.click_rate, truth, valid, guesses_of_valid
+        )
+        with report.watch(seen.rows, seen.real_train, valid):
             return expect_score(plugin.score(seen))
 
     first = report.check("scores", lambda: score(guesses))
@@ -60,12 +63,12 @@ def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) 
 
 def check_synthetic_metric(report: Report, plugin: SyntheticMetric, log: Log) -> None:
     """Score real train as a pool, then noise."""
-    train, holdout = log.splits.train, log.splits.valid
+    train, holdout, reference = log.splits.train, log.splits.valid, log.splits.test
     noise = noise_like(train, seed=3)
 
     def score(pool: Table) -> Score:
-        with report.watch(pool, train, holdout):
-            return expect_score(plugin.score(pool, train=train, holdout=holdout, seed=1))
+        with report.watch(pool, train, holdout, reference):
+            return expect_score(plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=1))
 
     first = report.check("scores", lambda: score(train))
     if first is None:

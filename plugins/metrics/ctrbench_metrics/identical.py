@@ -28,8 +28,8 @@ class Identical(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "rows"
 
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, seed: int) -> Score:
-        """Count them; `seed` is not needed."""
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """Count them; `reference` and `seed` are not needed."""
         pool_rows, train_rows, holdout_rows = number_rows(synthetic, train, holdout)
         fields_only = count_matches(pool_rows, train_rows)
         labelled_train = with_labels(train_rows, train)
