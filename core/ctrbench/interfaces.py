@@ -196,13 +196,17 @@ class Score:
     """One number of a metric, what it would be for real data (`baseline`), and the numbers beside it.
 
     The details `low` and `high` are a 95 % interval of the value. `flagged` is the metric's own verdict: whether the
-    value is worse than real rows would make it by more than chance; None where it has none.
+    value is worse than real rows would make it by more than chance; None where it has none. `contributions`, (test
+    rows,), tell an interval what the value owes to each row: they sum to 0, and over independent rows the sum of their
+    squares is an unbiased estimate of the value's variance. A metric of predictions without them has intervals over
+    seeds alone.
     """
 
     value: float
     baseline: float | None = None
     details: Mapping[str, float] = field(default_factory=dict)
     flagged: bool | None = None
+    contributions: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

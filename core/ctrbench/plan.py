@@ -67,6 +67,7 @@ class Cell:
     model: str
     repeat: int
     train: str
+    model_seed: int = 0  # which of a repeat's model seeds
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,12 @@ def cell_result(cell: Cell, metrics: Iterable[str], result_of: Callable[[str], T
     """A cell with what came of its training, or of the task that this waited for, and of its scores."""
     scores, failed = _scores(metrics, cell.train, result_of)
     result = result_of(cell.train)
+    outputs = {metric: result_of(score_id(metric, cell.train)).outputs for metric in scores}
+    parts = {metric: found["contributions"] for metric, found in outputs.items() if "contributions" in found}
     return CellResult(
-        cell.dataset, cell.generator, cell.scenario, cell.model, cell.repeat, result, scores, failed, cell.train
-    )
+        cell.dataset, cell.generator, cell.scenario, cell.model, cell.repeat,
+        result, scores, failed, cell.train, cell.model_seed, parts,
+    )  # fmt: skip
 
 
 def pool_result(pool: Pool, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> PoolResult:
@@ -186,7 +190,8 @@ class _Corner:
         for scenario in scenarios:
             for pool in pools if scenario.needs_pool else [None]:
                 for model in models:
-                    self.cell(pool, scenario, model, repeat)
+                    for model_seed in range(self.suite.model_seeds):
+                        self.cell(pool, scenario, model, repeat, model_seed)
 
     def pool(self, generator: Chosen, scenarios: list[Scenario], repeat: int) -> Pool:
         """A pool and its scores; one that is the same as another's shares its task."""
@@ -211,17 +216,20 @@ class _Corner:
             self.score_pool(metric, task, metric_seed)
         return pool
 
-    def cell(self, pool: Pool | None, scenario: Scenario, model: Chosen, repeat: int) -> None:
+    def cell(self, pool: Pool | None, scenario: Scenario, model: Chosen, repeat: int, model_seed: int) -> None:
         """A cell, its training and scores."""
         source = pool.task if pool else "none"
-        name = f"train/{self.dataset.label}/{scenario.name}/{model.label}/{repeat}/{source}"
+        nested = f".{model_seed}" if model_seed else ""
+        name = f"train/{self.dataset.label}/{scenario.name}/{model.label}/{repeat}{nested}/{source}"
         generator = pool.generator if pool else ""
-        self.plan.cells.append(Cell(self.dataset.label, generator, scenario.name, model.label, repeat, name))
+        cell = Cell(self.dataset.label, generator, scenario.name, model.label, repeat, name, model_seed)
+        self.plan.cells.append(cell)
         if name in self.plan.tasks:
             return
         names = (self.dataset.registered.name, repeat)
         draw = keys.seed(self.suite.seed, "draw", *names, pool.maker if pool else "")
-        own = [scenario.name] if scenario.model_seeds == "other" else []
+        own: list[str | int] = [scenario.name] if scenario.model_seeds == "other" else []
+        own += [model_seed] if model_seed else []  # the first is that of a run with one
         seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 

@@ -72,7 +72,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One cell: data set × generator × scenario × model × repeat, with the results of the tasks behind it."""
+    """One cell: data set × generator × scenario × model × repeat × model seed, with what its tasks gave."""
 
     dataset: str
     generator: str  # "" where the scenario uses no pool
@@ -83,6 +83,8 @@ class CellResult:
     scores: Mapping[str, Score] = field(default_factory=dict)  # prediction metric → score
     failed_scores: Mapping[str, TaskResult] = field(default_factory=dict)
     training: str = ""  # equal for cells that read one training
+    model_seed: int = 0  # which of its repeat's
+    contributions: Mapping[str, str] = field(default_factory=dict)  # prediction metric → digest of an array
 
     @property
     def ok(self) -> bool:

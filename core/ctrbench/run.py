@@ -285,6 +285,7 @@ def _about(
         "seed": suite.seed,
         "budget": suite.budget,
         "repeats": suite.repeats,
+        "model_seeds": suite.model_seeds,
         "datasets": {
             chosen.label: {
                 "plugin": str(chosen.registered),

@@ -43,6 +43,7 @@ class RunResults:
     environments: Sequence[Mapping[str, Any]]  # of all runs that did work for this one
     cells: Sequence[CellResult]
     pools: Sequence[PoolResult]
+    artefacts: Artefacts | None = None
 
 
 class Store:
@@ -196,6 +197,7 @@ class Store:
                 for row in grid
                 if row["kind"] == "pool"
             ],
+            self.artefacts,
         )
 
     def _link(self, run: str, task: str, key: str, blocked_by: str = "") -> sa.Executable:

@@ -49,6 +49,7 @@ class Suite:
     metrics: tuple[str, ...] = (ALL,)
     scenarios: tuple[str, ...] = (ALL,)
     repeats: int = 1
+    model_seeds: int = 1  # of each pool, nested in a repeat
     seed: int = 1
     budget: float = 1.0
     on: Mapping[str, On] = field(default_factory=dict)
@@ -96,7 +97,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
-    for key, kind in (("description", str), ("repeats", int), ("seed", int), ("budget", float)):
+    for key, kind in (("description", str), ("repeats", int), ("model_seeds", int), ("seed", int), ("budget", float)):
         if key in raw:
             values[key] = _typed(raw, key, kind, source)
     values["on"] = {
@@ -109,6 +110,8 @@ def checked(suite: Suite, source: str) -> Suite:
     """The suite, its numbers in their ranges; UserError otherwise."""
     if not 1 <= suite.repeats <= 10_000:
         raise UserError(f"{source}: repeats={suite.repeats} must lie between 1 and 10000")
+    if not 1 <= suite.model_seeds <= 1000:
+        raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
         raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
     if not 0 <= suite.seed < 2**32:

@@ -37,7 +37,7 @@ from ctrbench.interfaces import (
 from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
-from ctrbench.table import Table
+from ctrbench.table import UNSEEN, Table
 from ctrbench.text import encodable, one_line
 
 if TYPE_CHECKING:
@@ -224,7 +224,13 @@ def _score_predictions(
             place.artefacts.get_array(job.valid_predictions),
         )
     with stages("score"):
-        return _scored(plugin.score(predictions))
+        score = plugin.score(predictions)
+        result = _scored(score)
+        if score.contributions is None:
+            return result
+        parts = _by_user(_checked_contributions(score.contributions, len(predictions.rows)), predictions.rows)
+    with stages("keep"):
+        return replace(result, outputs={"contributions": place.artefacts.put_array(parts)})
 
 
 def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, place: Workplace, stages: Stages) -> TaskResult:
@@ -248,6 +254,27 @@ def _scored(score: Score) -> TaskResult:
         "flagged": None if score.flagged is None else bool(score.flagged),
     }
     return TaskResult(Status.OK, values=values)
+
+
+def _checked_contributions(values: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape != (rows,) or not np.isfinite(values).all():
+        raise ValueError(f"contributions must be {rows} finite numbers, one a test row")
+    return values
+
+
+def _by_user(contributions: NDArray[np.float64], rows: Table) -> NDArray[np.float64]:
+    """Sums over each user's rows, as these depend on each other; a row of a user that train lacks stands alone."""
+    fields_ = [field_.name for field_ in rows.schema.fields if field_.role == "user"]
+    if not fields_:
+        return contributions
+    codes = rows.rows[fields_].to_numpy()
+    _, user = np.unique(codes, axis=0, return_inverse=True)
+    unseen = (codes == UNSEEN).any(axis=1)
+    user[unseen] = user.max() + 1 + np.arange(unseen.sum())
+    sums = np.bincount(user, contributions)[np.unique(user)]
+    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
+    return scaled
 
 
 def _facts(details: Mapping[str, Any]) -> dict[str, int | float | str]:

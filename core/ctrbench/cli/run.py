@@ -22,6 +22,7 @@ EXAMPLES = """
 Examples:
   ctrbench run --all
   ctrbench run -g smoten -g "ctgan[epochs=20]" -m deepfm -s S3 -s S4 --repeats 5
+  ctrbench run -g tvae -m dnn --repeats 5 --model-seeds 3
   ctrbench run -d "frappe[path=data/Frappe_x1]" -g none -m dnn -m deepfm
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
@@ -52,6 +53,11 @@ in the command or its files, 130 interrupted.
     "--suite", default="quick", show_default=True, metavar="NAME|FILE", help="What to run unless options say otherwise."
 )
 @click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
+@click.option(
+    "--model-seeds",
+    type=int,
+    help="Model seeds for each pool, which tell the noise of generators from that of models.  [default: the suite's]",
+)
 @click.option("--seed", type=int, help="The suite's seed, from which all others follow.  [default: the suite's]")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes.  [default: cores / threads]")
 @click.option(
@@ -98,6 +104,7 @@ def run(
     metrics: tuple[str, ...],
     suite: str,
     repeats: int | None,
+    model_seeds: int | None,
     seed: int | None,
     workers: int | None,
     threads: int,
@@ -129,7 +136,7 @@ def run(
     if executor == "inline" and (limits.memory or limits.stages):
         raise UserError("--executor inline: nobody can stop a task there; leave out --memory and --timeout STAGE=…")
     named = (datasets, generators, models, metrics, scenarios)
-    numbers = {"repeats": repeats, "seed": seed, "budget": budget}
+    numbers = {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
     if executor == "inline" and any(on.limits.memory or on.limits.stages for on in wanted.on.values()):
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)

@@ -41,7 +41,11 @@ class Logloss(PredictionMetric):
         details = {"clipped": float(outside.sum())}
         if predictions.true_probabilities is not None:
             details["oracle"] = _loss(labels, predictions.true_probabilities)
-        return Score(_loss(labels, probabilities), details=details)
+        value = _loss(labels, probabilities)
+        clipped = np.clip(probabilities, EPSILON, 1 - EPSILON)
+        losses = -np.log(np.where(labels == 1, clipped, 1 - clipped))
+        scale = np.sqrt(len(labels) * max(len(labels) - 1, 1))
+        return Score(value, details=details, contributions=(losses - value) / scale)
 
 
 def _loss(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> float:

@@ -1,0 +1,231 @@
+"""What a run says of differences to `original`: for a cell, a generator, a scenario, each with its interval.
+
+In: a `RunResults`, a data set of it and a prediction metric. Out: `Effect`s of any average of cells, and verdicts that
+hold for many of them at once. A cell that lacks a score in one repeat has no effect, and no average passes over it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ctrbench import statistics
+from ctrbench.artefacts import LostArtefactError
+from ctrbench.results import CellResult, Status
+from ctrbench.statistics import Effect
+from ctrbench.store import RunResults
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LEVEL = 0.05
+"""Adjusted p-values below it are marked."""
+
+
+class Place(NamedTuple):
+    """A place of the grid, which its repeats and model seeds fill."""
+
+    generator: str  # "" where the scenario uses no pool
+    scenario: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An effect as one of a family: p-values adjusted by Holm, and by Benjamini and Hochberg; None if untested."""
+
+    effect: Effect
+    holm: float | None = None
+    bh: float | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it stands even if no single false claim is to be made in the whole family."""
+        return self.holm is not None and self.holm < LEVEL
+
+    @property
+    def likely(self) -> bool:
+        """Whether it stands if one in twenty of the claims made may be false."""
+        return self.bh is not None and self.bh < LEVEL
+
+
+class Effects:
+    """The differences to `original` of one data set in one metric."""
+
+    def __init__(self, results: RunResults, dataset: str, metric: str) -> None:
+        self.results = results
+        self.dataset = dataset
+        self.metric = metric
+        self.better: str = results.about["prediction_metrics"].get(metric, {}).get("better", "neither")
+        self.cells: dict[Place, list[CellResult]] = defaultdict(list)
+        for cell in results.cells:
+            if cell.dataset == dataset:
+                self.cells[Place(cell.generator, cell.scenario, cell.model)].append(cell)
+        self.models = list(dict.fromkeys(place.model for place in self.cells))
+        self.generators = list(dict.fromkeys(place.generator for place in self.cells if place.generator))
+        self.pool_scenarios = list(dict.fromkeys(place.scenario for place in self.cells if place.generator))
+        self.control_scenarios = [
+            name
+            for name in dict.fromkeys(place.scenario for place in self.cells if not place.generator)
+            if name != "original"
+        ]
+
+    # What there is
+
+    def scores(self, place: Place) -> list[float | None]:
+        """The score of every repeat and model seed of a place."""
+        return [cell.scores[self.metric].value if self.metric in cell.scores else None for cell in self.cells[place]]
+
+    def whole(self, place: Place) -> bool:
+        """Whether no score is missing at a place."""
+        found = self.scores(place) if place in self.cells else []
+        return bool(found) and None not in found
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """The models that `original` has every score of: for all generators the same."""
+        return [model for model in self.models if self.whole(Place("", "original", model))]
+
+    @cached_property
+    def distinct(self) -> list[str]:
+        """The generators that apply here, one of each that share their pools."""
+        kept: dict[tuple[str, ...], str] = {}
+        for generator in self.generators:
+            cells = [cell for place, cells in self.cells.items() if place.generator == generator for cell in cells]
+            if not all(cell.result.status is Status.SKIPPED for cell in cells):
+                kept.setdefault(tuple(cell.training for cell in cells), generator)
+        return list(kept.values())
+
+    @cached_property
+    def applicable(self) -> list[str]:
+        """The generators that did not skip this data set altogether."""
+        return [
+            generator
+            for generator in self.generators
+            if any(
+                cell.result.status is not Status.SKIPPED
+                for place, cells in self.cells.items()
+                if place.generator == generator
+                for cell in cells
+            )
+        ]
+
+    @cached_property
+    def kept_scenarios(self) -> list[str]:
+        """The scenarios that add a pool's rows to real ones: those that answer the question."""
+        about = self.results.about["scenarios"]
+        return [name for name in self.pool_scenarios if about[name]["keeps_real"]]
+
+    # What it says
+
+    def cell(self, place: Place) -> Effect | None:
+        """The effect at one place of the grid."""
+        return self.average([place])
+
+    def scenario(self, scenario: str) -> Effect | None:
+        """The effect of a scenario, averaged over generators (equal ones once) and models."""
+        generators = self.distinct if scenario in self.pool_scenarios else [""]
+        return self.average([Place(g, scenario, m) for g in generators for m in self.compared])
+
+    def generator(self, generator: str, scenarios: Iterable[str]) -> Effect | None:
+        """The effect of a generator, averaged over scenarios and models."""
+        return self.average([Place(generator, scenario, m) for scenario in scenarios for m in self.compared])
+
+    def average(self, places: Sequence[Place]) -> Effect | None:
+        """The effect of the mean over places of (place − original); None where a score is missing.
+
+        Each repeat gives one difference for each model seed: scenarios and generators are averaged within it, paired
+        by the model seeds that they share with `original`.
+        """
+        pairs = [(place, Place("", "original", place.model)) for place in places]
+        if not pairs or not all(self.whole(place) and self.whole(base) for place, base in pairs):
+            return None
+        numbers = self._numbers
+        weights: NDArray[np.float64] = np.zeros((*numbers[pairs[0][0]].shape, len(self._values)))  # (R, K, trainings)
+        repeat, seed = np.indices(weights.shape[:2])
+        for place, base in pairs:
+            np.add.at(weights, (repeat, seed, numbers[place]), 1 / len(pairs))
+            np.add.at(weights, (repeat, seed, numbers[base]), -1 / len(pairs))
+        by_repeat = weights.mean(axis=1)  # (R, trainings)
+        shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
+        return statistics.effect(weights @ self._values, shared)
+
+    def family(self, effects: Sequence[Effect | None]) -> list[Verdict | None]:
+        """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
+        tested = [i for i, effect in enumerate(effects) if effect is not None and effect.basis != "test rows only"]
+        p = [effect.p for i in tested if (effect := effects[i]) is not None]
+        both = zip(statistics.holm(p), statistics.benjamini_hochberg(p), strict=True)
+        adjusted = dict(zip(tested, both, strict=True))
+        return [
+            None if effect is None else Verdict(effect, *adjusted.get(i, (None, None)))
+            for i, effect in enumerate(effects)
+        ]
+
+    @cached_property
+    def verdicts(self) -> dict[Place, Verdict]:
+        """Every cell's effect as one of the family of all cells, cells that read the same trainings counted once."""
+        groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
+        for place, cells in self.cells.items():
+            if place.scenario != "original" and place.model in self.compared:
+                groups[tuple(cell.training for cell in cells)].append(place)
+        judged = self.family([self.cell(places[0]) for places in groups.values()])
+        return {
+            place: verdict
+            for places, verdict in zip(groups.values(), judged, strict=True)
+            if verdict is not None
+            for place in places
+        }
+
+    @cached_property
+    def scenario_verdicts(self) -> dict[str, Verdict]:
+        """The confirmatory family: each scenario that uses a pool, averaged over generators and models."""
+        judged = self.family([self.scenario(name) for name in self.pool_scenarios])
+        return {name: verdict for name, verdict in zip(self.pool_scenarios, judged, strict=True) if verdict is not None}
+
+    # How it is worked out
+
+    @cached_property
+    def _trainings(self) -> dict[str, CellResult]:
+        """A cell of every training that has a score."""
+        return {c.training: c for cells in self.cells.values() for c in cells if self.metric in c.scores}
+
+    @cached_property
+    def _values(self) -> NDArray[np.float64]:
+        """The score of every training, (trainings,)."""
+        return np.array([cell.scores[self.metric].value for cell in self._trainings.values()], dtype=np.float64)
+
+    @cached_property
+    def _numbers(self) -> dict[Place, NDArray[np.int64]]:
+        """Which trainings stand at a place, (repeats, model seeds), for those that lack none."""
+        number = {training: i for i, training in enumerate(self._trainings)}
+        found = {}
+        for place, cells in self.cells.items():
+            if self.whole(place):
+                rows: dict[int, list[int]] = defaultdict(list)
+                for cell in cells:
+                    rows[cell.repeat].append(number[cell.training])
+                found[place] = np.array(list(rows.values()))
+        return found
+
+    @cached_property
+    def _gram(self) -> NDArray[np.float64] | None:
+        """The covariances that scores owe to the test rows that they share, (trainings, trainings); None if unknown.
+
+        A score's contributions sum to zero over the test rows, or over the users among whom these are divided: their
+        products' sum estimates the covariance (DeLong et al. 1988; Obuchowski 1997 where rows of a user depend).
+        """
+        artefacts = self.results.artefacts
+        digests = [cell.contributions.get(self.metric, "") for cell in self._trainings.values()]
+        if artefacts is None or not all(digests):
+            return None
+        try:
+            parts = np.stack([artefacts.get_array(digest) for digest in digests])
+        except LostArtefactError:
+            return None
+        gram: NDArray[np.float64] = parts @ parts.T
+        return gram

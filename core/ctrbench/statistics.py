@@ -1,0 +1,161 @@
+"""What repeated, paired comparisons tell: intervals, tests, and how small an effect they could have found.
+
+In: the differences of R repeats, and the covariance that they owe to the test rows which they share. Out: an `Effect`.
+Seeds are the readers and test rows the cases of a multi-reader multi-case design (Obuchowski and Rockette 1995).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Basis = Literal["seeds and test rows", "test rows only", "seeds only"]
+
+LEVEL = 0.95
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variances of one difference: of a new pool's seed, of a new model seed, and of a new test set.
+
+    `generator` and `model` are None where nothing tells them apart, that is below two model seeds a pool.
+    """
+
+    seeds: float  # of a repeat's difference, s²
+    test: float  # c
+    generator: float | None = None
+    model: float | None = None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A mean difference, and what is known of its error. All are in the metric's unit."""
+
+    mean: float
+    variance: float
+    df: float  # infinite for a normal interval
+    repeats: int
+    basis: Basis
+    spread: Spread
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return math.sqrt(self.variance)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.bound(-LEVEL)
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.bound(LEVEL)
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval."""
+        return self.high - self.mean
+
+    def bound(self, level: float) -> float:
+        """The end of the two-sided interval of that level; the lower one for a negative level."""
+        return self.mean + math.copysign(_quantile((1 + abs(level)) / 2, self.df) * self.error, level)
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of no effect; 1 where only test rows were drawn anew, which proves nothing about seeds."""
+        if self.basis == "test rows only":
+            return 1.0
+        return self.p_beyond(0.0)
+
+    def p_beyond(self, margin: float) -> float:
+        """Two-sided p-value of an effect of `margin`."""
+        from scipy import stats
+
+        if not self.variance:
+            return 1.0 if self.mean == margin else 0.0
+        return float(2 * stats.t.sf(abs(self.mean - margin) / self.error, self.df))
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true effect that such data would show at 5 % with a power of 80 % (noncentral t)."""
+        from scipy import optimize, stats
+
+        if not self.variance:
+            return 0.0
+        if math.isinf(self.df):
+            return float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER)) * self.error
+        edge = _quantile((1 + LEVEL) / 2, self.df)
+
+        def lacking(shift: float) -> float:  # the other tail adds nothing worth counting at such a power
+            return float(stats.nct.sf(edge, self.df, shift)) - POWER
+
+        return float(optimize.brentq(lacking, 0.0, 5.0 * edge)) * self.error
+
+
+def effect(
+    differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None, model_seeds: int = 1
+) -> Effect | None:
+    """The effect behind the differences of R repeats; None where they allow no interval at all.
+
+    `differences` is (R, K): of R pools, each with K model seeds; a repeat's difference D_r is its mean over K.
+    `covariance` is (R, R): C_rr', what D_r and D_r' owe to the test rows that they share; None where that is unknown.
+    With s² = var(D_r) and c the mean of C_rr' over r ≠ r', at least 0, V = s²/R + c is the variance of the mean, and
+    (R − 1)·(V/(s²/R))² its degrees of freedom (Hillis 2007). One repeat leaves V = C_11: the seeds are not in it.
+    """
+    differences = differences.reshape(len(differences), -1)
+    by_repeat = differences.mean(axis=1)
+    repeats, mean = len(by_repeat), float(by_repeat.mean())
+    if repeats == 1:
+        if covariance is None:
+            return None
+        test = float(covariance[0, 0])
+        return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
+    seeds = float(by_repeat.var(ddof=1))
+    test = 0.0
+    if covariance is not None:
+        test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
+    variance = seeds / repeats + test
+    df = (repeats - 1) * (variance / (seeds / repeats)) ** 2 if seeds else math.inf
+    basis: Basis = "seeds only" if covariance is None else "seeds and test rows"
+    return Effect(mean, variance, df, repeats, basis, _spread(differences, seeds, test))
+
+
+def _spread(differences: NDArray[np.float64], seeds: float, test: float) -> Spread:
+    """The variance of seeds as that of pools and of model seeds nested in them (one-way analysis of variance)."""
+    model_seeds = differences.shape[1]
+    if model_seeds < 2:
+        return Spread(seeds, test)
+    model = float(differences.var(axis=1, ddof=1).mean())
+    return Spread(seeds, test, max(0.0, seeds - model / model_seeds), model)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: the chance of any false claim in the family stays at the level."""
+    return _adjusted(p, "holm")
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's adjusted p-values: the expected share of false claims stays at the level."""
+    return _adjusted(p, "fdr_bh")
+
+
+def _adjusted(p: Sequence[float], method: str) -> list[float]:
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(value) for value in multipletests(p, method=method)[1]] if len(p) else []
+
+
+def _quantile(share: float, df: float) -> float:
+    from scipy import stats
+
+    return float(stats.norm.ppf(share) if math.isinf(df) else stats.t.ppf(share, df))
