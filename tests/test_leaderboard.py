@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,8 +61,7 @@ GRID = results(
 
 
 def board(view: Any, of: RunResults = GRID, metric: str = "") -> leaderboard.Board:
-    [made] = leaderboard.boards(of, [view], metric)
-    return made
+    return leaderboard.boards(of, [view], metric)[0]
 
 
 def texts(of: leaderboard.Board) -> list[list[str]]:
@@ -89,8 +89,8 @@ def test_a_failed_cell_is_a_footnote_that_names_the_plug_in() -> None:
 
 def test_generators_are_ranked_by_their_mean_gain_where_real_rows_are_kept() -> None:
     assert [row[:4] for row in texts(board("generators"))] == [
-        ["1", "gan", "+0.02000*", "2 of 2"],
-        ["2", "vae", "+0.00000", "1 of 2"],
+        ["1", "gan", "+0.02000*", "1.00"],
+        ["2", "vae", "+0.00000", "2.00"],
     ]
 
 
@@ -107,7 +107,8 @@ def test_scenarios_without_a_pool_stand_beside_the_gains_of_generators() -> None
     again = [cell("", "again", "dnn", 0.803), cell("", "again", "fm", 0.702)]
     known = SCENARIOS | {"again": {"keeps_real": True, "help": "A/A"}}
     of = results([*GRID.cells, *again], GRID.pools, scenarios=known)
-    assert "again: Δauc +0.00250 over 2 cells (A/A)" in board("generators", of).notes
+    [family] = [made for made in leaderboard.boards(of, ["scenarios"]) if made.columns[0] == "scenario"]
+    assert texts(family)[-1] == ["again", "+0.00250", "", "", "", "A/A"]
     assert texts(board("scenarios", of))[:2] == [
         ["none", "original", "0.80000", "0.70000"],
         ["none", "again", "0.80300*", "0.70200*"],
@@ -120,21 +121,104 @@ def test_a_model_that_failed_on_original_is_left_out_for_all_generators_alike() 
     assert any(note.startswith("bad failed on original") for note in board("generators", of).notes)
 
 
-def test_privacy_shows_each_metric_beside_its_baseline_and_details() -> None:
-    made = board("privacy")
+def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
+    made = board("details")
     assert made.columns == ("generator", "click rate", "identical (rows)", "expected of real rows", "distinct")
     assert texts(made) == [["vae", "0.250", "40", "3", "20"], ["gan", "0.250", "10", "3", "5"]]
     assert "gan equals other on this data and shares its pool" in made.notes
 
 
 def test_a_pool_that_failed_has_no_numbers() -> None:
-    made = board("privacy", results(list(GRID.cells), [pool("gan", None)]))
-    assert all("—" in text for text in texts(made)[0][1:])
+    for view in ("privacy", "details"):
+        made = board(view, results(list(GRID.cells), [pool("gan", None)]))
+        assert all("—" in text for text in texts(made)[0][1:])
 
 
-def test_repeats_show_their_spread() -> None:
-    of = results([cell("", "original", "dnn", 0.8), cell("", "original", "dnn", 0.82, 1)], [], repeats=2)
-    assert texts(board("scenarios", of)) == [["none", "original", "0.81000 ±0.01414"]]
+def repeated(*gains: float, models: tuple[str, ...] = ("dnn",), dataset: str = "log") -> list[CellResult]:
+    """`original` at .8, and the generator `gan` in S3 that gains so much in each repeat."""
+    made = []
+    for repeat, gain in enumerate(gains):
+        for model in models:
+            made += [cell("", "original", model, 0.8, repeat), cell("gan", "S3", model, 0.8 + gain, repeat)]
+    return [replace(cell, dataset=dataset) for cell in made]
+
+
+def test_repeats_give_an_interval_of_the_difference_and_a_mark_where_it_is_certain() -> None:
+    of = results(repeated(0.010, 0.012, 0.014), [pool("gan", 1.0)], repeats=3)
+    half = 4.302652729911275 * 0.002 / 3**0.5  # t(.975, 2) · s/√R
+    assert texts(board("scenarios", of)) == [["none", "original", "0.80000"], ["gan", "S3", f"0.81200 ±{half:.5f}▲*"]]
+    assert any("seeds only" in note for note in board("scenarios", of).notes)
+    worse = results(repeated(-0.010, -0.012, -0.014), [pool("gan", 1.0)], repeats=3)
+    assert texts(board("scenarios", worse))[1][2] == f"0.78800 ±{half:.5f}▼"
+    noise = results(repeated(-0.010, 0.012, 0.002), [pool("gan", 1.0)], repeats=3)
+    assert not set(texts(board("scenarios", noise))[1][2]) & set("▲△▼▽")
+
+
+def test_one_repeat_is_never_marked() -> None:
+    of = results(repeated(0.1), [pool("gan", 1.0)])
+    assert texts(board("scenarios", of))[1] == ["gan", "S3", "0.90000*"]
+    assert any("one repeat" in note for note in board("scenarios", of).notes)
+
+
+def test_the_family_of_scenarios_averages_generators_and_models_within_a_repeat() -> None:
+    cells = repeated(0.010, 0.014, models=("dnn", "fm")) + [
+        cell("vae", "S3", model, 0.8, repeat) for repeat in range(2) for model in ("dnn", "fm")
+    ]
+    family = leaderboard.boards(results(cells, [pool("gan", 1.0), pool("vae", 1.0)], repeats=2), ["scenarios"])[1]
+    [row] = texts(family)
+    assert row[:2] == ["S3", "+0.00600"]
+    [record] = family.records
+    half = 12.706204736174703 * 0.001  # t(.975, 1) · s/√R, of (.005, .007)
+    assert record["high"] - record["delta"] == pytest.approx(half)
+    assert record["holm"] == pytest.approx(record["p"]), "a family of one"
+
+
+def test_a_failed_cell_leaves_its_scenario_without_a_mean() -> None:
+    cells = [*repeated(0.01, 0.01), cell("vae", "S3", "dnn", 0.9, 0), cell("vae", "S3", "dnn", None, 1)]
+    family = leaderboard.boards(results(cells, [pool("gan", 1.0), pool("vae", 1.0)], repeats=2), ["scenarios"])[1]
+    assert texts(family)[0][1] == "— [1]"
+
+
+def test_flags_need_more_than_half_of_the_repeats() -> None:
+    def flagged(*verdicts: bool) -> str:
+        scores = [{"identical": Score(9.0, 3.0, flagged=verdict)} for verdict in verdicts]
+        pools = [replace(pool("gan", 9.0), scores=score, repeat=i) for i, score in enumerate(scores)]
+        return texts(board("privacy", results(list(GRID.cells), pools)))[0][2]
+
+    assert flagged(True, True, False) == "9 (3) !"
+    assert flagged(True, False) == "9 (3)"
+
+
+def test_fidelity_has_the_score_of_the_pool_alone_over_the_real_ones() -> None:
+    made = board("fidelity")
+    assert made.columns == ("generator", "click rate", "S5 / original auc")
+    assert [row[2] for row in texts(made)] == ["0.7333", "— [1]"]
+
+
+def several(count: int, gains: dict[str, float]) -> RunResults:
+    """Data sets on which generators keep their order."""
+    names = [f"log{i}" for i in range(count)]
+    cells = [
+        replace(c, dataset=name)
+        for i, name in enumerate(names)
+        for c in [
+            cell("", "original", "dnn", 0.7),
+            *(cell(g, "S3", "dnn", 0.7 + gain + i / 1e4) for g, gain in gains.items()),
+        ]
+    ]
+    pools = [replace(pool(g, 1.0), dataset=name) for name in names for g in gains]
+    told = {name: {"fingerprint": "f", "rows": {}, "notes": []} for name in names}
+    return results(cells, pools, datasets=told)
+
+
+def test_several_data_sets_have_a_table_over_all_and_from_five_on_a_rank_test() -> None:
+    gains = {"good": 0.02, "fair": 0.019, "bad": -0.01}
+    four, five = (leaderboard.boards(several(n, gains), ["generators"])[-1] for n in (4, 10))
+    assert [row[0] for row in texts(four)] == ["good", "fair", "bad"]
+    assert texts(four)[0][:3] == ["good", "+0.02015", "1.00"]
+    assert any("takes at least 5" in note for note in four.notes)
+    assert any(note.startswith("Friedman's test over 10 data sets: p = 4.5e-05") for note in five.notes)
+    assert any("{good, fair}" in note and "bad" not in note for note in five.notes)
 
 
 def test_cost_counts_each_training_once() -> None:
@@ -187,6 +271,7 @@ def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
 def test_csv_is_one_number_a_row_and_no_formula() -> None:
     cells = [cell("=cmd()", "S3", "dnn", 0.8), *GRID.cells]
     made = leaderboard.boards(results(cells, list(GRID.pools)), ["scenarios"])
+    made = [made for made in made if "generator" in made.columns]
     rows = list(csv.DictReader(io.StringIO(reporters.render(made, [], "csv"))))
     assert len(rows) == len(cells)
     assert {"dataset", "generator", "scenario", "model", "repeat", "metric", "value", "status"} <= set(rows[0])

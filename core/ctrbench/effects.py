@@ -23,9 +23,6 @@ from ctrbench.store import RunResults
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL = 0.05
-"""Adjusted p-values below it are marked."""
-
 
 class Place(NamedTuple):
     """A place of the grid, which its repeats and model seeds fill."""
@@ -46,12 +43,12 @@ class Verdict:
     @property
     def certain(self) -> bool:
         """Whether it stands even if no single false claim is to be made in the whole family."""
-        return self.holm is not None and self.holm < LEVEL
+        return self.holm is not None and self.holm < statistics.ALPHA
 
     @property
     def likely(self) -> bool:
         """Whether it stands if one in twenty of the claims made may be false."""
-        return self.bh is not None and self.bh < LEVEL
+        return self.bh is not None and self.bh < statistics.ALPHA
 
 
 class Effects:
@@ -157,7 +154,7 @@ class Effects:
 
     def family(self, effects: Sequence[Effect | None]) -> list[Verdict | None]:
         """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
-        tested = [i for i, effect in enumerate(effects) if effect is not None and effect.basis != "test rows only"]
+        tested = [i for i, effect in enumerate(effects) if effect is not None and effect.testable]
         p = [effect.p for i in tested if (effect := effects[i]) is not None]
         both = zip(statistics.holm(p), statistics.benjamini_hochberg(p), strict=True)
         adjusted = dict(zip(tested, both, strict=True))

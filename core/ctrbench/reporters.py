@@ -20,7 +20,8 @@ Format = Literal["table", "markdown", "csv", "json", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _LATEX = (
-    {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---"}
+    {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
+    | {"▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$", "▽": r"$\triangledown$"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {c: "\\" + c for c in "&%$#_{}"}
 )

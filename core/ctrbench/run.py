@@ -302,7 +302,8 @@ def _about(
             m.label: {"better": m.plugin.better, "unit": m.plugin.unit} for m in grid.prediction_metrics
         },
         "synthetic_metrics": {
-            m.label: {"better": m.plugin.better, "unit": m.plugin.unit} for m in grid.synthetic_metrics
+            m.label: {"better": m.plugin.better, "unit": m.plugin.unit, "aspect": m.plugin.aspect}
+            for m in grid.synthetic_metrics
         },
         "broken": [f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
     }

@@ -16,10 +16,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Basis = Literal["seeds and test rows", "test rows only", "seeds only"]
+Basis = Literal["seeds and test rows", "test rows only", "seeds only", "nothing"]
+"""What an interval is over: what was drawn anew, so that its noise is known."""
 
 LEVEL = 0.95
+ALPHA = 1 - LEVEL
 POWER = 0.8
+BLOCKS = 5
+"""A rank test over data sets takes at least so many of them."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Effect:
     spread: Spread
 
     @property
+    def testable(self) -> bool:
+        """Whether seeds were drawn anew: test rows alone prove nothing about another seed."""
+        return self.basis in ("seeds and test rows", "seeds only")
+
+    @property
     def error(self) -> float:
         """Standard error of the mean."""
         return math.sqrt(self.variance)
@@ -72,10 +81,8 @@ class Effect:
 
     @property
     def p(self) -> float:
-        """Two-sided p-value of no effect; 1 where only test rows were drawn anew, which proves nothing about seeds."""
-        if self.basis == "test rows only":
-            return 1.0
-        return self.p_beyond(0.0)
+        """Two-sided p-value of no effect; 1 where it is not testable."""
+        return self.p_beyond(0.0) if self.testable else 1.0
 
     def p_beyond(self, margin: float) -> float:
         """Two-sided p-value of an effect of `margin`."""
@@ -90,8 +97,8 @@ class Effect:
         """The smallest true effect that such data would show at 5 % with a power of 80 % (noncentral t)."""
         from scipy import optimize, stats
 
-        if not self.variance:
-            return 0.0
+        if not self.variance or math.isinf(self.variance):
+            return self.variance
         if math.isinf(self.df):
             return float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER)) * self.error
         edge = _quantile((1 + LEVEL) / 2, self.df)
@@ -102,22 +109,21 @@ class Effect:
         return float(optimize.brentq(lacking, 0.0, 5.0 * edge)) * self.error
 
 
-def effect(
-    differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None, model_seeds: int = 1
-) -> Effect | None:
-    """The effect behind the differences of R repeats; None where they allow no interval at all.
+def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None) -> Effect:
+    """The effect behind the differences of R repeats.
 
     `differences` is (R, K): of R pools, each with K model seeds; a repeat's difference D_r is its mean over K.
     `covariance` is (R, R): C_rr', what D_r and D_r' owe to the test rows that they share; None where that is unknown.
     With s² = var(D_r) and c the mean of C_rr' over r ≠ r', at least 0, V = s²/R + c is the variance of the mean, and
-    (R − 1)·(V/(s²/R))² its degrees of freedom (Hillis 2007). One repeat leaves V = C_11: the seeds are not in it.
+    (R − 1)·(V/(s²/R))² its degrees of freedom (Hillis 2007). One repeat leaves V = C_11: the seeds are not in it; where
+    that is unknown too, the variance is infinite.
     """
     differences = differences.reshape(len(differences), -1)
     by_repeat = differences.mean(axis=1)
     repeats, mean = len(by_repeat), float(by_repeat.mean())
     if repeats == 1:
         if covariance is None:
-            return None
+            return Effect(mean, math.inf, math.inf, 1, "nothing", Spread(0.0, 0.0))
         test = float(covariance[0, 0])
         return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
     seeds = float(by_repeat.var(ddof=1))
@@ -137,6 +143,45 @@ def _spread(differences: NDArray[np.float64], seeds: float, test: float) -> Spre
         return Spread(seeds, test)
     model = float(differences.var(axis=1, ddof=1).mean())
     return Spread(seeds, test, max(0.0, seeds - model / model_seeds), model)
+
+
+def combined(effects: Sequence[Effect]) -> Effect:
+    """The mean of independent effects, such as those on several data sets (degrees of freedom: Satterthwaite)."""
+    variances = [effect.variance / len(effects) ** 2 for effect in effects]
+    variance = sum(variances)
+    uncertain = sum(part**2 / effect.df for part, effect in zip(variances, effects, strict=True))
+    worst = min(effects, key=lambda effect: (effect.testable, effect.basis == "seeds and test rows"))
+    spread = Spread(*(sum(getattr(e.spread, name) for e in effects) / len(effects) for name in ("seeds", "test")))
+    mean = sum(effect.mean for effect in effects) / len(effects)
+    df = variance**2 / uncertain if uncertain else math.inf
+    return Effect(mean, variance, df, min(effect.repeats for effect in effects), worst.basis, spread)
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Friedman's test of methods over blocks, and the largest groups that Nemenyi's test does not tell apart."""
+
+    p: float
+    groups: tuple[tuple[int, ...], ...]  # numbers of methods, by rank
+
+
+def friedman(table: NDArray[np.float64]) -> RankTest:
+    """Ranks of (methods, blocks), higher values being better; at least three methods (Demšar 2006)."""
+    from scikit_posthocs import posthoc_nemenyi_friedman
+    from scipy import stats
+
+    ranks = stats.rankdata(-table, axis=0).mean(axis=1)
+    order = [int(i) for i in np.argsort(ranks, kind="stable")]
+    alike = posthoc_nemenyi_friedman(table.T).to_numpy() >= ALPHA
+    groups: list[tuple[int, ...]] = []
+    for first in range(len(order)):
+        last = first
+        while last + 1 < len(order) and alike[order[first], order[last + 1]]:
+            last += 1
+        group = tuple(order[first : last + 1])
+        if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
+            groups.append(group)
+    return RankTest(float(stats.friedmanchisquare(*table).pvalue), tuple(groups))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -19,7 +19,7 @@ EXAMPLES = """
 Examples:
   ctrbench leaderboard
   ctrbench leaderboard --view scenarios --metric logloss
-  ctrbench leaderboard --view privacy --format latex > table1.tex
+  ctrbench leaderboard --view details --format latex > table1.tex
   ctrbench leaderboard --format csv > results.csv
   ctrbench leaderboard --runs
 """
@@ -30,8 +30,8 @@ Examples:
     "--view",
     "views",
     multiple=True,
-    type=click.Choice(["scenarios", "privacy", "generators", "cost"]),
-    help="Which table; all four by default.",
+    type=click.Choice(["scenarios", "generators", "privacy", "fidelity", "cost", "details"]),
+    help="Which table; all but the details of metrics by default.",
 )
 @click.option(
     "--format",
@@ -48,7 +48,7 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
     """Print the leaderboards of a run."""
     from ctrbench import provenance, reporters
     from ctrbench.errors import UserError
-    from ctrbench.leaderboard import VIEWS, boards, remarks
+    from ctrbench.leaderboard import DEFAULT_VIEWS, boards, remarks
     from ctrbench.store import Store
     from ctrbench.text import did_you_mean
 
@@ -64,7 +64,7 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
     known = results.about["prediction_metrics"]
     if metric and metric not in known:
         raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
-    made = boards(results, views or VIEWS, metric)
+    made = boards(results, views or DEFAULT_VIEWS, metric)
     text = reporters.render(made, remarks(results), style, colour=colour(), provenance=provenance.of(results))
     click.echo(text, nl=False)
 

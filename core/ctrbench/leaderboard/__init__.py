@@ -1,0 +1,102 @@
+"""Turns the results of a run into leaderboards: scenarios, generators, privacy, fidelity, cost, and the details.
+
+In: a `RunResults`. Out: `Board`s, tables of text beside the bare numbers; a reporter prints them. A mean never passes
+over a missing value: a cell that failed shows as a footnote.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from ctrbench.leaderboard._board import VIEWS, Board, Entry, View
+from ctrbench.leaderboard._cost import cost
+from ctrbench.leaderboard._gains import generators, over_all, scenarios
+from ctrbench.leaderboard._part import Part
+from ctrbench.leaderboard._pools import details, fidelity, privacy
+from ctrbench.results import Status
+from ctrbench.store import RunResults
+from ctrbench.text import counted
+
+__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "View", "boards", "failures", "remarks"]
+
+DEFAULT_VIEWS: tuple[View, ...] = tuple(view for view in VIEWS if view != "details")
+"""The details of the metrics of synthetic rows fill screens: they are shown where somebody asks for them."""
+
+_MADE: dict[View, Callable[[Part], list[Board]]] = {
+    "scenarios": scenarios,
+    "generators": generators,
+    "privacy": privacy,
+    "fidelity": fidelity,
+    "cost": cost,
+    "details": details,
+}
+
+
+def boards(results: RunResults, views: Iterable[View] = DEFAULT_VIEWS, metric: str = "") -> list[Board]:
+    """The leaderboards of a run; `metric` names the prediction metric, by default the first of the run."""
+    parts = [Part.of(results, dataset, metric) for dataset in results.about["datasets"]]
+    made: list[Board] = []
+    for view in views:
+        for part in parts:
+            made += _MADE[view](part)
+        if view == "generators":
+            made += over_all(parts)
+    for board in made:
+        board.records = [record | {"budget": results.about["budget"]} for record in board.records]
+    return made
+
+
+def remarks(results: RunResults) -> list[str]:
+    """What holds for all tables of a run: how it was made, and what is missing from it."""
+    about = results.about
+    versions = _merged(environment["libraries"] for environment in results.environments)
+    repeats = f"repeats {about['repeats']}"
+    if about.get("model_seeds", 1) > 1:
+        repeats += f" of {about['model_seeds']} model seeds"
+    lines = [
+        f"run {results.run}: suite {about['suite']}, seed {about['seed']}, {repeats}, "
+        f"ctrbench {versions['ctrbench']}, torch {versions.get('torch', '-')}"
+    ]
+    if about["budget"] != 1:
+        lines.append(
+            f"budget {about['budget']:g}: every epoch and step count was multiplied by it; not the full settings"
+        )
+    if results.finished is None:
+        lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
+    mixed = [name for name, found in versions.items() if "," in found]
+    if mixed:
+        lines.append(
+            "results of different versions stand side by side: " + "; ".join(f"{n} {versions[n]}" for n in mixed)
+        )
+    for name, data in about["datasets"].items():
+        rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
+        lines.append(f"data {name}: fingerprint {data['fingerprint'][:12]}, rows {rows}")
+        lines += [f"data {name}: {note}" for note in data["notes"]]
+    lines += [f"left out: {reason}" for reason in about["left_out"]]
+    lines += [f"data set that could not be loaded: {error}" for error in about["failed_data"]]
+    lines += [f"broken plug-in: {error}" for error in about["broken"]]
+    return lines
+
+
+def failures(results: RunResults) -> list[str]:
+    """Each failed task of a run in one line that names the plug-in, with how many cells it cost."""
+    count: dict[str, int] = defaultdict(int)
+    for cell in results.cells:
+        for result in [cell.result, *(cell.failed_scores.values() if cell.ok else ())]:
+            if not result.ok and result.status is not Status.SKIPPED:
+                count[result.describe()] += 1
+    for pool in results.pools:
+        for result in pool.failed_scores.values() if pool.result.ok else ():
+            if result.status is not Status.SKIPPED:
+                count[result.describe()] += 1
+    return [f"{text} ({counted(n, 'cell')})" for text, n in count.items()]
+
+
+def _merged(versions: Iterable[dict[str, str]]) -> dict[str, str]:
+    """For each library all its versions, in the order of their appearance."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for each in versions:
+        for name, version in each.items():
+            found[name][version] = None
+    return {name: ", ".join(all_) for name, all_ in found.items()}

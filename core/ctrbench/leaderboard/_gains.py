@@ -1,0 +1,275 @@
+"""What synthetic rows gain over `original`: by scenario, by generator, on one data set and over all of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from ctrbench.effects import Place, Verdict
+from ctrbench.leaderboard._board import Board, Entry
+from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
+from ctrbench.results import CellResult, TaskResult
+from ctrbench.statistics import BLOCKS, combined, friedman
+from ctrbench.text import counted
+
+
+def scenarios(part: Part) -> list[Board]:
+    """As the paper's Table 2, and the scenarios' mean effects over all generators and models."""
+    if not part.metric:
+        return []
+    return [_cells(part), *_family(part)]
+
+
+def _cells(part: Part) -> Board:
+    """For every generator the scenarios, a column a model, the best of each column bold."""
+    effects = part.effects
+    runs = part.results.about["repeats"] * part.results.about.get("model_seeds", 1)
+    mean = f", mean of {runs}" if runs > 1 else ""
+    title = f"test {part.metric} by scenario{mean}"
+    board = part.board("scenarios", title, ["generator", "scenario", *effects.models])
+    for generator in ["", *part.pools]:
+        mine = list(dict.fromkeys(place.scenario for place in effects.cells if place.generator == generator))
+        for scenario in mine:
+            row = [Entry(generator or "none"), Entry(scenario)]
+            for model in effects.models:
+                rivals = {Place("", "original", model), *(Place(generator, s, model) for s in mine)}
+                row.append(_cell(part, Place(generator, scenario, model), rivals))
+            board.rows.append(row)
+    for place, cells in effects.cells.items():
+        verdict = effects.verdicts.get(place)
+        told = numbers(verdict.effect if verdict else None, verdict)
+        for cell, score in zip(cells, effects.scores(place), strict=True):
+            record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
+            board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
+    judged = [verdict.effect for verdict in effects.verdicts.values()]
+    best = [] if effects.better == "neither" else ["bold: the best of a generator and model, if better than original"]
+    return part.finish(board, *best, *about_intervals(judged, marks=bool(best)))
+
+
+def _cell(part: Part, place: Place, rivals: Iterable[Place]) -> Entry:
+    """The mean score, half of the interval of its difference to original, and a mark."""
+    mean = _mean(part, place)
+    if mean is None:
+        return part.missing(_causes(part, [place]))
+    verdict = part.effects.verdicts.get(place)
+    spread = (
+        f" ±{verdict.effect.half_width:.5f}{part.mark(verdict)}" if verdict and verdict.effect.variance < inf else ""
+    )
+    good = [value for rival in rivals if (value := _mean(part, rival)) is not None]
+    extreme = {"higher": max, "lower": min}.get(part.effects.better)
+    return Entry(f"{mean:.5f}{spread}", extreme is not None and len(good) > 1 and mean == extreme(good))
+
+
+def _family(part: Part) -> list[Board]:
+    """The confirmatory family: a scenario's effect, averaged over generators and models, Holm over the scenarios."""
+    effects = part.effects
+    if not effects.pool_scenarios or not effects.compared:
+        return []
+    over = f"{counted(len(effects.distinct), 'generator')} and {counted(len(effects.compared), 'model')}"
+    columns = ["scenario", f"Δ{part.metric}", "95 % interval", "p (Holm)", "detectable", "what it is"]
+    board = part.board("scenarios", f"mean Δ{part.metric} of each scenario, over {over}", columns)
+    names = effects.pool_scenarios + effects.control_scenarios
+    for scenario in names:
+        verdict = effects.scenario_verdicts.get(scenario) or _control(part, scenario)
+        help_ = part.results.about["scenarios"][scenario].get("help", "")
+        row = [Entry(scenario)]
+        if verdict is None:
+            generators = effects.distinct if scenario in effects.pool_scenarios else [""]
+            places = [Place(g, scenario, m) for g in generators for m in effects.compared]
+            row += [part.missing(_causes(part, places)), Entry(""), Entry(""), Entry("")]
+        else:
+            row.append(Entry(f"{verdict.effect.mean:+.5f}{part.mark(verdict)}"))
+            row += [Entry(text) for text in _bounds(verdict)]
+        board.rows.append([*row, Entry(help_)])
+        record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
+        board.records.append(record | numbers(verdict.effect if verdict else None, verdict))
+    notes = ["detectable: the smallest true difference that it would show with a power of 80 %"]
+    if effects.control_scenarios:
+        notes.append("scenarios without a pool are controls: outside the family, not marked")
+    if not all(verdict.effect.testable for verdict in effects.scenario_verdicts.values()):
+        notes.append("one repeat: an interval holds test noise only; --repeats 5 or more tells what seeds do")
+    left_out = [name for name in effects.generators if name not in effects.distinct]
+    if left_out:
+        notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
+    return [part.finish(board, *notes, *_variances(part))]
+
+
+def _bounds(verdict: Verdict) -> tuple[str, str, str]:
+    """The interval, the adjusted p-value and the smallest detectable effect, as far as there are any."""
+    found = verdict.effect
+    p = "" if verdict.holm is None else f"{verdict.holm:.2g}"
+    if found.variance == inf:
+        return "", p, ""
+    return f"{found.low:+.5f} … {found.high:+.5f}", p, f"{found.detectable:.5f}"
+
+
+def _control(part: Part, scenario: str) -> Verdict | None:
+    effect = part.effects.scenario(scenario) if scenario in part.effects.control_scenarios else None
+    return Verdict(effect) if effect else None
+
+
+def _variances(part: Part) -> list[str]:
+    """Where the noise of one cell comes from, where model seeds tell."""
+    spreads = [verdict.effect.spread for verdict in part.effects.verdicts.values()]
+    split = [(s.generator, s.model, s.test) for s in spreads if s.generator is not None and s.model is not None]
+    if not split:
+        return []
+    generator, model, test = (statistics.median(column) ** 0.5 for column in zip(*split, strict=True))
+    return [
+        f"standard deviation of a cell's difference (median): {generator:.5f} by the generator's seed, "
+        f"{model:.5f} by the model's, {test:.5f} by the test rows"
+    ]
+
+
+def generators(part: Part) -> list[Board]:
+    """Generators by their mean gain over `original`, over all models and repeats, in scenarios that keep real rows."""
+    effects = part.effects
+    if not effects.pool_scenarios or not part.metric:
+        return []
+    title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared)}"
+    columns = ["rank", "generator", "Δ real + synthetic", "mean rank", "cells better", *effects.pool_scenarios]
+    board = part.board("generators", title, columns)
+    means = [effects.generator(generator, effects.kept_scenarios) for generator in part.pools]
+    judged = dict(zip(part.pools, effects.family(means), strict=True))
+    ranks = _mean_ranks(part)
+    for generator, verdict in sorted(judged.items(), key=lambda pair: _order(part, pair[1])):
+        causes = _causes(part, [p for p in effects.cells if p.generator == generator and p.model in effects.compared])
+        place = str(len(board.rows) + 1) if verdict else "—"
+        text = f"{interval(verdict.effect)}{part.mark(verdict)}" if verdict else part.missing(causes).text
+        row = [Entry(place), Entry(generator), Entry(text, best=place == "1")]
+        row += [Entry(f"{ranks[generator]:.2f}" if generator in ranks else "—"), Entry(_wins(part, generator))]
+        for scenario in effects.pool_scenarios:
+            found = effects.generator(generator, [scenario])
+            gain = _mean_gain(part, generator, [scenario])
+            row.append(part.missing(causes) if gain is None else Entry(f"{gain:+.5f}"))
+            record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
+            board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
+        board.rows.append(row)
+    left_out = [f"{m} failed on original and is left out for all" for m in effects.models if m not in effects.compared]
+    found_effects = [verdict.effect for verdict in judged.values() if verdict]
+    notes = [*part.shared_pools(), *left_out, *about_intervals(found_effects, marks=effects.better != "neither")]
+    return [part.finish(board, *notes)]
+
+
+def over_all(parts: Sequence[Part]) -> list[Board]:
+    """Generators over several data sets: their gain on each, the mean, and from five data sets on a rank test."""
+    parts = [part for part in parts if part.metric and part.effects.kept_scenarios]
+    if len(parts) < 2:
+        return []
+    names = [name for name in parts[0].pools if all(name in part.pools for part in parts)]
+    first = parts[0]
+    columns = ["generator", "mean Δ", "mean rank", *(part.dataset for part in parts)]
+    board = Board("generators", "", f"mean Δ{first.metric} over {counted(len(parts), 'data set')}", tuple(columns))
+    gains = {name: [part.effects.generator(name, part.effects.kept_scenarios) for part in parts] for name in names}
+    whole = {name: [e for e in effects if e] for name, effects in gains.items() if all(effects)}
+    sign = -1 if first.effects.better == "lower" else 1
+    table = np.array([[sign * effect.mean for effect in effects] for effects in whole.values()]).reshape(-1, len(parts))
+    ranks = dict(zip(whole, _ranks(table).mean(axis=1), strict=True))
+    for name in sorted(names, key=lambda name: ranks.get(name, inf)):
+        row = [Entry(name)]
+        if name in whole:
+            mean = combined(whole[name])
+            row += [Entry(interval(mean)), Entry(f"{ranks[name]:.2f}")]
+            board.records.append({"generator": name, "metric": f"Δ{first.metric}", **numbers(mean)})
+        else:
+            row += [Entry("—"), Entry("—")]
+        row += [Entry(interval(effect) if effect else "—") for effect in gains[name]]
+        board.rows.append(row)
+    board.notes.append("the interval of the mean is for these data sets; it does not speak of others")
+    board.notes += _rank_test(list(whole), table)
+    return [board]
+
+
+def _rank_test(names: list[str], table: Any) -> list[str]:
+    """What Friedman's test says of (generators, data sets), data sets being the blocks."""
+    if table.shape[1] < BLOCKS:
+        return [f"a rank test over data sets takes at least {BLOCKS} of them"]
+    if len(names) < 3:
+        return []
+    found = friedman(table)
+    said = [f"Friedman's test over {table.shape[1]} data sets: p = {found.p:.2g}"]
+    groups = ["{" + ", ".join(names[i] for i in group) + "}" for group in found.groups]
+    if groups:
+        said.append(f"not told apart at .05 (Nemenyi's critical difference): {'; '.join(groups)}")
+    return said
+
+
+def _mean_ranks(part: Part) -> dict[str, float]:
+    """The mean rank of each generator among those that lack no cell, over scenarios, models, repeats; 1 is the best."""
+    effects = part.effects
+    gains = {}
+    for generator in part.pools:
+        found = _gains(part, generator, effects.kept_scenarios)
+        if found and None not in found:
+            gains[generator] = found
+    if not gains:
+        return {}
+    sign = -1 if effects.better == "lower" else 1
+    table = sign * np.array(list(gains.values()), dtype=np.float64)
+    return dict(zip(gains, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
+
+
+def _ranks(table: Any) -> Any:
+    """Ranks within each column of (generators, blocks), the highest value first, ties shared."""
+    from scipy.stats import rankdata
+
+    return rankdata(-table, axis=0) if table.size else table
+
+
+def _wins(part: Part, generator: str) -> str:
+    """In how many cells and repeats the generator beats original."""
+    gains = _gains(part, generator, part.effects.kept_scenarios)
+    sign = -1 if part.effects.better == "lower" else 1
+    return f"{sum(gain is not None and sign * gain > 0 for gain in gains)} of {len(gains)}"
+
+
+def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float | None]:
+    """The gain over original of every model, repeat and model seed, paired by the model seed."""
+    effects = part.effects
+    return [
+        None if score is None or base is None else score - base
+        for scenario in scenarios
+        for model in effects.compared
+        if (place := Place(generator, scenario, model)) in effects.cells
+        for score, base in zip(effects.scores(place), effects.scores(Place("", "original", model)), strict=True)
+    ]
+
+
+def _mean_gain(part: Part, generator: str, scenarios: Iterable[str]) -> float | None:
+    gains = _gains(part, generator, scenarios)
+    good = [gain for gain in gains if gain is not None]
+    return statistics.fmean(good) if good and len(good) == len(gains) else None
+
+
+def _mean(part: Part, place: Place) -> float | None:
+    """The mean score; None unless every repeat has one."""
+    scores = part.effects.scores(place) if place in part.effects.cells else []
+    good = [score for score in scores if score is not None]
+    return statistics.fmean(good) if good and len(good) == len(scores) else None
+
+
+def _order(part: Part, verdict: Verdict | None) -> float:
+    if verdict is None:
+        return inf
+    return verdict.effect.mean if part.effects.better == "lower" else -verdict.effect.mean
+
+
+def _causes(part: Part, places: Iterable[Place]) -> list[TaskResult]:
+    """What came of the cells of places, the scores' failures included."""
+    cells = [cell for place in places for cell in part.effects.cells.get(place, [])]
+    return [cell.failed_scores.get(part.metric, cell.result) if cell.ok else cell.result for cell in cells]
+
+
+def _names(cell: CellResult) -> dict[str, Any]:
+    return {
+        "dataset": cell.dataset,
+        "generator": cell.generator,
+        "scenario": cell.scenario,
+        "model": cell.model,
+        "repeat": cell.repeat,
+        "model_seed": cell.model_seed,
+    }

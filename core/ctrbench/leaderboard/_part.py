@@ -1,0 +1,138 @@
+"""The results of one data set, with what all of its tables share: means, footnotes, marks.
+
+In: a `RunResults` and a data set of it. Out: the places of tables, and the notes that explain them.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ctrbench.effects import Effects, Verdict
+from ctrbench.leaderboard._board import Board, Entry, View
+from ctrbench.results import PoolResult, TaskResult
+from ctrbench.statistics import Effect
+from ctrbench.store import RunResults
+
+BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
+
+
+@dataclass
+class Part:
+    """The results of one data set, as the views need them."""
+
+    results: RunResults
+    dataset: str
+    metric: str
+    effects: Effects
+    pools: dict[str, list[PoolResult]]  # generator → repeats
+    footnotes: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, results: RunResults, dataset: str, metric: str) -> Part:
+        """The part of a data set; without a metric's name the run's first."""
+        pools: dict[str, list[PoolResult]] = defaultdict(list)
+        for pool in results.pools:
+            if pool.dataset == dataset:
+                pools[pool.generator].append(pool)
+        metric = metric or next(iter(results.about["prediction_metrics"]), "")
+        return cls(results, dataset, metric, Effects(results, dataset, metric), dict(pools))
+
+    def board(self, view: View, title: str, columns: Sequence[str]) -> Board:
+        """An empty table."""
+        return Board(view, self.dataset, f"{self.dataset}: {title}", tuple(columns))
+
+    def finish(self, board: Board, *notes: str) -> Board:
+        """A table with its footnotes and what else is to be said under it."""
+        board.notes += [f"[{number}] {text}" for text, number in self.footnotes.items()]
+        board.notes += notes
+        self.footnotes.clear()
+        return board
+
+    def footnote(self, text: str) -> str:
+        """What stands in place of a number."""
+        return f"— [{self.footnotes.setdefault(text, len(self.footnotes) + 1)}]"
+
+    def missing(self, causes: Iterable[TaskResult]) -> Entry:
+        """The footnote of what has no number."""
+        cause = next((c for c in causes if not c.ok), None)
+        return Entry(self.footnote(cause.describe() if cause else "not run"))
+
+    def entry(
+        self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str, best: bool = False
+    ) -> Entry:
+        """The mean of all repeats with their standard deviation, or the footnote of what is missing."""
+        good = [value for value in values if value is not None]
+        if not values or len(good) < len(values):
+            return self.missing(causes)
+        spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
+        return Entry(format(statistics.fmean(good), style) + spread, best)
+
+    def mark(self, verdict: Verdict | None) -> str:
+        """What a verdict says in one letter."""
+        if verdict is None or self.effects.better == "neither":
+            return ""
+        improves = (verdict.effect.mean > 0) == (self.effects.better == "higher")
+        if verdict.certain:
+            return BETTER if improves else WORSE
+        if verdict.likely:
+            return LIKELY_BETTER if improves else LIKELY_WORSE
+        return ""
+
+    def shared_pools(self) -> list[str]:
+        """Which generators read one pool."""
+        shared = dict.fromkeys((name, p.same_as) for name, pools in self.pools.items() for p in pools if p.same_as)
+        return [f"{name} equals {other} on this data and shares its pool" for name, other in shared]
+
+
+def interval(effect: Effect, style: str = "+.5f") -> str:
+    """A difference with half of its 95 % interval, where it has one."""
+    if math.isinf(effect.variance):
+        return f"{effect.mean:{style}}"
+    return f"{effect.mean:{style}} ±{effect.half_width:{style.replace('+', '')}}"
+
+
+def numbers(effect: Effect | None, verdict: Verdict | None = None) -> dict[str, float | str | None]:
+    """An effect as a record holds it."""
+    if effect is None:
+        return dict.fromkeys(("delta", "low", "high", "p", "holm", "bh", "df", "detectable", "basis"))
+    return {
+        "delta": effect.mean,
+        "low": _finite(effect.low),
+        "high": _finite(effect.high),
+        "p": effect.p if effect.testable else None,
+        "holm": verdict.holm if verdict else None,
+        "bh": verdict.bh if verdict else None,
+        "df": _finite(effect.df),
+        "detectable": _finite(effect.detectable),
+        "basis": effect.basis,
+    }
+
+
+def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
+    """What has to be known to read a table's intervals."""
+    effects = [effect for effect in effects if not math.isinf(effect.variance)]
+    bases = list(dict.fromkeys(effect.basis for effect in effects))
+    if not bases:
+        return ["one repeat: no interval, and nothing is marked; see --repeats"]
+    said = []
+    if bases == ["test rows only"]:
+        said.append("± test noise only: with one repeat no seed is in it, and nothing is marked; see --repeats")
+    else:
+        said.append(f"± is half of a 95 % interval of the difference to original, over {' or '.join(bases)}")
+        if marks:
+            said.append(
+                f"{BETTER} better and {WORSE} worse by Holm at .05 over the cells of this table, "
+                f"{LIKELY_BETTER} {LIKELY_WORSE} by Benjamini and Hochberg only"
+            )
+    least = sorted(effect.detectable for effect in effects)
+    span = f"{least[0]:.5f}" if len(least) == 1 else f"{least[0]:.5f} to {least[-1]:.5f}"
+    said.append(f"smallest true difference that it would show with a power of 80 %: {span}")
+    return said
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,137 @@
+"""What metrics say of synthetic rows: how far they tell of the real ones, and how like them they are."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from ctrbench.effects import Place
+from ctrbench.interfaces import Aspect, Score
+from ctrbench.leaderboard._board import Board, Entry, View
+from ctrbench.leaderboard._part import Part
+from ctrbench.results import PoolResult, TaskResult
+
+FLAG = "!"
+
+
+def privacy(part: Part) -> list[Board]:
+    """Each metric of privacy, beside what real rows of the holdout would give."""
+    return _summary(part, "privacy", "privacy")
+
+
+def fidelity(part: Part) -> list[Board]:
+    """Each metric of fidelity, and how much of the real data's use the pool alone has."""
+    return _summary(part, "fidelity", "fidelity")
+
+
+def details(part: Part) -> list[Board]:
+    """Everything that each metric of synthetic rows says, a table a metric (`identical` is the paper's Table 1)."""
+    made = []
+    for metric, about in part.results.about["synthetic_metrics"].items():
+        scores = [p.scores[metric] for pools in part.pools.values() for p in pools if metric in p.scores]
+        names = list(dict.fromkeys(name for score in scores for name in score.details))
+        columns = ["generator", "click rate", f"{metric} ({about['unit']})", "expected of real rows", *names]
+        board = part.board("details", metric, columns)
+        for generator, pools in part.pools.items():
+            causes, found = _causes(pools, metric), [p.scores.get(metric) for p in pools]
+            row = [Entry(generator), _click_rate(part, pools, causes)]
+            row.append(part.entry([s.value if s else None for s in found], causes, ",.10g"))
+            if any(s is not None and s.baseline is None for s in found):
+                row.append(Entry(""))
+            else:
+                row.append(part.entry([s.baseline if s else None for s in found], causes, ",.6g"))
+            row += [part.entry([s.details.get(d) if s else None for s in found], causes, ",.6g") for d in names]
+            board.rows.append(row)
+            board.records += [_record(p, metric) for p in pools]
+        if board.rows:
+            made.append(part.finish(board, *part.shared_pools()))
+    return made
+
+
+def _summary(part: Part, view: View, aspect: Aspect) -> list[Board]:
+    about = part.results.about["synthetic_metrics"]
+    metrics = [name for name, told in about.items() if told.get("aspect", "privacy") == aspect]
+    alone = [name for name in part.effects.pool_scenarios if name not in part.effects.kept_scenarios]
+    alone = alone[:1] if aspect == "fidelity" and part.metric else []
+    if not part.pools or not (metrics or alone):
+        return []
+    columns = ["generator", "click rate", *(f"{name} ({about[name]['unit']})" for name in metrics)]
+    columns += [f"{scenario} / original {part.metric}" for scenario in alone]
+    board = part.board(view, f"{aspect} of synthetic rows, in brackets what real rows would give", columns)
+    for generator, pools in part.pools.items():
+        row = [Entry(generator), _click_rate(part, pools, _causes(pools, ""))]
+        for metric in metrics:
+            row.append(_verdict(part, pools, metric))
+            board.records += [_record(p, metric) for p in pools]
+        board.rows.append(row + [_realism(part, generator, scenario) for scenario in alone])
+    verdict = (
+        f"{FLAG} the metric's own verdict: worse than real rows by more than chance, in more than half of the repeats"
+    )
+    notes = [verdict] if any(FLAG in entry.text for row in board.rows for entry in row) else []
+    return [part.finish(board, *part.shared_pools(), *notes, *_ADVICE[aspect])]
+
+
+_ADVICE: dict[Aspect, list[str]] = {
+    "privacy": [
+        "what no metric flags is not therefore private: `ctrbench show NAME` says what each can and cannot see"
+    ],
+    "fidelity": [],
+}
+
+
+def _verdict(part: Part, pools: Sequence[PoolResult], metric: str) -> Entry:
+    """A metric's mean over repeats, the real rows', and a flag."""
+    found = [p.scores[metric] for p in pools if metric in p.scores]
+    if len(found) < len(pools):
+        return part.missing(_causes(pools, metric))
+    value = statistics.fmean(score.value for score in found)
+    baselines = [score.baseline for score in found if score.baseline is not None]
+    beside = f" ({statistics.fmean(baselines):,.4g})" if len(baselines) == len(found) else ""
+    flag = f" {FLAG}" if _flagged(found) else ""
+    return Entry(f"{round(value):,}{beside}{flag}" if _whole(found) else f"{value:,.4g}{beside}{flag}")
+
+
+def _whole(scores: Sequence[Score]) -> bool:
+    """Whether a metric counts."""
+    return all(float(score.value).is_integer() for score in scores) and any(score.value > 1 for score in scores)
+
+
+def _flagged(scores: Sequence[Score]) -> bool:
+    return sum(score.flagged is True for score in scores) * 2 > len(scores)
+
+
+def _realism(part: Part, generator: str, scenario: str) -> Entry:
+    """The score of models trained on the pool alone, over that of models trained on real rows (Noble et al.)."""
+    models = part.effects.compared
+    places = [Place(generator, scenario, model) for model in models]
+    found = [part.effects.scores(place) for place in places]
+    if not all(part.effects.whole(place) for place in places) or not places:
+        cells = [cell for place in places for cell in part.effects.cells[place]]
+        return part.missing(cell.failed_scores.get(part.metric, cell.result) for cell in cells)
+    mine = [score for scores in found for score in scores if score is not None]
+    real = [s for model in models for s in part.effects.scores(Place("", "original", model)) if s is not None]
+    return Entry(f"{statistics.fmean(mine) / statistics.fmean(real):.4f}")
+
+
+def _click_rate(part: Part, pools: Sequence[PoolResult], causes: Sequence[TaskResult]) -> Entry:
+    return part.entry([p.result.values.get("click_rate") for p in pools], causes, ".3f")
+
+
+def _causes(pools: Sequence[PoolResult], metric: str) -> list[TaskResult]:
+    return [p.result if not p.result.ok else p.failed_scores.get(metric, p.result) for p in pools]
+
+
+def _record(pool: PoolResult, metric: str) -> dict[str, Any]:
+    score = pool.scores.get(metric)
+    record = {
+        "dataset": pool.dataset,
+        "generator": pool.generator,
+        "repeat": pool.repeat,
+        "metric": metric,
+        "value": score.value if score else None,
+        "baseline": score.baseline if score else None,
+        "flagged": score.flagged if score else None,
+        "status": str(pool.result.status),
+    }
+    return dict(score.details if score else {}) | record  # what a plug-in calls "value" is not the value
