@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
-from ctrbench import Field, Predictions, Rankings, Schema, Skip, Splits, Table, UserError, ranking
+from ctrbench import Context, Field, Predictions, Rankings, Schema, Skip, Splits, Table, UserError, ranking
 from ctrbench.artefacts import Artefacts
 from ctrbench.encoding import encode_splits
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob, ScorePredictionsJob, TrainJob, ingredients, key
@@ -20,6 +20,7 @@ from ctrbench.ranking import check_queries, rank, with_ranking
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
 from ctrbench.suite import Suite
+from ctrbench_datasets.csv_log import CsvLog
 from ctrbench_metrics.coverage import Coverage
 from ctrbench_metrics.diversity import Diversity
 from ctrbench_metrics.novelty import Novelty
@@ -114,6 +115,17 @@ def test_a_log_without_users_or_items_cannot_have_queries() -> None:
         splits = encode_splits(*frames, label="label", fields=fields, source="toy")
         with pytest.raises(UserError, match=f"toy: ranking=5 needs a field that is the {role}"):
             with_ranking(splits, 5, seed=1, source="toy")
+
+
+def test_any_log_can_be_asked_for_queries(tmp_path: Path) -> None:
+    rows = toys.log(200, 1)
+    rows.rows.assign(label=rows.labels).to_csv(tmp_path / "log.csv", index=False)
+    told = {"path": str(tmp_path / "log.csv"), "ranking": 7}
+    queries = CsvLog(user="user", item="item", **told).load(seed=1, context=Context()).ranking
+    check_queries(queries, queries.schema)
+    assert len(queries) == 7
+    with pytest.raises(UserError, match=r"log.csv\): ranking=7 needs a field that is the item"):
+        CsvLog(user="user", **told).load(seed=1, context=Context())
 
 
 def test_queries_of_third_parties_are_looked_at() -> None:

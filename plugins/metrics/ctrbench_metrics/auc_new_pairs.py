@@ -22,7 +22,7 @@ class AucNewPairs(PredictionMetric):
 
     Where users come back to their items, AUC on all rows mostly asks what was clicked before; this asks for taste. A
     user or an item that train lacks makes a new pair too. The pairs of clicks and of non-clicks are cut by the same
-    rule, so a log with sampled negatives keeps nearly all of these and loses most clicks: see `rows`, `positives`.
+    rule, so a log with sampled negatives keeps most of these and few clicks: see `rows`, `positives`.
     """
 
     name: ClassVar[str] = "auc_new_pairs"
