@@ -36,6 +36,7 @@ from ctrbench import (
 )
 from ctrbench.conformance import check_plugin, shrunk
 from ctrbench.conformance._logs import small_logs
+from ctrbench.ranking import with_ranking
 from ctrbench.registry import Registered, load_registry
 
 UNTOUCHED = "random state and input untouched"
@@ -519,6 +520,11 @@ def unsorted(splits):
         (lambda s: replace(s, true_probabilities={"test": np.ones(3)}), "true probabilities fit"),
         (lambda s: replace(s, true_probabilities={"tset": np.ones(80)}), "true probabilities fit"),
         (lambda s: replace(s, train=s.train.take(np.random.default_rng().permutation(240))), "the same under a seed"),
+        (lambda s: replace(s, ranking=s.test), "queries can be ranked"),
+        (
+            lambda s: with_ranking(s, 9, seed=int(np.random.default_rng().integers(2**31)), source=""),
+            "the same under a seed",
+        ),
         (lambda s: s.train, "loads"),
     ],
 )

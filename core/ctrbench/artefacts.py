@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +66,33 @@ class Artefacts:
 
     def put_array(self, values: NDArray[Any]) -> str:
         """Store a one-dimensional array; its digest."""
-        import pyarrow as pa
-
-        return self._put(pa.table({"values": values}))
+        return self.put_arrays({"values": values})
 
     def get_array(self, digest: str) -> NDArray[np.float64]:
         """The array of that digest."""
-        array: NDArray[np.float64] = self._get(digest)["values"].to_numpy()
-        return array
+        return self.get_arrays(digest)["values"]
+
+    def put_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Store arrays of equally many rows, of one or two dimensions; their digest."""
+        import pyarrow as pa
+
+        columns = {
+            name: array if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(array.ravel(), array.shape[1])
+            for name, array in arrays.items()
+        }
+        return self._put(pa.table(columns))
+
+    def get_arrays(self, digest: str) -> dict[str, NDArray[Any]]:
+        """The arrays of that digest."""
+        import pyarrow as pa
+
+        stored = self._get(digest)
+        return {
+            name: stored[name].combine_chunks().flatten().to_numpy().reshape(len(stored), -1)
+            if pa.types.is_fixed_size_list(stored[name].type)
+            else stored[name].to_numpy()
+            for name in stored.column_names
+        }
 
     def intact(self, digest: str) -> bool:
         """Whether the file is there and holds what was written; a corrupt one is set aside."""

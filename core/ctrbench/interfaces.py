@@ -61,6 +61,7 @@ class Context:
 class Splits:
     """A data set as the harness uses it: three tables of one schema, the vocabulary taken from train.
 
+    `ranking` holds clicked test rows as queries of the top-k metrics, see `ctrbench.ranking`.
     `true_probabilities` maps "train", "valid" or "test" to P(label = 1), (rows,), where a simulation knows it; it never
     stands inside a table. `notes` are said to the user and printed under every table made from this data.
     """
@@ -74,10 +75,14 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all tables: two data sets with equal rows in equal order have the same."""
+        """SHA-256 over the three tables and the truth: equal rows in equal order have the same.
+
+        `ranking` is left out: it has a digest of its own, so that to ask for it makes no pool anew.
+        """
         sha = hashlib.sha256()
-        for table in (self.train, self.valid, self.test, self.ranking):
-            sha.update(b"-" if table is None else table.digest().encode())
+        for table in (self.train, self.valid, self.test):
+            sha.update(table.digest().encode())
+        sha.update(b"-")  # ends the tables
         for name in sorted(self.true_probabilities):
             sha.update(name.encode() + np.ascontiguousarray(self.true_probabilities[name]).tobytes())
         return sha.hexdigest()
@@ -210,16 +215,27 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Rankings:
+    """How a model ranks all items for each query of `Splits.ranking`; items are numbered from 0."""
+
+    ranks: NDArray[np.float64]  # (queries,), of the clicked item, from 1; a tie counts half
+    candidates: NDArray[np.int32]  # (queries,), how many items were ranked
+    top: NDArray[np.int32]  # (queries, at most 100), the first items, best first; -1 where there are no more
+    clicks: NDArray[np.int64]  # (items,), in real train
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What a prediction metric sees: the real test rows with labels, and the probabilities a model gave them."""
 
     rows: Table
     probabilities: NDArray[np.float64]  # (rows,)
     real_train: Table
-    train_click_rate: float  # of the scenario's training table
+    train_click_rate: float  # of the scenario's training table, its weights counted
     true_probabilities: NDArray[np.float64] | None = None  # (rows,), where a simulation knows them
     valid: Table | None = None  # the real valid rows with labels, for what is fitted to predictions
     valid_probabilities: NDArray[np.float64] | None = None  # (valid rows,)
+    rankings: Rankings | None = None  # where the data set has queries
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class DataRef:
 
     fingerprint: str
     outputs: Mapping[str, str]
+    ranking: str = ""  # digest of the queries, where it has some
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class TrainJob:
             self.draw_seed if self.pool or scenario != Scenario("") else None,
             self.model_seed,
             vars(self.compute),
+            *filter(None, [self.data.ranking]),
         ]
 
 
@@ -137,10 +139,12 @@ class ScorePredictionsJob:
     predictions: str  # for the rows of test
     valid_predictions: str
     train_click_rate: float
+    rankings: str = ""  # for the queries, where the data set has some
 
     def identity(self) -> list[Any]:
         """What changes the result."""
         read = [self.predictions, self.valid_predictions, self.train_click_rate]
+        read += filter(None, [self.data.ranking, self.rankings])
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 
@@ -180,7 +184,9 @@ def ingredients(job: Job) -> dict[str, Any]:
         match getattr(job, field.name):
             case PluginCall() as call:
                 found |= {"source": call.source, "parameters": dict(call.parameters)}
-            case DataRef() | PoolRef() as read:
+            case DataRef() as read:
+                found |= {"data": read.fingerprint, "ranking": read.ranking}
+            case PoolRef() as read:
                 found[field.name] = read.fingerprint
             case Compute() as compute:
                 found |= vars(compute)

@@ -14,7 +14,7 @@ from typing import Any
 from ctrbench.errors import UserError
 from ctrbench.text import did_you_mean
 
-STAGES = ("import", "load", "read", "compose", "fit", "sample", "predict", "score", "keep")
+STAGES = ("import", "load", "read", "compose", "fit", "sample", "predict", "rank", "score", "keep")
 """The stages of tasks; each kind of task has some of them."""
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

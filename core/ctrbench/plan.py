@@ -240,7 +240,7 @@ class _Corner:
         rows = round(self.train_rows * scenario.size(self.loaded.values["click_rate"]["train"]))
         self.add(name, "train", model, job, (pool.task,) if pool else (), _forecast(model.plugin, self.schema, rows))
         for metric in self.plan.prediction_metrics:
-            self.score_predictions(metric, name)
+            self.score_predictions(metric, scenario, name)
 
     def score_pool(self, metric: Chosen, subject: str, seed: int) -> None:
         call = metric.call
@@ -250,13 +250,15 @@ class _Corner:
 
         self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
 
-    def score_predictions(self, metric: Chosen, subject: str) -> None:
+    def score_predictions(self, metric: Chosen, scenario: Scenario, subject: str) -> None:
         call = metric.call
 
         def job(results: Results) -> Job:
             training = results[subject]
             read = training.outputs
-            return ScorePredictionsJob(call, self.data, read["test"], read["valid"], training.values["click_rate"])
+            rate = scenario.seen_click_rate(training.values["click_rate"])
+            rankings = read.get("rankings", "")
+            return ScorePredictionsJob(call, self.data, read["test"], read["valid"], rate, rankings)
 
         self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
 
@@ -285,7 +287,8 @@ class _Corner:
 
     @property
     def data(self) -> DataRef:
-        return DataRef(self.loaded.values["fingerprint"], self.loaded.outputs)
+        values = self.loaded.values
+        return DataRef(values["fingerprint"], self.loaded.outputs, values.get("ranking", ""))
 
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:

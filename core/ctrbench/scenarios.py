@@ -68,6 +68,10 @@ class Scenario:
         real = 2 * min(click_rate, 1 - click_rate) if self.real == "balanced" else _size(self.real, click_rate)
         return real + (1.0 if self.synthetic == "pool" else _size(self.synthetic, click_rate))
 
+    def seen_click_rate(self, of_rows: float) -> float:
+        """The click rate that a model learns from a training table of this one: that of its rows, unless weighted."""
+        return 0.5 if self.class_weight == "balanced" else of_rows
+
 
 ORIGINAL = Scenario("original", help="real train as it is")
 

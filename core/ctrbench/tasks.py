@@ -29,12 +29,15 @@ from ctrbench.interfaces import (
     Model,
     PredictionMetric,
     Predictions,
+    Predictor,
+    Rankings,
     Sampler,
     Score,
     Splits,
     SyntheticMetric,
 )
 from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
+from ctrbench.ranking import Catalogue, check_queries, rank
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
 from ctrbench.table import UNSEEN, Table
@@ -156,13 +159,17 @@ def _load(plugin: Dataset, job: DataJob, place: Workplace, context: Context, sta
         }
         for name, probabilities in splits.true_probabilities.items():
             outputs[f"true {name}"] = place.artefacts.put_array(probabilities)
-        values = {
+        values: dict[str, Any] = {
             "fingerprint": splits.fingerprint,
             "schema": splits.train.schema.to_json(),
             "rows": {name: len(getattr(splits, name)) for name in ("train", "valid", "test")},
             "click_rate": {name: getattr(splits, name).click_rate for name in ("train", "valid", "test")},
             "notes": list(splits.notes),
         }
+        if splits.ranking is not None:
+            outputs["item clicks"] = place.artefacts.put_array(Catalogue.of(splits.train, splits.ranking).clicks)
+            values["ranking"] = splits.ranking.digest()
+            values["rows"]["ranking"] = len(splits.ranking)
     return TaskResult(Status.OK, outputs=outputs, values=values)
 
 
@@ -203,10 +210,28 @@ def _train(plugin: Model, job: TrainJob, place: Workplace, context: Context, sta
             name: _checked_probabilities(predictor.predict(rows.without_labels()), len(rows))
             for name, rows in (("valid", valid), ("test", test))
         }
+    rankings = None
+    if "ranking" in job.data.outputs:
+        with stages("rank"):
+            rankings = _rank(predictor, job, place, context)
     with stages("keep"):
         outputs = {name: place.artefacts.put_array(values) for name, values in probabilities.items()}
+        if rankings is not None:
+            outputs["rankings"] = place.artefacts.put_arrays(
+                {"ranks": rankings.ranks, "candidates": rankings.candidates, "top": rankings.top}
+            )
     values = {"rows": len(table), "click_rate": table.click_rate, "facts": _facts(predictor.details)}
     return TaskResult(Status.OK, outputs=outputs, values=values)
+
+
+def _rank(predictor: Predictor, job: TrainJob, place: Workplace, context: Context) -> Rankings:
+    train, queries = (place.artefacts.get_table(job.data.outputs[name]) for name in ("train", "ranking"))
+    return rank(
+        lambda rows: _checked_probabilities(predictor.predict(rows), len(rows)),
+        train,
+        queries,
+        lambda done, total: context.progress(done, total, {}),
+    )
 
 
 def _score_predictions(
@@ -214,6 +239,10 @@ def _score_predictions(
 ) -> TaskResult:
     with stages("read"):
         truth = job.data.outputs.get("true test")
+        rankings = None
+        if job.rankings:
+            clicks = place.artefacts.get_array(job.data.outputs["item clicks"])
+            rankings = Rankings(**place.artefacts.get_arrays(job.rankings), clicks=clicks.astype(np.int64))
         predictions = Predictions(
             place.artefacts.get_table(job.data.outputs["test"]),
             place.artefacts.get_array(job.predictions),
@@ -222,6 +251,7 @@ def _score_predictions(
             place.artefacts.get_array(truth) if truth else None,
             place.artefacts.get_table(job.data.outputs["valid"]),
             place.artefacts.get_array(job.valid_predictions),
+            rankings,
         )
     with stages("score"):
         score = plugin.score(predictions)
@@ -308,6 +338,8 @@ def _check_splits(splits: Splits) -> None:
             raise ValueError(f"the schema of {name} is not train's")
         if len(np.unique(table.targets)) < 2:
             raise UserError(f"{name} has {len(table)} rows of only one class: give it positives and negatives")
+    if splits.ranking is not None:
+        check_queries(splits.ranking, splits.train.schema)
     for field_ in splits.train.schema.categorical:
         if splits.train.rows[field_.name].min() < 1 or splits.train.rows[field_.name].max() >= field_.vocab_size:
             raise ValueError(f"train's codes of {field_.name!r} lie outside 1 … {field_.vocab_size - 1}")

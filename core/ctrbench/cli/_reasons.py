@@ -31,6 +31,7 @@ _CHANGES = {
     "data": "the data are others",
     "pool": "its pool is another one",
     "predictions": "its training gave other predictions",
+    "rankings": "its training gave other rankings",
     "scenario": "the scenario changed",
     "shares": "the scenarios ask for other pools",
     "seed": "the seed is another one",
@@ -38,6 +39,7 @@ _CHANGES = {
     "draw_seed": "the seed is another one",
     "threads": "the number of threads is another one",
     "device": "the device is another one",
+    "ranking": "the queries for rankings are others",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ctrbench.conformance._report import Report, expect
 from ctrbench.conformance._values import expect_probabilities, expect_schema, expect_values
 from ctrbench.interfaces import Context, Dataset, Missing, Ready, Splits
+from ctrbench.ranking import check_queries
 from ctrbench.scenarios import ClassShares, Scenario, compose
 from ctrbench.table import MISSING, Table
 
@@ -50,12 +51,23 @@ def check_dataset(report: Report, plugin: Dataset, context: Context) -> None:
             expect_probabilities(probabilities, len(_tables(splits)[name]))
 
     def check_seed() -> None:
-        expect(load().fingerprint == splits.fingerprint, "two loads with one seed differ")
+        again = load()
+        expect(again.fingerprint == splits.fingerprint, "two loads with one seed differ")
+        chosen = [made.ranking and made.ranking.digest() for made in (splits, again)]
+        expect(chosen[0] == chosen[1], "two loads with one seed choose other queries")
+
+    def check_ranking(queries: Table) -> None:
+        try:
+            check_queries(queries, splits.train.schema)
+        except ValueError as error:
+            expect(False, str(error))
 
     report.check("values in range", check_codes)
     report.check("both classes in every split", check_classes)
     if splits.true_probabilities:
         report.check("true probabilities fit", check_truth)
+    if (queries := splits.ranking) is not None:
+        report.check("queries can be ranked", lambda: check_ranking(queries))
     report.check("the same under a seed", check_seed)
     report.check_untouched()
 

@@ -14,7 +14,7 @@ from ctrbench.conformance._logs import Log, noise_like
 from ctrbench.conformance._report import Report, expect
 from ctrbench.conformance._values import expect_score
 from ctrbench.errors import Skip
-from ctrbench.interfaces import PredictionMetric, Predictions, Score, SyntheticMetric
+from ctrbench.interfaces import PredictionMetric, Predictions, Rankings, Score, SyntheticMetric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,9 +32,15 @@ def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) 
     as_they_are = np.arange(len(test))
 
     def score(probabilities: NDArray[np.float64], order: NDArray[np.int64] = as_they_are) -> Score:
-        truth = log.splits.true_probabilities["test"][order]
         seen = Predictions(
-            test.take(order), probabilities[order], train, train.click_rate, truth, valid, guesses_of_valid
+            test.take(order),
+            probabilities[order],
+            train,
+            train.click_rate,
+            log.splits.true_probabilities["test"][order],
+            valid,
+            guesses_of_valid,
+            _rankings(perfect=probabilities is perfect),
         )
         with report.watch(seen.rows, seen.real_train, valid):
             return expect_score(plugin.score(seen))
@@ -59,6 +65,18 @@ def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) 
     report.check("known answer: the labels against guesses", check_direction)
     report.check("whatever the order of rows", check_order)
     report.check_untouched()
+
+
+def _rankings(*, perfect: bool) -> Rankings:
+    """Random orders of 8 items for 40 queries, or the same with the clicked item in front."""
+    rng = np.random.default_rng(11)
+    own, clicks = rng.integers(8, size=40), rng.integers(20, size=8)
+    top = rng.permuted(np.tile(np.arange(8, dtype=np.int32), (40, 1)), axis=1)
+    if perfect:
+        places = np.argsort(top != own[:, None], axis=1, kind="stable")
+        top = np.take_along_axis(top, places, axis=1)
+    ranks = 1.0 + (top == own[:, None]).argmax(axis=1)
+    return Rankings(ranks, np.full(40, 8, np.int32), top, clicks)
 
 
 def check_synthetic_metric(report: Report, plugin: SyntheticMetric, log: Log) -> None:

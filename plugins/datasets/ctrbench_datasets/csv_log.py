@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from ctrbench import MISSING, Context, Dataset, Field, Missing, Ready, Register, Splits, Table, UserError, hookimpl
 from ctrbench.encoding import encode_splits
+from ctrbench.ranking import Queries, with_ranking
 from ctrbench.text import did_you_mean
 
 from ctrbench_datasets._reading import checksum, read_log
@@ -42,6 +43,7 @@ class CsvLog(Dataset):
     drop: Annotated[Columns, "columns to leave out"] = ()
     time: Annotated[str, "split by this column, oldest rows into train; by chance where it is empty"] = ""
     ratios: Annotated[tuple[float, float, float], "shares of train, valid and test in one file"] = RATIOS
+    ranking: Queries = 0
 
     def __post_init__(self) -> None:
         if min(self.ratios) <= 0 or abs(sum(self.ratios) - 1) > 1e-6:
@@ -58,7 +60,7 @@ class CsvLog(Dataset):
         return "" if isinstance(found, Missing) else " ".join(checksum(path, "sha256") for path in found)
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The splits; the seed shuffles the rows where they are split by ratio alone."""
+        """The splits; the seed shuffles the rows where they are split by ratio alone, and chooses `ranking`."""
         files = self._files()
         if isinstance(files, Missing):
             raise UserError(f"csv_log: {files.reason}")
@@ -70,6 +72,7 @@ class CsvLog(Dataset):
         elif self.time or self.ratios != RATIOS:
             raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
         splits = encode_splits(*frames, label=self.label, fields=fields, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
         return replace(splits, notes=(*splits.notes, *_remarks(splits.train)))
 
     def _files(self) -> list[Path] | Missing:

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 
 from ctrbench import Context, Dataset, Field, Missing, Ready, Register, Splits, UserError, hookimpl
 from ctrbench.encoding import encode_splits
+from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._fetch import Host, fetch
 from ctrbench_datasets._reading import checksum, read_log
@@ -44,6 +45,7 @@ class Frappe(Dataset):
 
     name: ClassVar[str] = "frappe"
     path: Annotated[str, "folder of train, valid and test.csv; else $CTRBENCH_DATA/Frappe_x1, else a download"] = ""
+    ranking: Queries = 0
 
     def availability(self) -> Ready | Missing:
         """Ready where the three files are; a folder that was named is never filled by a download."""
@@ -65,19 +67,21 @@ class Frappe(Dataset):
         return " ".join(found)
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The published splits, the same for every seed; another train.csv is used and noted."""
+        """The published splits, the same for every seed, which chooses `ranking`; another train.csv is noted."""
         available, folder = self.availability(), self._folder()
         if isinstance(available, Missing):
             if not available.download:
                 raise UserError(f"frappe: {available.reason}")
             fetch(folder, MD5, HOSTS, context.progress)
-        return encode_splits(
+        source = f"frappe ({folder})"
+        splits = encode_splits(
             *(read_log(folder / name, numeric=("label",)) for name in MD5),
             label="label",
             fields=FIELDS,
-            source=f"frappe ({folder})",
+            source=source,
             notes=[LICENCE, *_differences(folder)],
         )
+        return with_ranking(splits, self.ranking, seed=seed, source=source)
 
     def _folder(self) -> Path:
         """Where the files are, or where a download would put them."""

@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from ctrbench import Context, Dataset, Register, Splits, UserError, hookimpl
 from ctrbench.encoding import encode_splits
+from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._world import FIELDS, LABEL, World
 
@@ -41,6 +42,7 @@ class Simulated(Dataset):
     click_rate: ClickRate = 0.2
     world_seed: Annotated[int, "makes the world; the suite's seed makes the rows", Ge(0)] = 1
     negatives: Annotated[str, "none, or sampled:K: K unused items for each click instead of unclicked rows"] = "none"
+    ranking: Queries = 0
 
     def __post_init__(self) -> None:
         _negatives_per_click(self.negatives)
@@ -61,7 +63,10 @@ class Simulated(Dataset):
             frames = {}
             for split in SPLITS:
                 frames[split], truth[split] = world.rows(sizes[split], rngs[split])
-        return encode_splits(*frames.values(), label=LABEL, fields=FIELDS, source="simulated", true_probabilities=truth)
+        splits = encode_splits(
+            *frames.values(), label=LABEL, fields=FIELDS, source="simulated", true_probabilities=truth
+        )
+        return with_ranking(splits, self.ranking, seed=seed, source="simulated")
 
 
 def _negatives_per_click(mode: str) -> int:

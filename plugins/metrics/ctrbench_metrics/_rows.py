@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ctrbench import Skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ctrbench import Table
+    from ctrbench import Schema, Table
+    from ctrbench.table import Role
     from numpy.typing import NDArray
 
 LARGEST = 2**62
@@ -48,6 +50,23 @@ def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDA
         size *= distinct
     ends = np.cumsum([len(table) for table in tables])
     return np.split(numbers, ends[:-1])
+
+
+def fields_of(schema: Schema, role: Role) -> list[str]:
+    """The names of the fields that describe the user or the item; Skip where there are none."""
+    names = [field.name for field in schema.with_role(role)]
+    if not names:
+        raise Skip(f"no field has the role {role}")
+    return names
+
+
+def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each row stands in the reference, (rows,)."""
+    known, counts = np.unique(reference, return_counts=True)
+    if not len(known):
+        return np.zeros(len(rows), np.int64)
+    places = np.minimum(np.searchsorted(known, rows), len(known) - 1)
+    return np.where(known[places] == rows, counts[places], 0)
 
 
 def with_labels(numbers: NDArray[np.int64], table: Table) -> NDArray[np.int64]:

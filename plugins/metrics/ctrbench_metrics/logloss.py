@@ -6,16 +6,12 @@ In: a model's probabilities on the real test rows. Out: the mean negative log-li
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from ctrbench import PredictionMetric, Predictions, Register, Score, Skip, hookimpl
 from ctrbench.interfaces import Better
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-EPSILON = float(np.finfo(np.float64).eps)
+from ctrbench_metrics._probabilities import EPSILON, losses, mean_loss, of_mean, recalibrated
 
 
 @dataclass(frozen=True)
@@ -24,11 +20,12 @@ class Logloss(PredictionMetric):
 
     Probabilities are clipped to [2.2e-16, 1 - 2.2e-16], as scikit-learn does, so that one certain mistake costs 36 nats
     and not infinity; the detail `clipped` counts the rows this touched. The detail `oracle` is the loss of the true
-    probabilities, where a simulation knows them.
+    probabilities, where a simulation knows them; `after_prior` and `after_platt` are the loss after a recalibration
+    (docs/metrics.md): a training table with another click rate than real train's costs loss that they give back.
     """
 
     name: ClassVar[str] = "logloss"
-    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
+    imports: ClassVar[tuple[str, ...]] = ("scipy.optimize",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "nats"
 
@@ -38,20 +35,11 @@ class Logloss(PredictionMetric):
         if not len(labels):
             raise Skip("logloss needs test rows")
         outside = (probabilities < EPSILON) | (probabilities > 1 - EPSILON)
-        details = {"clipped": float(outside.sum())}
+        details = {"clipped": float(outside.sum()), **recalibrated(predictions, mean_loss)}
         if predictions.true_probabilities is not None:
-            details["oracle"] = _loss(labels, predictions.true_probabilities)
-        value = _loss(labels, probabilities)
-        clipped = np.clip(probabilities, EPSILON, 1 - EPSILON)
-        losses = -np.log(np.where(labels == 1, clipped, 1 - clipped))
-        scale = np.sqrt(len(labels) * max(len(labels) - 1, 1))
-        return Score(value, details=details, contributions=(losses - value) / scale)
-
-
-def _loss(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> float:
-    from sklearn.metrics import log_loss
-
-    return float(log_loss(labels, np.clip(probabilities, EPSILON, 1 - EPSILON), labels=[0, 1]))
+            details["oracle"] = mean_loss(labels, predictions.true_probabilities)
+        parts = losses(labels, probabilities)
+        return Score(float(parts.mean()), details=details, contributions=of_mean(parts))
 
 
 @hookimpl

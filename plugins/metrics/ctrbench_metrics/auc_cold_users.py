@@ -1,0 +1,44 @@
+"""AUC on cold users.
+
+In: a model's probabilities on the real test rows, and real train. Out: the AUC of the test rows
+of users with few rows in train.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
+from ctrbench.interfaces import Better
+
+from ctrbench_metrics._rows import fields_of, number_rows, occurrences
+from ctrbench_metrics._slices import auc_on
+
+MOST_ROWS = 5
+
+
+@dataclass(frozen=True)
+class AucColdUsers(PredictionMetric):
+    """AUC on test rows of users with at most 5 rows in real train, or none.
+
+    How a model serves those it hardly knows. The rows of all such users are ranked together, as AUC does.
+    `rows` and `positives` tell how many there are; with few the value is mostly noise.
+    """
+
+    name: ClassVar[str] = "auc_cold_users"
+    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "AUC"
+
+    def score(self, predictions: Predictions) -> Score:
+        """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user."""
+        rows, train = predictions.rows, predictions.real_train
+        users, seen = number_rows(rows, train, fields=fields_of(rows.schema, "user"))
+        return auc_on(predictions, occurrences(users, seen) <= MOST_ROWS, f"users with at most {MOST_ROWS} train rows")
+
+
+@hookimpl
+def register_metrics(register: Register[type[PredictionMetric]]) -> None:
+    """Bring `auc_cold_users`."""
+    register(AucColdUsers)

@@ -1,0 +1,44 @@
+"""AUC on new pairs of user and item.
+
+In: a model's probabilities on the real test rows, and real train. Out: the AUC of the test rows
+whose user and item train never has together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
+from ctrbench.interfaces import Better
+
+from ctrbench_metrics._rows import fields_of, number_rows, occurrences
+from ctrbench_metrics._slices import auc_on
+
+
+@dataclass(frozen=True)
+class AucNewPairs(PredictionMetric):
+    """AUC on test rows whose pair of user and item is not in real train.
+
+    Where users come back to their items, AUC on all rows mostly asks what was clicked before; this asks for taste. A
+    user or an item that train lacks makes a new pair too. The pairs of clicks and of non-clicks are cut by the same
+    rule, so a log with sampled negatives keeps most of these and few clicks: see `rows`, `positives`.
+    """
+
+    name: ClassVar[str] = "auc_new_pairs"
+    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "AUC"
+
+    def score(self, predictions: Predictions) -> Score:
+        """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user or the item."""
+        rows, train = predictions.rows, predictions.real_train
+        fields = [*fields_of(rows.schema, "user"), *fields_of(rows.schema, "item")]
+        pairs, seen = number_rows(rows, train, fields=fields)
+        return auc_on(predictions, occurrences(pairs, seen) == 0, "a pair that train lacks")
+
+
+@hookimpl
+def register_metrics(register: Register[type[PredictionMetric]]) -> None:
+    """Bring `auc_new_pairs`."""
+    register(AucNewPairs)
