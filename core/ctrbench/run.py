@@ -15,8 +15,8 @@ from ctrbench import choices, environment, params, plan
 from ctrbench.choices import Chosen
 from ctrbench.errors import UserError
 from ctrbench.executors import Executor, Progress
-from ctrbench.jobs import Compute, Job, ingredients, key
 from ctrbench.interfaces import Dataset
+from ctrbench.jobs import Compute, Job, ingredients, key
 from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
@@ -291,7 +291,11 @@ def _about(
             chosen.label: {
                 "plugin": str(chosen.registered),
                 "parameters": params.values(chosen.plugin),
-                **{name: value for name, value in result.values.items() if name not in ("schema", "made_from", "history")},
+                **{
+                    name: value
+                    for name, value in result.values.items()
+                    if name not in ("schema", "made_from", "history")
+                },
                 "published": _published(chosen.plugin),
             }
             for chosen, result in loaded.values()
@@ -320,5 +324,7 @@ def _published(dataset: Dataset) -> list[dict[str, Any]]:
         ]  # fmt: skip
     except KeyboardInterrupt:
         raise
-    except BaseException:  # a third party's, which may even call sys.exit; figures to compare with are no reason to stop
+    except (
+        BaseException
+    ):  # a third party's, which may even call sys.exit; figures to compare with are no reason to stop
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,17 @@ Examples:
 """
 
 
+_KINDS: dict[str, Kind] = {".svg": "svg", ".png": "png"}
+
+
 @click.command(epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER|FILE", help="A folder, or one .png or .svg."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER|FILE",
+    help="A folder, or one .png or .svg.",
 )
 @click.option("--format", "kind", type=click.Choice(["svg", "png"]), help="Of files in a folder.  [default: svg]")
 @click.option("--run", "run_name", help="A run by its name.  [default: the latest]")
@@ -49,7 +57,7 @@ def plot(
     for name in names:
         if name not in NAMES:
             raise UserError(f"no figure {name!r}; {did_you_mean(name, NAMES, 'there are')}")
-    single: Kind | None = {".svg": "svg", ".png": "png"}.get(out.suffix.lower()) if not out.is_dir() else None
+    single = None if out.is_dir() else _KINDS.get(out.suffix.lower())
     if single and kind not in (None, single):
         raise UserError(f"--out {out} is no {kind}; leave --format out, or name a folder")
     results = load_run(store, run_name, metric)
@@ -63,12 +71,9 @@ def plot(
         raise UserError(f"run {results.run} has nothing to show in {', '.join(names or NAMES)}")
     if single and len(found) > 1:
         raise UserError(f"--out {out} is one file, but there are {len(found)} figures; name one figure, or a folder")
-    several = len({picture.dataset for picture in found}) > 1
     kind = single or kind or "svg"
-    files = {}
-    for picture in found:
-        front = f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', picture.dataset).strip('_.')}-" if several else ""
-        files[out if single else out / f"{front}{picture.name}.{kind}"] = picture
+    front = _fronts(list(results.about["datasets"]))
+    files = {out if single else out / f"{front[each.dataset]}{each.name}.{kind}": each for each in found}
     if not force:
         for file in files:
             refuse_existing(file, "say --force")
@@ -83,3 +88,11 @@ def plot(
             target.write(content)
         click.echo(plain(f"{file}: {picture.title}"))
     click.echo(counted(len(files), "figure"))
+
+
+def _fronts(datasets: Sequence[str]) -> dict[str, str]:
+    """What stands before the names of a data set's files; nothing where there is but one."""
+    if len(datasets) == 1:
+        return {datasets[0]: ""}
+    safe = (re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] for name in datasets)
+    return {name: f"{number}-{text}-" for number, (name, text) in enumerate(zip(datasets, safe, strict=True), 1)}

@@ -1,6 +1,6 @@
 """One page of HTML that tells a run: it opens offline, runs no script and asks nothing of any network.
 
-In: a `RunResults`. Out: the page as text, the same text for the same results. Whatever a plug-in or a file says is escaped.
+In: a `RunResults`. Out: the page as text, the same for the same results. Whatever a plug-in or a file says is escaped.
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ def page(results: RunResults, metric: str = "") -> str:
         failures=leaderboard.failures(results),
         remarks=leaderboard.remarks(results),
         scenarios=[(name, each.get("help", "")) for name, each in results.about["scenarios"].items()],
-        environments=[(f"Environment of run {each.get('run', results.run)}", _facts(each)) for each in results.environments],
-        numeric=_numeric,
+        environments=[
+            (f"Environment of run {each.get('run', results.run)}", _facts(each)) for each in results.environments
+        ],
+        look=_look,
         inline=_inline,
     )
 
@@ -80,10 +82,10 @@ def _facts(described: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _ended(results: RunResults) -> Mapping[Status, int]:
-    """How the run's cells ended, for those that ended in this way at all."""
-    found: Counter[Status] = Counter(cell.result.status for cell in results.cells)
-    return {status: found[status] for status in Status if found[status]}
+def _ended(results: RunResults) -> list[str]:
+    """How many cells ended in which way."""
+    found = Counter(cell.result.status for cell in results.cells)
+    return [f"{found[status]:,} {status}" for status in Status if found[status]]
 
 
 def _shown(value: Any) -> Any:
@@ -95,9 +97,13 @@ def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) + " UTC"
 
 
-def _numeric(text: str) -> bool:
-    """Whether a place of a table is a number, which stands to the right."""
-    return bool(re.match(r"[\d+−-]", text))
+def _look(text: str) -> Markup:
+    """How a place of a table stands: numbers to the right, long texts on several lines."""
+    from markupsafe import Markup
+
+    if re.match(r"[\d+−-]", text):
+        return Markup(' class="n"')
+    return Markup(' class="long"' if len(text) > 40 else "")
 
 
 def _inline(picture: Picture, identity: str) -> Markup:

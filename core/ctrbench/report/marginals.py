@@ -45,7 +45,9 @@ def read(results: RunResults, dataset: str, generators: Sequence[str]) -> Margin
     pools: dict[str, Table] = {}
     notes = []
     for generator in generators:
-        made = next((p.result for p in results.pools if (p.dataset, p.generator) == (dataset, generator) and p.result.ok), None)
+        made = next(
+            (p.result for p in results.pools if (p.dataset, p.generator) == (dataset, generator) and p.result.ok), None
+        )
         try:
             if made is not None:
                 pools[generator] = results.artefacts.get_table(made.outputs["pool"]).take(np.arange(len(train)))
@@ -79,13 +81,9 @@ def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[s
 
 
 def _panel(title: str, names: Sequence[str], real: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> Bars:
-    """The most frequent values by themselves, the rest together; a few stay in their order."""
+    """The values that are most frequent in real train; a few stay in their order."""
     if len(names) <= SHOWN:
         return Bars(title, names, real.tolist(), [other.tolist() for other in others])
-    top = np.argsort(-real, kind="stable")[: SHOWN - 1]
-
-    def shares(all_: NDArray[np.float64]) -> list[float]:
-        return [*all_[top].tolist(), float(1 - all_[top].sum())]
-
-    rest = f"{len(names) - len(top):,} others"
-    return Bars(title, [*(names[i] for i in top), rest], shares(real), [shares(other) for other in others])
+    top = np.argsort(-real, kind="stable")[:SHOWN]
+    shown = f"{title}, {SHOWN} of {len(names):,}"
+    return Bars(shown, [names[i] for i in top], real[top].tolist(), [other[top].tolist() for other in others])

@@ -22,7 +22,7 @@ from ctrbench.text import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_INTERVALS, MOST_PANELS, MOST_SERIES, MOST_LINES = 400, 12, 16, 8
+MOST_INTERVALS, MOST_PANELS, MOST_SERIES, MOST_LINES = 400, 12, 16, 6
 """A picture shows no more, and says so; its table has all."""
 _Item = TypeVar("_Item")
 
@@ -65,19 +65,28 @@ def estimate(effects: Effects, place: Place) -> Estimate | None:
     return Estimate(statistics.fmean(a - b for a, b in pairs if a is not None and b is not None), published=other)
 
 
+def overall(effects: Effects, scenario: str) -> Estimate | None:
+    """The difference of a scenario over generators and models, without an interval where there is none."""
+    verdict = effects.scenario_verdicts.get(scenario)
+    effect = verdict.effect if verdict else effects.scenario(scenario)
+    if effect is not None:
+        return Estimate(effect.mean, effect.low, effect.high, bool(verdict and verdict.certain))
+    generators = effects.distinct if scenario in effects.pool_scenarios else [""]
+    found = [estimate(effects, Place(g, scenario, m)) for g in generators for m in effects.compared]
+    means = [point.mean for point in found if point is not None]
+    return Estimate(statistics.fmean(means)) if means and len(means) == len(found) else None
+
+
 def _scenarios(effects: Effects) -> Picture | None:
     """The confirmatory family, and the scenarios without a pool beside it."""
-    judged = effects.scenario_verdicts
     rows, numbers = defaultdict(list), []
     for name in [*effects.pool_scenarios, *effects.control_scenarios]:
-        verdict = judged.get(name)
-        effect = verdict.effect if verdict else effects.scenario(name)
-        if effect is not None:
-            point = Estimate(effect.mean, effect.low, effect.high, bool(verdict and verdict.certain))
-            rows[_axis(effects, name)].append((name, [point]))
-            numbers.append([name, *_interval(point), *_adjusted(verdict), effect.basis])
+        point = overall(effects, name)
+        rows[_axis(effects, name)].append((name, [point]))
+        judged = effects.scenario_verdicts.get(name)
+        numbers.append([name, *_interval(point), *_adjusted(judged), judged.effect.basis if judged else "—"])
     panels = [drawing.Forest(title, title, found) for title, found in rows.items()]
-    if not panels:
+    if not any(point for panel in panels for _, [point] in panel.rows):
         return None
     says = "; ".join(f"{row[0]} {row[1]}, {row[2]}" for row in numbers)
     return Picture(
@@ -96,18 +105,16 @@ def _cells(effects: Effects) -> Picture | None:
     panels, numbers, published = [], [], False
     for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:
         rows = []
-        for generator in effects.generators if scenario in effects.pool_scenarios else [""]:
+        for generator in effects.applicable if scenario in effects.pool_scenarios else [""]:
             found = [estimate(effects, Place(generator, scenario, model)) for model in models]
-            if any(found):
-                rows.append((generator or "no pool", found))
+            rows.append((generator or "no pool", found))
             for model, point in zip(models, found, strict=True):
-                if point is not None:
-                    published |= point.published is not None
-                    judged = effects.verdicts.get(Place(generator, scenario, model))
-                    numbers.append([scenario, generator, model, *_interval(point), *_adjusted(judged)])
+                published |= point is not None and point.published is not None
+                judged = effects.verdicts.get(Place(generator, scenario, model))
+                numbers.append([scenario, generator, model, *_interval(point), *_adjusted(judged)])
         if rows:
             panels.append(drawing.Forest(scenario, _axis(effects, scenario), rows))
-    if not panels:
+    if not any(point for panel in panels for _, found in panel.rows for point in found):
         return None
     while sum(len(panel.rows) for panel in panels) * len(models) > MOST_INTERVALS and len(panels) > 1:
         notes.append(f"not drawn, for want of room: {panels.pop().title}")
@@ -128,9 +135,9 @@ def _heatmap(effects: Effects) -> Picture | None:
     panels = []
     for model in models:
         points = [[estimate(effects, Place(g, s, model)) for s in effects.pool_scenarios] for g in generators]
-        values = [[point and point.mean for point in row] for row in points]
+        values = [[point.mean if point else None for point in row] for row in points]
         panels.append(drawing.Heat(model, generators, effects.pool_scenarios, values))
-    if not panels or not generators or not effects.pool_scenarios:
+    if not any(value is not None for panel in panels for row in panel.values for value in row):
         return None
     numbers = [
         [panel.title, name, *("—" if value is None else f"{value:+.5f}" for value in row)]
@@ -156,9 +163,12 @@ def _frontier(effects: Effects) -> Picture | None:
     for pool in effects.results.pools:
         if pool.dataset == effects.dataset and pool.result.ok:
             pools[pool.generator].append(pool)
-    seconds = [statistics.fmean(sum(p.result.seconds.values()) for p in pools[g]) if pools[g] else 0 for g in generators]
+    seconds = [
+        statistics.fmean(sum(p.result.seconds.values()) for p in pools[g]) if pools[g] else 0 for g in generators
+    ]
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
-    panels, numbers = [], []
+    panels: list[drawing.Scatter] = []
+    numbers = []
     for metric, about in effects.results.about["synthetic_metrics"].items():
         if about.get("aspect", "privacy") != "privacy" or about["better"] == "neither" or len(panels) == 3:
             continue
@@ -168,9 +178,9 @@ def _frontier(effects: Effects) -> Picture | None:
             if gain is None or not scores or len(scores) < len(pools[generator]):
                 points.append(None)
                 continue
-            point = Estimate(gain.mean, gain.low, gain.high)
-            points.append((statistics.fmean(score.value for score in scores), point))
-            numbers.append([metric, generator, f"{points[-1][0]:,.6g}", *_interval(point), f"{cost:,.1f}"])
+            x, point = statistics.fmean(score.value for score in scores), Estimate(gain.mean, gain.low, gain.high)
+            points.append((x, point))
+            numbers.append([metric, generator, f"{x:,.6g}", *_interval(point), f"{cost:,.1f}"])
         baselines = [
             score.baseline
             for generator in generators
@@ -183,13 +193,15 @@ def _frontier(effects: Effects) -> Picture | None:
             panels.append(drawing.Scatter(x_label, about["better"], points, reference))
     if not panels:
         return None
+    lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
+    notes += [f"without a point, as a score or its error is missing: {', '.join(lacking)}"] if lacking else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
     names = [f"{name} ({cost:,.1f} s)" for name, cost in zip(generators, seconds, strict=True)]
     return Picture(
         "frontier", effects.dataset, "Utility, privacy and cost of generators",
         "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
         ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
-        partial(drawing.scatter, panels, names, seconds, f"Δ{effects.metric}"), notes,
+        partial(drawing.scatter, panels, names, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
     )  # fmt: skip
 
 
@@ -240,7 +252,7 @@ def _curves(effects: Effects) -> Picture | None:
 def _marginals(effects: Effects) -> Picture | None:
     """Values' shares in real train and in pools."""
     notes: list[str] = []
-    generators = _first(effects.distinct, MOST_LINES, "generators", notes)
+    generators = _first(effects.distinct, MOST_PANELS, "generators", notes)
     made = marginals.read(effects.results, effects.dataset, generators)
     if made is None:
         return None
@@ -248,11 +260,11 @@ def _marginals(effects: Effects) -> Picture | None:
     panels = _first(made.panels, MOST_PANELS + 1, "columns", notes)
     return Picture(
         "marginals", effects.dataset, "Marginals: real train beside the pools",
-        f"Shares of the most frequent values of {counted(len(panels), 'column')}, real (grey bars) and synthetic (marks).",
+        f"The most frequent values' shares in {counted(len(panels), 'column')}: real as bars, synthetic as marks.",
         ("column", *made.generators),
         [[name, *(f"{distance:.3f}" for distance in row)] for name, row in made.distances],
         partial(drawing.bars, panels, made.generators, "share of rows"),
-        [*notes, "the table holds total variation distances: 0 for equal shares, 1 for none in common"],
+        [*notes, "values by their share of real train", "the table: total variation distances, 0 for equal shares"],
     )  # fmt: skip
 
 
@@ -274,11 +286,17 @@ def _axis(effects: Effects, scenario: str) -> str:
 
 
 def _difference(effects: Effects) -> str:
-    better = {"higher": " (better →)", "lower": " (← better)"}.get(effects.better, "")
-    return f"Δ{effects.metric} against original{better}"
+    return f"Δ{effects.metric} against original{_arrow(effects, '←', '→')}"
 
 
-def _interval(point: Estimate) -> tuple[str, str]:
+def _arrow(effects: Effects, lower: str, higher: str) -> str:
+    arrow = {"lower": lower, "higher": higher}.get(effects.better)
+    return f" (better {arrow})" if arrow else ""
+
+
+def _interval(point: Estimate | None) -> tuple[str, str]:
+    if point is None:
+        return "no score", "—"
     if point.low is None or point.high is None:
         return f"{point.mean:+.5f}", "—"
     return f"{point.mean:+.5f}", f"{point.low:+.5f} to {point.high:+.5f}"
@@ -297,7 +315,9 @@ def _first(items: Sequence[_Item], most: int, what: str, notes: list[str]) -> li
     return list(items[:most])
 
 
-def _some(lines: Sequence[tuple[int, Sequence[tuple[float, float]]]], number: int) -> Iterable[tuple[int, Sequence[tuple[float, float]]]]:
+def _some(
+    lines: Sequence[tuple[int, Sequence[tuple[float, float]]]], number: int
+) -> Iterable[tuple[int, Sequence[tuple[float, float]]]]:
     """A few lines of a series, evenly spread among all of it."""
     mine = [line for line in lines if line[0] == number]
     return mine[:: -(-len(mine) // MOST_LINES)] if mine else []

@@ -14,6 +14,11 @@ from ctrbench.effects import Effects, Place
 from ctrbench.interfaces import Score
 from ctrbench.store import RunResults
 
+_Figures = dict[tuple[str, str, str], float]
+"""(generator, scenario, model) → value."""
+_Grid = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The columns and rows of a table."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -23,6 +28,7 @@ class Compared:
     source: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
 
 
 def plugin_name(label: str) -> str:
@@ -44,13 +50,17 @@ def published_gain(effects: Effects, place: Place) -> float | None:
 
 
 def compared(results: RunResults, dataset: str) -> list[Compared]:
-    """Every published table, with this run's numbers where it has them."""
+    """Every published table, as far as this run has its generators and models, with this run's numbers."""
+    run = {plugin_name(each.generator) for each in results.pools if each.dataset == dataset}
     made = []
     for table in _tables(results, dataset):
-        if table["metric"] in results.about["prediction_metrics"]:
-            made.append(_predictions(results, dataset, table))
-        elif table["metric"] in results.about["synthetic_metrics"]:
-            made.append(_pools(results, dataset, table))
+        metric, figures = table["metric"], _figures(table)
+        kept = {names: value for names, value in figures.items() if names[0] in run}
+        absent = sorted({name for name, _, _ in figures} - run)
+        notes = [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
+        for kind, make in (("prediction_metrics", _predictions), ("synthetic_metrics", _pools)):
+            if kept and metric in results.about[kind]:
+                made.append(Compared(table["title"], table["source"], *make(results, dataset, metric, kept), notes))
     return made
 
 
@@ -59,27 +69,25 @@ def _tables(results: RunResults, dataset: str) -> Sequence[Mapping[str, Any]]:
     return found
 
 
-def _figures(table: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
+def _figures(table: Mapping[str, Any]) -> _Figures:
     return {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
 
 
-def _predictions(results: RunResults, dataset: str, table: Mapping[str, Any]) -> Compared:
+def _predictions(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
     """A row a generator and scenario, for each model the published figure and this run's mean."""
-    effects, figures = Effects(results, dataset, table["metric"]), _figures(table)
-    models = list(dict.fromkeys(model for _, _, model in figures))
+    effects = Effects(results, dataset, metric)
     here = {plugin_name(label): label for label in reversed(effects.models)}
     own = {plugin_name(label): label for label in reversed(effects.generators)}
+    models = [model for model in dict.fromkeys(model for _, _, model in figures) if model in here]
     rows = []
-    for generator, scenario in dict.fromkeys((g, s) for g, s, _ in figures):
-        row = [generator, scenario]
+    for generator, scenario in sorted({(g, s): None for g, s, _ in figures}, key=lambda pair: list(own).index(pair[0])):
+        row = [own[generator], scenario]
         for model in models:
-            pool = "" if scenario not in effects.pool_scenarios else own.get(generator, generator)
-            place = Place(pool, scenario, here.get(model, model))
+            place = Place(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
             value = figures.get((generator, scenario, model))
             row += ["—" if value is None else f"{value:.5f}", _mean(effects, place)]
         rows.append(row)
-    columns = ["generator", "scenario", *(text for m in models for text in (f"{m}, published", f"{here.get(m, m)}, here"))]
-    return Compared(table["title"], table["source"], columns, rows)
+    return ["generator", "scenario", *(text for m in models for text in (f"{m}, published", f"{here[m]}, here"))], rows
 
 
 def _mean(effects: Effects, place: Place) -> str:
@@ -91,9 +99,8 @@ def _mean(effects: Effects, place: Place) -> str:
     return f"{statistics.fmean(good):.5f}{spread}"
 
 
-def _pools(results: RunResults, dataset: str, table: Mapping[str, Any]) -> Compared:
-    """A row a generator: the published figure, this run's mean, what real rows would give, and what stands beside it."""
-    metric, figures = table["metric"], _figures(table)
+def _pools(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
+    """A row a generator: the published figure, this run's mean, what real rows would give, and the details."""
     found = {generator: _scores(results, dataset, generator, metric) for generator, _, _ in figures}
     details = list(dict.fromkeys(name for scores in found.values() for score in scores for name in score.details))
     rows = []
@@ -102,8 +109,7 @@ def _pools(results: RunResults, dataset: str, table: Mapping[str, Any]) -> Compa
         expected = _average([score.baseline for score in scores])
         beside = [_average([score.details.get(name) for score in scores]) for name in details]
         rows.append([generator, f"{value:,.10g}", _average([score.value for score in scores]), expected, *beside])
-    columns = ("generator", "published", "here", "expected of real rows", *details)
-    return Compared(table["title"], table["source"], columns, rows)
+    return ["generator", "published", "here", "expected of real rows", *details], rows
 
 
 def _scores(results: RunResults, dataset: str, generator: str, metric: str) -> list[Score]:
