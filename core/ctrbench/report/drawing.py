@@ -138,7 +138,7 @@ def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str) -> Fig
                 place = row + 0.7 * ((number + 0.5) / slots - 0.5)
                 if estimate is None:
                     beside = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": 6}
-                    axis.annotate("no score", (1, place), color=_series(number)["color"], **beside)
+                    axis.annotate("no score", (1, place), **beside)
                 else:
                     _interval(axis, place, estimate, number)
         axis.set_yticks(range(len(panel.rows)), [_short(label) for label, _ in panel.rows])

@@ -257,7 +257,7 @@ def _marginals(effects: Effects) -> Picture | None:
     if made is None:
         return None
     notes += made.notes
-    panels = _first(made.panels, MOST_PANELS + 1, "columns", notes)
+    panels = _first(made.panels, MOST_PANELS + 2, "columns", notes)
     return Picture(
         "marginals", effects.dataset, "Marginals: real train beside the pools",
         f"The most frequent values' shares in {counted(len(panels), 'column')}: real as bars, synthetic as marks.",
