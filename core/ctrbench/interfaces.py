@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,19 @@ class Plugin:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A table of figures that somebody published for a data set, for reports to show beside a run's own.
+
+    `figures` maps (generator, scenario, model) to a value of `metric`; all are plug-ins' names, "" where none applies.
+    """
+
+    title: str
+    source: str
+    metric: str
+    figures: Mapping[tuple[str, str, str], float]
+
+
+@dataclass(frozen=True)
 class Dataset(Plugin, ABC):
     """A source of train, valid and test tables."""
 
@@ -136,6 +149,10 @@ class Dataset(Plugin, ABC):
     @abstractmethod
     def load(self, *, seed: int, context: Context) -> Splits:
         """The splits. UserError for files that cannot be used."""
+
+    def published(self) -> Sequence[Published]:
+        """What others found on this data."""
+        return ()
 
 
 @dataclass(frozen=True)

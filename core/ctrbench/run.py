@@ -15,6 +15,7 @@ from ctrbench import choices, environment, params, plan
 from ctrbench.choices import Chosen
 from ctrbench.errors import UserError
 from ctrbench.executors import Executor, Progress
+from ctrbench.interfaces import Dataset
 from ctrbench.jobs import Compute, Job, ingredients, key
 from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
@@ -290,7 +291,12 @@ def _about(
             chosen.label: {
                 "plugin": str(chosen.registered),
                 "parameters": params.values(chosen.plugin),
-                **{name: value for name, value in result.values.items() if name not in ("schema", "made_from")},
+                **{
+                    name: value
+                    for name, value in result.values.items()
+                    if name not in ("schema", "made_from", "history")
+                },
+                "published": _published(chosen.plugin),
             }
             for chosen, result in loaded.values()
         },
@@ -307,3 +313,19 @@ def _about(
         },
         "broken": [f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
     }
+
+
+def _published(dataset: Dataset) -> list[dict[str, Any]]:
+    """What others found on a data set, as JSON can hold it."""
+    try:
+        return [
+            {"title": str(table.title), "source": str(table.source), "metric": str(table.metric),
+             "figures": [[*map(str, names), float(value)] for names, value in table.figures.items()]}
+            for table in dataset.published()
+        ]  # fmt: skip
+    except KeyboardInterrupt:
+        raise
+    except (
+        BaseException
+    ):  # a third party's, which may even call sys.exit; figures to compare with are no reason to stop
+        return []

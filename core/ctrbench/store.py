@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class RunResults:
     cells: Sequence[CellResult]
     pools: Sequence[PoolResult]
     artefacts: Artefacts | None = None
+    data: Mapping[str, TaskResult] = field(default_factory=dict)  # data set → how its splits were made
 
 
 class Store:
@@ -198,6 +199,7 @@ class Store:
                 if row["kind"] == "pool"
             ],
             self.artefacts,
+            {name: result_of(f"data/{name}") for name in about["datasets"]},
         )
 
     def _link(self, run: str, task: str, key: str, blocked_by: str = "") -> sa.Executable:
@@ -218,5 +220,5 @@ class Store:
 
 def task_result(row: Mapping[Any, Any]) -> TaskResult:
     """The result in a row of `tasks`."""
-    names = [field.name for field in fields(TaskResult) if field.name not in ("status", "users_mistake")]
+    names = [each.name for each in fields(TaskResult) if each.name not in ("status", "users_mistake")]
     return TaskResult(Status(row["status"]), **{name: row[name] for name in names})

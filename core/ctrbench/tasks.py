@@ -22,6 +22,7 @@ import numpy as np
 from ctrbench import environment, gpu, keys, resources
 from ctrbench.artefacts import Artefacts
 from ctrbench.errors import Skip, UserError
+from ctrbench.history import History
 from ctrbench.interfaces import (
     Context,
     Dataset,
@@ -64,23 +65,27 @@ class Workplace:
     progress: Report = field(default=Context().progress)
     entered: Callable[[str], None] = lambda stage: None  # is told each stage that a task enters
 
-    def context(self, job: Job) -> Context:
-        """The context that the job's plug-in receives."""
+    def context(self, job: Job, history: History) -> Context:
+        """The context that the job's plug-in receives; what it reports is kept in the history too."""
         compute = job.compute if isinstance(job, PoolJob | TrainJob) else Compute()
         checkpoints = self.checkpoints / key(job)[:16]
-        return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, self._report)
 
-    def _report(self, step: int, total: int | None, values: Mapping[str, float]) -> None:
-        """Pass a plug-in's report on, in plain numbers; one that has none is dropped."""
-        with suppress(TypeError, ValueError):
-            numbers = {str(name)[:40]: float(value) for name, value in list(values.items())[:8]}
-            self.progress(int(step), None if total is None else int(total), numbers)
+        def report(step: int, total: int | None, values: Mapping[str, float]) -> None:
+            """Pass a plug-in's report on, in plain numbers; one that has none is dropped."""
+            with suppress(TypeError, ValueError):
+                numbers = {encodable(str(name))[:40]: float(value) for name, value in list(values.items())[:8]}
+                plain = int(step), None if total is None else int(total), numbers
+                self.progress(*plain)
+                history.add(*plain)
+
+        return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, report)
 
 
 def perform(job: Job, place: Workplace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
     stages, started = Stages(place.entered), time.time()
-    context = place.context(job)
+    history = History()
+    context = place.context(job, history)
     resources.reset_peak_memory()
     gpu.reset_peak_memory(context.device)
     try:
@@ -109,6 +114,7 @@ def perform(job: Job, place: Workplace) -> TaskResult:
     return replace(
         result,
         plugin=_responsible(job, result),
+        values={**result.values, "history": history.series()},
         seconds=stages.seconds,
         peak_memory=resources.peak_memory(),
         peak_gpu_memory=gpu.peak_memory(context.device),

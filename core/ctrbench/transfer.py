@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
 import struct
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ctrbench.artefacts import LostArtefactError
 from ctrbench.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
 from ctrbench.errors import UserError
+from ctrbench.files import refuse_existing, whole_file
 from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status
 from ctrbench.store import Store
@@ -113,8 +112,7 @@ class Exported:
 
 def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
     """Write a store, or some of its runs with all they use, to a new archive."""
-    if file.exists():
-        raise UserError(f"{encodable(str(file))}: exists already; name a new file, or remove it")
+    refuse_existing(file)
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
@@ -123,7 +121,7 @@ def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
         )
     digests = sorted({digest for row in rows["tasks"] for digest in row["outputs"].values()})
     lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
-    with _new_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
+    with whole_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
@@ -185,22 +183,6 @@ def _rows(connection: sa.Connection, only: Sequence[str]) -> dict[str, Sequence[
         "run_tasks": read(run_tasks, run_tasks.c.run.in_(only)),
         "run_cells": read(run_cells, run_cells.c.run.in_(only)),
     }
-
-
-@contextmanager
-def _new_file(file: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name once all of it is written."""
-    partial = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex[:8]}")
-    try:
-        with open(partial, "xb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(partial, file)
-    except OSError as error:
-        raise UserError(f"{encodable(str(file))}: cannot be written: {one_line(error)}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ctrbench.cli import check, data, leaderboard, list_, plugins, run, show, store
+from ctrbench.cli import check, data, leaderboard, list_, plot, plugins, report, run, show, store
 from ctrbench.errors import UserError
 
 COMMANDS_GROUP = "ctrbench.commands"
@@ -81,10 +81,12 @@ def main() -> None:
     ctrbench run -g smoten -m deepfm        one generator, one model, all scenarios
     ctrbench list                           what is installed
     ctrbench leaderboard --view privacy     the last run's tables again
+    ctrbench report --html report.html      all of it as one page
     """
 
 
 for command in (
-    run.run, leaderboard.leaderboard, list_.list_, show.show, plugins.plugins, check.check, data.data, store.store
+    run.run, leaderboard.leaderboard, report.report, plot.plot, list_.list_, show.show, plugins.plugins, check.check,
+    data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,12 +1,15 @@
-"""What several commands share: the store's option, and tables for a terminal."""
+"""What several commands share: the store's option, the run that a command is about, and tables for a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ctrbench.store import RunResults
 
 STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
 
@@ -22,6 +25,22 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_envvar=True,
         help=STORE_HELP,
     )(command)
+
+
+def load_run(store: str, name: str | None, metric: str) -> RunResults:
+    """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
+    from contextlib import closing
+
+    from ctrbench.errors import UserError
+    from ctrbench.store import Store
+    from ctrbench.text import did_you_mean
+
+    with closing(Store.open(store, create=False)) as opened:
+        results = opened.load_run(name)
+    known = results.about["prediction_metrics"]
+    if metric and metric not in known:
+        raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
+    return results
 
 
 def colour() -> bool:

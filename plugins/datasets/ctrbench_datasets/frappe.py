@@ -7,11 +7,13 @@ categorical fields.
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ctrbench import Context, Dataset, Field, Missing, Ready, Register, Splits, UserError, hookimpl
+from ctrbench import Context, Dataset, Field, Missing, Published, Ready, Register, Splits, UserError, hookimpl
 from ctrbench.encoding import encode_splits
 from ctrbench.ranking import Queries, with_ranking
 
@@ -82,6 +84,23 @@ class Frappe(Dataset):
             notes=[LICENCE, *_differences(folder)],
         )
         return with_ranking(splits, self.ranking, seed=seed, source=source)
+
+    def published(self) -> list[Published]:
+        """The paper's two tables."""
+        told = tomllib.loads(files(__package__).joinpath("frappe_published.toml").read_text(encoding="utf-8"))
+        return [
+            Published(
+                table["title"],
+                told["source"],
+                table["metric"],
+                {
+                    (generator, row.get("scenario", ""), row.get("model", "")): value
+                    for row in table["figures"]
+                    for generator, value in zip(table["generators"], row["values"], strict=True)
+                },
+            )
+            for table in told["tables"]
+        ]
 
     def _folder(self) -> Path:
         """Where the files are, or where a download would put them."""

@@ -1,0 +1,41 @@
+"""`ctrbench report`: a run as one page of HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ctrbench.cli._common import load_run, store_option
+
+EXAMPLES = """
+\b
+Examples:
+  ctrbench report --html report.html
+  ctrbench report --html logloss.html --metric logloss
+  ctrbench report --html monday.html --run 20260105-090000-ab12cd --store all.db
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--html", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Where to write.")
+@click.option("--run", "name", help="A run by its name.  [default: the latest]")
+@click.option("--metric", default="", help="Prediction metric of the report.  [default: the run's first]")
+@click.option("--force", is_flag=True, help="Write over FILE if it exists.")
+@store_option
+def report(file: Path, name: str | None, metric: str, force: bool, store: str) -> None:
+    """Write a run as one page that opens offline: findings, figures, all leaderboards, provenance.
+
+    The page runs no script and asks nothing of any network. It shows how often values occur in the data; beyond that,
+    no row of it.
+    """
+    from ctrbench.files import refuse_existing, whole_file
+    from ctrbench.report import page
+    from ctrbench.text import plain
+
+    if not force:
+        refuse_existing(file, "say --force")
+    text = page(load_run(store, name, metric), metric).encode()
+    with whole_file(file) as target:
+        target.write(text)
+    click.echo(plain(f"{file}: {len(text) / 1e6:.2f} MB"))

@@ -1,0 +1,89 @@
+"""How often each value stands in real train and in the pools.
+
+In: a run's artefacts. Out: for each column the shares of its values, and how far those of each pool are from the real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ctrbench.artefacts import LostArtefactError
+from ctrbench.report.drawing import Bars
+from ctrbench.store import RunResults
+from ctrbench.table import Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHOWN = 8
+"""Values of a column that have a bar of their own; numbers are divided among as many bins of equal real shares."""
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """A panel a column, the label first, and total variation distances, (columns, generators)."""
+
+    generators: Sequence[str]
+    panels: Sequence[Bars]
+    distances: Sequence[tuple[str, Sequence[float]]]
+    notes: Sequence[str]
+
+
+def read(results: RunResults, dataset: str, generators: Sequence[str]) -> Marginals | None:
+    """The marginals of real train and of each generator's first pool; None where train is not at hand."""
+    data = results.data.get(dataset)
+    if results.artefacts is None or data is None or "train" not in data.outputs:
+        return None
+    try:
+        train = results.artefacts.get_table(data.outputs["train"])
+    except LostArtefactError:
+        return None
+    pools: dict[str, Table] = {}
+    notes = []
+    for generator in generators:
+        made = next(
+            (p.result for p in results.pools if (p.dataset, p.generator) == (dataset, generator) and p.result.ok), None
+        )
+        try:
+            if made is not None:
+                pools[generator] = results.artefacts.get_table(made.outputs["pool"]).take(np.arange(len(train)))
+        except LostArtefactError:
+            notes.append(f"the rows of {generator} are lost; the same run makes them anew")
+    if not pools:
+        return None
+    panels, distances = [], []
+    for title, names, columns in _columns(train, list(pools.values())):
+        real, *others = (np.bincount(codes, minlength=len(names)) / len(codes) for codes in columns)
+        distances.append((title, [float(np.abs(real - other).sum() / 2) for other in others]))
+        panels.append(_panel(title, names, real, others))
+    return Marginals(list(pools), panels, distances, notes)
+
+
+def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[str], list[NDArray[np.int64]]]]:
+    """For each column its title, its values' names, and their numbers in train and the pools."""
+    tables = [train, *pools]
+    found: list[tuple[str, Sequence[str], list[NDArray[np.int64]]]] = [
+        (train.schema.label, ("0", "1"), [table.targets.astype(np.int64) for table in tables])
+    ]
+    for field in train.schema.fields:
+        values = [table.rows[field.name].to_numpy() for table in tables]
+        if field.vocabulary is not None:
+            found.append((field.name, field.vocabulary, [each.astype(np.int64) - 1 for each in values]))
+            continue
+        edges = np.unique(np.quantile(values[0], np.linspace(0, 1, SHOWN + 1)[1:-1]))
+        names = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}"]
+        found.append((field.name, names, [np.searchsorted(edges, each).astype(np.int64) for each in values]))
+    return found
+
+
+def _panel(title: str, names: Sequence[str], real: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> Bars:
+    """The values that are most frequent in real train; a few stay in their order."""
+    if len(names) <= SHOWN:
+        return Bars(title, names, real.tolist(), [other.tolist() for other in others])
+    top = np.argsort(-real, kind="stable")[:SHOWN]
+    shown = f"{title}, {SHOWN} of {len(names):,}"
+    return Bars(shown, [names[i] for i in top], real[top].tolist(), [other[top].tolist() for other in others])

@@ -1,0 +1,328 @@
+"""What a report shows of a data set: pictures, each with the numbers behind it as a table and in words.
+
+In: a run's results. Out: `Picture`s, of bounded size whatever the run's. One for which there is nothing is left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from ctrbench.effects import Effects, Place, Verdict
+from ctrbench.report import drawing, marginals
+from ctrbench.report.drawing import Estimate, Kind
+from ctrbench.report.published import published_gain
+from ctrbench.results import PoolResult, TaskResult
+from ctrbench.text import counted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_INTERVALS, MOST_PANELS, MOST_SERIES, MOST_LINES = 400, 12, 16, 6
+"""A picture shows no more, and says so; its table has all."""
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be drawn, with its title, what it shows in words, and its numbers."""
+
+    name: str
+    dataset: str
+    title: str
+    says: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    draw: Callable[[], Figure]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def render(self, kind: Kind) -> bytes:
+        """The picture as the bytes of an SVG or PNG file."""
+        return drawing.render(self.draw, kind)
+
+
+def pictures(effects: Effects, names: Iterable[str]) -> list[Picture]:
+    """The pictures of those names for one data set, as far as its results allow."""
+    made = [_MAKERS[name](effects) for name in names]
+    return [picture for picture in made if picture is not None]
+
+
+def estimate(effects: Effects, place: Place) -> Estimate | None:
+    """The difference at a place, without an interval where there is none; None where a score is missing."""
+    verdict = effects.verdicts.get(place)
+    other = published_gain(effects, place)
+    if verdict is not None:
+        effect = verdict.effect
+        return Estimate(effect.mean, effect.low, effect.high, verdict.certain, other)
+    base = Place("", "original", place.model)
+    if not (effects.whole(place) and effects.whole(base)):
+        return None
+    pairs = zip(effects.scores(place), effects.scores(base), strict=True)
+    return Estimate(statistics.fmean(a - b for a, b in pairs if a is not None and b is not None), published=other)
+
+
+def overall(effects: Effects, scenario: str) -> Estimate | None:
+    """The difference of a scenario over generators and models, without an interval where there is none."""
+    verdict = effects.scenario_verdicts.get(scenario)
+    effect = verdict.effect if verdict else effects.scenario(scenario)
+    if effect is not None:
+        return Estimate(effect.mean, effect.low, effect.high, bool(verdict and verdict.certain))
+    generators = effects.distinct if scenario in effects.pool_scenarios else [""]
+    found = [estimate(effects, Place(g, scenario, m)) for g in generators for m in effects.compared]
+    means = [point.mean for point in found if point is not None]
+    return Estimate(statistics.fmean(means)) if means and len(means) == len(found) else None
+
+
+def _scenarios(effects: Effects) -> Picture | None:
+    """The confirmatory family, and the scenarios without a pool beside it."""
+    rows, numbers = defaultdict(list), []
+    for name in [*effects.pool_scenarios, *effects.control_scenarios]:
+        point = overall(effects, name)
+        rows[_axis(effects, name)].append((name, [point]))
+        judged = effects.scenario_verdicts.get(name)
+        numbers.append([name, *_interval(point), *_adjusted(judged), judged.effect.basis if judged else "—"])
+    panels = [drawing.Forest(title, title, found) for title, found in rows.items()]
+    if not any(point for panel in panels for _, [point] in panel.rows):
+        return None
+    says = "; ".join(f"{row[0]} {row[1]}, {row[2]}" for row in numbers)
+    return Picture(
+        "scenarios", effects.dataset, f"Δ{effects.metric} of each scenario, over all generators and models",
+        f"Mean difference to original with 95 % intervals: {says}.",
+        ("scenario", f"Δ{effects.metric}", "95 % interval", "p, Holm", "p, BH", "error from"), numbers,
+        partial(drawing.forest, panels, [""], _difference(effects)),
+        ["filled: stands after Holm's correction over the scenarios"],
+    )  # fmt: skip
+
+
+def _cells(effects: Effects) -> Picture | None:
+    """Every cell with its interval: a panel a scenario, a row a generator, a series a model."""
+    notes = ["filled: stands after Holm's correction over all cells"]
+    models = _first(effects.models, MOST_SERIES, "models", notes)
+    panels, numbers, published = [], [], False
+    for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:
+        rows = []
+        for generator in effects.applicable if scenario in effects.pool_scenarios else [""]:
+            found = [estimate(effects, Place(generator, scenario, model)) for model in models]
+            rows.append((generator or "no pool", found))
+            for model, point in zip(models, found, strict=True):
+                published |= point is not None and point.published is not None
+                judged = effects.verdicts.get(Place(generator, scenario, model))
+                numbers.append([scenario, generator, model, *_interval(point), *_adjusted(judged)])
+        if rows:
+            panels.append(drawing.Forest(scenario, _axis(effects, scenario), rows))
+    if not any(point for panel in panels for _, found in panel.rows for point in found):
+        return None
+    while sum(len(panel.rows) for panel in panels) * len(models) > MOST_INTERVALS and len(panels) > 1:
+        notes.append(f"not drawn, for want of room: {panels.pop().title}")
+    notes += ["×: the published difference"] if published else []
+    return Picture(
+        "cells", effects.dataset, f"Δ{effects.metric} of every cell",
+        f"{counted(len(numbers), 'difference')} to original with 95 % intervals, by scenario, generator and model.",
+        ("scenario", "generator", "model", f"Δ{effects.metric}", "95 % interval", "p, Holm", "p, BH"), numbers,
+        partial(drawing.forest, panels, models, _difference(effects)), notes,
+    )  # fmt: skip
+
+
+def _heatmap(effects: Effects) -> Picture | None:
+    """Mean differences: a panel a model, generators down, scenarios across."""
+    notes = ["colours end where differences are ten times the middle one; the numbers go on"]
+    models = _first(effects.compared, MOST_PANELS, "models", notes)
+    generators = _first(effects.applicable, 2 * MOST_SERIES, "generators", notes)
+    panels = []
+    for model in models:
+        points = [[estimate(effects, Place(g, s, model)) for s in effects.pool_scenarios] for g in generators]
+        values = [[point.mean if point else None for point in row] for row in points]
+        panels.append(drawing.Heat(model, generators, effects.pool_scenarios, values))
+    if not any(value is not None for panel in panels for row in panel.values for value in row):
+        return None
+    numbers = [
+        [panel.title, name, *("—" if value is None else f"{value:+.5f}" for value in row)]
+        for panel in panels
+        for name, row in zip(panel.rows, panel.values, strict=True)
+    ]
+    return Picture(
+        "heatmap", effects.dataset, f"Δ{effects.metric}, generator by scenario, for each model",
+        f"A grid of mean differences to original for each of {', '.join(models)}; the table holds its numbers.",
+        ("model", "generator", *effects.pool_scenarios), numbers,
+        partial(drawing.heatmap, panels, effects.better, _difference(effects)), notes,
+    )  # fmt: skip
+
+
+def _frontier(effects: Effects) -> Picture | None:
+    """What a generator is worth, against what it gives away, against what it costs."""
+    notes = [
+        f"Δ{effects.metric} is the mean over {', '.join(effects.kept_scenarios)} and all models; areas grow with "
+        "the seconds of fit and sampling; the dashed line joins the generators that no other excels in both"
+    ]
+    generators = _first(effects.applicable, MOST_SERIES, "generators", notes)
+    pools: dict[str, list[PoolResult]] = defaultdict(list)
+    for pool in effects.results.pools:
+        if pool.dataset == effects.dataset and pool.result.ok:
+            pools[pool.generator].append(pool)
+    seconds = [
+        statistics.fmean(sum(p.result.seconds.values()) for p in pools[g]) if pools[g] else 0 for g in generators
+    ]
+    gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
+    panels: list[drawing.Scatter] = []
+    numbers = []
+    for metric, about in effects.results.about["synthetic_metrics"].items():
+        if about.get("aspect", "privacy") != "privacy" or about["better"] == "neither" or len(panels) == 3:
+            continue
+        points: list[tuple[float, Estimate] | None] = []
+        for generator, gain, cost in zip(generators, gains, seconds, strict=True):
+            scores = [pool.scores[metric] for pool in pools[generator] if metric in pool.scores]
+            if gain is None or not scores or len(scores) < len(pools[generator]):
+                points.append(None)
+                continue
+            x, point = statistics.fmean(score.value for score in scores), Estimate(gain.mean, gain.low, gain.high)
+            points.append((x, point))
+            numbers.append([metric, generator, f"{x:,.6g}", *_interval(point), f"{cost:,.1f}"])
+        baselines = [
+            score.baseline
+            for generator in generators
+            for pool in pools[generator]
+            if (score := pool.scores.get(metric)) and score.baseline is not None
+        ]
+        if any(points):
+            x_label = f"{metric} ({about['unit']}; {about['better']} is better)"
+            reference = statistics.fmean(baselines) if baselines else None
+            panels.append(drawing.Scatter(x_label, about["better"], points, reference))
+    if not panels:
+        return None
+    lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
+    notes += [f"without a point, as a score or its error is missing: {', '.join(lacking)}"] if lacking else []
+    notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
+    names = [f"{name} ({cost:,.1f} s)" for name, cost in zip(generators, seconds, strict=True)]
+    return Picture(
+        "frontier", effects.dataset, "Utility, privacy and cost of generators",
+        "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
+        ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
+        partial(drawing.scatter, panels, names, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+    )  # fmt: skip
+
+
+def _curves(effects: Effects) -> Picture | None:
+    """How fits went: a panel for each model's or generator's reported number, a series a scenario."""
+    notes: list[str] = []
+    scenarios = _first(list(dict.fromkeys(place.scenario for place in effects.cells)), MOST_SERIES, "scenarios", notes)
+    series = [*scenarios, "fit of a generator"]
+    found: dict[tuple[str, str], list[tuple[int, Sequence[tuple[float, float]]]]] = defaultdict(list)
+
+    def take(who: str, result: TaskResult, number: int) -> None:
+        for name, points in result.values.get("history", {}).items():
+            if len(points) > 1:
+                found[who, name].append((number, points))
+
+    seen: set[str] = set()
+    for place, cells in effects.cells.items():
+        if place.scenario in scenarios:
+            for cell in cells:
+                if cell.training not in seen and cell.result.values.get("history"):
+                    seen.add(cell.training)
+                    take(place.model, cell.result, scenarios.index(place.scenario))
+    for pool in effects.results.pools:
+        if pool.dataset == effects.dataset and not pool.same_as:
+            take(pool.generator, pool.result, len(scenarios))
+    if not found:
+        return None
+    titles = _first(list(found), 2 * MOST_PANELS, "curves", notes)
+    panels = []
+    for who, name in titles:
+        kept = [line for number in range(len(series)) for line in _some(found[who, name], number)]
+        panels.append(drawing.Lines(f"{who}: {name}", kept))
+        if len(kept) < len(found[who, name]):
+            notes.append(f"{who}, {name}: {len(kept)} of {len(found[who, name])} fits are drawn")
+    numbers = [
+        [who, name, str(len(lines)), _range([p[-1][0] for _, p in lines], ",.0f"), _range([p[0][1] for _, p in lines]),
+         _range([p[-1][1] for _, p in lines])]
+        for (who, name), lines in found.items()
+    ]  # fmt: skip
+    return Picture(
+        "curves", effects.dataset, "Learning curves",
+        f"Numbers that {', '.join(dict.fromkeys(who for who, _ in titles))} reported while fitting, by epoch or step.",
+        ("plug-in", "number", "fits", "last epoch or step", "first value", "last value"), numbers,
+        partial(drawing.curves, panels, series, "epoch or step"), notes,
+    )  # fmt: skip
+
+
+def _marginals(effects: Effects) -> Picture | None:
+    """Values' shares in real train and in pools."""
+    notes: list[str] = []
+    generators = _first(effects.distinct, MOST_PANELS, "generators", notes)
+    made = marginals.read(effects.results, effects.dataset, generators)
+    if made is None:
+        return None
+    notes += made.notes
+    panels = _first(made.panels, MOST_PANELS + 2, "columns", notes)
+    return Picture(
+        "marginals", effects.dataset, "Marginals: real train beside the pools",
+        f"The most frequent values' shares in {counted(len(panels), 'column')}: real as bars, synthetic as marks.",
+        ("column", *made.generators),
+        [[name, *(f"{distance:.3f}" for distance in row)] for name, row in made.distances],
+        partial(drawing.bars, panels, made.generators, "share of rows"),
+        [*notes, "values by their share of real train", "the table: total variation distances, 0 for equal shares"],
+    )  # fmt: skip
+
+
+_MAKERS: dict[str, Callable[[Effects], Picture | None]] = {
+    "scenarios": _scenarios,
+    "cells": _cells,
+    "heatmap": _heatmap,
+    "frontier": _frontier,
+    "curves": _curves,
+    "marginals": _marginals,
+}
+NAMES = tuple(_MAKERS)
+
+
+def _axis(effects: Effects, scenario: str) -> str:
+    """Scenarios without real rows lose so much that they need an axis of their own."""
+    keeps = effects.results.about["scenarios"][scenario]["keeps_real"]
+    return "real rows and more" if keeps else "without real rows"
+
+
+def _difference(effects: Effects) -> str:
+    return f"Δ{effects.metric} against original{_arrow(effects, '←', '→')}"
+
+
+def _arrow(effects: Effects, lower: str, higher: str) -> str:
+    arrow = {"lower": lower, "higher": higher}.get(effects.better)
+    return f" (better {arrow})" if arrow else ""
+
+
+def _interval(point: Estimate | None) -> tuple[str, str]:
+    if point is None:
+        return "no score", "—"
+    if point.low is None or point.high is None:
+        return f"{point.mean:+.5f}", "—"
+    return f"{point.mean:+.5f}", f"{point.low:+.5f} to {point.high:+.5f}"
+
+
+def _adjusted(verdict: Verdict | None) -> tuple[str, str]:
+    if verdict is None or verdict.holm is None or verdict.bh is None:
+        return "—", "—"
+    return f"{verdict.holm:.2g}", f"{verdict.bh:.2g}"
+
+
+def _first(items: Sequence[_Item], most: int, what: str, notes: list[str]) -> list[_Item]:
+    """The first items; a note where some are left out."""
+    if len(items) > most:
+        notes.append(f"the first {most} of {len(items)} {what}")
+    return list(items[:most])
+
+
+def _some(
+    lines: Sequence[tuple[int, Sequence[tuple[float, float]]]], number: int
+) -> Iterable[tuple[int, Sequence[tuple[float, float]]]]:
+    """A few lines of a series, evenly spread among all of it."""
+    mine = [line for line in lines if line[0] == number]
+    return mine[:: -(-len(mine) // MOST_LINES)] if mine else []
+
+
+def _range(values: Sequence[float], style: str = ".4g") -> str:
+    low, high = format(min(values), style), format(max(values), style)
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,124 @@
+"""Published figures of a data set beside a run's own.
+
+In: what the data set's plug-in says that others found, as the run recorded it. Out: tables, and single differences.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ctrbench.effects import Effects, Place
+from ctrbench.interfaces import Score
+from ctrbench.store import RunResults
+
+_Figures = dict[tuple[str, str, str], float]
+"""(generator, scenario, model) → value."""
+_Grid = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The columns and rows of a table."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A published table made again."""
+
+    title: str
+    source: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+
+def plugin_name(label: str) -> str:
+    """The plug-in that a label such as "ctgan[epochs=5]" names."""
+    return label.partition("[")[0]
+
+
+def published_gain(effects: Effects, place: Place) -> float | None:
+    """The published difference to original at a place, None where nobody published it."""
+    for table in _tables(effects.results, effects.dataset):
+        if table["metric"] == effects.metric:
+            figures = _figures(table)
+            names = plugin_name(place.generator), plugin_name(place.model)
+            value = figures.get((names[0], place.scenario, names[1]))
+            base = figures.get((names[0], "original", names[1]))
+            if value is not None and base is not None:
+                return value - base
+    return None
+
+
+def compared(results: RunResults, dataset: str) -> list[Compared]:
+    """Every published table, as far as this run has its generators and models, with this run's numbers."""
+    run = {plugin_name(each.generator) for each in results.pools if each.dataset == dataset}
+    made = []
+    for table in _tables(results, dataset):
+        metric, figures = table["metric"], _figures(table)
+        kept = {names: value for names, value in figures.items() if names[0] in run}
+        absent = sorted({name for name, _, _ in figures} - run)
+        notes = [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
+        for kind, make in (("prediction_metrics", _predictions), ("synthetic_metrics", _pools)):
+            if kept and metric in results.about[kind]:
+                made.append(Compared(table["title"], table["source"], *make(results, dataset, metric, kept), notes))
+    return made
+
+
+def _tables(results: RunResults, dataset: str) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = results.about["datasets"][dataset].get("published", ())
+    return found
+
+
+def _figures(table: Mapping[str, Any]) -> _Figures:
+    return {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
+
+
+def _predictions(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
+    """A row a generator and scenario, for each model the published figure and this run's mean."""
+    effects = Effects(results, dataset, metric)
+    here = {plugin_name(label): label for label in reversed(effects.models)}
+    own = {plugin_name(label): label for label in reversed(effects.generators)}
+    models = [model for model in dict.fromkeys(model for _, _, model in figures) if model in here]
+    rows = []
+    for generator, scenario in sorted({(g, s): None for g, s, _ in figures}, key=lambda pair: list(own).index(pair[0])):
+        row = [own[generator], scenario]
+        for model in models:
+            place = Place(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
+            value = figures.get((generator, scenario, model))
+            row += ["—" if value is None else f"{value:.5f}", _mean(effects, place)]
+        rows.append(row)
+    return ["generator", "scenario", *(text for m in models for text in (f"{m}, published", f"{here[m]}, here"))], rows
+
+
+def _mean(effects: Effects, place: Place) -> str:
+    scores = effects.scores(place) if effects.whole(place) else []
+    good = [score for score in scores if score is not None]
+    if not good:
+        return "—"
+    spread = f" ±{statistics.stdev(good):.5f}" if len(good) > 1 else ""
+    return f"{statistics.fmean(good):.5f}{spread}"
+
+
+def _pools(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
+    """A row a generator: the published figure, this run's mean, what real rows would give, and the details."""
+    found = {generator: _scores(results, dataset, generator, metric) for generator, _, _ in figures}
+    details = list(dict.fromkeys(name for scores in found.values() for score in scores for name in score.details))
+    rows = []
+    for (generator, _, _), value in figures.items():
+        scores = found[generator]
+        expected = _average([score.baseline for score in scores])
+        beside = [_average([score.details.get(name) for score in scores]) for name in details]
+        rows.append([generator, f"{value:,.10g}", _average([score.value for score in scores]), expected, *beside])
+    return ["generator", "published", "here", "expected of real rows", *details], rows
+
+
+def _scores(results: RunResults, dataset: str, generator: str, metric: str) -> list[Score]:
+    """The scores of all repeats of a generator's pools; none where one is missing."""
+    pools = [p for p in results.pools if p.dataset == dataset and plugin_name(p.generator) == generator]
+    scores = [pool.scores[metric] for pool in pools if metric in pool.scores]
+    return scores if len(scores) == len(pools) else []
+
+
+def _average(values: Sequence[float | None]) -> str:
+    good = [value for value in values if value is not None]
+    return f"{statistics.fmean(good):,.6g}" if good and len(good) == len(values) else "—"
