@@ -139,6 +139,18 @@ def _spread(differences: NDArray[np.float64], seeds: float, test: float) -> Spre
     return Spread(seeds, test, max(0.0, seeds - model / model_seeds), model)
 
 
+def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:
+    """Sums of the contributions of rows that depend on each other, (groups,); the rows' own where all are independent.
+
+    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997).
+    """
+    if group is None:
+        return contributions
+    sums = np.bincount(group, contributions)
+    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
+    return scaled
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values: the chance of any false claim in the family stays at the level."""
     return _adjusted(p, "holm")
