@@ -20,6 +20,8 @@ Basis = Literal["seeds and test rows", "test rows only", "seeds only"]
 
 LEVEL = 0.95
 POWER = 0.8
+ROUNDING = 1e-12
+"""Differences closer to each other are equal: what is left is how sums were rounded, for metrics of order one."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,18 @@ class Effect:
 
     @property
     def p(self) -> float:
-        """Two-sided p-value of no effect; 1 where only test rows were drawn anew, which proves nothing about seeds."""
-        if self.basis == "test rows only":
+        """Two-sided p-value of no effect; 1 where seeds or test rows were not seen to vary, which proves nothing."""
+        if self.basis == "test rows only" or not self.variance:
             return 1.0
         return self.p_beyond(0.0)
 
     def p_beyond(self, margin: float) -> float:
         """Two-sided p-value of an effect of `margin`."""
-        from scipy import stats
+        from scipy import special
 
         if not self.variance:
             return 1.0 if self.mean == margin else 0.0
-        return float(2 * stats.t.sf(abs(self.mean - margin) / self.error, self.df))
+        return float(2 * special.stdtr(self.df, -abs(self.mean - margin) / self.error))
 
     @property
     def detectable(self) -> float:
@@ -102,9 +104,7 @@ class Effect:
         return float(optimize.brentq(lacking, 0.0, 5.0 * edge)) * self.error
 
 
-def effect(
-    differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None, model_seeds: int = 1
-) -> Effect | None:
+def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None) -> Effect | None:
     """The effect behind the differences of R repeats; None where they allow no interval at all.
 
     `differences` is (R, K): of R pools, each with K model seeds; a repeat's difference D_r is its mean over K.
@@ -120,7 +120,7 @@ def effect(
             return None
         test = float(covariance[0, 0])
         return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
-    seeds = float(by_repeat.var(ddof=1))
+    seeds = float(by_repeat.var(ddof=1)) if np.ptp(by_repeat) > ROUNDING else 0.0
     test = 0.0
     if covariance is not None:
         test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
@@ -168,6 +168,6 @@ def _adjusted(p: Sequence[float], method: str) -> list[float]:
 
 
 def _quantile(share: float, df: float) -> float:
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.norm.ppf(share) if math.isinf(df) else stats.t.ppf(share, df))
+    return float(special.stdtrit(df, share))
