@@ -204,7 +204,7 @@ class Effects:
         for place, cells in self.cells.items():
             if self.whole(place):
                 rows: dict[int, list[int]] = defaultdict(list)
-                for cell in cells:
+                for cell in sorted(cells, key=lambda cell: (cell.repeat, cell.model_seed)):
                     rows[cell.repeat].append(number[cell.training])
                 found[place] = np.array(list(rows.values()))
         return found

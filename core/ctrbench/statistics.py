@@ -24,6 +24,8 @@ ALPHA = 1 - LEVEL
 POWER = 0.8
 BLOCKS = 5
 """A rank test over data sets takes at least so many of them."""
+ROUNDING = 1e-12
+"""Differences closer to each other are equal: what is left is how sums were rounded, for metrics of order one."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,16 @@ class Effect:
 
     @property
     def p(self) -> float:
-        """Two-sided p-value of no effect; 1 where it is not testable."""
-        return self.p_beyond(0.0) if self.testable else 1.0
+        """Two-sided p-value of no effect; 1 where it is not testable, or nothing was seen to vary."""
+        return self.p_beyond(0.0) if self.testable and self.variance else 1.0
 
     def p_beyond(self, margin: float) -> float:
         """Two-sided p-value of an effect of `margin`."""
-        from scipy import stats
+        from scipy import special
 
         if not self.variance:
             return 1.0 if self.mean == margin else 0.0
-        return float(2 * stats.t.sf(abs(self.mean - margin) / self.error, self.df))
+        return float(2 * special.stdtr(self.df, -abs(self.mean - margin) / self.error))
 
     @property
     def detectable(self) -> float:
@@ -126,7 +128,7 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
             return Effect(mean, math.inf, math.inf, 1, "nothing", Spread(0.0, 0.0))
         test = float(covariance[0, 0])
         return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
-    seeds = float(by_repeat.var(ddof=1))
+    seeds = float(by_repeat.var(ddof=1)) if np.ptp(by_repeat) > ROUNDING else 0.0
     test = 0.0
     if covariance is not None:
         test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
@@ -184,6 +186,18 @@ def friedman(table: NDArray[np.float64]) -> RankTest:
     return RankTest(float(stats.friedmanchisquare(*table).pvalue), tuple(groups))
 
 
+def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:
+    """Sums of the contributions of rows that depend on each other, (groups,); the rows' own where all are independent.
+
+    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997).
+    """
+    if group is None:
+        return contributions
+    sums = np.bincount(group, contributions)
+    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
+    return scaled
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values: the chance of any false claim in the family stays at the level."""
     return _adjusted(p, "holm")
@@ -201,6 +215,6 @@ def _adjusted(p: Sequence[float], method: str) -> list[float]:
 
 
 def _quantile(share: float, df: float) -> float:
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.norm.ppf(share) if math.isinf(df) else stats.t.ppf(share, df))
+    return float(special.stdtrit(df, share))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctrbench import environment, gpu, keys, resources
+from ctrbench import environment, gpu, keys, resources, statistics
 from ctrbench.artefacts import Artefacts
 from ctrbench.errors import Skip, UserError
 from ctrbench.history import History
@@ -264,7 +264,8 @@ def _score_predictions(
         result = _scored(score)
         if score.contributions is None:
             return result
-        parts = _by_user(_checked_contributions(score.contributions, len(predictions.rows)), predictions.rows)
+        parts = _checked_contributions(score.contributions, len(predictions.rows))
+        parts = statistics.by_group(parts, users(predictions.rows))
     with stages("keep"):
         return replace(result, outputs={"contributions": place.artefacts.put_array(parts)})
 
@@ -299,18 +300,15 @@ def _checked_contributions(values: NDArray[np.float64], rows: int) -> NDArray[np
     return values
 
 
-def _by_user(contributions: NDArray[np.float64], rows: Table) -> NDArray[np.float64]:
-    """Sums over each user's rows, as these depend on each other; a row of a user that train lacks stands alone."""
-    fields_ = [field_.name for field_ in rows.schema.fields if field_.role == "user"]
+def users(rows: Table) -> NDArray[np.int64] | None:
+    """Whose each row is, (rows,), from 0; None without codes of users. A user that train lacks has one row."""
+    fields_ = [field_.name for field_ in rows.schema.with_role("user") if field_.kind == "categorical"]
     if not fields_:
-        return contributions
+        return None
     codes = rows.rows[fields_].to_numpy()
-    _, user = np.unique(codes, axis=0, return_inverse=True)
-    unseen = (codes == UNSEEN).any(axis=1)
-    user[unseen] = user.max() + 1 + np.arange(unseen.sum())
-    sums = np.bincount(user, contributions)[np.unique(user)]
-    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
-    return scaled
+    alone = np.where((codes == UNSEEN).any(axis=1), np.arange(len(codes)), -1)
+    _, user = np.unique(np.column_stack([codes, alone]), axis=0, return_inverse=True)
+    return user
 
 
 def _facts(details: Mapping[str, Any]) -> dict[str, int | float | str]:

@@ -25,36 +25,38 @@ class Auc(PredictionMetric):
     """
 
     name: ClassVar[str] = "auc"
-    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics", "scipy.stats")
+    imports: ClassVar[tuple[str, ...]] = ("scipy.stats",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where the test rows have one class only."""
-        from sklearn.metrics import roc_auc_score
-
         labels = predictions.rows.targets
         if labels.all() or not labels.any():
             raise Skip("AUC needs test rows of both classes")
-        probabilities, details = predictions.probabilities, {}
+        details = {}
         if predictions.true_probabilities is not None:
-            details["oracle"] = float(roc_auc_score(labels, predictions.true_probabilities))
-        value = float(roc_auc_score(labels, probabilities))
-        return Score(value, details=details, contributions=_contributions(labels == 1, probabilities, value))
+            details["oracle"], _ = _ranked(labels == 1, predictions.true_probabilities)
+        value, contributions = _ranked(labels == 1, predictions.probabilities)
+        return Score(value, details=details, contributions=contributions)
 
 
-def _contributions(positive: NDArray[np.bool_], probabilities: NDArray[np.float64], auc: float) -> NDArray[np.float64]:
-    """What each row adds to the AUC, (rows,): its placement among the other class less the AUC, each class scaled."""
+def _ranked(positive: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """The AUC, and what each row adds to it, (rows,): its placement in the other class less the AUC, each class scaled.
+
+    Ranks count ties half: a row's rank among all less its rank among its own class is how many of the other it beats.
+    """
     from scipy.stats import rankdata
 
-    ranks = rankdata(probabilities)
+    ranks, negative = rankdata(probabilities), ~positive
+    n1, n0 = int(positive.sum()), int(negative.sum())
+    below = ranks[positive] - rankdata(probabilities[positive])  # (n1,), negatives below each positive
+    above = n1 - (ranks[negative] - rankdata(probabilities[negative]))  # (n0,), positives above each negative
+    auc = float(below.sum()) / (n1 * n0)
     parts = np.empty(len(ranks))
-    for mine, sign in ((positive, 1), (~positive, -1)):
-        size = int(mine.sum())
-        below = (ranks[mine] - rankdata(probabilities[mine])) / (len(ranks) - size)  # of the other class, ties half
-        placements = below if sign > 0 else 1 - below
-        parts[mine] = (placements - auc) / np.sqrt(size * max(size - 1, 1))
-    return parts
+    parts[positive] = (below / n0 - auc) / np.sqrt(n1 * max(n1 - 1, 1))
+    parts[negative] = (above / n1 - auc) / np.sqrt(n0 * max(n0 - 1, 1))
+    return auc, parts
 
 
 @hookimpl
