@@ -1,7 +1,9 @@
-"""TVAE at the paper's settings and Frappe's width: the steps of a fit, beside ctgan's whole fit of the same length."""
+"""TVAE at the paper's settings and Frappe's width: the steps of a fit, beside ctgan's whole fit of the same length and
+beside the bare matrix products."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +19,7 @@ LOG = Simulated(users=950, items=4000, train_rows=80_000, valid_rows=1000, test_
 SETTINGS = Tvae()
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "ctrbench, bf16", "ctgan"])
+@pytest.mark.parametrize("engine", ["matrix products", "ctrbench", "ctrbench, bf16", "ctgan"])
 def test_tvae_steps(benchmark, engine: str, monkeypatch) -> None:
     benchmark.group = f"an epoch of {STEPS} steps, tvae"
     train = LOG.load(seed=1, context=Context()).train
@@ -25,6 +27,8 @@ def test_tvae_steps(benchmark, engine: str, monkeypatch) -> None:
     torch.manual_seed(1)
     if engine == "ctgan":
         fit = theirs(columns, train, monkeypatch)
+    elif engine == "matrix products":
+        fit = products(columns.width)
     else:
         fit = ours(columns, train, "bf16" if "bf16" in engine else "float32")
     benchmark.pedantic(fit, rounds=2)
@@ -45,6 +49,24 @@ def ours(columns, rows, precision):
         precision=precision,
     )
     return lambda: [trainer.step() for _ in range(STEPS)]
+
+
+def products(width):
+    """The matrix products of all layers but the first, whose rows we gather, and nothing else."""
+    latent, batch = SETTINGS.embedding_dim, SETTINGS.batch_size
+    encoder, decoder = (*SETTINGS.compress_dims, 2 * latent), (latent, *SETTINGS.decompress_dims, width)
+    tensors = []
+    for before, after in (*pairwise(encoder), *pairwise(decoder)):
+        made = torch.empty(batch, -(-after // _tvae.ALIGNED) * _tvae.ALIGNED)[:, :after]
+        tensors.append((torch.randn(batch, before), torch.randn(after, before) / before, made))
+
+    def run() -> None:
+        for inputs, weight, made in STEPS * tensors:
+            torch.mm(inputs, weight.T, out=made)
+            torch.mm(made, weight)
+            torch.mm(made.T, inputs)
+
+    return run
 
 
 def theirs(columns, rows, monkeypatch):

@@ -177,6 +177,7 @@ def test_losses_and_weights_are_those_of_ctgan_from_the_same_start(train, method
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_losses_are_those_of_ctgan_at_the_width_of_frappe(monkeypatch):
     from ctrbench_datasets.simulated import Simulated
 
