@@ -12,6 +12,7 @@ from typing import ClassVar
 from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
+from ctrbench_metrics._chance import LEVEL
 from ctrbench_metrics._rows import count_matches, number_rows, with_labels
 
 
@@ -22,9 +23,15 @@ class Identical(SyntheticMetric):
     The value counts with multiplicity. Details: `share` of the pool's rows, `distinct` matching rows, `fields_only` and
     `fields_only_distinct` with the label ignored, `validation_share` of real holdout rows that stand in train; the
     baseline is that share of the pool's size. A common row is no secret: compare with the baseline, not with 0.
+
+    Flagged where the pool holds more rows of train than chance would choose among those of train and holdout that it
+    holds, one-sided by the exact hypergeometric test at 2.5 % (details `train_rows_held`, `holdout_rows_held`,
+    `chance`): a generator that never saw the holdout may meet either by luck. It shows copies. It does not show that
+    none were meant: a row that differs in one field is not counted, and finding no copy is not privacy.
     """
 
     name: ClassVar[str] = "identical"
+    imports: ClassVar[tuple[str, ...]] = ("scipy.stats",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "rows"
 
@@ -33,7 +40,8 @@ class Identical(SyntheticMetric):
         pool_rows, train_rows, holdout_rows = number_rows(synthetic, train, holdout)
         fields_only = count_matches(pool_rows, train_rows)
         labelled_train = with_labels(train_rows, train)
-        matches = count_matches(with_labels(pool_rows, synthetic), labelled_train)
+        labelled_pool = with_labels(pool_rows, synthetic)
+        matches = count_matches(labelled_pool, labelled_train)
         details = {
             "share": matches.rows / max(len(synthetic), 1),
             "distinct": float(matches.distinct),
@@ -42,8 +50,24 @@ class Identical(SyntheticMetric):
         }
         if not len(holdout):
             return Score(float(matches.rows), details=details)
-        seen = count_matches(with_labels(holdout_rows, holdout), labelled_train).rows / len(holdout)
-        return Score(float(matches.rows), seen * len(synthetic), {**details, "validation_share": seen})
+        labelled_holdout = with_labels(holdout_rows, holdout)
+        seen = count_matches(labelled_holdout, labelled_train).rows / len(holdout)
+        held, unseen_held = (count_matches(rows, labelled_pool).rows for rows in (labelled_train, labelled_holdout))
+        chance = _chance(held, len(train), unseen_held, len(holdout))
+        details |= {
+            "validation_share": seen,
+            "train_rows_held": float(held),
+            "holdout_rows_held": float(unseen_held),
+            "chance": chance,
+        }
+        return Score(float(matches.rows), seen * len(synthetic), details, chance <= LEVEL)
+
+
+def _chance(held: int, train: int, unseen_held: int, holdout: int) -> float:
+    """How probable it is that among the rows which the pool holds so many or more are of train."""
+    from scipy.stats import hypergeom
+
+    return float(hypergeom.sf(held - 1, train + holdout, train, held + unseen_held))
 
 
 @hookimpl

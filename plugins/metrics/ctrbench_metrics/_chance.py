@@ -1,0 +1,135 @@
+"""What chance alone would do: estimates with 95 % intervals in which all rows of a user count as one draw.
+
+In: a number for each row, and the row's user. Out: estimates that can be subtracted from each other, since each knows
+every user's part in its error. Rows of one user resemble each other; intervals that ignored it would be too narrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ctrbench import Skip
+
+from ctrbench_metrics._rows import number_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ctrbench import Field, Table
+    from ctrbench.table import Role, Schema
+    from numpy.typing import NDArray
+
+LEVEL = 0.025
+"""A verdict is given where chance would do as much in so many of a hundred cases at most, one-sided."""
+
+PERMUTATIONS = 99
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A number, and each user's part in its deviation from the truth (its influence), (users,)."""
+
+    value: float
+    parts: NDArray[np.float64]
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """The difference; both must count the same users."""
+        return Estimate(self.value - other.value, self.parts - other.parts)
+
+    @cached_property
+    def margin(self) -> float:
+        """Half the width of the 95 % interval, by Student's t over users."""
+        from scipy.special import stdtrit
+
+        users = max(np.count_nonzero(self.parts), 2)
+        error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
+        return float(stdtrit(users - 1, 1 - LEVEL) * error)
+
+    @property
+    def low(self) -> float:
+        """The interval's lower end."""
+        return self.value - self.margin
+
+    @property
+    def high(self) -> float:
+        """The interval's upper end."""
+        return self.value + self.margin
+
+    @property
+    def interval(self) -> Mapping[str, float]:
+        """Both ends, as a score's details name them."""
+        return {"low": self.low, "high": self.high}
+
+
+def identifier(schema: Schema, role: Role) -> Field | None:
+    """The first categorical field of a role, which is its id."""
+    return next((field for field in schema.with_role(role) if field.kind == "categorical"), None)
+
+
+def users_of(*tables: Table) -> list[NDArray[np.int64]]:
+    """Each row's user, (rows,) for each table, numbered from 0 over all; without a user field each row is its own."""
+    user = identifier(tables[0].schema, "user")
+    ends = np.cumsum([len(table) for table in tables])
+    if user is None:
+        return np.split(np.arange(ends[-1]), ends[:-1])
+    numbers = np.concatenate(number_rows(*tables, fields=[user.name]))
+    return np.split(np.unique(numbers, return_inverse=True)[1], ends[:-1])
+
+
+def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
+    """The mean of values, (rows,), whose users are below `count`."""
+    mean = float(values.mean())
+    return Estimate(mean, np.bincount(users, (values - mean) / len(values), count))
+
+
+def auc_of(
+    positives: NDArray[np.float64],
+    negatives: NDArray[np.float64],
+    users: tuple[NDArray[np.int64], NDArray[np.int64]],
+    count: int,
+) -> Estimate:
+    """Chance that a positive has the higher score, ties half; rows of a user as Obuchowski (1997) counts them."""
+    above, below = _placements(positives, negatives), 1 - _placements(negatives, positives)
+    auc = float(above.mean())
+    parts = np.bincount(users[0], (above - auc) / len(above), count)
+    return Estimate(auc, parts + np.bincount(users[1], (below - auc) / len(below), count))
+
+
+def _placements(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of the others below each score, ties half, (scores,)."""
+    known = np.sort(others)
+    return (np.searchsorted(known, scores, "left") + np.searchsorted(known, scores, "right")) / (2 * len(known))
+
+
+def chance_of_worse(
+    pool: Sequence[NDArray[np.int64]],
+    holdout: Sequence[NDArray[np.int64]],
+    badness: Callable[[int, NDArray[np.int64]], float],
+    rng: np.random.Generator,
+) -> float:
+    """How probable it is, were pool and holdout rows of one law, that the pool is worse than the holdout by as much.
+
+    Each holds arrays of small numbers, (rows,), one array for each thing to be counted; `badness(thing, counts)` are to be
+    summed. A permutation test: rows change places between the two, which have equally many.
+    """
+    rows = len(pool[0])
+    orders = [np.arange(2 * rows)] + [rng.permutation(2 * rows) for _ in range(PERMUTATIONS)]
+    worse = np.zeros(len(orders))
+    for thing, numbers in enumerate(np.concatenate(each) for each in zip(pool, holdout, strict=True)):
+        total = np.bincount(numbers)
+        for at, order in enumerate(orders):
+            counts = np.bincount(numbers[order[:rows]], minlength=len(total))
+            worse[at] += badness(thing, counts) - badness(thing, total - counts)
+    return float(np.mean(worse >= worse[0] - 1e-12))
+
+
+def sample_of(table: Table, rows: int, rng: np.random.Generator) -> Table:
+    """So many random rows of a table, in its order; all of it where it has no more. Skip where it has none."""
+    if not len(table):
+        raise Skip("needs rows in the pool, train, valid and test")
+    if len(table) <= rows:
+        return table
+    return table.take(np.sort(rng.choice(len(table), rows, replace=False)))

@@ -1,0 +1,73 @@
+"""Marginal fidelity: each column by itself.
+
+In: the pool, real train and a real holdout. Out: how alike the shares of values are in the pool and in train.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench.interfaces import Aspect, Better
+
+from ctrbench_metrics._chance import LEVEL, sample_of
+from ctrbench_metrics._columns import encode_labelled
+from ctrbench_metrics._similarity import chance_of_distance, worst_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Marginals(SyntheticMetric):
+    """Likeness of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
+
+    One less the total variation distance of categories (TVComplement), one less the largest gap between cumulative
+    shares of numbers (KSComplement). Pool and holdout have equally many rows; the baseline is the holdout's likeness.
+    Details: the five columns furthest below the holdout's, and `chance`, by a permutation test on the codes (numbers in 20
+    bins), that real rows would be as far away. Flagged where that is at most 2.5 %.
+
+    It shows columns that come out wrong. It does not show what columns have to do with each other, so `independent`
+    passes.
+    """
+
+    name: ClassVar[str] = "marginals"
+    imports: ClassVar[tuple[str, ...]] = ("sdmetrics.single_column",)
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "likeness"
+    aspect: ClassVar[Aspect] = "fidelity"
+    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 50_000
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """The mean likeness in [0, 1]; Skip where a table is empty. `reference` is not needed."""
+        rng = np.random.default_rng(seed)
+        size = min(len(synthetic), len(holdout), self.rows)
+        real = sample_of(train, self.rows, rng)
+        pool, unseen = (sample_of(table, size, rng) for table in (synthetic, holdout))
+        of_pool, of_holdout = (_likeness(real, each) for each in (pool, unseen))
+        codes = ([column.astype(np.int64) for column in each.T] for each in encode_labelled(real, pool, unseen))
+        chance = chance_of_distance(*codes, rng=rng)
+        value, baseline = (float(np.mean(list(each.values()))) for each in (of_pool, of_holdout))
+        details = {**worst_of(of_pool, of_holdout), "chance": chance, "compared_rows": float(size)}
+        return Score(value, baseline, details, chance <= LEVEL)
+
+
+def _likeness(real: Table, other: Table) -> Mapping[str, float]:
+    """Each column's likeness, and the label's."""
+    import pandas as pd
+    from sdmetrics.single_column import KSComplement, TVComplement
+
+    found = {real.schema.label: TVComplement.compute(pd.Series(real.targets), pd.Series(other.targets))}
+    for field in real.schema.fields:
+        measure = TVComplement if field.kind == "categorical" else KSComplement
+        found[field.name] = measure.compute(real.rows[field.name], other.rows[field.name])
+    return {name: float(value) for name, value in found.items()}
+
+
+@hookimpl
+def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
+    """Bring `marginals`."""
+    register(Marginals)

@@ -1,0 +1,60 @@
+"""Membership inference by the least distance.
+
+In: the pool, real train and a real holdout. Out: how well the distance to the nearest pool row tells rows of train from
+rows that were not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench.interfaces import Better
+
+from ctrbench_metrics._attack import Suspects
+from ctrbench_metrics._chance import sample_of
+from ctrbench_metrics._nearest import encode, find_nearest
+
+
+@dataclass(frozen=True)
+class Membership(SyntheticMetric):
+    """AUC of an attacker who takes real rows near a pool row for members of train: .5 is harmless.
+
+    Minimum distance, after Chen et al. (GAN-Leaks, 2020); Hamming as in `dcr_share`. Members are rows of train, the others
+    rows of the holdout, as many. Details: the 95 % interval over users, the members found at 1 % false alarms, and
+    `auc_without_pool`, the same attack with reference rows as the pool. Flagged where the AUC is above .5 and above that;
+    no verdict where members and others differ without a pool (it is outside .48 to .52 by more than chance).
+
+    It shows a danger that is real: anyone with the pool can do this. It does not show safety: stronger attackers
+    exist, and an average over rows hides the few who are found. Users stand on both sides where splits are by row, so
+    it is about rows, not about whether a person is in the log.
+    """
+
+    name: ClassVar[str] = "membership"
+    imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
+    better: ClassVar[Better] = "lower"
+    unit: ClassVar[str] = "AUC"
+    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 50_000
+    rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """The AUC in [0, 1]; Skip where a table is empty."""
+        rng = np.random.default_rng(seed)
+        suspects = Suspects.drawn(train, holdout, self.suspects, rng)
+        pool = sample_of(synthetic, self.rows, rng)
+        unseen = sample_of(reference, len(pool), rng)
+        members, others, pool_codes, unseen_codes = encode(suspects.members, suspects.others, pool, unseen)
+        asked = np.concatenate([members, others])
+        near_pool, near_reference = (
+            -find_nearest(asked, codes).first.astype(float) for codes in (pool_codes, unseen_codes)
+        )
+        return suspects.verdict(near_pool, near_reference)
+
+
+@hookimpl
+def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
+    """Bring `membership`."""
+    register(Membership)

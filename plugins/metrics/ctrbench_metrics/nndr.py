@@ -1,0 +1,70 @@
+"""Nearest-neighbour distance ratio.
+
+In: the pool, real train and a real holdout. Out: how much nearer pool rows are to one train row than to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench.interfaces import Better
+
+from ctrbench_metrics._chance import mean_of, sample_of, users_of
+from ctrbench_metrics._nearest import Nearest, encode, find_nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Nndr(SyntheticMetric):
+    """Mean ratio of a pool row's distances to its first and second neighbour in train; low where it follows one row.
+
+    After Zhao et al. (2021); Hamming as in `dcr_share`; two distances of 0 have the ratio 1. The baseline is the
+    holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and `to_holdout`, the pool's ratio to as many
+    unseen rows. Flagged where the ratio is below both by more than chance: in a log without repeated rows (Frappe) the
+    holdout meets no train row, while honest new rows meet train as often as they meet the holdout.
+
+    It shows rows that follow single train rows. It does not show rows that several users share, nor anything about rows
+    that are near nobody; and a ratio like the holdout's is no proof that nothing was learned by heart.
+    """
+
+    name: ClassVar[str] = "nndr"
+    imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "ratio"
+    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """The mean ratio in [0, 1]; Skip where a table is empty. `reference` is not needed."""
+        rng = np.random.default_rng(seed)
+        size = min(len(train), len(holdout), self.rows)
+        pool, seen, unseen = (
+            sample_of(table, rows, rng) for table, rows in ((synthetic, self.rows), (train, size), (holdout, size))
+        )
+        seen_codes, unseen_codes, pool_codes = encode(seen, unseen, pool)
+        seen_users, unseen_users = users_of(seen, unseen)
+        count = max(seen_users.max(), unseen_users.max()) + 1
+        in_train, of_unseen = find_nearest(pool_codes, seen_codes), find_nearest(unseen_codes, seen_codes)
+        in_holdout = find_nearest(pool_codes, unseen_codes)
+        of_pool, of_holdout, to_holdout = (
+            mean_of(_ratios(nearest), users[nearest.record], count)
+            for nearest, users in ((in_train, seen_users), (of_unseen, seen_users), (in_holdout, unseen_users))
+        )
+        details = {**of_pool.interval, "median": float(np.median(_ratios(in_train))), "to_holdout": to_holdout.value}
+        lower = all((of_pool - other).high < 0 for other in (of_holdout, to_holdout))
+        return Score(of_pool.value, of_holdout.value, {**details, "compared_rows": float(size)}, lower)
+
+
+def _ratios(nearest: Nearest) -> NDArray[np.float64]:
+    return np.where(nearest.second > 0, nearest.first / np.maximum(nearest.second, 1), 1.0)
+
+
+@hookimpl
+def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
+    """Bring `nndr`."""
+    register(Nndr)
