@@ -62,7 +62,7 @@ class Detection(SyntheticMetric):
 
         def told_apart(rows: NDArray[np.int32], their_users: NDArray[np.int64]) -> Estimate:
             scores = _out_of_fold([rows, unseen], pairs, order)
-            return auc_of(*np.split(scores, 2), (their_users, users[2]), count)
+            return auc_of(scores[:size], scores[size:], (their_users, users[2]), count)
 
         of_train, of_pool = (told_apart(*each) for each in zip((seen, pool), users[:2], strict=True))
         details = {**of_pool.interval, "rows": float(size)}
