@@ -82,7 +82,9 @@ def _out_of_fold(
     scores = np.zeros(len(origin))
     for fold in range(FOLDS):
         inside = folds == fold
-        model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3).fit(features[~inside], origin[~inside])
+        model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3, random_state=0).fit(
+            features[~inside], origin[~inside]
+        )
         scores[inside] = model.decision_function(features[inside])
     return scores
 
