@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pairs(SyntheticMetric):
-    """Likeness of the combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
+    """Likeness of combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
 
     One less the total variation distance of a pair's combinations (ContingencySimilarity; numbers in 20 bins of train).
     Pool and holdout have equally many rows; the baseline is the holdout's likeness, which is far below 1 where
