@@ -62,8 +62,8 @@ class Suspects:
 def _caught(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     """Share of members above the threshold that 1 % of the others pass; among ties, members in proportion."""
     thresholds = np.unique(np.concatenate([members, others]))[::-1]
-    shares = [
+    passed, caught = (
         np.concatenate([[0.0], 1 - np.searchsorted(np.sort(each), thresholds, "left") / len(each)])
         for each in (others, members)
-    ]
-    return float(np.interp(FALSE_POSITIVES, *shares))
+    )
+    return float(np.interp(FALSE_POSITIVES, passed, caught))

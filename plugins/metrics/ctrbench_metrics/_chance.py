@@ -44,7 +44,7 @@ class Estimate:
         """Half the width of the 95 % interval, by Student's t over users."""
         from scipy.special import stdtrit
 
-        users = max(np.count_nonzero(self.parts), 2)
+        users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
         return float(stdtrit(users - 1, 1 - LEVEL) * error)
 
@@ -82,7 +82,8 @@ def users_of(*tables: Table) -> list[NDArray[np.int64]]:
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
     """The mean of values, (rows,), whose users are below `count`."""
     mean = float(values.mean())
-    return Estimate(mean, np.bincount(users, (values - mean) / len(values), count))
+    parts = np.bincount(users, (values - mean) / len(values), count).astype(np.float64)
+    return Estimate(mean, parts)
 
 
 def auc_of(
@@ -95,7 +96,8 @@ def auc_of(
     above, below = _placements(positives, negatives), 1 - _placements(negatives, positives)
     auc = float(above.mean())
     parts = np.bincount(users[0], (above - auc) / len(above), count)
-    return Estimate(auc, parts + np.bincount(users[1], (below - auc) / len(below), count))
+    parts = parts + np.bincount(users[1], (below - auc) / len(below), count)
+    return Estimate(auc, parts.astype(np.float64))
 
 
 def _placements(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -112,8 +114,8 @@ def chance_of_worse(
 ) -> float:
     """How probable it is, were pool and holdout rows of one law, that the pool is worse than the holdout by as much.
 
-    Each holds arrays of small numbers, (rows,), one array for each thing to be counted; `badness(thing, counts)` are to be
-    summed. A permutation test: rows change places between the two, which have equally many.
+    Each holds arrays of small numbers, (rows,), one array for each thing to be counted; `badness(thing, counts)` are to
+    be summed. A permutation test: rows change places between the two, which have equally many.
     """
     rows = len(pool[0])
     orders = [np.arange(2 * rows)] + [rng.permutation(2 * rows) for _ in range(PERMUTATIONS)]

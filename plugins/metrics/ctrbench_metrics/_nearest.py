@@ -1,7 +1,7 @@
 """How near rows are to their nearest others: exact Hamming distances, each field counting one.
 
-In: tables of one schema, as codes, (rows, fields). Out: for each row the distances to the nearest and the second nearest
-of the other rows, or how many of them stand at each small distance.
+In: tables of one schema, as codes, (rows, fields). Out: for each row the distances to the nearest and the second
+nearest of the other rows, or how many of them stand at each small distance.
 
 Two ways lead there. Two rows are at most d apart if and only if they agree on some F - d fields: for d = 0, 1, 2 … all
 such subsets are numbered, sorted and counted, and only rows without an answer go on. A pair of rows that are e apart
@@ -65,7 +65,7 @@ class Nearest:
 def find_nearest(rows: NDArray[np.int32], others: NDArray[np.int32]) -> Nearest:
     """The nearest and the second nearest other row of each row; others that are equal count one by one."""
     fields = rows.shape[1]
-    found = Nearest(*np.full((2, len(rows)), fields + 1), np.full(len(rows), -1))
+    found = _nobody(len(rows), fields + 1)
     subsets = _Subsets(rows, others)
     at = np.zeros((len(rows), fields + 1), np.int64)  # others at each distance
     asked = np.arange(len(rows))
@@ -110,7 +110,7 @@ def find_nearest_weighted(rows: NDArray[np.int32], others: NDArray[np.int32], we
     Weights are rounded to whole parts of 1 / 60,000 of their sum, so that equal distances are equal.
     """
     whole = np.round(weights / max(weights.sum(), np.finfo(float).tiny) * 60_000).astype(np.uint16)
-    found = Nearest(*np.full((2, len(rows)), np.iinfo(np.uint16).max), np.full(len(rows), -1))
+    found = _nobody(len(rows), np.iinfo(np.uint16).max)
     for some, begin, apart in _pairwise(rows, others, np.arange(len(rows)), whole):
         _keep_nearest(found, some, begin, apart)
     return found
@@ -189,6 +189,11 @@ def _narrow(column: NDArray[np.int32], other: NDArray[np.int32]) -> list[NDArray
     distinct, numbers = np.unique(np.concatenate([column, other]), return_inverse=True)
     dtype = np.min_scalar_type(len(distinct))
     return np.split(numbers.astype(dtype), [len(column)])
+
+
+def _nobody(rows: int, distance: int) -> Nearest:
+    """So many rows of which none has found another yet."""
+    return Nearest(np.full(rows, distance), np.full(rows, distance), np.full(rows, -1))
 
 
 def _keep_nearest(found: Nearest, some: NDArray[np.int64], begin: int, apart: NDArray[np.unsignedinteger]) -> None:

@@ -26,8 +26,8 @@ class CategoryCoverage(SyntheticMetric):
     The baseline is the share that a real holdout of as many rows covers. Details: the worst field's share, and
     `chance`, by a permutation test, that real rows would cover as few. Flagged where that is at most 2.5 %.
 
-    It shows users and items that a generator forgot (mode collapse). It does not show whether they come as often, or with
-    what, as in train; noise covers everything.
+    It shows users and items that a generator forgot (mode collapse). It does not show whether they come as often, or
+    with what, as in train; noise covers everything.
     """
 
     name: ClassVar[str] = "category_coverage"
@@ -44,17 +44,22 @@ class CategoryCoverage(SyntheticMetric):
         rng = np.random.default_rng(seed)
         size = min(len(synthetic), len(holdout), self.rows)
         pool, unseen = (sample_of(table, size, rng).codes.T.astype(np.int64) for table in (synthetic, holdout))
-        known = [np.bincount(column, minlength=field.vocab_size) > 0 for field, column in zip(fields, train.codes.T)]
+        known = [
+            np.bincount(column, minlength=field.vocab_size) > 0
+            for field, column in zip(fields, train.codes.T, strict=True)
+        ]
 
         def missed(field: int, counts: NDArray[np.int64]) -> float:
             return float(known[field].sum() - np.count_nonzero(counts[known[field][: len(counts)].nonzero()]))
 
         def covered(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-            return np.array([len(np.intersect1d(column, each.nonzero())) for column, each in zip(rows, known)])
+            return np.array(
+                [len(np.intersect1d(column, each.nonzero())) for column, each in zip(rows, known, strict=True)]
+            )
 
         of_pool, of_holdout = covered(pool), covered(unseen)
         sizes = np.array([each.sum() for each in known])
-        chance = chance_of_worse(pool, unseen, missed, rng)
+        chance = chance_of_worse(list(pool), list(unseen), missed, rng)
         details = {"worst_field": float((of_pool / sizes).min()), "chance": chance, "compared_rows": float(size)}
         return Score(
             float(of_pool.sum() / sizes.sum()), float(of_holdout.sum() / sizes.sum()), details, chance <= LEVEL

@@ -1,7 +1,7 @@
 """Distance to the closest record, as a share.
 
-In: the pool, real train and a real holdout. Out: how often a pool row is nearer to train than to rows that its generator
-has never seen.
+In: the pool, real train and a real holdout. Out: how often a pool row is nearer to train than to rows that its
+generator has never seen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ctrbench_metrics._nearest import encode, find_nearest
 class DcrShare(SyntheticMetric):
     """Share of pool rows nearer to train than to as many unseen real rows, ties half: .5 is harmless.
 
-    Platzer and Reutterer (2021): train is cut to the holdout's size, distances are Hamming over the fields (numbers in 20
-    bins of train), the label is left out. Details: the 95 % interval over the users of the nearest real rows, the median distances. Flagged where
-    the interval lies above .5.
+    Platzer and Reutterer (2021): train is cut to the holdout's size, distances are Hamming over the fields (numbers in
+    20 bins of train), the label is left out. Details: the 95 % interval over the users of the nearest real rows, the
+    median distances. Flagged where the interval lies above .5.
 
     It shows memorised rows, whatever the log's own repeats. It does not show that a person is safe: a single copied
     row moves nothing, and a share of .5 says nothing about attributes or about users with many rows.

@@ -62,7 +62,7 @@ class Detection(SyntheticMetric):
 
         def told_apart(rows: NDArray[np.int32], their_users: NDArray[np.int64]) -> Estimate:
             scores = _out_of_fold([rows, unseen], pairs, order)
-            return auc_of(*np.split(scores, 2), (their_users, users[2]), count)
+            return auc_of(scores[:size], scores[size:], (their_users, users[2]), count)
 
         of_train, of_pool = (told_apart(*each) for each in zip((seen, pool), users[:2], strict=True))
         details = {**of_pool.interval, "rows": float(size)}
@@ -82,7 +82,9 @@ def _out_of_fold(
     scores = np.zeros(len(origin))
     for fold in range(FOLDS):
         inside = folds == fold
-        model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3).fit(features[~inside], origin[~inside])
+        model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3, random_state=0).fit(
+            features[~inside], origin[~inside]
+        )
         scores[inside] = model.decision_function(features[inside])
     return scores
 

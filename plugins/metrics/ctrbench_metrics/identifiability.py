@@ -27,7 +27,8 @@ class Identifiability(SyntheticMetric):
     Yoon, Drumright and van der Schaar (2020): a field weighs one over its entropy in train, so that agreeing on a rare
     user counts for less than on a common weekday; Hamming over the fields, numbers in 20 bins. The pool, the other
     train rows and the holdout are cut to one size; the baseline is the same share with the holdout in place of the
-    pool. Details: the 95 % interval over the users of the nearest pool rows. Flagged where the share is above the baseline by more than chance.
+    pool. Details: the 95 % interval over the users of the nearest pool rows. Flagged where the share is above the
+    baseline by more than chance.
 
     It shows rows that the pool singles out. It does not show whether anybody would recognise them, and a pool may keep
     below the baseline by being unlike everything.
@@ -55,7 +56,7 @@ class Identifiability(SyntheticMetric):
         count = max(each.max() for each in users) + 1
         nearest = [find_nearest_weighted(wanted_codes, each, weights) for each in looked_in]
         of_pool, of_holdout = (
-            mean_of((each.first < to_train) * 1.0, theirs[each.record], count)
+            mean_of((each.first < to_train).astype(np.float64), theirs[each.record], count)
             for each, theirs in zip(nearest, users, strict=True)
         )
         details = {**of_pool.interval, "targets": float(len(wanted)), "compared_rows": float(size)}

@@ -1,6 +1,7 @@
 """Invented combinations.
 
-In: the pool, real train and a real holdout. Out: how often two values stand together in a pool row that never do in train.
+In: the pool, real train and a real holdout. Out: how often two values stand together in a pool row that never do in
+train.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from ctrbench_metrics._nearest import encode
 class InventedPairs(SyntheticMetric):
     """Share of a pool row's pairs of values that never stand together in train, mean over rows.
 
-    Over all pairs of fields, the label left out, numbers in 20 bins; a pair with a value that train lacks is not counted.
-    The baseline is the holdout's share. Details: the 95 % interval over users, and `rows_with_any` of the pool beside
-    `holdout_rows_with_any`, the share of rows with at least one such pair, which is near 1 for real rows too where
-    users and items are many. Flagged where the share is above the holdout's by more than chance.
+    Over all pairs of fields, the label left out, numbers in 20 bins; a pair with a value that train lacks is not
+    counted. The baseline is the holdout's share. Details: the 95 % interval over users, and `rows_with_any` of the pool
+    beside `holdout_rows_with_any`, the share of rows with at least one such pair, which is near 1 for real rows too
+    where users and items are many. Flagged where the share is above the holdout's by more than chance.
 
     It shows impossible rows: a city in the wrong country. It does not show whether possible ones come as often as they
     should, and new combinations of user and item are no fault: a log is a sample of them.

@@ -27,8 +27,8 @@ class Marginals(SyntheticMetric):
 
     One less the total variation distance of categories (TVComplement), one less the largest gap between cumulative
     shares of numbers (KSComplement). Pool and holdout have equally many rows; the baseline is the holdout's likeness.
-    Details: the five columns furthest below the holdout's, and `chance`, by a permutation test on the codes (numbers in 20
-    bins), that real rows would be as far away. Flagged where that is at most 2.5 %.
+    Details: the five columns furthest below the holdout's, and `chance`, by a permutation test on the codes (numbers in
+    20 bins), that real rows would be as far away. Flagged where that is at most 2.5 %.
 
     It shows columns that come out wrong. It does not show what columns have to do with each other, so `independent`
     passes.
@@ -48,8 +48,10 @@ class Marginals(SyntheticMetric):
         real = sample_of(train, self.rows, rng)
         pool, unseen = (sample_of(table, size, rng) for table in (synthetic, holdout))
         of_pool, of_holdout = (_likeness(real, each) for each in (pool, unseen))
-        codes = ([column.astype(np.int64) for column in each.T] for each in encode_labelled(real, pool, unseen))
-        chance = chance_of_distance(*codes, rng=rng)
+        in_train, in_pool, in_holdout = (
+            [column.astype(np.int64) for column in each.T] for each in encode_labelled(real, pool, unseen)
+        )
+        chance = chance_of_distance(in_train, in_pool, in_holdout, rng)
         value, baseline = (float(np.mean(list(each.values()))) for each in (of_pool, of_holdout))
         details = {**worst_of(of_pool, of_holdout), "chance": chance, "compared_rows": float(size)}
         return Score(value, baseline, details, chance <= LEVEL)

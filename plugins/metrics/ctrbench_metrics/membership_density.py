@@ -1,7 +1,7 @@
 """Membership inference by the ratio of densities.
 
-In: the pool, real train, a real holdout and a third real table. Out: how well an attacker who knows the common law of rows
-tells rows of train from rows that were not in it.
+In: the pool, real train, a real holdout and a third real table. Out: how well an attacker who knows the common law of
+rows tells rows of train from rows that were not in it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class MembershipDensity(SyntheticMetric):
     """AUC of an attacker who takes rows for members where the pool is denser than real rows are: .5 is harmless.
 
-    After DOMIAS (van Breugel et al. 2023), with a kernel for categories (Aitchison and Aitken 1976) in place of a flow: a
-    pool row at Hamming distance d weighs `decay` to the power of d up to `radius`, those further away as one row just
+    After DOMIAS (van Breugel et al. 2023), with a kernel for categories (Aitchison and Aitken 1976) in place of a flow:
+    a pool row at Hamming distance d weighs `decay` to the power of d up to `radius`, those further away as one row just
     outside, and the same for reference rows (test), which no generator has seen. Members, details and verdict are those
     of `membership`; `auc_without_pool` is that of the reference's density alone.
 

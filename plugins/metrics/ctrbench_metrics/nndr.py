@@ -25,9 +25,10 @@ class Nndr(SyntheticMetric):
     """Mean ratio of a pool row's distances to its first and second neighbour in train; low where it follows one row.
 
     After Zhao et al. (2021); Hamming as in `dcr_share`; two distances of 0 have the ratio 1. The baseline is the
-    holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and `to_holdout`, the pool's ratio to as many
-    unseen rows. Flagged where the ratio is below both by more than chance: in a log without repeated rows (Frappe) the
-    holdout meets no train row, while honest new rows meet train as often as they meet the holdout.
+    holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and
+    `to_holdout`, the pool's ratio to as many unseen rows. Flagged where the ratio is below both by more than chance: in
+    a log without repeated rows (Frappe) the holdout meets no train row, while honest new rows meet train as often as
+    they meet the holdout.
 
     It shows rows that follow single train rows. It does not show rows that several users share, nor anything about rows
     that are near nobody; and a ratio like the holdout's is no proof that nothing was learned by heart.

@@ -1,6 +1,7 @@
 """Labels that contradict what train knows of a user and an item.
 
-In: the pool, real train and a real holdout. Out: how often a synthetic label is not what train's clicks say about the pair.
+In: the pool, real train and a real holdout. Out: how often a synthetic label is not what train's clicks say about the
+pair.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pairs(SyntheticMetric):
-    """Likeness of the combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
+    """Likeness of combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
 
     One less the total variation distance of a pair's combinations (ContingencySimilarity; numbers in 20 bins of train).
     Pool and holdout have equally many rows; the baseline is the holdout's likeness, which is far below 1 where
-    combinations are many. Details: the five pairs furthest below the holdout's, and `chance`, by a permutation test, that
-    real rows would be as far away. Flagged where that is at most 2.5 %.
+    combinations are many. Details: the five pairs furthest below the holdout's, and `chance`, by a permutation test,
+    that real rows would be as far away. Flagged where that is at most 2.5 %.
 
     It shows dependence between two columns that was lost or made up. It does not show what three columns have to do
     with each other, nor whether a model learns anything from the rows.
@@ -51,7 +51,8 @@ class Pairs(SyntheticMetric):
         codes = encode_labelled(real, pool, unseen)
         names = (*real.schema.names, real.schema.label)
         pairs = some_pairs(len(names), self.pairs, rng)
-        chance = chance_of_distance(*zip(*(combine(codes, pair) for pair in pairs), strict=True), rng=rng)
+        in_train, in_pool, in_holdout = zip(*(combine(codes, pair) for pair in pairs), strict=True)
+        chance = chance_of_distance(in_train, in_pool, in_holdout, rng)
         titles = {f"{names[first]} and {names[second]}": (first, second) for first, second in pairs}
         of_pool, of_holdout = (
             {title: _likeness(codes[0], other, pair) for title, pair in titles.items()} for other in codes[1:]

@@ -1,0 +1,235 @@
+"""Metrics of synthetic rows: what they must notice, what they must let pass, and small cases done by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from ctrbench import Context, Field, Schema, Skip, Splits, Table
+from ctrbench_datasets.simulated import Simulated
+from ctrbench_generators.independent import Independent
+from ctrbench_generators.random_oversampling import RandomOversampling
+from ctrbench_generators.smoten import Smoten
+from ctrbench_generators.uniform import Uniform
+from ctrbench_metrics._attack import Suspects
+from ctrbench_metrics._chance import auc_of, chance_of_worse, mean_of
+from ctrbench_metrics.category_coverage import CategoryCoverage
+from ctrbench_metrics.dcr_share import DcrShare
+from ctrbench_metrics.detection import Detection
+from ctrbench_metrics.identical import Identical
+from ctrbench_metrics.identifiability import Identifiability
+from ctrbench_metrics.invented_pairs import InventedPairs
+from ctrbench_metrics.marginals import Marginals
+from ctrbench_metrics.membership import Membership
+from ctrbench_metrics.membership_density import MembershipDensity
+from ctrbench_metrics.nndr import Nndr
+from ctrbench_metrics.pair_conflict import PairConflict
+from ctrbench_metrics.pairs import Pairs
+from sklearn.metrics import roc_auc_score
+
+PRIVACY = [Identical(), DcrShare(), Nndr(), Membership(), MembershipDensity(), Identifiability()]
+STRUCTURE = [Detection(rows=2_000), Pairs(pairs=30), InventedPairs(), PairConflict()]
+FIDELITY = [*STRUCTURE, Marginals(), CategoryCoverage()]
+by_name = {"ids": lambda metric: metric.name}
+
+
+@cache
+def log() -> Splits:
+    """Train as in the suite quick; valid as there; half of test is left to stand for a perfect pool."""
+    return Simulated(train_rows=8_000, test_rows=12_000).load(seed=1, context=Context())
+
+
+def reference() -> Table:
+    return log().test.take(np.arange(4_000))
+
+
+def perfect() -> Table:
+    """Fresh real rows, as many as train's; a generator knows train's values only."""
+    rest = log().test.take(np.arange(4_000, 12_000))
+    return rest.take((rest.codes > 0).all(axis=1))
+
+
+@cache
+def pool(generator) -> Table:
+    return generator.fit(log().train, seed=1, context=Context()).sample(8_000, seed=2)
+
+
+def score(metric, synthetic: Table):
+    return metric.score(synthetic, train=log().train, holdout=log().valid, reference=reference(), seed=3)
+
+
+@pytest.mark.parametrize("metric", PRIVACY, **by_name)
+def test_copied_rows_are_flagged_by_every_privacy_metric(metric):
+    found = score(metric, pool(RandomOversampling()))
+    assert found.flagged is True
+    assert (found.value > found.baseline) == (metric.better == "lower")
+    assert score(metric, pool(Smoten())).flagged is True  # copies some
+
+
+@pytest.mark.parametrize("metric", STRUCTURE, **by_name)
+def test_lost_dependence_is_flagged_by_fidelity(metric):
+    found = score(metric, pool(Independent()))
+    assert found.flagged is True
+    assert (found.value > found.baseline) == (metric.better == "lower")
+
+
+@pytest.mark.parametrize("metric", [*PRIVACY, *FIDELITY], **by_name)
+def test_fresh_real_rows_and_the_holdout_itself_pass(metric):
+    assert score(metric, perfect()).flagged is False
+    assert score(metric, log().valid).flagged is False
+
+
+@pytest.mark.parametrize("metric", PRIVACY, **by_name)
+def test_noise_tells_nothing_of_train(metric):
+    assert score(metric, pool(Uniform())).flagged is False
+
+
+def test_wrong_shares_of_values_are_flagged_by_marginals_and_forgotten_values_by_coverage():
+    assert score(Marginals(), pool(Uniform())).flagged is True
+    assert score(Marginals(), pool(Independent())).flagged is False
+    few = log().train.take(np.flatnonzero(log().train.rows["user"] < 100))
+    found = score(CategoryCoverage(), few)
+    assert found.flagged is True
+    assert found.details["worst_field"] < 0.4
+
+
+@pytest.mark.parametrize("metric", [*PRIVACY, *FIDELITY], **by_name)
+def test_the_same_under_a_seed_and_tables_left_alone(metric):
+    small = [t.take(np.arange(400)) for t in (perfect(), log().train, log().valid, reference())]
+    before = [t.digest() for t in small]
+    scores = [metric.score(small[0], train=small[1], holdout=small[2], reference=small[3], seed=5) for _ in range(2)]
+    assert scores[0] == scores[1]
+    assert [t.digest() for t in small] == before
+
+
+SCHEMA = Schema(
+    (Field("user", role="user", vocabulary=tuple("abcdef")), Field("item", role="item", vocabulary=("x", "y", "z")))
+)
+
+
+def rows(*values: tuple[int, int, int]) -> Table:
+    users, items, labels = zip(*values, strict=True)
+    frame = pd.DataFrame({"user": np.array(users, np.int32), "item": np.array(items, np.int32)})
+    return Table(frame, SCHEMA, np.array(labels, np.int8))
+
+
+TRAIN = rows((1, 1, 1), (1, 2, 0), (2, 2, 1), (2, 3, 0))
+HOLDOUT = rows((1, 3, 0), (2, 1, 1), (3, 1, 0), (1, 1, 1))
+
+
+def by_hand(metric, synthetic: Table):
+    return metric.score(synthetic, train=TRAIN, holdout=HOLDOUT, reference=HOLDOUT, seed=1)
+
+
+def test_closest_record_shares_count_ties_half():
+    found = by_hand(DcrShare(), rows((2, 2, 0), (1, 3, 0), (1, 1, 0), (6, 3, 1)))  # nearer, further, equal, equal
+    assert found.value == 0.5
+    found = by_hand(DcrShare(), rows((2, 2, 0), (1, 2, 0), (1, 1, 0), (1, 3, 1)))
+    assert found.value == (1 + 1 + 0.5 + 0) / 4
+
+
+def test_neighbour_ratios_are_of_the_first_two_in_train():
+    found = by_hand(Nndr(), rows((1, 1, 0), (3, 3, 0)))  # 0 of 1; 1 of 2
+    assert found.value == (0 + 1 / 2) / 2
+    assert found.baseline == (1 / 1 + 1 / 1 + 1 / 2 + 0) / 4
+
+
+def test_invented_pairs_leave_out_values_that_train_lacks():
+    found = by_hand(InventedPairs(), rows((1, 3, 0), (1, 1, 0), (2, 1, 0), (2, 2, 0)))
+    assert (found.value, found.details["rows_with_any"]) == (0.5, 0.5)
+    assert found.baseline == 2 / 4  # the pair (3, 1) is not counted: user 3 is not in train
+
+
+def test_pair_conflict_is_the_mean_over_classes():
+    found = by_hand(PairConflict(), rows((1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 3, 0), (1, 1, 1), (2, 3, 1), (1, 3, 1)))
+    assert found.details["negatives"] == 2 / 4
+    assert found.details["positives"] == pytest.approx(2 / 3)
+    assert found.value == pytest.approx((2 / 4 + 2 / 3) / 2)
+    assert found.baseline == pytest.approx((0 / 2 + 1 / 2) / 2)
+    with pytest.raises(Skip, match="the pool lacks a class"):
+        by_hand(PairConflict(), rows((1, 1, 0), (1, 2, 0)))
+
+
+def test_coverage_counts_the_values_of_train():
+    found = by_hand(CategoryCoverage(), rows((1, 1, 0), (5, 1, 0), (4, 2, 1), (1, 1, 0)))
+    assert found.value == (1 + 2) / 5  # users 1 of {1, 2}; items 1, 2 of {1, 2, 3}
+    assert found.baseline == (2 + 2) / 5
+
+
+def test_identical_rows_are_flagged_only_where_chance_would_not_choose_train():
+    """The generator may have met train's rows and the holdout's equally by luck."""
+    both = Table.concat([log().train.take(np.arange(50)), log().valid.take(np.arange(25))])
+    assert score(Identical(), both).flagged is False  # as often as rows of either are
+    assert score(Identical(), log().train.take(np.arange(75))).flagged is True
+
+
+def test_membership_gives_no_verdict_where_members_and_others_differ_anyway():
+    strange = pool(Uniform()).take(np.arange(2_000))
+    for metric in (Membership(), MembershipDensity()):
+        found = metric.score(perfect(), train=log().train, holdout=strange, reference=reference(), seed=1)
+        assert found.flagged is None
+        assert found.details["auc_without_pool"] > 0.52
+
+
+def test_true_positives_at_one_percent_of_false_alarms():
+    """200 others: two of them may pass; 30 of 100 members stand above them."""
+    suspects = Suspects(log().train.take(np.arange(200)), log().valid.take(np.arange(200)))
+    members = np.concatenate([np.full(60, 2.0), np.zeros(140)])
+    others = np.concatenate([np.full(2, 1.0), np.zeros(198)])
+    both = np.concatenate([members, others])
+    assert suspects.verdict(both, np.zeros(400)).details["true_positives_at_1_percent"] == pytest.approx(0.3)
+
+
+def test_area_under_the_curve_and_its_error_by_user():
+    rng = np.random.default_rng(2)
+    scores, labels, users = rng.integers(0, 5, 300) * 1.0, rng.integers(0, 2, 300), rng.integers(0, 40, 300)
+    up, down = labels == 1, labels == 0
+    found = auc_of(scores[up], scores[down], (users[up], users[down]), 40)
+    assert found.value == pytest.approx(roc_auc_score(labels, scores))
+    again = [np.tile(each, 3) for each in (scores, labels, users)]  # rows repeated within users say nothing new
+    up, down = again[1] == 1, again[1] == 0
+    tripled = auc_of(again[0][up], again[0][down], (again[2][up], again[2][down]), 40)
+    assert tripled.margin == pytest.approx(found.margin)
+
+
+def test_intervals_of_means_cover_as_often_as_they_say():
+    """Rows of a user share half their variance; intervals that ignored it would cover 70 % here."""
+    rng = np.random.default_rng(3)
+    users = np.repeat(np.arange(30), 10)
+    covered = 0
+    for _ in range(400):
+        values = rng.standard_normal(30)[users] + rng.standard_normal(300)
+        estimate = mean_of(values, users, 30)
+        covered += estimate.low < 0 < estimate.high
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_permutations_notice_a_difference_and_not_its_absence():
+    rng = np.random.default_rng(4)
+
+    def chance(shift: float) -> float:
+        samples = ([(rng.random(300) < 0.3 + shift).astype(np.int64)] for _ in range(1))
+        other = [(rng.random(300) < 0.3).astype(np.int64)]
+        return chance_of_worse(next(samples), other, lambda _, counts: float(counts[1]), rng)
+
+    assert chance(0.15) == 0.01
+    assert np.mean([chance(0.0) <= 0.05 for _ in range(100)]) < 0.12
+
+
+@pytest.mark.parametrize("metric", [*PRIVACY[1:], *FIDELITY], **by_name)
+def test_an_empty_holdout_is_a_reason_to_skip(metric):
+    with pytest.raises(Skip):
+        metric.score(TRAIN, train=TRAIN, holdout=HOLDOUT.take(np.arange(0)), reference=HOLDOUT, seed=1)
+
+
+def test_roles_decide_whose_rows_depend():
+    """Without a user field each row counts by itself."""
+    bare = Schema(tuple(replace(field, role="context") for field in SCHEMA.fields))
+    tables = [Table(t.rows, bare, t.labels) for t in (TRAIN, HOLDOUT)]
+    found = DcrShare().score(tables[0], train=tables[0], holdout=tables[1], reference=tables[1], seed=1)
+    assert found.details["low"] <= found.value <= found.details["high"]
+    with pytest.raises(Skip, match="role user"):
+        PairConflict().score(tables[0], train=tables[0], holdout=tables[1], reference=tables[1], seed=1)
