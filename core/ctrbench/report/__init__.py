@@ -65,7 +65,7 @@ def _part(effects: Effects, number: int) -> dict[str, Any]:
         "effects": effects,
         "headline": words.headline(effects),
         "sentences": words.sentences(effects),
-        "published": published.compared(effects.results, effects.dataset),
+        "published": published.compared(effects),
         "facts": _facts(effects.results.about["datasets"][effects.dataset]),
         "pictures": {picture.name: picture for picture in pictures(effects, NAMES)},
     }

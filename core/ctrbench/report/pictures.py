@@ -209,7 +209,8 @@ def _curves(effects: Effects) -> Picture | None:
     """How fits went: a panel for each model's or generator's reported number, a series a scenario."""
     notes: list[str] = []
     scenarios = _first(list(dict.fromkeys(place.scenario for place in effects.cells)), MOST_SERIES, "scenarios", notes)
-    series = [*scenarios, "fit of a generator"]
+    made_rows = any(p.dataset == effects.dataset and p.result.values.get("history") for p in effects.results.pools)
+    series = [*scenarios, *(["fit of a generator"] if made_rows else [])]
     found: dict[tuple[str, str], list[tuple[int, Sequence[tuple[float, float]]]]] = defaultdict(list)
 
     def take(who: str, result: TaskResult, number: int) -> None:
