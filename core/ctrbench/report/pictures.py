@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ctrbench.effects import Effects, Place, Verdict
 from ctrbench.report import drawing, marginals
 from ctrbench.report.drawing import Estimate, Kind
-from ctrbench.report.published import published_gain
+from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
 from ctrbench.text import counted
 
@@ -100,7 +100,7 @@ def _scenarios(effects: Effects) -> Picture | None:
 
 def _cells(effects: Effects) -> Picture | None:
     """Every cell with its interval: a panel a scenario, a row a generator, a series a model."""
-    notes = ["filled: stands after Holm's correction over all cells"]
+    notes = ["filled: stands after Holm's correction over all cells", *error_notes(effects)]
     models = _first(effects.models, MOST_SERIES, "models", notes)
     panels, numbers, published = [], [], False
     for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:

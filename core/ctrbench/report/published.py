@@ -58,15 +58,22 @@ def compared(effects: Effects) -> list[Compared]:
         metric, figures = table["metric"], _figures(table)
         kept = {names: value for names, value in figures.items() if names[0] in own}
         if kept and metric in results.about["prediction_metrics"]:
-            grid = _predictions(effects if metric == effects.metric else Effects(results, dataset, metric), own, kept)
+            of = effects if metric == effects.metric else Effects(results, dataset, metric)
+            grid, notes = _predictions(of, own, kept), error_notes(of)
         elif kept and metric in results.about["synthetic_metrics"]:
-            grid = _pools(results, dataset, metric, own, kept)
+            grid, notes = _pools(results, dataset, metric, own, kept), []
         else:
             continue
         absent = sorted({name for name, _, _ in figures} - set(own))
-        notes = [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
+        notes += [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
         made.append(Compared(table["title"], table["source"], *grid, notes))
     return made
+
+
+def error_notes(effects: Effects) -> list[str]:
+    """What the cells' intervals hold."""
+    bases = sorted({verdict.effect.basis for verdict in effects.verdicts.values()})
+    return [f"95 % intervals hold the error from {', '.join(bases)}"] if bases else []
 
 
 def _by_name(labels: Iterable[str]) -> dict[str, str]:
