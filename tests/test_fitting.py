@@ -109,7 +109,7 @@ def test_a_full_disk_does_not_end_the_fit(context, monkeypatch) -> None:
 def test_a_loss_that_is_no_number_ends_the_fit(context) -> None:
     fit = Walk()
     fit.weight = torch.full((3,), float("nan"), dtype=torch.float64)
-    with pytest.raises(FloatingPointError, match="not finite at step 2 of 2"):
+    with pytest.raises(FloatingPointError, match="not finite at step 1 of 2"):
         _fitting.run(fit, 2, context)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import browser
@@ -22,14 +23,17 @@ from ctrbench.artefacts import Artefacts
 from ctrbench.cli import main
 from ctrbench.effects import Effects, Place
 from ctrbench.history import POINTS, History
+from ctrbench.interfaces import Published
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page, words
 from ctrbench.report.pictures import NAMES, estimate, pictures
+from ctrbench.run import _published as published_figures
 from ctrbench.store import RunResults
 from ctrbench_datasets.frappe import Frappe
 from test_leaderboard import DONE, GRID, cell, pool, results
 from test_run import SUITE, Bench
 from test_security import HOSTILE, UNSAFE, hostile_run
+from toys import ToyLog
 
 needs_chromium = pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
 
@@ -213,6 +217,20 @@ def test_frappe_brings_the_papers_two_tables() -> None:
     ]
     assert sum(gain < 0 for gain in gains) == 8, "of the paper's 36 cells"
     assert sum(gains) / 36 == pytest.approx(0.00034, abs=0.000005)
+
+
+def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
+    @dataclass(frozen=True)
+    class Rotten(ToyLog):
+        """A log that leaves when it is asked what others found."""
+
+        name: ClassVar[str] = "rotten"
+
+        def published(self) -> Sequence[Published]:
+            sys.exit(3)
+
+    assert published_figures(Rotten()) == []
+    assert len(published_figures(Frappe())[1]["figures"]) == 108
 
 
 # What is recorded for it

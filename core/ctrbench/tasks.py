@@ -109,12 +109,13 @@ def perform(job: Job, place: Workplace) -> TaskResult:
         raise
     except BaseException as error:
         result = _failure(error, stages.current)
+    curves = history.series()
     if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
     return replace(
         result,
         plugin=_responsible(job, result),
-        values={**result.values, "history": history.series()},
+        values={**result.values, "history": curves} if curves else result.values,
         seconds=stages.seconds,
         peak_memory=resources.peak_memory(),
         peak_gpu_memory=gpu.peak_memory(context.device),

@@ -42,7 +42,7 @@ def page(results: RunResults, metric: str = "") -> str:
         results=results,
         about=results.about,
         started=_clock(results.started),
-        finished=_clock(results.finished) if results.finished else None,
+        finished=None if results.finished is None else _clock(results.finished),
         ended=_ended(results),
         parts=[_part(Effects(results, name, metric), number) for number, name in enumerate(names)],
         boards={name: [board for board in boards if board.dataset == name] for name in names},
@@ -65,7 +65,7 @@ def _part(effects: Effects, number: int) -> dict[str, Any]:
         "effects": effects,
         "headline": words.headline(effects),
         "sentences": words.sentences(effects),
-        "published": published.compared(effects.results, effects.dataset),
+        "published": published.compared(effects),
         "facts": _facts(effects.results.about["datasets"][effects.dataset]),
         "pictures": {picture.name: picture for picture in pictures(effects, NAMES)},
     }

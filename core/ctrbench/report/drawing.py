@@ -125,7 +125,7 @@ def render(draw: Callable[[], Figure], kind: Kind) -> bytes:
 def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str) -> Figure:
     """Estimates with intervals around the line of no effect, panel below panel; what is certain is filled."""
     slots = max(1, len(series))
-    heights = [0.5 + len(panel.rows) * (0.12 + 0.11 * slots) for panel in panels]
+    heights = [0.5 + len(panel.rows) * max(0.2, 0.08 + 0.08 * slots) for panel in panels]
     figure = _figure(sum(heights) + 0.3 + (_legend_height(series) if slots > 1 else 0))
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     shared: dict[str, list[Axes]] = {}
@@ -169,7 +169,7 @@ def heatmap(panels: Sequence[Heat], better: str, label: str) -> Figure:
     colours = LinearSegmentedColormap.from_list("worse to better", [ends[0], "#ffffff", ends[1]], N=9)
     bound = _bound([value for panel in panels for row in panel.values for value in row if value is not None])
     norm = BoundaryNorm([bound * (2 * step / 9 - 1) for step in range(10)], 9)
-    digits = max(0, -math.floor(math.log10(bound / 10)))
+    digits = min(6, max(0, -math.floor(math.log10(bound / 10))))
     mesh = None
     for axis, panel in zip(axes, panels, strict=False):
         numbers = [
@@ -312,9 +312,9 @@ def _interval(axis: Axes, y: float, estimate: Estimate, number: int) -> None:
     if estimate.low is not None and estimate.high is not None:
         axis.plot([estimate.low, estimate.high], [y, y], color=look["color"])
     inside = look["color"] if estimate.certain else PAPER
-    axis.plot([estimate.mean], [y], markersize=4, markerfacecolor=inside, **look)
+    axis.plot([estimate.mean], [y], markersize=3.5, markerfacecolor=inside, **look)
     if estimate.published is not None:
-        axis.plot([estimate.published], [y], marker="x", markersize=4, color=INK, linestyle="")
+        axis.plot([estimate.published], [y], marker="x", markersize=3.5, color=INK, linestyle="")
 
 
 def _mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:

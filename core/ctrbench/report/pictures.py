@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ctrbench.effects import Effects, Place, Verdict
 from ctrbench.report import drawing, marginals
 from ctrbench.report.drawing import Estimate, Kind
-from ctrbench.report.published import published_gain
+from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
 from ctrbench.text import counted
 
@@ -100,7 +100,7 @@ def _scenarios(effects: Effects) -> Picture | None:
 
 def _cells(effects: Effects) -> Picture | None:
     """Every cell with its interval: a panel a scenario, a row a generator, a series a model."""
-    notes = ["filled: stands after Holm's correction over all cells"]
+    notes = ["filled: stands after Holm's correction over all cells", *error_notes(effects)]
     models = _first(effects.models, MOST_SERIES, "models", notes)
     panels, numbers, published = [], [], False
     for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:
@@ -209,7 +209,8 @@ def _curves(effects: Effects) -> Picture | None:
     """How fits went: a panel for each model's or generator's reported number, a series a scenario."""
     notes: list[str] = []
     scenarios = _first(list(dict.fromkeys(place.scenario for place in effects.cells)), MOST_SERIES, "scenarios", notes)
-    series = [*scenarios, "fit of a generator"]
+    made_rows = any(p.dataset == effects.dataset and p.result.values.get("history") for p in effects.results.pools)
+    series = [*scenarios, *(["fit of a generator"] if made_rows else [])]
     found: dict[tuple[str, str], list[tuple[int, Sequence[tuple[float, float]]]]] = defaultdict(list)
 
     def take(who: str, result: TaskResult, number: int) -> None:

@@ -6,7 +6,7 @@ In: what the data set's plug-in says that others found, as the run recorded it. 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,19 +49,39 @@ def published_gain(effects: Effects, place: Place) -> float | None:
     return None
 
 
-def compared(results: RunResults, dataset: str) -> list[Compared]:
+def compared(effects: Effects) -> list[Compared]:
     """Every published table, as far as this run has its generators and models, with this run's numbers."""
-    run = {plugin_name(each.generator) for each in results.pools if each.dataset == dataset}
+    results, dataset = effects.results, effects.dataset
+    own = _by_name(pool.generator for pool in results.pools if pool.dataset == dataset)
     made = []
     for table in _tables(results, dataset):
         metric, figures = table["metric"], _figures(table)
-        kept = {names: value for names, value in figures.items() if names[0] in run}
-        absent = sorted({name for name, _, _ in figures} - run)
-        notes = [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
-        for kind, make in (("prediction_metrics", _predictions), ("synthetic_metrics", _pools)):
-            if kept and metric in results.about[kind]:
-                made.append(Compared(table["title"], table["source"], *make(results, dataset, metric, kept), notes))
+        kept = {names: value for names, value in figures.items() if names[0] in own}
+        if kept and metric in results.about["prediction_metrics"]:
+            of = effects if metric == effects.metric else Effects(results, dataset, metric)
+            grid, notes = _predictions(of, own, kept), error_notes(of)
+        elif kept and metric in results.about["synthetic_metrics"]:
+            grid, notes = _pools(results, dataset, metric, own, kept), []
+        else:
+            continue
+        absent = sorted({name for name, _, _ in figures} - set(own))
+        notes += [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
+        made.append(Compared(table["title"], table["source"], *grid, notes))
     return made
+
+
+def error_notes(effects: Effects) -> list[str]:
+    """What the cells' intervals hold."""
+    bases = sorted({verdict.effect.basis for verdict in effects.verdicts.values()})
+    return [f"95 % intervals hold the error from {', '.join(bases)}"] if bases else []
+
+
+def _by_name(labels: Iterable[str]) -> dict[str, str]:
+    """The first label of each plug-in."""
+    found: dict[str, str] = {}
+    for label in labels:
+        found.setdefault(plugin_name(label), label)
+    return found
 
 
 def _tables(results: RunResults, dataset: str) -> Sequence[Mapping[str, Any]]:
@@ -73,21 +93,23 @@ def _figures(table: Mapping[str, Any]) -> _Figures:
     return {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
 
 
-def _predictions(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
-    """A row a generator and scenario, for each model the published figure and this run's mean."""
-    effects = Effects(results, dataset, metric)
-    here = {plugin_name(label): label for label in reversed(effects.models)}
-    own = {plugin_name(label): label for label in reversed(effects.generators)}
+def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures) -> _Grid:
+    """A row a generator and scenario, for each model the published figure, this run's mean, and both differences."""
+    here = _by_name(effects.models)
     models = [model for model in dict.fromkeys(model for _, _, model in figures) if model in here]
     rows = []
     for generator, scenario in sorted({(g, s): None for g, s, _ in figures}, key=lambda pair: list(own).index(pair[0])):
         row = [own[generator], scenario]
         for model in models:
             place = Place(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
-            value = figures.get((generator, scenario, model))
+            value, base = (figures.get((generator, name, model)) for name in (scenario, "original"))
             row += ["—" if value is None else f"{value:.5f}", _mean(effects, place)]
+            row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+.5f}")
+            verdict = effects.verdicts.get(place)
+            row.append(f"{verdict.effect.mean:+.5f} ±{verdict.effect.half_width:.5f}" if verdict else "—")
         rows.append(row)
-    return ["generator", "scenario", *(text for m in models for text in (f"{m}, published", f"{here[m]}, here"))], rows
+    told = ("{0}, published", "{1}, here", "{0}, Δ published", "{1}, Δ here ± 95 %")
+    return ["generator", "scenario", *(text.format(m, here[m]) for m in models for text in told)], rows
 
 
 def _mean(effects: Effects, place: Place) -> str:
@@ -99,22 +121,23 @@ def _mean(effects: Effects, place: Place) -> str:
     return f"{statistics.fmean(good):.5f}{spread}"
 
 
-def _pools(results: RunResults, dataset: str, metric: str, figures: _Figures) -> _Grid:
+def _pools(results: RunResults, dataset: str, metric: str, own: Mapping[str, str], figures: _Figures) -> _Grid:
     """A row a generator: the published figure, this run's mean, what real rows would give, and the details."""
-    found = {generator: _scores(results, dataset, generator, metric) for generator, _, _ in figures}
+    found = {generator: _scores(results, dataset, own[generator], metric) for generator, _, _ in figures}
     details = list(dict.fromkeys(name for scores in found.values() for score in scores for name in score.details))
     rows = []
     for (generator, _, _), value in figures.items():
         scores = found[generator]
         expected = _average([score.baseline for score in scores])
         beside = [_average([score.details.get(name) for score in scores]) for name in details]
-        rows.append([generator, f"{value:,.10g}", _average([score.value for score in scores]), expected, *beside])
+        mean = _average([score.value for score in scores])
+        rows.append([own[generator], f"{value:,.10g}", mean, expected, *beside])
     return ["generator", "published", "here", "expected of real rows", *details], rows
 
 
 def _scores(results: RunResults, dataset: str, generator: str, metric: str) -> list[Score]:
     """The scores of all repeats of a generator's pools; none where one is missing."""
-    pools = [p for p in results.pools if p.dataset == dataset and plugin_name(p.generator) == generator]
+    pools = [pool for pool in results.pools if (pool.dataset, pool.generator) == (dataset, generator)]
     scores = [pool.scores[metric] for pool in pools if metric in pool.scores]
     return scores if len(scores) == len(pools) else []
 
