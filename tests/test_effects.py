@@ -241,8 +241,8 @@ def test_a_metric_without_contributions_has_an_interval_over_seeds_or_none() -> 
 
 def test_a_run_with_model_seeds_has_effects_that_its_scores_bear_out(tmp_path: Path) -> None:
     registry = load_registry([*TOYS, EntryPoint(name="auc", value="ctrbench_metrics.auc", group="ctrbench")])
-    suite = Suite("toys", "", ("toy_log",), ("bootstrap", "twin"), ("rate[noise=0.2]",), ("auc",), ("original", "S3", "S5"),
-                  repeats=3, model_seeds=2)  # fmt: skip
+    suite = Suite("toys", "", ("toy_log",), ("bootstrap", "twin"), ("rate[noise=0.2]",), ("auc",),
+                  ("original", "S3", "S5"), repeats=3, model_seeds=2)  # fmt: skip
     store = Store.open(str(tmp_path / "results.db"))
     driver = Driver(suite, registry, store, InlineExecutor(Site(store.artefacts.folder)), Compute(), Silent())
     run = store.load_run(driver.run("ctrbench run"))
