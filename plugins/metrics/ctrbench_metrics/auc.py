@@ -25,7 +25,6 @@ class Auc(PredictionMetric):
     """
 
     name: ClassVar[str] = "auc"
-    imports: ClassVar[tuple[str, ...]] = ("scipy.stats",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "AUC"
 
@@ -44,16 +43,16 @@ class Auc(PredictionMetric):
 def _ranked(positive: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     """The AUC, and what each row adds to it, (rows,): its placement in the other class less the AUC, each class scaled.
 
-    Ranks count ties half: a row's rank among all less its rank among its own class is how many of the other it beats.
+    A row beats the rows of the other class that have a lower probability, and half of those that have its own.
     """
-    from scipy.stats import rankdata
-
-    ranks, negative = rankdata(probabilities), ~positive
+    distinct, place = np.unique(probabilities, return_inverse=True)  # from the lowest
+    negative = ~positive
     n1, n0 = int(positive.sum()), int(negative.sum())
-    below = ranks[positive] - rankdata(probabilities[positive])  # (n1,), negatives below each positive
-    above = n1 - (ranks[negative] - rankdata(probabilities[negative]))  # (n0,), positives above each negative
+    clicks, others = (np.bincount(place[rows], minlength=len(distinct)) for rows in (positive, negative))
+    below = (np.cumsum(others) - others / 2)[place[positive]]  # (n1,), negatives that each positive beats
+    above = (n1 - np.cumsum(clicks) + clicks / 2)[place[negative]]  # (n0,), positives that beat each negative
     auc = float(below.sum()) / (n1 * n0)
-    parts = np.empty(len(ranks))
+    parts = np.empty(len(place))
     parts[positive] = (below / n0 - auc) / np.sqrt(n1 * max(n1 - 1, 1))
     parts[negative] = (above / n1 - auc) / np.sqrt(n0 * max(n0 - 1, 1))
     return auc, parts
