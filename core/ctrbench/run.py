@@ -51,6 +51,10 @@ class Watcher(Protocol):
         """Something that the user should know."""
 
 
+class Silent(Watcher):
+    """Hears all of it and says nothing."""
+
+
 @dataclass(frozen=True)
 class Again:
     """Which stored results a run does not take for granted."""

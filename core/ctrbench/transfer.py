@@ -113,8 +113,7 @@ class Exported:
 
 def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
     """Write a store, or some of its runs with all they use, to a new archive."""
-    if file.exists():
-        raise UserError(f"{encodable(str(file))}: exists already; name a new file, or remove it")
+    check_new(file)
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
@@ -123,7 +122,7 @@ def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
         )
     digests = sorted({digest for row in rows["tasks"] for digest in row["outputs"].values()})
     lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
-    with _new_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
+    with new_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
@@ -187,9 +186,16 @@ def _rows(connection: sa.Connection, only: Sequence[str]) -> dict[str, Sequence[
     }
 
 
+def check_new(file: Path) -> None:
+    """UserError for a file that is there already."""
+    if file.exists():
+        raise UserError(f"{encodable(str(file))}: exists already; name a new file, or remove it")
+
+
 @contextmanager
-def _new_file(file: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name once all of it is written."""
+def new_file(file: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name once all of it is written; UserError where there is one of that name already."""
+    check_new(file)
     partial = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex[:8]}")
     try:
         with open(partial, "xb") as target:

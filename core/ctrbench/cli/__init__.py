@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ctrbench.cli import check, data, leaderboard, list_, plugins, run, show, store
+from ctrbench.cli import check, compare, data, export, leaderboard, list_, plugins, run, show, store
 from ctrbench.errors import UserError
 
 COMMANDS_GROUP = "ctrbench.commands"
@@ -85,6 +85,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, leaderboard.leaderboard, list_.list_, show.show, plugins.plugins, check.check, data.data, store.store
+    run.run, leaderboard.leaderboard, export.export, compare.compare, list_.list_, show.show, plugins.plugins,
+    check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)
