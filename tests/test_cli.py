@@ -62,7 +62,9 @@ def test_list_imports_no_heavy_library() -> None:
     assert not modules & {"torch", "sdv", "fuxictr", "pandas", "sklearn", "imblearn", "sqlalchemy", "ray"}
 
 
-@pytest.mark.parametrize("command", ["run", "list", "show", "plugins", "check", "leaderboard", "data", "store"])
+@pytest.mark.parametrize(
+    "command", ["run", "list", "show", "plugins", "check", "leaderboard", "data", "store", "export", "compare"]
+)
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = ctrbench(command, "--help")
     assert result.exit_code == 0

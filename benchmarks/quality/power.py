@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
-from ctrbench import compare, snapshot
+from ctrbench import choices, compare, snapshot
 from ctrbench.executors import Site, make_executor
 from ctrbench.jobs import Compute
 from ctrbench.registry import Registry, load_registry
@@ -55,7 +55,7 @@ def main(tries: int, first: int, arms: Sequence[str], verbose: bool) -> None:
                 for finding in made.findings if verbose else ():
                     if finding.verdict is not compare.Verdict.FINE:
                         click.echo(f"  seed {seed}, {arm}: {finding.metric}, {finding.subject}: {finding.verdict}, "
-                                   f"{finding.difference} {finding.interval}")  # fmt: skip
+                                   f"{finding.difference} {finding.interval} {finding.reason}")  # fmt: skip
             click.echo(f"after seed {seed}: " + "; ".join(f"{arm}: {dict(found)}" for arm, found in counts.items()))
 
 
@@ -72,11 +72,9 @@ def _with_fault(name: str) -> Registry:
 def _run(store: Store, registry: Registry, seed: int) -> snapshot.Snapshot:
     """The suite under another seed."""
     suite = replace(load_suite(str(HERE / "suite.toml")), seed=seed)
-    executor = make_executor("inline", 1, Site(store.artefacts.folder))
-    try:
+    site = Site(store.artefacts.folder, imports=choices.imports(suite, registry))
+    with closing(make_executor("inline", 1, site)) as executor:
         name = Driver(suite, registry, store, executor, Compute(), Silent()).run(f"seed {seed}")
-    finally:
-        executor.close()
     return snapshot.take(store.load_run(name))
 
 
