@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import Any
@@ -392,6 +394,24 @@ def test_a_run_is_exported_and_compared() -> None:
     refused(ctrbench("compare", "baseline.json", "--fail-on", "acu"), "no such metric; did you mean 'auc'")
     refused(ctrbench("compare", "absent.json", "--fail-on", "auc"), "cannot be read")
     refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "cannot be written")
+
+
+DOCS = Path(__file__).parents[1] / "docs"
+COMMANDS = re.findall(
+    r"(?:^|run: )(ctrbench .*?)(?: \|\|.*)?$",
+    (DOCS / "ci.md").read_text("utf-8") + (DOCS / "examples" / "github-actions.yml").read_text("utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_page_about_ci_is_understood(line: str) -> None:
+    result = ctrbench(*shlex.split(line.replace("$GITHUB_RUN_NUMBER", "3"))[1:], "--help")  # its options are still read
+    assert result.exit_code == 0, result.output
+
+
+def test_there_are_commands_on_that_page() -> None:
+    assert len(COMMANDS) == 8
 
 
 def test_a_store_keeps_the_rows_under_another_seed_where_the_suite_says_so(
