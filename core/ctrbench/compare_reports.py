@@ -79,8 +79,8 @@ def _who(snapshot: Snapshot) -> str:
     made = time.strftime("%Y-%m-%d", time.gmtime(snapshot.started))
     seeds = f"suite {snapshot.suite}, seed {snapshot.seed}, {counted(snapshot.repeats, 'repeat')}"
     budget = "" if snapshot.budget == 1 else f", budget {snapshot.budget:g}"
-    commits = {str(e["git"]) for e in snapshot.environments if e.get("git")}
-    commit = f", commit {', '.join(sorted(commits))}" if commits else ""
+    git = snapshot.environments[-1].get("git") if snapshot.environments else ""
+    commit = f", commit {git}" if git else ""
     return safe(f"run {snapshot.run} of {made} ({seeds}{budget}{commit})")
 
 

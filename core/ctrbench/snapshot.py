@@ -30,6 +30,9 @@ FORMAT = 1
 COSTS = ("fit_seconds", "sample_seconds", "predict_seconds", "peak_memory")
 """What tasks cost, under the names that stand beside the metrics'; memory in bytes."""
 
+_MADE_WITH = ("run", "python", "plugins", "libraries", "cpu", "cores", "device", "gpu", "threads", "host", "git")
+"""What of an environment may explain a difference."""
+
 
 class _Strict(BaseModel):
     """A part of the file as it may be; anything else is refused."""
@@ -100,7 +103,7 @@ class Snapshot(_Strict):
     repeats: int
     model_seeds: int
     budget: float
-    environments: list[dict[str, Any]]  # machine and versions of all runs that did work for this one
+    environments: list[dict[str, Any]]  # machine and versions of all runs that did work for this one, itself the last
     datasets: dict[str, Dataset]
     metrics: dict[str, Metric]
     places: list[Place]
@@ -147,7 +150,7 @@ def take(results: RunResults) -> Snapshot:
         repeats=about["repeats"],
         model_seeds=about.get("model_seeds", 1),
         budget=about["budget"],
-        environments=[dict(environment) for environment in results.environments],
+        environments=[{name: e[name] for name in _MADE_WITH if name in e} for e in results.environments],
         datasets={
             name: Dataset(fingerprint=data["fingerprint"], rows=dict(data["rows"]))
             for name, data in about["datasets"].items()
