@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test test-slow test-faults lint bench clean
+.PHONY: run test test-slow test-faults lint quality bench clean
 
 FAULTS ?= 200
 SEED ?= 1
+NEW_SEED ?= $(shell date +%s)
 
 run: $(INSTALLED)
 	$(BIN)/ctrbench run --all
@@ -25,6 +26,12 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A failed task (status 1) is left to the comparison, which names it.
+quality: $(INSTALLED)
+	rm -rf .quality && mkdir .quality
+	$(BIN)/ctrbench run --suite benchmarks/quality/suite.toml --seed $(NEW_SEED) --store .quality/quality.db > .quality/tables.txt || [ $$? = 1 ]
+	$(BIN)/ctrbench compare benchmarks/quality/baseline.json --store .quality/quality.db --fail-on auc,logloss,identical --junit .quality/junit.xml --markdown .quality/summary.md
 
 bench: $(INSTALLED)
 	mkdir -p .benchmarks

@@ -10,30 +10,28 @@ done beforehand, as a worker's start does them.
 from __future__ import annotations
 
 import cProfile
-import importlib
 import pstats
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 from ctrbench import choices
-from ctrbench.executors import Progress, Site
+from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
 from ctrbench.plan import Task
 from ctrbench.registry import load_registry
 from ctrbench.results import TaskResult
-from ctrbench.run import Driver, How
+from ctrbench.run import Driver, How, Silent
 from ctrbench.store import Store
 from ctrbench.suite import load_suite
 
 
 @dataclass
-class Clock:
+class Clock(Silent):
     """Adds up what tasks say that they took."""
 
     seconds: float = 0.0
@@ -45,18 +43,6 @@ class Clock:
             self.seconds += sum(result.seconds.values())
             self.tasks += 1
 
-    def planned(self, tasks: Mapping[str, Task]) -> None:
-        """Nothing to add."""
-
-    def begun(self, task: Task) -> None:
-        """Nothing to add."""
-
-    def progressed(self, task: Task, progress: Progress) -> None:
-        """Nothing to add."""
-
-    def note(self, text: str) -> None:
-        """Nothing to add."""
-
 
 @click.command()
 @click.option("--repeats", default=1, show_default=True)
@@ -66,12 +52,10 @@ def main(repeats: int, profile: bool) -> None:
     registry = load_registry()
     every = dict.fromkeys(("generators", "models", "metrics", "scenarios"), ("all",))
     suite = replace(load_suite("quick"), repeats=repeats, **every)
-    for module in choices.imports(suite, registry):
-        importlib.import_module(module)
     with tempfile.TemporaryDirectory() as folder, cProfile.Profile() if profile else nullcontext() as profiler:
         store = Store.open(str(Path(folder, "overhead.db")))
         clock = Clock()
-        executor = InlineExecutor(Site(store.artefacts.folder))
+        executor = InlineExecutor(Site(store.artefacts.folder, imports=choices.imports(suite, registry)))
         start = time.perf_counter()
         Driver(suite, registry, store, executor, Compute(), clock).run("overhead")
         wall = time.perf_counter() - start

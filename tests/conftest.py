@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,12 +16,29 @@ import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
 from toys import TOYS
 
+THIRD_PARTY = Path(__file__).parent / "third_party"
+collect_ignore = ["third_party"]  # the toybox has tests of its own, for those who have it installed
 FRAPPE = Path(__file__).parents[2] / "shared" / "data" / "Frappe_x1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", type=int, default=12, metavar="N", help="faults that tests/faults injects at least")
     parser.addoption("--fault-seed", type=int, default=1, help="seed of the kinds and moments of faults")
+
+
+def install(target: Path, *projects: Path) -> None:
+    """Put distributions into a folder, without a network."""
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, *projects], check=True)
+
+
+@pytest.fixture(scope="session")
+def toybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the installed toybox."""
+    folder = tmp_path_factory.mktemp("third_party")
+    project = shutil.copytree(THIRD_PARTY / "toybox", folder / "toybox")
+    install(folder / "site", project)
+    return folder / "site"
 
 
 @pytest.fixture(scope="session")

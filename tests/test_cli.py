@@ -66,7 +66,8 @@ def test_list_imports_no_heavy_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "list", "show", "plugins", "check", "leaderboard", "report", "plot", "data", "store"]
+    "command",
+    ["run", "leaderboard", "report", "plot", "export", "compare", "list", "show", "plugins", "check", "data", "store"],
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = ctrbench(command, "--help")

@@ -11,8 +11,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from conftest import THIRD_PARTY, install
 
-THIRD_PARTY = Path(__file__).parent / "third_party"
 TOYS = ("toy_log", "toy_swap", "toy_rates", "toy_brier")
 SMALL = "simulated[train_rows=2000, valid_rows=2000, test_rows=2000]"
 TIMEOUT = 12
@@ -48,11 +48,6 @@ only-include = ["{module}.py"]
 """
 
 
-def install(target: Path, *projects: Path) -> None:
-    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", target, *projects], check=True)
-
-
 def broken_project(source: Path, folder: Path) -> Path:
     """A distribution of its own around one broken module."""
     name, module = f"ctrbench-broken-{source.stem.replace('_', '-')}", f"ctrbench_broken_{source.stem}"
@@ -61,15 +56,6 @@ def broken_project(source: Path, folder: Path) -> Path:
     shutil.copy(source, project / f"{module}.py")
     (project / "pyproject.toml").write_text(PYPROJECT.format(name=name, entry=source.stem, module=module))
     return project
-
-
-@pytest.fixture(scope="module")
-def toybox(tmp_path_factory) -> Path:
-    """A folder that holds the installed toybox."""
-    folder = tmp_path_factory.mktemp("third_party")
-    project = shutil.copytree(THIRD_PARTY / "toybox", folder / "toybox")
-    install(folder / "site", project)
-    return folder / "site"
 
 
 @pytest.fixture(scope="module")

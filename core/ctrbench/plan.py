@@ -137,7 +137,8 @@ def _score(values: Mapping[str, Any]) -> Score:
 def data_task(dataset: Chosen, suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     plugin: Dataset = dataset.plugin
-    seed = keys.seed(suite.seed, "data", dataset.registered.name)
+    rows = suite.seed if suite.data_seed is None else suite.data_seed
+    seed = keys.seed(rows, "data", dataset.registered.name)
     return Task(
         f"data/{dataset.label}",
         "data",

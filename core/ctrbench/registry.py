@@ -98,13 +98,22 @@ class Registry:
         for plugin in self.of_kind(kind):
             if plugin.name == name:
                 return plugin
+        raise self._missing(kind, name, self.of_kind(kind), source)
+
+    def named(self, name: str, source: str = "") -> list[Registered]:
+        """All plug-ins of that name, of whatever kind; UserError with a suggestion where there is none."""
+        found = [plugin for plugin in self.plugins if plugin.name == name]
+        if not found:
+            raise self._missing("plug-in", name, self.plugins, source)
+        return found
+
+    def _missing(self, what: str, name: str, known: Iterable[Registered], source: str) -> UserError:
         where = f"{source}: " if source else ""
-        names = [plugin.name for plugin in self.of_kind(kind)]
-        hint = did_you_mean(name, names, "there are")
+        hint = did_you_mean(name, [plugin.name for plugin in known], "there are")
         culprits = [b for b in self.broken if b.source.endswith(f":{name}") or f"{name!r}" in b.error]
         if culprits:
             hint = f"{culprits[0].source} is broken: {culprits[0].error}; see `ctrbench plugins`"
-        raise UserError(f"{where}no {kind} {name!r}; {hint}")
+        return UserError(f"{where}no {what} {name!r}; {hint}")
 
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""

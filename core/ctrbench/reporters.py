@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ctrbench.leaderboard import Board, Entry
-from ctrbench.text import plain
+from ctrbench.text import markdown, plain
 
 Format = Literal["table", "markdown", "csv", "json", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -54,10 +54,6 @@ def render(
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(text: str) -> str:
-    return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
-
-
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in plain(text))
 
@@ -77,7 +73,7 @@ class _Look:
 _LOOKS = {
     "table": _Look("simple", plain, "{}*", "{} "),
     "terminal": _Look("simple", plain, "\x1b[1m{}\x1b[0m"),
-    "markdown": _Look("github", _markdown, "**{}**", title="### {}", note="- {}"),
+    "markdown": _Look("github", markdown, "**{}**", title="### {}", note="- {}"),
     "latex": _Look("latex_raw", _latex, r"\textbf{{{}}}", title="% {}", note="% {}"),
 }
 

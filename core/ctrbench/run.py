@@ -52,6 +52,25 @@ class Watcher(Protocol):
         """Something that the user should know."""
 
 
+class Silent:
+    """A watcher that says nothing."""
+
+    def planned(self, tasks: Mapping[str, Task]) -> None:
+        """Say nothing."""
+
+    def begun(self, task: Task) -> None:
+        """Say nothing."""
+
+    def progressed(self, task: Task, progress: Progress) -> None:
+        """Say nothing."""
+
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
 @dataclass(frozen=True)
 class Again:
     """Which stored results a run does not take for granted."""

@@ -138,6 +138,23 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     return Effect(mean, variance, df, repeats, basis, _spread(differences, seeds, test))
 
 
+def unpaired(new: NDArray[np.float64], old: NDArray[np.float64], test: float = 0.0) -> Effect | None:
+    """The effect behind the scores of repeats, (R,), beside those of R' others that share no seed with them.
+
+    None where either has one repeat alone. `test` is the variance that the difference owes to test rows, 0 where both
+    had the same. V = s²/R + s'²/R' + test, its degrees of freedom after Welch (1947) and Satterthwaite (1946).
+    """
+    if min(len(new), len(old)) < 2:
+        return None
+    parts = [float(scores.var(ddof=1)) / len(scores) for scores in (new, old)]
+    variance = sum(parts) + test
+    freedom = sum(part**2 / (len(scores) - 1) for part, scores in zip(parts, (new, old), strict=True))
+    df = variance**2 / freedom if freedom else math.inf
+    repeats = min(len(new), len(old))
+    mean = float(new.mean() - old.mean())
+    return Effect(mean, variance, df, repeats, "seeds and test rows", Spread(sum(parts) * repeats, test))
+
+
 def _spread(differences: NDArray[np.float64], seeds: float, test: float) -> Spread:
     """The variance of seeds as that of pools and of model seeds nested in them (one-way analysis of variance)."""
     model_seeds = differences.shape[1]

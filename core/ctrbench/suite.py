@@ -51,6 +51,7 @@ class Suite:
     repeats: int = 1
     model_seeds: int = 1  # of each pool, nested in a repeat
     seed: int = 1
+    data_seed: int | None = None  # of the data sets' rows, where they are to stay as they are under another seed
     budget: float = 1.0
     on: Mapping[str, On] = field(default_factory=dict)
     own_scenarios: tuple[Scenario, ...] = ()
@@ -97,7 +98,8 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
-    for key, kind in (("description", str), ("repeats", int), ("model_seeds", int), ("seed", int), ("budget", float)):
+    numbers = dict.fromkeys(("repeats", "model_seeds", "seed", "data_seed"), int)
+    for key, kind in {"description": str, **numbers, "budget": float}.items():
         if key in raw:
             values[key] = _typed(raw, key, kind, source)
     values["on"] = {
@@ -114,8 +116,9 @@ def checked(suite: Suite, source: str) -> Suite:
         raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
         raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
-    if not 0 <= suite.seed < 2**32:
-        raise UserError(f"{source}: seed={suite.seed} must lie between 0 and {2**32 - 1}")
+    for key, seed in (("seed", suite.seed), ("data_seed", suite.data_seed)):
+        if seed is not None and not 0 <= seed < 2**32:
+            raise UserError(f"{source}: {key}={seed} must lie between 0 and {2**32 - 1}")
     return suite
 
 

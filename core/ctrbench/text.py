@@ -25,6 +25,11 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def markdown(text: str) -> str:
+    """A text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
+
+
 def without_password(text: str) -> str:
     """A text in which the password of every URL is left out."""
     return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ctrbench.cli import check, data, leaderboard, list_, plot, plugins, report, run, show, store
+from ctrbench.cli import check, compare, data, export, leaderboard, list_, plot, plugins, report, run, show, store
 from ctrbench.errors import UserError
 
 COMMANDS_GROUP = "ctrbench.commands"
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, leaderboard.leaderboard, report.report, plot.plot, list_.list_, show.show, plugins.plugins, check.check,
-    data.data, store.store,
+    run.run, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_, show.show,
+    plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

@@ -28,7 +28,6 @@ def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
     from ctrbench.conformance.apart import Checker
     from ctrbench.errors import UserError
     from ctrbench.registry import load_registry
-    from ctrbench.text import did_you_mean
 
     if not timeout > 0:
         raise UserError(f"check --timeout {timeout:g}: must be above 0 seconds")
@@ -36,12 +35,7 @@ def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
     if not names and not everything:
         raise UserError("check: name the plug-ins to check, or give --all")
     for name in names:
-        if not any(plugin.name == name for plugin in registry.plugins):
-            culprit = next((b for b in registry.broken if name in b.source or f"{name!r}" in b.error), None)
-            if culprit:
-                raise UserError(f"check: {culprit.source} is broken: {culprit.error}")
-            known = [plugin.name for plugin in registry.plugins]
-            raise UserError(f"check: no plug-in {name!r}; {did_you_mean(name, known, 'there are')}")
+        registry.named(name, "check")
     failed = 0
     with Checker(timeout) as checker:
         for plugin in registry.plugins:

@@ -5,9 +5,10 @@ An executor takes jobs and gives back events; it knows nothing of plans, stores 
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,12 @@ class Site:
     threads: int = 1
     budget: float = 1.0
     imports: tuple[str, ...] = ()  # heavy modules that a worker imports before its first task
+
+    def import_all(self) -> None:
+        """Import them here, so that no task's clock runs meanwhile."""
+        for module in self.imports:
+            with suppress(Exception):  # a task that needs it will say what is wrong with it
+                importlib.import_module(module)
 
     @property
     def logs(self) -> Path:

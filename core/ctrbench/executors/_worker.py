@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import importlib
 import os
 import signal
 import sys
@@ -36,9 +35,7 @@ def serve(line: Connection, driver: int, site: Site) -> None:
     settle_in(driver)
     _print_to(Path(os.devnull))
     resources.keep_freed_memory()
-    for module in site.imports:
-        with suppress(Exception):  # a task that needs it will say what is wrong with it
-            importlib.import_module(module)
+    site.import_all()
     reports = _Reports(line)
     reports.send("ready")
     while True:

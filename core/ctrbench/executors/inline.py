@@ -26,6 +26,7 @@ class InlineExecutor:
         self._events: list[Event] = []
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
+        site.import_all()
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""

@@ -1,0 +1,41 @@
+"""`ctrbench export`: a run's scores and costs as one JSON file, for `ctrbench compare`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from ctrbench.cli._common import store_option
+
+EXAMPLES = """
+\b
+Examples:
+  ctrbench export baseline.json
+  ctrbench export monday.json --run 20260105-090000-ab12cd --store old.db
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--run", "name", help="A run by its name.  [default: the latest]")
+@store_option
+def export(file: Path, name: str | None, store: str) -> None:
+    """Write what a run found to a new JSON file: a baseline for `ctrbench compare`.
+
+    It holds every score and cost of every repeat, what scores owe to the test rows, fingerprints, seeds and versions.
+    `ctrbench store export` writes everything instead, the artefacts too.
+    """
+    from ctrbench import snapshot
+    from ctrbench.files import refuse_existing
+    from ctrbench.store import Store
+    from ctrbench.text import counted
+
+    refuse_existing(file)
+    with closing(Store.open(store, create=False)) as opened:
+        taken = snapshot.take(opened.load_run(name))
+    snapshot.write(taken, file)
+    cells = sum(bool(place.model) for place in taken.places)
+    contents = counted(cells, "cell"), counted(len(taken.places) - cells, "pool"), counted(taken.repeats, "repeat")
+    click.echo(f"{file}: run {taken.run}, {', '.join(contents)}")

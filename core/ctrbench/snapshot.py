@@ -1,0 +1,271 @@
+"""What a run found, small enough to keep beside the source: the file that a later run is compared with.
+
+In: a `RunResults`, or a JSON file of this format that may come from anybody. Out: a `Snapshot`: every score and cost of
+every repeat, what scores owe to the test rows, and where all of it comes from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ctrbench import statistics
+from ctrbench.artefacts import LostArtefactError
+from ctrbench.errors import UserError
+from ctrbench.files import refuse_existing, whole_file
+from ctrbench.interfaces import Better
+from ctrbench.results import CellResult, PoolResult, TaskResult
+from ctrbench.store import RunResults
+from ctrbench.text import encodable, one_line, plain
+
+FORMAT = 1
+
+COSTS = ("fit_seconds", "sample_seconds", "predict_seconds", "peak_memory")
+"""What tasks cost, under the names that stand beside the metrics'; memory in bytes."""
+
+_MADE_WITH = ("run", "python", "plugins", "libraries", "cpu", "cores", "device", "gpu", "threads", "host", "git")
+"""What of an environment may explain a difference."""
+
+
+class _Strict(BaseModel):
+    """A part of the file as it may be; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Dataset(_Strict):
+    """Which rows a data set had."""
+
+    fingerprint: str
+    rows: dict[str, int]  # of each split
+
+
+class Metric(_Strict):
+    """What a metric's numbers are."""
+
+    better: Better
+    unit: str
+    of: Literal["cells", "pools"]
+
+
+class Key(NamedTuple):
+    """A cell of the grid, or a pool, which has neither scenario nor model."""
+
+    dataset: str
+    generator: str  # "" where the scenario uses no pool
+    scenario: str = ""
+    model: str = ""
+
+    def __str__(self) -> str:
+        return " · ".join(name for name in self if name)
+
+
+class Place(_Strict):
+    """All repeats of a cell or a pool."""
+
+    dataset: str
+    generator: str
+    scenario: str = ""
+    model: str = ""
+    values: dict[str, list[float | None]]  # metric or cost → each repeat's, the mean over its model seeds
+    test_variance: dict[str, float] = {}  # metric → what the mean's variance owes to the test rows; where known
+    lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
+
+    @property
+    def key(self) -> Key:
+        """What it is matched by."""
+        return Key(self.dataset, self.generator, self.scenario, self.model)
+
+    def scores(self, name: str) -> list[float] | None:
+        """Each repeat's value of a metric or cost; None where one is missing."""
+        values = self.values.get(name, [None])
+        good = [value for value in values if value is not None]
+        return good if len(good) == len(values) else None
+
+
+class Snapshot(_Strict):
+    """A finished run."""
+
+    format: int
+    run: str
+    command: str
+    started: float
+    finished: float
+    suite: str
+    seed: int
+    repeats: int
+    model_seeds: int
+    budget: float
+    environments: list[dict[str, Any]]  # machine and versions of all runs that did work for this one, itself the last
+    datasets: dict[str, Dataset]
+    metrics: dict[str, Metric]
+    places: list[Place]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """Refuse what no comparison could use."""
+        for place in self.places:
+            if place.dataset not in self.datasets:
+                raise ValueError(f"no data set {place.dataset!r}")
+            if any(len(values) != self.repeats for values in place.values.values()):
+                raise ValueError(f"not every value of {place.key} has {self.repeats} repeats")
+            if any(variance < 0 for variance in place.test_variance.values()):
+                raise ValueError(f"a variance of {place.key} is negative")
+        if len({place.key for place in self.places}) < len(self.places):
+            raise ValueError("a place stands in it twice")
+        return self
+
+    def about(self, name: str) -> Metric | None:
+        """What a metric or cost is; None where the run does not have it."""
+        if name not in COSTS:
+            return self.metrics.get(name)
+        unit = "bytes" if name == "peak_memory" else "s"
+        return Metric(better="lower", unit=unit, of="pools" if name == "sample_seconds" else "cells")
+
+
+def take(results: RunResults) -> Snapshot:
+    """The snapshot of a run; UserError for one that did not come to its end."""
+    about = results.about
+    if results.finished is None:
+        raise UserError(f"run {results.run}: did not come to its end; the command that began it goes on from there")
+    kinds: tuple[tuple[Literal["cells", "pools"], str], ...] = (
+        ("cells", "prediction_metrics"),
+        ("pools", "synthetic_metrics"),
+    )
+    return Snapshot(
+        format=FORMAT,
+        run=results.run,
+        command=results.command,
+        started=results.started,
+        finished=results.finished,
+        suite=about["suite"],
+        seed=about["seed"],
+        repeats=about["repeats"],
+        model_seeds=about.get("model_seeds", 1),
+        budget=about["budget"],
+        environments=[{name: e[name] for name in _MADE_WITH if name in e} for e in results.environments],
+        datasets={
+            name: Dataset(fingerprint=data["fingerprint"], rows=dict(data["rows"]))
+            for name, data in about["datasets"].items()
+        },
+        metrics={
+            name: Metric(better=told["better"], unit=told["unit"], of=of)
+            for of, kind in kinds
+            for name, told in about[kind].items()
+        },
+        places=[*_cells(results), *_pools(results)],
+    )
+
+
+def write(snapshot: Snapshot, file: Path) -> None:
+    """Write it to a new file, a place a line, so that two of them can be told apart by `diff`."""
+    head = snapshot.model_dump(exclude={"places"})
+    lines = ",\n".join(f"  {json.dumps(place.model_dump(exclude_defaults=True))}" for place in snapshot.places)
+    text = json.dumps(head, indent=1).removesuffix("\n}") + f',\n "places": [\n{lines}\n ]\n}}\n'
+    refuse_existing(file)
+    with whole_file(file) as target:
+        target.write(text.encode())
+
+
+def read(file: Path) -> Snapshot:
+    """The snapshot in a file; UserError for anything else."""
+    name = encodable(str(file))
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {one_line(error)}") from None
+    try:
+        found = json.loads(text)
+        if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:
+            raise UserError(f"{name}: a newer ctrbench made it (format {found['format']}); use that one")
+        return Snapshot.model_validate(found)
+    except ValidationError as error:
+        cause = error.errors()[0]
+        where = ".".join(map(str, cause["loc"]))
+        said = f"{where}: {cause['msg']}".removeprefix(": ")
+    except (ValueError, RecursionError) as error:
+        said = str(error)
+    raise UserError(f"{name}: `ctrbench export` did not make it: {plain(said)[:200]}")
+
+
+def _cells(results: RunResults) -> Iterable[Place]:
+    groups: dict[Key, dict[int, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
+    for cell in results.cells:
+        groups[Key(cell.dataset, cell.generator, cell.scenario, cell.model)][cell.repeat].append(cell)
+    metrics: Sequence[str] = list(results.about["prediction_metrics"])
+    for key, by_repeat in groups.items():
+        repeats = list(by_repeat.values())
+        values: dict[str, list[float | None]] = {}
+        for metric in metrics:
+            values[metric] = [_mean(_score(cell, metric) for cell in cells) for cells in repeats]
+        for cost in ("fit_seconds", "predict_seconds", "peak_memory"):
+            values[cost] = [_mean(_cost(cell.result, cost) for cell in cells) for cells in repeats]
+        everything = [cell for cells in repeats for cell in cells]
+        variances = {metric: _test_variance(results, repeats, metric) for metric in metrics}
+        yield Place(
+            **key._asdict(),
+            values=values,
+            test_variance={metric: found for metric, found in variances.items() if found is not None},
+            lacking=_lacking(values, everything),
+        )
+
+
+def _pools(results: RunResults) -> Iterable[Place]:
+    groups: dict[Key, list[PoolResult]] = defaultdict(list)
+    for pool in results.pools:
+        groups[Key(pool.dataset, pool.generator)].append(pool)
+    for key, pools in groups.items():
+        values = {m: [_score(pool, m) for pool in pools] for m in results.about["synthetic_metrics"]}
+        for cost in ("fit_seconds", "sample_seconds", "peak_memory"):
+            values[cost] = [_cost(pool.result, cost) for pool in pools]
+        yield Place(**key._asdict(), values=values, lacking=_lacking(values, pools))
+
+
+def _score(of: CellResult | PoolResult, metric: str) -> float | None:
+    value = of.scores[metric].value if metric in of.scores else None
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _cost(result: TaskResult, cost: str) -> float | None:
+    if not result.ok:
+        return None
+    return float(result.peak_memory) if cost == "peak_memory" else result.seconds.get(cost.removesuffix("_seconds"))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = list(values)
+    good = [value for value in found if value is not None]
+    return sum(good) / len(good) if good and len(good) == len(found) else None
+
+
+def _lacking(values: Mapping[str, Sequence[float | None]], of: Sequence[CellResult | PoolResult]) -> dict[str, str]:
+    """Why values are missing: the first failure of each metric or cost."""
+    found = {}
+    for name in (name for name, each in values.items() if None in each):
+        causes = [each.failed_scores.get(name, each.result) if each.result.ok else each.result for each in of]
+        found[name] = next((plain(cause.describe()) for cause in causes if not cause.ok), "no finite value")
+    return found
+
+
+def _test_variance(results: RunResults, repeats: Sequence[Sequence[CellResult]], metric: str) -> float | None:
+    """What the variance of a cell's mean owes to the test rows, from its contributions; None where they are not there.
+
+    It is the mean covariance of two repeats, which share the test rows and nothing else.
+    """
+    get: Callable[[str], Any] | None = results.artefacts.get_array if results.artefacts else None
+    digests = [[cell.contributions.get(metric, "") for cell in cells] for cells in repeats]
+    if get is None or not all(all(each) for each in digests):
+        return None
+    try:
+        parts = np.stack([np.mean([get(digest) for digest in each], axis=0) for each in digests])  # (R, test rows)
+    except LostArtefactError:
+        return None
+    effect = statistics.effect(np.zeros(len(parts)), parts @ parts.T)
+    return effect.spread.test if effect else None
