@@ -75,6 +75,11 @@ class Artefacts:
         array: NDArray[np.float64] = self._get(digest)["values"].to_numpy()
         return array
 
+    def get_bytes(self, digest: str) -> bytes:
+        """The verified bytes of the file of that digest, to be taken in elsewhere."""
+        data: bytes = self._read(digest).read()
+        return data
+
     def intact(self, digest: str) -> bool:
         """Whether the file is there and holds what was written; a corrupt one is set aside."""
         try:
