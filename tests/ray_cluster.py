@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import psutil
 
@@ -47,13 +47,6 @@ class Node:
             time.sleep(0.02)
         return hit
 
-    def kill_raylet(self) -> None:
-        """Only Ray's own part of it dies, and what else is on it has to notice."""
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                if process.name() == "raylet":
-                    process.kill()
-
 
 @dataclass
 class Cluster:
@@ -63,10 +56,12 @@ class Cluster:
     address: str = ""
     nodes: list[Node] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)  # what a driver needs to be let in
+    made: int = 0  # nodes so far
 
     def add(self, cpus: int = 1) -> Node:
         """One more node."""
-        node = Node(self.folder / f"n{len(self.nodes)}")
+        node = Node(self.folder / f"n{self.made}")
+        self.made += 1
         node.folder.mkdir()
         if self.address:
             role = ["--address", self.address]
@@ -86,6 +81,24 @@ class Cluster:
         assert said.returncode == 0, said.stdout + said.stderr
         self.nodes.append(node)
         return node
+
+    def ours(self) -> list[psutil.Process]:
+        """What lives of ctrbench on the nodes: slots, their workers and guards."""
+        words = ("ray::Slot", "spawn_main", "_guard", "resource_tracker")
+        found = []
+        for process in (process for node in self.nodes for process in node.processes()):
+            with contextlib.suppress(psutil.Error):
+                if any(word in part for part in process.cmdline() for word in words):
+                    found.append(process)
+        return found
+
+    def exchange(self, rng: Random) -> int:
+        """A node that is not the head dies, and another one joins; 1 where it was alive."""
+        node = rng.choice(self.nodes[1:])
+        hit = node.kill()
+        self.nodes.remove(node)
+        self.add()
+        return hit
 
     def stop(self) -> None:
         """All nodes die, the head last."""

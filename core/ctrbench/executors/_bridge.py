@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ctrbench.artefacts import Artefacts, LostArtefactError
-from ctrbench.executors import Finished, Progress, Site
+from ctrbench.executors import Finished, Site
 from ctrbench.executors._slot import Done, Slot, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
@@ -205,10 +205,7 @@ class _Bridge:
         self._hopeless = {shape: self._hopeless.get(shape, now) for shape in wanted if not self._capacity(shape)}
         for shape, since in self._hopeless.items():
             if now - since > self._where.patience:
-                number = sum(task.shape == shape for task in self._waiting)
-                raise Refused(
-                    f"no living node has {shape}, for {self._where.patience:g} s by now; {number} or more tasks wait for one"
-                )
+                raise Refused(f"no living node has {shape} for a task, and none has had for {now - since:.0f} s")
 
     def _capacity(self, shape: Shape) -> int:
         return sum(shape.fits(resources) for resources in self._nodes)
@@ -307,7 +304,8 @@ class _Bridge:
         if task.tries < _TRIES and task.given < _GIVEN:
             self._waiting.appendleft(task)
             return
-        reason = f"{task.tries or task.given} slots of the Ray cluster died with it, one after the other; the last one: {_cause(error)}"
+        count = f"{task.tries or task.given} slots of the Ray cluster died with it, one after the other"
+        reason = f"{count}; the last one: {_cause(error)}"
         dead = TaskResult(Status.CRASHED, task.job.plugin.registered, reason=reason, values={"from_outside": True})
         self._line.send(("event", Finished(task.name, dead)))
 
