@@ -47,6 +47,13 @@ class Node:
             time.sleep(0.02)
         return hit
 
+    def kill_raylet(self) -> None:
+        """Only Ray's own part of it dies: what else is on it has to notice."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "raylet":
+                    process.kill()
+
 
 @dataclass
 class Cluster:
@@ -59,7 +66,7 @@ class Cluster:
     made: int = 0  # nodes so far
 
     def add(self, cpus: int = 1) -> Node:
-        """One more node."""
+        """One more node; one that works says that it has a GPU, which nobody checks."""
         node = Node(self.folder / f"n{self.made}")
         self.made += 1
         node.folder.mkdir()
@@ -69,7 +76,7 @@ class Cluster:
             port = _free_port()
             self.address = f"127.0.0.2:{port}"
             role = ["--head", "--port", str(port), "--include-dashboard=false", f"--temp-dir={self.folder / 'ray'}"]
-        words = ["start", *role, "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}", "--num-gpus=0"]
+        words = ["start", *role, "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}", f"--num-gpus={min(cpus, 1)}"]
         words += ["--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
         words += ["--dashboard-agent-listen-port=0", "--disable-usage-stats"]
         path = os.pathsep.join([os.fspath(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])

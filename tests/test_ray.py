@@ -27,6 +27,7 @@ from ctrbench.executors import Event, Finished, Progress, Site, ray
 from ctrbench.executors._slot import Slot, UnlikeError, installed
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.ray import RayExecutor
+from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
 from ctrbench.results import Status
 from ray_cluster import Cluster, cluster
@@ -214,6 +215,19 @@ def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(execut
     assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
 
 
+def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(executor: RayExecutor, site: Site) -> None:
+    jobs = {}
+    for seed, (device, gpus) in enumerate((("cpu", 1.0), ("cuda", 0.5), ("cuda", 1.0))):
+        job = pool_job(site, "misbehaves", how="gpu")
+        plugin = dataclasses.replace(job.plugin, gpus=gpus)
+        jobs[str(seed)] = (dataclasses.replace(job, seed=seed, plugin=plugin, compute=Compute(device)), None)
+    results = finish(executor, jobs)
+    assert all(result.ok for result in results.values()), results
+    seen = [next(site.logs.glob(f"{key(job)[:16]}.log")).read_text() for job, _ in jobs.values()]
+    assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
+    assert seen[1:] == ["sees the GPUs 0\n"] * 2
+
+
 def test_another_bridge_takes_over_from_one_that_dies(executor: RayExecutor, site: Site) -> None:
     executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
     assert listened(executor, 1)
@@ -369,12 +383,21 @@ def test_help_does_not_load_ray() -> None:
     assert said.splitlines()[-1] == "False"
 
 
-def test_no_node_left_ends_the_run_in_one_line(executor: RayExecutor, three: Cluster, site: Site) -> None:
-    executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
-    assert listened(executor, 1)
+def test_no_node_left_ends_the_run_in_one_line_and_nothing_is_left_on_the_nodes(
+    executor: RayExecutor, three: Cluster, site: Site
+) -> None:
+    executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
+    while len(escaped := [n for slot in slots(three, site.logs) for n in started(Site(slot / "artefacts"))]) < 4:
+        executor.wait(0.1)
+    time.sleep(1)
     for node in three.nodes[1:]:
-        node.kill()
+        node.kill_raylet()
     begun = time.monotonic()
     with pytest.raises(UserError, match="no living node has 1 CPU"):
         finish(executor, {"good": (pool_job(site, "bootstrap"), None)})
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - begun < 60
+    assert all(gone(process) for process in escaped)
+    give_up = time.monotonic() + 20
+    while (left := [*three.ours(), *slots(three, site.logs)]) and time.monotonic() < give_up:
+        time.sleep(0.1)
+    assert not left

@@ -212,6 +212,8 @@ class Misbehaves(Generator):
             case "nap":
                 context.progress(1, 2, {})
                 time.sleep(6)
+            case "gpu":
+                print("sees the GPUs", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
             case "keeper":
                 os.kill(os.getppid(), signal.SIGKILL)
                 time.sleep(600)
