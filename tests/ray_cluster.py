@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 from random import Random
 
 import psutil
+from ctrbench.executors import _guard
+from ctrbench.executors._processes import Guard
 
 MARK = "CTRBENCH_TEST_NODE"
 
@@ -60,6 +61,7 @@ class Cluster:
     """Nodes that know each other; the first one is the head."""
 
     folder: Path
+    mark: str  # by which a guard knows what to kill when we die
     address: str = ""
     nodes: list[Node] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)  # what a driver needs to be let in
@@ -68,6 +70,7 @@ class Cluster:
     def add(self, cpus: int = 1) -> Node:
         """One more node; one that works says that it has a GPU, which nobody checks."""
         node = Node(self.folder / f"n{self.made}")
+        self.nodes.append(node)  # at once: it may be interrupted while it starts
         self.made += 1
         node.folder.mkdir()
         if self.address:
@@ -81,12 +84,12 @@ class Cluster:
         words += ["--dashboard-agent-listen-port=0", "--disable-usage-stats"]
         path = os.pathsep.join([os.fspath(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         environment = os.environ | self.environment | {MARK: node.mark, "TMPDIR": os.fspath(node.folder)}
+        environment[_guard.MARK] = self.mark
         environment |= {"PYTHONPATH": path, "RAY_prestart_worker_first_driver": "0"}
         said = subprocess.run(
             [sys.executable, "-m", "ray.scripts.scripts", *words], capture_output=True, text=True, env=environment
         )
         assert said.returncode == 0, said.stdout + said.stderr
-        self.nodes.append(node)
         return node
 
     def ours(self) -> list[psutil.Process]:
@@ -115,16 +118,19 @@ class Cluster:
 
 @contextmanager
 def cluster(*cpus: int) -> Iterator[Cluster]:
-    """A cluster of nodes with so many CPUs while it is needed; nothing of it is left afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="cr-", dir="/tmp"))  # the path of a socket must be short
-    made = Cluster(folder, environment={"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2})
+    """A cluster of nodes with so many CPUs while it is needed; nothing of it is left afterwards, however we end."""
+    folder, mark, guard = tempfile.mkdtemp(prefix="cr-", dir="/tmp"), uuid.uuid4().hex, Guard()  # sockets: a short path
+    guard.tell("folder", folder)
+    guard.tell("start", mark, 0)
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
+    made = Cluster(Path(folder), mark, environment=secret)
     try:
         for number in cpus:
             made.add(number)
         yield made
     finally:
         made.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        guard.close()
 
 
 def _variable(process: psutil.Process, name: str) -> str | None:

@@ -118,7 +118,7 @@ def test_quick_is_the_same_inline_in_workers_on_three_nodes_and_on_a_server(
     with cluster(1, 1, 1) as made:
         options["ray"] = ["ray", "--ray-address", made.address]
         for name, store in stores.items():
-            words = ["run", "--suite", "quick", "--executor", *options[name], "--store", store]
+            words = ["run", "--suite", "quick", "--timeout", "1800", "--executor", *options[name], "--store", store]
             environment = {**os.environ, **made.environment}
             done = subprocess.run(
                 [sys.executable, "-m", "ctrbench", *words], env=environment, capture_output=True, text=True

@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from ctrbench.artefacts import Artefacts, LostArtefactError
 from ctrbench.executors import Finished, Site
-from ctrbench.executors._slot import Done, Slot, installed
+from ctrbench.executors._slot import Done, Slot, UnlikeError, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
 from ctrbench.limits import Limits
@@ -46,7 +46,7 @@ _SLOT_ENVIRONMENT = {
 _TICK = 0.05  # seconds that a look at slots waits, while jobs come in
 _LOOK = 1.0  # seconds between two looks at the cluster
 _STUCK = 5.0  # seconds after which a slot that has not started is taken to wait for what others hold
-_FETCH = 300.0  # seconds that an answer may take to come over
+_MUTE = 300.0  # seconds after which a slot that has not answered, or whose answer does not come over, is given up
 _TRIES = 3  # so many slots may die with a task
 _GIVEN = 10  # so many may die before they have taken it
 _STILLBORN = 10  # so many slots may die one after the other before they are ready
@@ -88,7 +88,7 @@ def serve(line: Connection, driver: int, site: Site, where: Where) -> None:
     settle_in(driver)
     print_to(Path(os.devnull))
     try:
-        _connect(where)
+        _connect(where, line)
         _Bridge(line, site, where).go()
     except Refused as error:
         line.send(("refused", str(error)))
@@ -96,7 +96,7 @@ def serve(line: Connection, driver: int, site: Site, where: Where) -> None:
         line.send(("failed", one_line(error)))
 
 
-def _connect(where: Where) -> None:
+def _connect(where: Where, line: Connection) -> None:
     os.environ |= _ENVIRONMENT
     if where.address is None:
         os.environ |= _OWN_CLUSTER | {"RAY_AUTH_TOKEN": os.urandom(32).hex(), "TMPDIR": where.folder}
@@ -106,6 +106,7 @@ def _connect(where: Where) -> None:
     if sys.platform == "linux":
         own["_node_ip_address"] = "127.0.0.2"  # Ray takes 127.0.0.1 for the machine's address on a network
     words = own if where.address is None else {"address": where.address}
+    line.send(("connecting", None))
     try:
         ray.init(**words, log_to_driver=False, configure_logging=False, logging_level=logging.CRITICAL)
     except Exception as error:
@@ -128,11 +129,15 @@ class _Slot:
 
     actor: Any
     shape: Shape
-    begun: float
-    answer: Any = None
+    answer: Any
+    asked: float = field(default_factory=time.monotonic)
     ready: bool = False
     task: _Task | None = None
     taken: bool = False  # whether it has said that it does the task
+
+    def ask(self, answer: Any) -> None:
+        """Wait for another answer, or for none."""
+        self.answer, self.asked = answer, time.monotonic()
 
 
 class _Bridge:
@@ -157,6 +162,7 @@ class _Bridge:
         """Do what comes until it is time to stop."""
         import ray
 
+        self._home = ray.get_runtime_context().get_node_id()
         threading.Thread(target=self._receive, daemon=True).start()
         while self._take_what_came():
             if time.monotonic() - self._looked >= _LOOK:
@@ -198,7 +204,13 @@ class _Bridge:
         import ray
 
         self._looked = now = time.monotonic()
-        self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        if self._home not in nodes:  # Ray has given up our slots, and does not tell us
+            raise RuntimeError("the node on the driver's machine has died")
+        self._nodes = list(nodes.values())
+        for slot in list(self._slots):
+            if slot.ready and slot.answer is not None and now - slot.asked > _MUTE:
+                self._lose(slot, TimeoutError(f"no answer for {_MUTE:g} s"))
         usual = Shape(max(1.0, self._site.threads), 0.0)
         self._line.send(("slots", self._where.workers or max(1, self._capacity(usual))))
         wanted = {task.shape for task in self._waiting}
@@ -235,7 +247,7 @@ class _Bridge:
             room = max(1, self._capacity(shape)) - len(alike)
         for _ in range(min(number - len(starting), room)):
             self._slots.append(self._start(shape))
-        stuck = any(time.monotonic() - slot.begun > _STUCK for slot in starting)
+        stuck = any(time.monotonic() - slot.asked > _STUCK for slot in starting)
         if spare and (stuck or (room <= 0 and not starting)):
             self._drop(spare.pop())
 
@@ -248,7 +260,7 @@ class _Bridge:
             scheduling_strategy="SPREAD",
             runtime_env={"env_vars": _SLOT_ENVIRONMENT},
         ).remote(self._site)  # fmt: skip
-        return _Slot(actor, shape, time.monotonic(), actor.open.remote(self._versions))
+        return _Slot(actor, shape, actor.open.remote(self._versions))
 
     def _give(self, slot: _Slot, task: _Task) -> None:
         try:
@@ -259,7 +271,7 @@ class _Bridge:
             return
         task.given += 1
         slot.task, slot.taken = task, False
-        slot.answer = slot.actor.take.remote(task.name, task.job, task.limits, inputs)
+        slot.ask(slot.actor.take.remote(task.name, task.job, task.limits, inputs))
 
     def _put_anew(self, digest: str) -> Any:
         import ray
@@ -271,7 +283,7 @@ class _Bridge:
         import ray
 
         try:
-            said = ray.get(slot.answer, timeout=_FETCH)
+            said = ray.get(slot.answer, timeout=_MUTE)
         except ray.exceptions.RayError as error:
             self._lose(slot, error)
             return
@@ -283,21 +295,18 @@ class _Bridge:
                 slot.task = None
             else:
                 self._line.send(("event", event))
-        slot.answer = slot.actor.listen.remote() if slot.task else None
+        slot.ask(slot.actor.listen.remote() if slot.task else None)
 
     def _lose(self, slot: _Slot, error: Exception) -> None:
         """Take leave of a slot: its node has died, it was killed, or it fails; its task goes to another one."""
-        import ray
 
         self._drop(slot)
         if not slot.ready:
             self._stillborn += 1
-            if isinstance(error, ray.exceptions.RayTaskError) or getattr(error, "actor_init_failed", False):
+            if isinstance(getattr(error, "cause", None), UnlikeError) or getattr(error, "actor_init_failed", False):
                 raise Refused(f"{_cause(error)}: install the same on every node")
             if self._stillborn == _STILLBORN:
-                raise Refused(
-                    f"{_STILLBORN} slots have died, one after the other, before they were ready: {_cause(error)}"
-                )
+                raise Refused(f"{_STILLBORN} slots ended, one after the other, before they were ready: {_cause(error)}")
         if (task := slot.task) is None:
             return
         task.tries += slot.taken
@@ -333,6 +342,6 @@ def _cause(error: Exception) -> str:
     """What went wrong, without Ray's own words about it."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
-        return one_line(cause)
+        return str(cause) if isinstance(cause, UnlikeError) else one_line(cause)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -25,7 +25,7 @@ from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 
 _CONNECT = 30.0  # seconds in which a cluster must answer
-_START = 120.0  # seconds in which one of our own must have started
+_START = 120.0  # seconds in which a bridge must be up, and a cluster of our own
 _SILENCE = 600.0  # seconds after which a bridge that says nothing is taken for dead
 _BRIDGES = 3  # so many may die one after the other
 _LEAVE = 3.0  # seconds that a bridge has to take leave of a cluster
@@ -100,20 +100,22 @@ class RayExecutor:
         """Start a bridge, and wait until it knows the cluster."""
         self._bridge = Child(self._guard, serve, os.getpid(), self._site, self._where)
         self._heard = 0.0
-        for task, (job, limits) in self._tasks.items():
-            self._say((task, job, limits))
-        patience = _START if self._address is None else _CONNECT
-        give_up = time.monotonic() + patience
+        patience, give_up = _START, time.monotonic() + _START
         while not self._heard:
             if time.monotonic() > give_up:
                 raise self._mistake(
-                    f"no answer within {patience:g} s; is that a Ray cluster's head, and this machine a node of it?"
+                    f"no answer within {patience:g} s; is that a Ray cluster's head, and this a node of it?"
                 )
             try:
                 if self._line.poll(0.1):
-                    self._take(*self._line.recv())
+                    what, about = self._line.recv()
+                    if what == "connecting" and self._address is not None:
+                        patience, give_up = _CONNECT, time.monotonic() + _CONNECT
+                    self._take(what, about)
             except (EOFError, OSError):
                 raise self._mistake(f"no way to the cluster: {self._last_words()}") from None
+        for task, (job, limits) in self._tasks.items():  # not before: nobody would read them, and the line could fill
+            self._say((task, job, limits))
 
     def _say(self, words: object) -> None:
         with suppress(OSError):  # it has died: that will be noticed
@@ -128,7 +130,7 @@ class RayExecutor:
                 raise self._mistake(about)
             case "failed":
                 self._why = about
-            case _:
+            case "event":
                 if isinstance(about, Finished):
                     self._deaths = 0
                     del self._tasks[about.task]
@@ -141,6 +143,8 @@ class RayExecutor:
         words = self._last_words()
         if self._deaths > _BRIDGES:
             raise self._mistake(f"the process that talks to Ray died {self._deaths} times in a row: {words}")
+        if self._address is not None:
+            check_address(self._address)
         self._connect()
 
     def _last_words(self) -> str:
@@ -150,7 +154,8 @@ class RayExecutor:
         return why
 
     def _mistake(self, text: str) -> UserError:
-        return UserError(f"{'--executor ray' if self._address is None else f'--ray-address {self._address}'}: {text}")
+        where = "--executor ray" if self._address is None else f"--ray-address {self._address}"
+        return UserError(f"{where}: {text}{'; what is finished is kept' if self._tasks else ''}")
 
 
 def check_address(address: str) -> None:
