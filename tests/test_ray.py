@@ -58,18 +58,25 @@ def guards(three: Cluster) -> list[psutil.Process]:
 @pytest.fixture(autouse=True)
 def _let_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "three" in request.fixturenames:
-        for name, value in request.getfixturevalue("three").environment.items():
-            monkeypatch.setenv(name, value)
+        let_in(request.getfixturevalue("three"), monkeypatch)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "artefacts")
+def let_in(three: Cluster, patch: pytest.MonkeyPatch) -> None:
+    """Give this process the cluster's token."""
+    for name, value in three.environment.items():
+        patch.setenv(name, value)
 
 
-@pytest.fixture
+@pytest.fixture(scope="class")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(tmp_path_factory.mktemp("driver") / "artefacts")
+
+
+@pytest.fixture(scope="class")
 def executor(three: Cluster, site: Site) -> Iterator[RayExecutor]:
-    made = RayExecutor(None, site, three.address, patience=3.0)
+    with pytest.MonkeyPatch.context() as patch:
+        let_in(three, patch)
+        made = RayExecutor(None, site, three.address, patience=3.0)
     yield made
     made.close()
 
@@ -128,73 +135,9 @@ def test_quick_is_the_same_inline_in_workers_on_three_nodes_and_on_a_server(
     assert all(other == first for other in others)
 
 
-def test_every_end_of_a_task_is_told_as_in_local_workers_and_no_disk_is_shared(
-    executor: RayExecutor, three: Cluster, site: Site
-) -> None:
-    jobs = {
-        "good": (pool_job(site, "bootstrap", steps=5), None),
-        "die": (pool_job(site, "misbehaves", how="die"), None),
-        "segfault": (pool_job(site, "misbehaves", how="segfault"), None),
-        "raise": (pool_job(site, "misbehaves", how="raise"), None),
-        "hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 2.0})),
-        "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
-        "flood": (pool_job(site, "misbehaves", how="flood"), None),
-        "else": (dataclasses.replace(pool_job(site, "misbehaves"), seed=8), None),
-    }
-    other = jobs["else"][0]
-    jobs["else"] = (dataclasses.replace(other, plugin=dataclasses.replace(other.plugin, source="x")), None)
-    results = finish(executor, jobs)
-    inline = InlineExecutor(site)
-    assert results["good"].outputs == finish(inline, {"good": jobs["good"]})["good"].outputs
-    inline.close()
-    assert all(Artefacts(site.artefacts).intact(digest) for digest in results["good"].outputs.values())
-    assert (results["die"].status, results["segfault"].status) == (Status.CRASHED, Status.CRASHED)
-    assert "exit status 7" in results["die"].reason
-    assert "killed by SIGABRT" in results["segfault"].reason
-    assert str(site.logs) in results["segfault"].reason, "a log is named where the driver has it"
-    assert (results["raise"].status, results["raise"].reason) == (Status.FAILED, "ValueError: no luck today")
-    assert (results["hang"].status, results["hang"].stage) == (Status.TIMED_OUT, "fit")
-    assert results["eat"].status is Status.OUT_OF_MEMORY
-    assert (results["else"].status, results["else"].stage) == (Status.FAILED, "hand over")
-    assert "another source of toys" in results["else"].reason
-    logs = {path: path.read_text(errors="replace") for path in site.logs.glob("*.log")}
-    assert any(text.startswith("the beginning") and text.endswith("the end\n") for text in logs.values())
-    assert all(path.stat().st_size < 5 * 2**20 for path in logs)
-    [child] = [int(text.split()[1]) for text in logs.values() if text.startswith("started")]
-    assert gone(child), "the plug-in's own child outlived its time limit"
-    assert {path.name for path in site.artefacts.iterdir()} <= {"logs", *(f"{n:02x}" for n in range(256))}
-    assert slots(three, site.artefacts)
-    executor.close()
-    give_up = time.monotonic() + 10
-    while (left := slots(three, site.artefacts)) and time.monotonic() < give_up:
-        time.sleep(0.1)
-    assert not left
-
-
 def working(three: Cluster) -> list[int]:
     """The places of the nodes on which a worker process does a task."""
     return [n for n, node in enumerate(three.nodes) if any("spawn_main" in str(p.cmdline()) for p in node.processes())]
-
-
-def test_tasks_of_a_node_that_dies_go_to_another_and_new_nodes_are_used(
-    executor: RayExecutor, three: Cluster, site: Site
-) -> None:
-    def nap(*seeds: int) -> None:
-        for seed in seeds:
-            job = dataclasses.replace(pool_job(site, "misbehaves", how="nap"), seed=seed)
-            executor.submit(f"nap{seed}", job, Limits())
-
-    nap(0, 1)
-    begun = [event.task for event in listened(executor, 2)]
-    assert sorted(begun) == ["nap0", "nap1"]
-    three.nodes[-1].kill()
-    three.add()
-    events = listened(executor, 3)
-    assert sum(isinstance(event, Progress) for event in events) == 1, "the task of the dead node began anew"
-    assert all(event.result.ok for event in events if isinstance(event, Finished))
-    nap(2, 3)
-    listened(executor, 2)
-    assert len(working(three)) == 2, "the new node has work"
 
 
 def listened(executor: RayExecutor, number: int) -> list[Event]:
@@ -206,34 +149,97 @@ def listened(executor: RayExecutor, number: int) -> list[Event]:
     return events
 
 
-def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(executor: RayExecutor, site: Site) -> None:
-    jobs = {"bad": (pool_job(site, "misbehaves", how="keeper"), None), "good": (pool_job(site, "bootstrap"), None)}
-    results = finish(executor, jobs)
-    assert results["good"].ok
-    assert results["bad"].status is Status.CRASHED
-    assert results["bad"].values == {"from_outside": True}
-    assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
+class TestOneExecutor:
+    """What one executor does on the cluster, one thing after the other."""
 
+    def test_every_end_of_a_task_is_told_as_in_local_workers_and_no_disk_is_shared(
+        self, executor: RayExecutor, three: Cluster, site: Site
+    ) -> None:
+        jobs = {
+            "good": (pool_job(site, "bootstrap", steps=5), None),
+            "die": (pool_job(site, "misbehaves", how="die"), None),
+            "segfault": (pool_job(site, "misbehaves", how="segfault"), None),
+            "raise": (pool_job(site, "misbehaves", how="raise"), None),
+            "hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 2.0})),
+            "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
+            "flood": (pool_job(site, "misbehaves", how="flood"), None),
+            "else": (dataclasses.replace(pool_job(site, "misbehaves"), seed=8), None),
+        }
+        other = jobs["else"][0]
+        jobs["else"] = (dataclasses.replace(other, plugin=dataclasses.replace(other.plugin, source="x")), None)
+        results = finish(executor, jobs)
+        inline = InlineExecutor(site)
+        assert results["good"].outputs == finish(inline, {"good": jobs["good"]})["good"].outputs
+        inline.close()
+        assert all(Artefacts(site.artefacts).intact(digest) for digest in results["good"].outputs.values())
+        assert (results["die"].status, results["segfault"].status) == (Status.CRASHED, Status.CRASHED)
+        assert "exit status 7" in results["die"].reason
+        assert "killed by SIGABRT" in results["segfault"].reason
+        assert str(site.logs) in results["segfault"].reason, "a log is named where the driver has it"
+        assert (results["raise"].status, results["raise"].reason) == (Status.FAILED, "ValueError: no luck today")
+        assert (results["hang"].status, results["hang"].stage) == (Status.TIMED_OUT, "fit")
+        assert results["eat"].status is Status.OUT_OF_MEMORY
+        assert (results["else"].status, results["else"].stage) == (Status.FAILED, "hand over")
+        assert "another source of toys" in results["else"].reason
+        logs = {path: path.read_text(errors="replace") for path in site.logs.glob("*.log")}
+        assert any(text.startswith("the beginning") and text.endswith("the end\n") for text in logs.values())
+        assert all(path.stat().st_size < 5 * 2**20 for path in logs)
+        [child] = [int(text.split()[1]) for text in logs.values() if text.startswith("started")]
+        assert gone(child), "the plug-in's own child outlived its time limit"
+        assert {path.name for path in site.artefacts.iterdir()} <= {"logs", *(f"{n:02x}" for n in range(256))}
+        assert slots(three, site.artefacts)
 
-def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(executor: RayExecutor, site: Site) -> None:
-    jobs = {}
-    for seed, (device, gpus) in enumerate((("cpu", 1.0), ("cuda", 0.5), ("cuda", 1.0))):
-        job = pool_job(site, "misbehaves", how="gpu")
-        plugin = dataclasses.replace(job.plugin, gpus=gpus)
-        jobs[str(seed)] = (dataclasses.replace(job, seed=seed, plugin=plugin, compute=Compute(device)), None)
-    results = finish(executor, jobs)
-    assert all(result.ok for result in results.values()), results
-    seen = [next(site.logs.glob(f"{key(job)[:16]}.log")).read_text() for job, _ in jobs.values()]
-    assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
-    assert seen[1:] == ["sees the GPUs 0\n"] * 2
+    def test_tasks_of_a_node_that_dies_go_to_another_and_new_nodes_are_used(
+        self, executor: RayExecutor, three: Cluster, site: Site
+    ) -> None:
+        def nap(*seeds: int) -> None:
+            for seed in seeds:
+                job = dataclasses.replace(pool_job(site, "misbehaves", how="nap"), seed=seed)
+                executor.submit(f"nap{seed}", job, Limits())
 
+        nap(0)
+        assert listened(executor, 1)
+        [busy] = [node for node in three.nodes if list(node.folder.glob("ctrbench-slot-*/artefacts/logs/.*.log"))]
+        busy.kill()
+        new = three.add()
+        again, end = listened(executor, 2)
+        assert isinstance(again, Progress), "the task of the dead node began anew"
+        assert isinstance(end, Finished)
+        assert end.result.ok
+        nap(1, 2, 3)
+        assert len(listened(executor, 6)) == 6
+        assert list(new.folder.glob("ctrbench-slot-*")), "the new node had work"
 
-def test_another_bridge_takes_over_from_one_that_dies(executor: RayExecutor, site: Site) -> None:
-    executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
-    assert listened(executor, 1)
-    assert executor._bridge
-    os.kill(executor._bridge.number, signal.SIGKILL)
-    assert finish(executor, {"good": (pool_job(site, "bootstrap"), None)})["good"].ok
+    def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(
+        self, executor: RayExecutor, site: Site
+    ) -> None:
+        jobs = {"bad": (pool_job(site, "misbehaves", how="keeper"), None), "good": (pool_job(site, "bootstrap"), None)}
+        results = finish(executor, jobs)
+        assert results["good"].ok
+        assert results["bad"].status is Status.CRASHED
+        assert results["bad"].values == {"from_outside": True}
+        assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
+
+    def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(self, executor: RayExecutor, site: Site) -> None:
+        jobs = {}
+        for seed, (device, gpus) in enumerate((("cpu", 1.0), ("cuda", 0.5), ("cuda", 1.0))):
+            job = pool_job(site, "misbehaves", how="gpu")
+            plugin = dataclasses.replace(job.plugin, gpus=gpus)
+            jobs[str(seed)] = (dataclasses.replace(job, seed=seed, plugin=plugin, compute=Compute(device)), None)
+        results = finish(executor, jobs)
+        assert all(result.ok for result in results.values()), results
+        seen = [next(site.logs.glob(f"{key(job)[:16]}.log")).read_text() for job, _ in jobs.values()]
+        assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
+        assert seen[1:] == ["sees the GPUs 0\n"] * 2
+
+    def test_another_bridge_takes_over_from_one_that_dies(self, executor: RayExecutor, site: Site) -> None:
+        executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
+        assert listened(executor, 1)
+        assert executor._bridge
+        os.kill(executor._bridge.number, signal.SIGKILL)
+        executor.submit("good", pool_job(site, "bootstrap", steps=1), Limits())
+        ends = {event.task: event.result for event in listened(executor, 4) if isinstance(event, Finished)}
+        assert sorted(name for name, result in ends.items() if result.ok) == ["good", "nap"]
 
 
 def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: Site) -> None:

@@ -211,7 +211,7 @@ class Misbehaves(Generator):
                 time.sleep(600)
             case "nap":
                 context.progress(1, 2, {})
-                time.sleep(6)
+                time.sleep(3)
             case "gpu":
                 print("sees the GPUs", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
             case "keeper":
