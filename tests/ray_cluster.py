@@ -67,8 +67,8 @@ class Cluster:
     environment: dict[str, str] = field(default_factory=dict)  # what a driver needs to be let in
     made: int = 0  # nodes so far
 
-    def add(self, cpus: int = 1) -> Node:
-        """One more node; one that works says that it has a GPU, which nobody checks."""
+    def add(self, cpus: int = 1, path: str = "") -> Node:
+        """One more node, which finds modules at `path` first; one that works says that it has a GPU: nobody checks."""
         node = Node(self.folder / f"n{self.made}")
         self.nodes.append(node)  # at once: it may be interrupted while it starts
         self.made += 1
@@ -82,7 +82,7 @@ class Cluster:
         words = ["start", *role, "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}", f"--num-gpus={min(cpus, 1)}"]
         words += ["--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
         words += ["--dashboard-agent-listen-port=0", "--disable-usage-stats"]
-        path = os.pathsep.join([os.fspath(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([path or os.environ.get("PYTHONPATH", ""), os.fspath(Path(__file__).parent)])
         environment = os.environ | self.environment | {MARK: node.mark, "TMPDIR": os.fspath(node.folder)}
         environment[_guard.MARK] = self.mark
         environment |= {"PYTHONPATH": path, "RAY_prestart_worker_first_driver": "0"}

@@ -102,8 +102,11 @@ def boards(store: str) -> Any:
 
 
 def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(three: Cluster, tmp_path: Path) -> None:
-    found = []
-    for way in (["inline"], ["local", "--workers", "2"], ["ray", "--ray-address", "auto"]):
+    store = str(tmp_path / "results.db")
+    inline = CliRunner().invoke(main, ["run", *WORDS, "--executor", "inline", "--store", store])
+    assert inline.exit_code == 0, inline.output
+    found = [boards(store)]
+    for way in (["local", "--workers", "2"], ["ray", "--ray-address", "auto"]):
         folder = tmp_path / way[0]
         folder.mkdir()
         run = ctrbench(folder, "run", *WORDS, "--executor", *way, RAY_ADDRESS=three.address)
@@ -367,7 +370,7 @@ def test_a_bad_address_is_one_line(words: list[str], complaint: str, tmp_path: P
 
 
 def test_an_address_where_something_else_listens_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "_CONNECT", 3.0)
+    monkeypatch.setattr(ray, "_CONNECT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         address = f"127.0.0.1:{deaf.getsockname()[1]}"
         words = ["run", *WORDS, "--executor", "ray", "--ray-address", address]
@@ -379,6 +382,24 @@ def test_an_address_where_something_else_listens_is_one_line(tmp_path: Path, mon
 def test_a_node_that_is_installed_otherwise_is_refused(site: Site) -> None:
     with pytest.raises(UnlikeError, match=r"numpy .* instead of 0\.1"):
         Slot(site).open({**installed(), "numpy": "0.1"})
+
+
+@pytest.mark.slow
+def test_a_node_without_ctrbench_is_named(three: Cluster, site: Site, tmp_path: Path) -> None:
+    (tmp_path / "ctrbench").mkdir()
+    (tmp_path / "ctrbench" / "__init__.py").touch()
+    bare = three.add(path=str(tmp_path))
+    executor = RayExecutor(4, site, three.address)
+    with pytest.raises(
+        UserError, match=r"the node 127\.0\.0\.2 cannot hold a slot: ModuleNotFoundError.*; install the same"
+    ):
+        finish(
+            executor,
+            {f"{n}": (dataclasses.replace(pool_job(site, "misbehaves", how="nap"), seed=n), None) for n in range(4)},
+        )
+    executor.close()
+    bare.kill()
+    three.nodes.remove(bare)
 
 
 def test_help_does_not_load_ray() -> None:

@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -304,7 +305,7 @@ class _Bridge:
         if not slot.ready:
             self._stillborn += 1
             if isinstance(getattr(error, "cause", None), UnlikeError) or getattr(error, "actor_init_failed", False):
-                raise Refused(f"{_cause(error)}: install the same on every node")
+                raise Refused(f"{_cause(error)}; install the same on every node")
             if self._stillborn == _STILLBORN:
                 raise Refused(f"{_STILLBORN} slots ended, one after the other, before they were ready: {_cause(error)}")
         if (task := slot.task) is None:
@@ -343,5 +344,8 @@ def _cause(error: Exception) -> str:
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
         return str(cause) if isinstance(cause, UnlikeError) else one_line(cause)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if getattr(error, "actor_init_failed", False):  # the end of a traceback, after the node's address
+        node = re.search(r"ip=([^,)]+)", lines[0])
+        return f"the node {node[1] if node else ''} cannot hold a slot: {lines[-1]}"
+    return lines[0]
