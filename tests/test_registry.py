@@ -86,6 +86,8 @@ def test_a_third_party_is_registered_beside_them(plug_in) -> None:
             ("def fit", "def __post_init__(self): raise ValueError('no')\n        def fit"),
             "cannot be used: ValueError: no",
         ),
+        (("name: ClassVar", "gpus: ClassVar[float] = 1.5\n        name: ClassVar"), "a share of a GPU, from 0 to 1"),
+        (("name: ClassVar", "cpus: ClassVar[str] = 'all'\n        name: ClassVar"), "cpus is 'all': it must be"),
         (("from dataclasses", "raise SystemExit(4)\n    from dataclasses"), "SystemExit: 4"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -207,6 +208,14 @@ class Misbehaves(Generator):
                 ctypes.string_at(0)
             case "mute":
                 os.closerange(3, 1000)
+                time.sleep(600)
+            case "nap":
+                context.progress(1, 2, {})
+                time.sleep(3)
+            case "gpu":
+                print("sees the GPUs", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+            case "keeper":
+                os.kill(os.getppid(), signal.SIGKILL)
                 time.sleep(600)
             case "escape":
                 escape()

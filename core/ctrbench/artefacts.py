@@ -94,6 +94,11 @@ class Artefacts:
             for name in stored.column_names
         }
 
+    def get_bytes(self, digest: str) -> bytes:
+        """The verified bytes of the file of that digest, to be taken in elsewhere."""
+        data: bytes = self._read(digest).read()
+        return data
+
     def intact(self, digest: str) -> bool:
         """Whether the file is there and holds what was written; a corrupt one is set aside."""
         try:

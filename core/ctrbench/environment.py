@@ -29,7 +29,7 @@ def describe(device: str, threads: int, distributions: Mapping[str, str]) -> dic
     return {
         "python": platform.python_version(),
         "plugins": dict(distributions),
-        "libraries": {name: found for name in [*LIBRARIES, *_required(distributions)] if (found := _version(name))},
+        "libraries": libraries(_required(distributions)),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "device": device,
@@ -40,6 +40,11 @@ def describe(device: str, threads: int, distributions: Mapping[str, str]) -> dic
         "git": _git_commit(Path(__file__).parent),
         "working_directory": _git_commit(Path.cwd()),
     }
+
+
+def libraries(more: Iterable[str] = ()) -> dict[str, str]:
+    """The versions of the libraries on which results may depend, and of more, so far as they are installed."""
+    return {name: found for name in [*LIBRARIES, *more] if (found := _version(name))}
 
 
 def host() -> str:

@@ -115,10 +115,14 @@ class Plugin:
 
     The docstring's first line is the help of the command line. Every subclass needs its own `@dataclass(frozen=True)`.
     `imports` names the heavy modules that it imports when it is used; they are imported before the clock starts.
+    `cpus` and `gpus` are what a Ray cluster keeps free for one task of it: CPUs, `--threads` where that is more, and,
+    where it is to compute on a GPU, the share of one that it takes.
     """
 
     name: ClassVar[str]
     imports: ClassVar[tuple[str, ...]] = ()
+    cpus: ClassVar[float] = 1.0
+    gpus: ClassVar[float] = 0.25
 
 
 @dataclass(frozen=True)

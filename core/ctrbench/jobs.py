@@ -28,13 +28,17 @@ class PluginCall:
     qualname: str
     parameters: Mapping[str, Any]
     source: str  # digest of its source, or its distribution's version
+    cpus: float = 1.0  # what a cluster keeps free for it
+    gpus: float = 0.0
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in."""
         kind = type(plugin)
         source = keys.source_digest(kind.__module__) or registered.version
-        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, params.values(plugin), source)
+        values = params.values(plugin)
+        needs = plugin.cpus, plugin.gpus
+        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
 
     def make(self) -> Any:
         """The plug-in."""
@@ -168,6 +172,25 @@ Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob
 def key(job: Job) -> str:
     """The job's cache key."""
     return keys.digest([keys.RESULTS_REVISION, *job.identity()])
+
+
+def reads(job: Job) -> set[str]:
+    """The digests of the artefacts that doing the job needs."""
+    match job:
+        case DataJob():
+            return set()
+        case PoolJob():
+            return {job.data.outputs["train"]}
+        case TrainJob():
+            return {job.data.outputs[name] for name in ("train", "valid", "test")} | _pool(job)
+        case ScorePoolJob():
+            return {job.data.outputs[name] for name in ("train", "valid")} | _pool(job)
+    names = {"train", "test", "true test"} & job.data.outputs.keys()
+    return {job.data.outputs[name] for name in names} | {job.predictions}
+
+
+def _pool(job: TrainJob | ScorePoolJob) -> set[str]:
+    return {job.pool.digest} if job.pool else set()
 
 
 def inputs(job: Job) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import re
 import traceback
 from collections import defaultdict
@@ -218,11 +219,19 @@ def _complaint(kind: Kind, thing: Any) -> str:
         json.dumps(params.values(thing()))
     except Exception as error:
         return f"{who}'s parameters cannot be used: {one_line(error)}"
+    if not (_is_number(thing.cpus) and thing.cpus > 0):
+        return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
+    if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
+        return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
         return f"{who}.unit must say what its numbers are"
     return ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _settle_names(candidates: list[Registered], registry: Registry) -> None:

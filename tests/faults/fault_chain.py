@@ -58,6 +58,8 @@ class Way:
     url: Callable[[Path], str] = lambda folder: f"sqlite:///{folder / 'results.db'}"
     drop_connections: Callable[[Path], int] | None = None  # cuts the database's connections; how many it cut
     kill_node: Callable[[Random], int] | None = None  # kills a node of a cluster; 1 where one was alive
+    elsewhere: Callable[[], list[psutil.Process]] = list  # what lives of ctrbench on a cluster's nodes
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_sqlite(self) -> bool:
@@ -117,7 +119,7 @@ class Chain:
     def start(self) -> Run:
         """Begin a run of the command, in a session of its own as a terminal would."""
         self.complete = False
-        environment = os.environ | self.environment
+        environment = os.environ | self.environment | self.way.environment
         environment |= {"TMPDIR": os.fspath(self.folder / "tmp"), "CTRBENCH_FAULTS": self.mark}
         words = ["run", *self.words, *AGAIN, *self.way.options, "--store", self.way.store(self.disk)]
         with open(self.folder / "said.txt", "ab") as said:
@@ -224,7 +226,7 @@ class Chain:
 
     def family(self) -> list[psutil.Process]:
         """All living processes that come from a run of this chain, whoever their parent is by now."""
-        return [process for process in psutil.process_iter() if _belongs(process, self.mark)]
+        return [p for p in psutil.process_iter() if _belongs(p, self.mark)] + self.way.elsewhere()
 
     def alone(self) -> None:
         """No process outlives its run, and no temporary folder."""
@@ -263,9 +265,9 @@ class Run:
         return self.driver.poll() is None
 
     def children(self, what: str) -> list[psutil.Process]:
-        """The driver's children by a word of their command lines: spawn_main (workers), _guard."""
+        """The driver's children, and its own on a cluster, by a word of their command lines: spawn_main, _guard."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            found = psutil.Process(self.driver.pid).children(recursive=True)
+            found = psutil.Process(self.driver.pid).children(recursive=True) + self.chain.way.elsewhere()
             return [process for process in found if any(what in word for word in _command(process))]
         return []
 

@@ -157,7 +157,7 @@ def drop_connections(chain: Chain, rng: Random, life: float) -> int:
 
 
 def kill_node(chain: Chain, rng: Random, life: float) -> int:
-    """A node of the cluster dies."""
+    """A node of the cluster dies, with all that is on it, and a new one joins."""
     run, hits = chain.start(), 0
     if run.reach(Moment.draw(rng, life / 2)) and chain.way.kill_node:
         hits = chain.way.kill_node(rng)
@@ -193,10 +193,14 @@ KINDS = (
     Kind("store read-only", 6, read_only, lambda way: "" if way.is_sqlite else "the database is not a file"),
     Kind("two runs at once", 10, two_runs),
     Kind("SQLite locked", 6, lock, lambda way: "" if way.is_sqlite else "the database is not SQLite"),
-    Kind("checkpoint damaged", 6, damage_checkpoint, words=LONG_FIT, plugin=Path(__file__).parent / "plugin"),
+    Kind(
+        "checkpoint damaged", 6, damage_checkpoint,
+        lambda way: "checkpoints end with their node" if way.kill_node else "",
+        words=LONG_FIT, plugin=Path(__file__).parent / "plugin",
+    ),
     Kind("connection dropped", 12, drop_connections, lambda way: "" if way.drop_connections else "no server to drop"),
     Kind("node killed", 12, kill_node, lambda way: "" if way.kill_node else "no cluster whose nodes could be killed"),
-)
+)  # fmt: skip
 
 
 def flip_bit(path: Path, rng: Random) -> None:

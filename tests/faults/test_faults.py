@@ -9,7 +9,7 @@ import os
 import sqlite3
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,11 +17,13 @@ from random import Random
 import pytest
 from fault_chain import Broken, Chain, Way, Whole, small_disk, undisturbed
 from fault_kinds import KINDS, QUICK, Kind, flip_bit
+from ray_cluster import cluster
 from tabulate import tabulate
 
-WAYS = [Way("two workers, SQLite")]
-"""Ways to run the same command; each takes its turn. All must show the same leaderboards."""
+LOCAL = Way("two workers, SQLite")
+"""A way to run the same command. Each takes its turn, and all must show the same leaderboards as this one."""
 
+WIDE = 20  # faults from which on a Ray cluster takes part
 LONG = 100  # faults from which on kinds that need torch take part
 COLUMNS = ("lost", "doubled", "unequal", "orphan", "told badly", "unfinished")
 
@@ -47,27 +49,42 @@ class Tally:
         return "\n".join([tabulate(rows, ["fault", "injected", *COLUMNS]), *said])
 
 
+@pytest.fixture
+def ways(pytestconfig: pytest.Config) -> Iterator[list[Way]]:
+    """The ways to run the command."""
+    if pytestconfig.getoption("--faults") < WIDE:
+        yield [LOCAL]
+        return
+    with cluster(0, 1, 1) as made:
+        words = ("--executor", "ray", "--ray-address", made.address)
+        kill, alive = made.exchange, made.ours
+        ray = Way("Ray, SQLite", words, kill_node=kill, elsewhere=alive, environment=made.environment)
+        yield [LOCAL, ray]
+
+
 def test_after_any_fault_the_same_command_ends_with_the_same_leaderboards(
-    tmp_path: Path, pytestconfig: pytest.Config
+    tmp_path: Path, pytestconfig: pytest.Config, ways: list[Way]
 ) -> None:
     number, seed = pytestconfig.getoption("--faults"), pytestconfig.getoption("--fault-seed")
     rng = Random(seed)
-    ways = [(way, [kind for kind in KINDS if not kind.lacking(way)]) for way in WAYS]
-    possible = [kind for kind in KINDS if any(kind in kinds for _, kinds in ways)]
-    lacking = {kind.name: kind.lacking(WAYS[0]) for kind in KINDS if kind not in possible}
+    able = [(way, [kind for kind in KINDS if not kind.lacking(way)]) for way in ways]
+    possible = [kind for kind in KINDS if any(kind in kinds for _, kinds in able)]
+    lacking = {kind.name: kind.lacking(LOCAL) for kind in KINDS if kind not in possible}
     if number < LONG:
         lacking |= {kind.name: f"only from {LONG} faults on" for kind in possible if kind.words != QUICK}
     tally = Tally(apportion([kind for kind in possible if kind.name not in lacking], number))
     print(f"\n{number} faults, --fault-seed {seed}", flush=True)
     wholes: dict[tuple[str, ...], Whole] = {}
     for turn in range(20 * number):
-        way, kinds = ways[turn % len(ways)]
-        if not (left := tally.left(kinds)):
+        way, kinds = able[turn % len(able)]
+        if not tally.left(possible):
             break
+        if not (left := tally.left(kinds)):
+            continue
         words = draw(left, tally, rng).words
         alike = [kind for kind in kinds if kind.words == words]
         if words not in wholes:
-            wholes[words] = undisturbed(tmp_path / f"whole{len(wholes)}", WAYS[0], **settings(alike[0]))
+            wholes[words] = undisturbed(tmp_path / f"whole{len(wholes)}", LOCAL, **settings(alike[0]))
         whole = wholes[words]
         with small_disk(Chain(tmp_path / f"chain{turn}", way, **settings(alike[0]), tasks=len(whole.tasks))) as chain:
             disturb(chain, alike, tally, whole, rng)
@@ -125,7 +142,7 @@ def test_the_suite_itself_notices_what_it_looks_for(tmp_path: Path) -> None:
         "doubled": "update tasks set finished = finished + 1",
         "unequal": "update tasks set \"values\" = '{}' where kind = 'score'",
     }
-    with small_disk(Chain(tmp_path / "chain", WAYS[0])) as chain:
+    with small_disk(Chain(tmp_path / "chain", LOCAL)) as chain:
         chain.start().end(0)
         whole, database = chain.whole(), sqlite3.connect(chain.disk / "results.db")
         before = sqlite3.connect(":memory:")

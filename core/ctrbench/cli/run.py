@@ -27,6 +27,7 @@ Examples:
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
   ctrbench run --timeout 3600 --timeout fit=1800 --memory 8GB --retry-failed
+  ctrbench run --suite paper --executor ray --ray-address 10.0.0.1:6379
 
 A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
 "dnn[hidden_units=(64, 32)]"; quote values that hold , [ ] ( ) or quotes. `ctrbench show NAME` lists the parameters.
@@ -59,7 +60,11 @@ in the command or its files, 130 interrupted.
     help="Model seeds for each pool, which tell the noise of generators from that of models.  [default: the suite's]",
 )
 @click.option("--seed", type=int, help="The suite's seed, from which all others follow.  [default: the suite's]")
-@click.option("--workers", type=click.IntRange(1, 1024), help="Worker processes.  [default: cores / threads]")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    help="Tasks done at once.  [default: cores / threads, on a cluster those of all nodes]",
+)
 @click.option(
     "--threads",
     type=click.IntRange(1, 1024),
@@ -70,10 +75,15 @@ in the command or its files, 130 interrupted.
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "inline"]),
+    type=click.Choice(["local", "inline", "ray"]),
     default="local",
     show_default=True,
-    help="Worker processes, or this process.",
+    help="Worker processes here, this process, or a Ray cluster; without --ray-address one is started here.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT|auto",
+    help="With --executor ray: the cluster's head; auto for the cluster that this machine is a node of.",
 )
 @click.option(
     "--budget", type=float, help="Factor on all epochs and steps; stamped on every table.  [default: the suite's]"
@@ -110,6 +120,7 @@ def run(
     threads: int,
     device: str,
     executor: str,
+    ray_address: str | None,
     budget: float | None,
     timeouts: tuple[str, ...],
     memory: str | None,
@@ -135,6 +146,10 @@ def run(
         limits = replace(limits, memory=parse_memory(memory, f"--memory {memory}"))
     if executor == "inline" and (limits.memory or limits.stages):
         raise UserError("--executor inline: nobody can stop a task there; leave out --memory and --timeout STAGE=…")
+    if ray_address is not None and executor != "ray":
+        raise UserError(f"--ray-address {ray_address}: only with --executor ray")
+    if executor == "ray" and device.startswith("cuda:"):
+        raise UserError(f"--device {device}: on a Ray cluster each task is given its GPU; use --device cuda")
     named = (datasets, generators, models, metrics, scenarios)
     numbers = {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget}
     wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
@@ -142,14 +157,16 @@ def run(
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     registry = load_registry()
     choices.check_settings(wanted, registry)
-    compute = Compute(resources.resolve_device(device), threads)
-    slots = workers or max(1, resources.cores() // threads)
+    elsewhere = executor == "ray" and device == "cuda"  # the nodes have it, not necessarily this machine
+    compute = Compute(device if elsewhere else resources.resolve_device(device), threads)
     if dry_run:
         from ctrbench.cli import _forecast
 
+        slots = workers or max(1, resources.cores() // threads)
         _forecast.show(wanted, registry, compute, store, limits, Again(retry_failed, fresh), slots, verbose)
         return
-    name = _do(wanted, registry, compute, store, limits, Again(retry_failed, fresh), executor, slots)
+    place = (executor, workers, ray_address)
+    name = _do(wanted, registry, compute, store, limits, Again(retry_failed, fresh), place)
     sys.exit(_report(store, name))
 
 
@@ -175,10 +192,12 @@ def _do(
     store: str,
     limits: Limits,
     again: Any,
-    executor: str,
-    slots: int,
+    place: tuple[str, int | None, str | None],
 ) -> str:
-    """Do the work; the run's name. Ctrl-C ends it with status 130, all finished tasks kept."""
+    """Do the work at a place: an executor, its workers, its address; the run's name.
+
+    Ctrl-C ends it with status 130, all finished tasks kept.
+    """
     from ctrbench import choices
     from ctrbench.cli._progress import make_watcher
     from ctrbench.costs import Costs
@@ -187,23 +206,22 @@ def _do(
     from ctrbench.store import Store
     from ctrbench.text import encodable
 
-    results = Store.open(store)
-    site = Site(results.artefacts.folder, compute.threads, suite.budget, choices.imports(suite, registry))
-    workers = make_executor(executor, slots, site)
-    watcher = make_watcher(slots, Costs(results.spent(), compute.threads))
-    try:
-        with watcher:
-            driver = Driver(suite, registry, results, workers, compute, watcher, limits, again)
-            return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short
-        click.echo(
-            f"interrupted: {watcher.summary()}; all of it is kept, and the same command goes on from here", err=True
-        )
-        sys.exit(130)
-    finally:
-        workers.close()
-        results.close()
+    executor, number, address = place
+    with closing(Store.open(store)) as results:
+        site = Site(results.artefacts.folder, compute.threads, suite.budget, choices.imports(suite, registry))
+        with closing(make_executor(executor, number, site, address)) as workers:
+            watcher = make_watcher(workers.slots, Costs(results.spent(), compute.threads))
+            try:
+                with watcher:
+                    driver = Driver(suite, registry, results, workers, compute, watcher, limits, again)
+                    return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
+            except KeyboardInterrupt:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short
+                click.echo(
+                    f"interrupted: {watcher.summary()}; all of it is kept, and the same command goes on from here",
+                    err=True,
+                )
+                sys.exit(130)
 
 
 def _report(store: str, run: str) -> int:

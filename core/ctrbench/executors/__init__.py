@@ -1,4 +1,4 @@
-"""Where jobs are done: in this process, or in worker processes beside it.
+"""Where jobs are done: in this process, in worker processes beside it, or on a Ray cluster.
 
 An executor takes jobs and gives back events; it knows nothing of plans, stores or leaderboards.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ctrbench import resources
 from ctrbench.executors._logs import bound
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
@@ -81,7 +82,7 @@ class Site:
 
 
 class Executor(Protocol):
-    """Does jobs, up to `slots` at once."""
+    """Does jobs, up to `slots` at once; on a cluster that grows or shrinks they become more or fewer."""
 
     slots: int
 
@@ -95,15 +96,19 @@ class Executor(Protocol):
         """Stop at once: what still runs is killed, with every process it started."""
 
 
-def make_executor(name: str, workers: int, site: Site) -> Executor:
-    """The executor of that name: inline or local."""
+def make_executor(name: str, workers: int | None, site: Site, address: str | None = None) -> Executor:
+    """The executor of that name: inline, local or ray; so many workers, or as many as there are cores for."""
     if name == "inline":
         from ctrbench.executors.inline import InlineExecutor
 
         return InlineExecutor(site)
+    if name == "ray":
+        from ctrbench.executors.ray import RayExecutor
+
+        return RayExecutor(workers, site, address)
     from ctrbench.executors.local import LocalExecutor
 
-    return LocalExecutor(workers, site)
+    return LocalExecutor(workers or max(1, resources.cores() // site.threads), site)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 As a program it outlives the driver by a moment: the driver writes to its standard input what it starts and what it
 sees below that, and the end of the input is the driver's death. It runs on the standard library alone.
+A driver may itself be a worker of another one (a slot of a Ray cluster): marks are then joined by slashes.
 """
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -18,12 +20,16 @@ _ROUNDS = 50  # a process may start another one while it is being killed
 
 
 def main() -> None:
-    """Take the driver's notes until it is gone, then kill what it has not taken back."""
+    """Take the driver's notes until it is gone, then kill what it has not taken back, and remove its folders."""
     leaders: dict[str, int] = {}
     seen: dict[str, set[tuple[int, int]]] = {}
+    folders: list[str] = []
     for line in sys.stdin:
-        what, mark, *numbers = line.split()
-        if what == "start":
+        what, _, about = line.rstrip("\n").partition(" ")
+        mark, *numbers = about.split()
+        if what == "folder":
+            folders.append(about)
+        elif what == "start":
             leaders[mark] = int(numbers[0])
             seen.setdefault(mark, set())
         elif what == "seen":
@@ -33,6 +39,8 @@ def main() -> None:
             seen.pop(mark, None)
     if leaders:
         kill(leaders, [process for processes in seen.values() for process in processes])
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill(leaders: Mapping[str, int], seen: Iterable[tuple[int, int]]) -> None:
@@ -58,14 +66,15 @@ def kill(leaders: Mapping[str, int], seen: Iterable[tuple[int, int]]) -> None:
 
 def bearing(marks: Iterable[str]) -> set[int]:
     """The living processes of this user that were started with one of the marks in their environment; Linux only."""
-    wanted = {f"{MARK}={mark}".encode() for mark in marks}
+    wanted, variable = {mark.encode() for mark in marks}, f"{MARK}=".encode()
     found = set()
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         with contextlib.suppress(OSError):
             if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.getuid():
                 with open(f"/proc/{name}/environ", "rb") as file:  # empty for one that is dead already
-                    if wanted.intersection(file.read().split(b"\0")):
-                        found.add(int(name))
+                    for words in file.read().split(b"\0"):
+                        if words.startswith(variable) and wanted.intersection(words[len(variable) :].split(b"/")):
+                            found.add(int(name))
     return found
 
 

@@ -159,7 +159,7 @@ def _proportional(number: int) -> int:
 @contextlib.contextmanager
 def _marked(mark: str) -> Iterator[None]:
     before = os.environ.get(_guard.MARK)
-    os.environ[_guard.MARK] = mark
+    os.environ[_guard.MARK] = f"{before}/{mark}" if before else mark
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ _REPORT_EVERY = 0.5  # seconds
 def serve(line: Connection, driver: int, site: Site) -> None:
     """Do jobs until the driver closes the line."""
     settle_in(driver)
-    _print_to(Path(os.devnull))
+    print_to(Path(os.devnull))
     resources.keep_freed_memory()
     site.import_all()
     reports = _Reports(line)
@@ -63,6 +63,17 @@ def settle_in(driver: int) -> None:
     if os.getppid() != driver:  # it died before it could be heard
         os._exit(1)
     faulthandler.enable()
+
+
+def print_to(path: Path) -> None:
+    """Send all that this process and its children print to the end of a file."""
+    with suppress(Exception):  # a plug-in may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 class _Reports:
@@ -107,7 +118,7 @@ def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskR
         lambda stage: reports.send("stage", stage),
     )
     try:
-        _print_to(site.open_log(job, os.getpid()))
+        print_to(site.open_log(job, os.getpid()))
         return tasks.perform(job, place)
     except OSError as error:  # the log's: no disk, or no right to it
         return TaskResult(Status.FAILED, job.plugin.registered, "keep", one_line(error))
@@ -115,7 +126,7 @@ def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskR
         return TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
     finally:
         _end_children()
-        _print_to(Path(os.devnull))
+        print_to(Path(os.devnull))
         with suppress(OSError):
             site.close_log(job, os.getpid())
 
@@ -131,14 +142,3 @@ def _end_children() -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(0.01)
-
-
-def _print_to(path: Path) -> None:
-    """Send all that this process and its children print to the end of a file."""
-    with suppress(Exception):  # a plug-in may have closed them
-        sys.stdout.flush()
-        sys.stderr.flush()
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)

@@ -35,9 +35,9 @@ _START = 600.0  # seconds that a worker may take to start: it imports what is he
 
 
 class LocalExecutor:
-    """So many worker processes, one job each at a time."""
+    """So many worker processes, one job each at a time; a temporary folder goes with them, however they end."""
 
-    def __init__(self, workers: int, site: Site) -> None:
+    def __init__(self, workers: int, site: Site, temporary: Path | None = None) -> None:
         self.slots = workers
         self._site = site
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
@@ -47,6 +47,8 @@ class LocalExecutor:
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(thread_limits(site.threads))
         self._guard = Guard()
+        if temporary:
+            self._guard.tell("folder", temporary)
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         with interrupts_held():  # else that thread would take the Ctrl-C that the main thread holds back
             self._keeper.start()
