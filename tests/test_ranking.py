@@ -15,11 +15,27 @@ import toys
 from ctrbench import Context, Field, Predictions, Rankings, Schema, Skip, Splits, Table, UserError, ranking
 from ctrbench.artefacts import Artefacts
 from ctrbench.encoding import encode_splits
-from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob, ScorePredictionsJob, TrainJob, ingredients, key
+from ctrbench.executors import Finished
+from ctrbench.executors.inline import InlineExecutor
+from ctrbench.jobs import (
+    Compute,
+    DataRef,
+    Job,
+    PluginCall,
+    PoolJob,
+    ScorePredictionsJob,
+    TrainJob,
+    ingredients,
+    key,
+    reads,
+)
+from ctrbench.leaderboard import failures
+from ctrbench.limits import Limits
 from ctrbench.ranking import check_queries, rank, with_ranking
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
 from ctrbench.suite import Suite
+from ctrbench.tasks import Workplace, perform
 from ctrbench_datasets.csv_log import CsvLog
 from ctrbench_metrics.coverage import Coverage
 from ctrbench_metrics.diversity import Diversity
@@ -237,7 +253,8 @@ def test_lists_may_be_longer_than_the_catalogue() -> None:
 
 BUILT_IN = {
     "simulated": "datasets", "logistic": "models", "auc": "metrics", "recall_at_k": "metrics", "novelty": "metrics",
-    "calibration_ratio": "metrics",
+    "calibration_ratio": "metrics", "ece": "metrics", "identical": "metrics", "membership_density": "metrics",
+    "independent": "generators",
 }  # fmt: skip
 
 
@@ -267,3 +284,28 @@ def test_a_run_with_queries_ranks_and_one_without_says_why_not(bench: Bench) -> 
     assert rates[1] < rates[0] == pytest.approx(asked.cells[0].scores["calibration_ratio"].value)
     again, _ = bench.run(suite(f"simulated[{sizes}, ranking=25]"))
     assert again.done == []
+
+
+class Elsewhere(InlineExecutor):
+    """Does each job in a folder that holds only what the job says it reads, as another machine would."""
+
+    def submit(self, task: str, job: Job, limits: Limits) -> None:
+        here, there = Artefacts(self._site.artefacts), Artefacts(self._site.artefacts / "there" / key(job))
+        for digest in reads(job):
+            with open(here.path(digest), "rb") as file:
+                there.take_in(digest, file)
+        result = perform(job, Workplace(there, self._site.checkpoints))
+        for digest in result.outputs.values():
+            with open(there.path(digest), "rb") as file:
+                here.take_in(digest, file)
+        self._events.append(Finished(task, result))
+
+
+def test_every_job_says_all_that_it_reads(bench: Bench) -> None:
+    log = "simulated[users=40, items=30, train_rows=600, valid_rows=200, test_rows=300, ranking=25]"
+    metrics = ("auc", "ece", "recall_at_k", "novelty", "identical", "membership_density")
+    asked = Suite("toys", "", (log,), ("independent",), ("logistic",), metrics, ("original", "S3"))
+    _, results = replace(bench, executor=Elsewhere).run(asked)
+    assert failures(results) == []
+    assert [sorted(cell.scores) for cell in results.cells] == [["auc", "ece", "novelty", "recall_at_k"]] * 2
+    assert set(results.pools[0].scores) == {"identical", "membership_density"}

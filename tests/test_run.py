@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,12 @@ class Bench:
 
     folder: Path
     registry: Registry
+    executor: Callable[[Site], InlineExecutor] = InlineExecutor
 
     def run(self, suite: Suite = SUITE, again: run.Again = AS_STORED):
         """A run's watcher and results."""
         store = Store.open(str(self.folder / "results.db"))
-        executor = InlineExecutor(Site(store.artefacts.folder, 1, suite.budget))
+        executor = self.executor(Site(store.artefacts.folder, 1, suite.budget))
         watcher = Silent()
         driver = run.Driver(suite, self.registry, store, executor, Compute(), watcher, Limits(), again)
         try:

@@ -180,17 +180,18 @@ def reads(job: Job) -> set[str]:
         case DataJob():
             return set()
         case PoolJob():
-            return {job.data.outputs["train"]}
+            return _of(job.data, "train")
         case TrainJob():
-            return {job.data.outputs[name] for name in ("train", "valid", "test")} | _pool(job)
+            pool = {job.pool.digest} if job.pool else set()
+            return _of(job.data, "train", "valid", "test", "ranking") | pool
         case ScorePoolJob():
-            return {job.data.outputs[name] for name in ("train", "valid")} | _pool(job)
-    names = {"train", "test", "true test"} & job.data.outputs.keys()
-    return {job.data.outputs[name] for name in names} | {job.predictions}
+            return _of(job.data, "train", "valid", "test") | {job.pool.digest}
+    predictions = {job.predictions, job.valid_predictions, job.rankings} - {""}
+    return _of(job.data, "train", "valid", "test", "true test", "item clicks") | predictions
 
 
-def _pool(job: TrainJob | ScorePoolJob) -> set[str]:
-    return {job.pool.digest} if job.pool else set()
+def _of(data: DataRef, *names: str) -> set[str]:
+    return {data.outputs[name] for name in names if name in data.outputs}
 
 
 def inputs(job: Job) -> dict[str, Any]:
