@@ -101,15 +101,24 @@ def boards(store: str) -> Any:
     return found
 
 
-def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(three: Cluster, tmp_path: Path) -> None:
+LOG = "label,user,item\n" + "".join(f"{n % 2},u{n % 3},{n % 5}\n" for n in range(200))
+
+
+def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(
+    three: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run", *WORDS, "-d", "csv_log[path=log.csv, item=item]"]  # a file that only the driver has
+    (tmp_path / "log.csv").write_text(LOG)
+    monkeypatch.chdir(tmp_path)
     store = str(tmp_path / "results.db")
-    inline = CliRunner().invoke(main, ["run", *WORDS, "--executor", "inline", "--store", store])
+    inline = CliRunner().invoke(main, [*words, "--executor", "inline", "--store", store])
     assert inline.exit_code == 0, inline.output
     found = [boards(store)]
     for way in (["local", "--workers", "2"], ["ray", "--ray-address", "auto"]):
         folder = tmp_path / way[0]
         folder.mkdir()
-        run = ctrbench(folder, "run", *WORDS, "--executor", *way, RAY_ADDRESS=three.address)
+        (folder / "log.csv").write_text(LOG)
+        run = ctrbench(folder, *words, "--executor", *way, RAY_ADDRESS=three.address)
         _, said = run.communicate(timeout=200)
         assert run.returncode == 0, said
         assert "ray" not in said.lower().replace("--executor ray", "")

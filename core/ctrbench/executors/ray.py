@@ -1,7 +1,7 @@
 """Does jobs on a Ray cluster: one that runs already, or one of its own on this machine.
 
 The driver has no Ray in it. A bridge process talks to the cluster, for which a new one takes over when it dies; it and
-a cluster of our own end with the driver as workers do.
+a cluster of our own end with the driver as workers do. Data sets are loaded here, where their files are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,8 @@ from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Site
 from ctrbench.executors._bridge import Where, serve
 from ctrbench.executors._processes import Child, Guard, how_it_ended
-from ctrbench.jobs import Job
+from ctrbench.executors.local import LocalExecutor
+from ctrbench.jobs import DataJob, Job
 from ctrbench.limits import Limits
 
 _CONNECT = 30.0  # seconds in which a cluster must answer
@@ -44,6 +46,7 @@ class RayExecutor:
         self._address = address
         self._tasks: dict[str, tuple[Job, Limits]] = {}  # those that have not ended
         self._bridge: Child | None = None
+        self._near: LocalExecutor | None = None  # for what is to be done on this machine
         self._deaths = 0  # of bridges, since the last task that ended
         self._why = ""  # the last one's last word
         self._guard = Guard()
@@ -56,13 +59,17 @@ class RayExecutor:
             raise
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
-        """Hand a job to the bridge."""
+        """Hand a job to the bridge; the loading of data to a worker of this machine."""
+        if isinstance(job, DataJob):
+            self._near = self._near or LocalExecutor(1, replace(self._site, imports=()))
+            self._near.submit(task, job, limits)
+            return
         self._tasks[task] = job, limits
         self._say((task, job, limits))
 
     def wait(self, seconds: float) -> list[Event]:
         """The events since the last call. UserError where the cluster is of no use any more."""
-        events: list[Event] = []
+        events = self._near.wait(0) if self._near else []
         try:
             while self._line.poll(0 if events else seconds):
                 events += self._take(*self._line.recv())
@@ -75,6 +82,8 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the cluster: what still runs there is killed, and a cluster of our own with it."""
         atexit.unregister(self.close)
+        if self._near:
+            self._near.close()
         if self._bridge:
             if self._address is not None:
                 self._say(None)
