@@ -187,7 +187,7 @@ def heatmap(panels: Sequence[Heat], better: str, label: str) -> Figure:
                 dark = value is not None and abs(value) > 0.6 * bound
                 ink = INK if value is None else "#ffffff" if dark else "#111111"
                 said = "—" if value is None else _compact(value, digits)
-                axis.text(x + 0.5, y + 0.52, said, ha="center", va="center", fontsize=6, color=ink)
+                axis.annotate(said, (x + 0.5, y + 0.52), ha="center", va="center", fontsize=6, color=ink)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if mesh is not None:
