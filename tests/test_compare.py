@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -20,6 +21,7 @@ from ctrbench.errors import UserError
 from ctrbench.snapshot import Dataset, Metric, Place, Snapshot
 from ctrbench.statistics import unpaired
 from ctrbench.store import Store
+from ctrbench.suite import load_suite
 from scipy import stats
 from test_cli import FAST, SMALL, ctrbench, refused
 from test_leaderboard import cell, pool, results
@@ -394,6 +396,26 @@ def test_a_run_is_exported_and_compared() -> None:
     refused(ctrbench("compare", "baseline.json", "--fail-on", "acu"), "no such metric; did you mean 'auc'")
     refused(ctrbench("compare", "absent.json", "--fail-on", "auc"), "cannot be read")
     refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "cannot be written")
+
+
+QUALITY = Path(__file__).parents[1] / "benchmarks" / "quality"
+
+
+def test_the_baseline_of_this_repository_has_every_score_of_its_suite() -> None:
+    baseline, suite = snapshot.read(QUALITY / "baseline.json"), load_suite(str(QUALITY / "suite.toml"))
+    assert set(baseline.metrics) == set(suite.metrics)
+    assert {place.model for place in baseline.places if place.model} == set(suite.models)
+    assert {place.generator for place in baseline.places if place.generator} == set(suite.generators)
+    assert all(place.scores("auc" if place.model else "identical") for place in baseline.places)
+    assert baseline.repeats >= 3 * suite.repeats
+
+
+def test_planted_faults_bear_the_names_of_sound_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(QUALITY)
+    power = importlib.import_module("power")
+    for name in filter(None, power.ARMS.values()):
+        [found] = power.with_fault(name).named(name)
+        assert found.plugin.__module__ == "planted"
 
 
 DOCS = Path(__file__).parents[1] / "docs"
