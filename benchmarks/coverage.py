@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
-from ctrbench import Context, Predictions, environment, keys, statistics
+from ctrbench import Context, Predictions, environment, keys, resources, statistics
 from ctrbench.effects import Place
 from ctrbench.statistics import Effect
 from ctrbench.store import RunResults, Store
@@ -75,17 +75,19 @@ class Bank:
         user = users(self.test)
         assert user is not None
         self.rows_of = np.split(np.argsort(user, kind="stable"), np.cumsum(np.bincount(user))[:-1])
-        self.probabilities: dict[str, Floats] = {}  # digest → (rows,): equal predictions once
-        self.digests: dict[Place, list[str]] = defaultdict(list)  # of each training
+        self.probabilities: list[Floats] = []  # (rows,) of each training, equal ones once
+        self.numbers: dict[Place, list[int]] = defaultdict(list)  # of each repeat's training
         values: dict[Place, list[float]] = defaultdict(list)
+        number: dict[str, int] = {}
         for cell in results.cells:
             place, digest = Place(cell.generator, cell.scenario, cell.model), cell.result.outputs["test"]
-            self.digests[place].append(digest)
+            if digest not in number:
+                number[digest] = len(number)
+                self.probabilities.append(results.artefacts.get_array(digest))
+            self.numbers[place].append(number[digest])
             values[place].append(cell.scores["auc"].value)
-            if digest not in self.probabilities:
-                self.probabilities[digest] = results.artefacts.get_array(digest)
         self.means = {place: float(np.mean(found)) for place, found in values.items()}
-        self.arms = _arms(list(self.digests))
+        self.arms = _arms(list(self.numbers))
 
     def truth(self, arm: Arm) -> float:
         """The mean difference over all trainings and test rows; of a place against itself it is 0."""
@@ -120,33 +122,37 @@ def _original(place: Place) -> Place:
 def counts(bank: Bank, design: str, rows: int, seed: int, chunk: int) -> Floats:
     """The sums over a chunk of draws, (views of the design, arms, REPEATS, METHODS, 3 of `_outcome`)."""
     rng = np.random.default_rng([seed, DESIGNS.index(design), chunk])
-    return np.sum([_one_draw(bank, design, rows, rng) for _ in range(CHUNK)], axis=0)
+    with resources.limited_threads(1):
+        return np.sum([_one_draw(bank, design, rows, rng) for _ in range(CHUNK)], axis=0)
 
 
 def _one_draw(bank: Bank, design: str, rows: int, rng: Generator) -> Floats:
     """A new test set, new seeds for every repeat, and what each interval then says of each arm."""
     index, user = (_rows if design == "rows" else _users)(bank, rows, rng)
-    table = bank.test.take(index)
-    groups = [None, users(table)] if user is None else [user]
     seeds = rng.integers(bank.trainings, size=max(REPEATS))
     others = (seeds + rng.integers(1, bank.trainings, size=len(seeds))) % bank.trainings  # of the same law, never equal
+    weights = np.stack([_weights(bank, arm, seeds, others) for arm in bank.arms])  # (arms, repeats, trainings)
+    used = np.flatnonzero(weights.any(axis=(0, 1)))
+    weights, table = weights[:, :, used], bank.test.take(index)
+    scores = [Auc().score(Predictions(table, bank.probabilities[i][index], table, table.click_rate)) for i in used]
+    differences = weights @ [score.value for score in scores]
+    outcomes = []
+    for group in [None, users(table)] if user is None else [user]:
+        parts = np.stack([statistics.by_group(np.asarray(score.contributions), group) for score in scores])
+        shared = weights @ (parts @ parts.T) @ weights.swapaxes(1, 2)  # (arms, repeats, repeats)
+        outcomes.append([_outcomes(differences[a], shared[a], bank.truth(arm)) for a, arm in enumerate(bank.arms)])
+    return np.array(outcomes)
 
-    @cache
-    def scored(digest: str) -> tuple[float, list[Floats]]:
-        score = Auc().score(Predictions(table, bank.probabilities[digest][index], table, table.click_rate))
-        assert score.contributions is not None
-        return score.value, [statistics.by_group(score.contributions, group) for group in groups]
 
-    outcomes = np.empty((len(groups), len(bank.arms), len(REPEATS), len(METHODS), 3))
-    for a, arm in enumerate(bank.arms):
-        pairs = [(p, p if arm.against_itself else _original(p)) for p in arm.places]
-        left = [[scored(bank.digests[place][s]) for s in seeds] for place, _ in pairs]  # places × repeats
-        right = [[scored(bank.digests[p][s]) for s in (others if arm.against_itself else seeds)] for _, p in pairs]
-        differences = np.mean(_values(left) - _values(right), axis=0)
-        for g in range(len(groups)):
-            parts = np.mean([_parts(ours, g) - _parts(base, g) for ours, base in zip(left, right, strict=True)], axis=0)
-            outcomes[g, a] = _outcomes(differences, parts @ parts.T, bank.truth(arm))
-    return outcomes
+def _weights(bank: Bank, arm: Arm, seeds: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
+    """What each training of the bank counts in the difference of each repeat."""
+    weights = np.zeros((len(seeds), len(bank.probabilities)))
+    repeat, base = np.arange(len(seeds)), others if arm.against_itself else seeds
+    for place in arm.places:
+        against = place if arm.against_itself else _original(place)
+        np.add.at(weights, (repeat, np.array(bank.numbers[place])[seeds]), 1 / len(arm.places))
+        np.add.at(weights, (repeat, np.array(bank.numbers[against])[base]), -1 / len(arm.places))
+    return weights
 
 
 def _rows(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], None]:
@@ -160,14 +166,6 @@ def _users(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], NDA
     index, user = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(found) for found in drawn])
     kept = rng.random(len(index)) < rows / len(bank.test)
     return index[kept], np.unique(user[kept], return_inverse=True)[1]
-
-
-def _values(scored: list[list[tuple[float, list[Floats]]]]) -> Floats:
-    return np.array([[value for value, _ in repeats] for repeats in scored])
-
-
-def _parts(scored: list[tuple[float, list[Floats]]], group: int) -> Floats:
-    return np.stack([parts[group] for _, parts in scored])
 
 
 def _outcomes(differences: Floats, shared: Floats, truth: float) -> Floats:
