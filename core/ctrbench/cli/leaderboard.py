@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import colour, echo_table, store_option
+from ctrbench.cli._common import colour, echo_table, load_run, store_option
 
 if TYPE_CHECKING:
     from ctrbench.leaderboard import View
@@ -47,26 +47,24 @@ Examples:
 def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str | None, runs: bool, store: str) -> None:
     """Print the leaderboards of a run."""
     from ctrbench import provenance, reporters
-    from ctrbench.errors import UserError
     from ctrbench.leaderboard import DEFAULT_VIEWS, boards, remarks
-    from ctrbench.store import Store
-    from ctrbench.text import did_you_mean
 
-    with closing(Store.open(store, create=False)) as opened:
-        if runs:
-            rows = [
-                [run, _clock(start), _clock(end) if end else "not finished", text]
-                for run, start, end, text in opened.runs()
-            ]
-            echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
-            return
-        results = opened.load_run(name)
-    known = results.about["prediction_metrics"]
-    if metric and metric not in known:
-        raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
+    if runs:
+        _show_runs(store)
+        return
+    results = load_run(store, name, metric)
     made = boards(results, views or DEFAULT_VIEWS, metric)
     text = reporters.render(made, remarks(results), style, colour=colour(), provenance=provenance.of(results))
     click.echo(text, nl=False)
+
+
+def _show_runs(store: str) -> None:
+    from ctrbench.store import Store
+
+    with closing(Store.open(store, create=False)) as opened:
+        known = opened.runs()
+    rows = [[run, _clock(start), _clock(end) if end else "not finished", text] for run, start, end, text in known]
+    echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
 
 
 def _clock(seconds: float) -> str:
