@@ -102,11 +102,14 @@ class Cluster:
                     found.append(process)
         return found
 
+    def lose(self, node: Node) -> int:
+        """A machine dies; 1 where it was alive. What it had on its disk is nobody's any more."""
+        self.nodes.remove(node)
+        return node.kill()
+
     def exchange(self, rng: Random) -> int:
         """A node that is not the head dies, and another one joins; 1 where it was alive."""
-        node = rng.choice(self.nodes[1:])
-        hit = node.kill()
-        self.nodes.remove(node)
+        hit = self.lose(rng.choice(self.nodes[1:]))
         self.add()
         return hit
 

@@ -212,7 +212,7 @@ class TestOneExecutor:
         nap(0)
         assert listened(executor, 1)
         [busy] = [node for node in three.nodes if list(node.folder.glob("ctrbench-slot-*/artefacts/logs/.*.log"))]
-        busy.kill()
+        three.lose(busy)
         new = three.add()
         again, end = listened(executor, 2)
         assert isinstance(again, Progress), "the task of the dead node began anew"
@@ -407,8 +407,7 @@ def test_a_node_without_ctrbench_is_named(three: Cluster, site: Site, tmp_path: 
             {f"{n}": (dataclasses.replace(pool_job(site, "misbehaves", how="nap"), seed=n), None) for n in range(4)},
         )
     executor.close()
-    bare.kill()
-    three.nodes.remove(bare)
+    three.lose(bare)
 
 
 def test_help_does_not_load_ray() -> None:
