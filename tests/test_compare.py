@@ -98,9 +98,21 @@ def test_a_fault_in_one_model_of_six_is_found_though_the_mean_hides_it() -> None
 
     made = compare(tree(0), tree(0.04), ["auc"])
     assert said(made, "all") is FINE
-    assert [f.subject for f in made.findings if f.verdict is REGRESSION] == ["log: model m2"]
+    assert [f.subject for f in made.findings if f.verdict is REGRESSION] == ["log: model m2 on real rows"]
     assert made.verdict is REGRESSION
     assert compare(tree(0.04), tree(0), ["auc"]).verdict is FINE  # better is no regression
+
+
+def test_a_model_is_also_asked_about_without_the_noise_of_pools() -> None:
+    rng = np.random.default_rng(6)
+
+    def tree(fault: float) -> Snapshot:
+        return snap(at("m", auc=[0.7 - fault] * 6), at("m", "gan", "S5", auc=noisy(rng, 0.6 - fault, 0.02)))
+
+    made = compare(tree(0), tree(0.03), ["auc"])
+    assert said(made, "log: model m on real rows") is REGRESSION
+    assert said(made, "log: generator gan") is not REGRESSION
+    assert [f.subject for f in made.findings] == ["log: model m", "log: model m on real rows", "log: generator gan"]
 
 
 def test_a_leak_in_one_generator_of_three_is_found_though_the_mean_hides_it() -> None:
@@ -158,14 +170,14 @@ def test_what_is_lost_is_a_regression_and_what_is_new_is_left_out() -> None:
     made = compare(
         old, snap(at("a", auc=[0.7, 0.7]), broken, at("c", auc=[0.1, 0.1]), at("d", auc=[0.1, 0.1])), ["auc"]
     )
-    assert said(made, "log: model a") is FINE
-    assert said(made, "log: model b") is REGRESSION
+    assert said(made, "log: model a on real rows") is FINE
+    assert said(made, "log: model b on real rows") is REGRESSION
     assert said(made, "all") is REGRESSION
     assert any("crashed in fit" in f.reason for f in made.findings)
     assert any("left out" in note and "c" in note and "1 more" in note for note in made.notes)
     assert all("c" not in f.subject.split() for f in made.findings)
     gone = compare(old, snap(at("a", auc=[0.7, 0.7])), ["auc"])
-    assert said(gone, "log: model b") is REGRESSION
+    assert said(gone, "log: model b on real rows") is REGRESSION
     assert any("not run" in note for note in gone.notes)
 
 

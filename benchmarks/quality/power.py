@@ -42,13 +42,14 @@ ARMS = {  # arm → the plug-in that has a fault
 @click.option("--tries", default=50, show_default=True)
 @click.option("--first", default=1001, show_default=True, help="Seed of the first try; each has the next one.")
 @click.option("--arm", "arms", multiple=True, type=click.Choice(list(ARMS)), help="Only this arm; may be repeated.")
+@click.option("--store", "where", help="Keep the results there; the same command then goes on.  [default: nowhere]")
 @click.option("--verbose", is_flag=True, help="Say what each comparison found that was not fine.")
-def main(tries: int, first: int, arms: Sequence[str], verbose: bool) -> None:
+def main(tries: int, first: int, arms: Sequence[str], where: str | None, verbose: bool) -> None:
     """Run the suite again and again, compare each run with the baseline, and count the verdicts."""
     baseline = snapshot.read(HERE / "baseline.json")
     registries = {arm: with_fault(ARMS[arm]) for arm in arms or ARMS}
     counts: dict[str, Counter[str]] = {arm: Counter() for arm in registries}
-    with tempfile.TemporaryDirectory() as folder, closing(Store.open(str(Path(folder, "power.db")))) as store:
+    with tempfile.TemporaryDirectory() as folder, closing(Store.open(where or str(Path(folder, "power.db")))) as store:
         for seed in range(first, first + tries):
             for arm, registry in registries.items():
                 made = compare.compare(baseline, _run(store, registry, seed), METRICS, MARGINS)

@@ -7,7 +7,7 @@ as a whole and on each plug-in's share of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -163,17 +163,26 @@ class _Watched:
 
     @cached_property
     def questions(self) -> dict[str, list[Key]]:
-        """What to ask: subject → the cells and pools that are averaged; one that asks the same again is left out."""
-        groups: dict[str, list[Key]] = {}
-        for kind in ("model", "generator"):
-            for key in self.kept:
-                # What a training costs is the model's business, whatever pool it reads.
-                if (name := getattr(key, kind)) and not (kind == "generator" and key.model and self.is_cost):
-                    groups.setdefault(f"{key.dataset}: {kind} {name}", []).append(key)
-        distinct = {"all": list(self.kept)} | groups
-        if len(groups) == 1:
-            del distinct["all"]
-        return distinct
+        """What to ask: subject → the cells and pools that are averaged; what would ask the same again is left out."""
+        groups: dict[str, list[Key]] = {"all": list(self.kept)}
+        for key in self.kept:
+            for subject in self._subjects(key):
+                groups.setdefault(f"{key.dataset}: {subject}", []).append(key)
+        asked = {tuple(keys): subject for subject, keys in groups.items()}  # the last and narrowest name of each
+        return {subject: list(keys) for keys, subject in asked.items()}
+
+    def _subjects(self, key: Key) -> Iterator[str]:
+        """The plug-ins that a cell or pool speaks for.
+
+        On real rows alone a model shows its own faults, without the noise of pools. What a training costs is its
+        model's business, whatever pool it reads.
+        """
+        if key.model:
+            yield f"model {key.model}"
+        if key.model and not key.generator and not self.is_cost:
+            yield f"model {key.model} on real rows"
+        if key.generator and not (key.model and self.is_cost):
+            yield f"generator {key.generator}"
 
     def answer(self, subject: str, keys: list[Key], level: float) -> Finding:
         """The verdict on the mean over some cells or pools."""
