@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -268,7 +269,7 @@ def _counts(folder: Path, design: str, rows: int, seed: int, chunk: int) -> Floa
     """The counts of a chunk, from an earlier command where it got so far."""
     kept = folder / f"{design}-{rows}-{seed}-{chunk}.npy"
     if not kept.exists():
-        unfinished = kept.with_suffix(".part")
+        unfinished = kept.with_suffix(f".{os.getpid()}")  # another command may be at the same chunk
         with unfinished.open("wb") as file:
             np.save(file, counts(_bank, design, rows, seed, chunk))
         unfinished.replace(kept)
