@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -88,6 +89,12 @@ class Bank:
             values[place].append(cell.scores["auc"].value)
         self.means = {place: float(np.mean(found)) for place, found in values.items()}
         self.arms = _arms(list(self.numbers))
+        self.digests = [*number]
+
+    def digest(self) -> str:
+        """What identifies the bank, and the code whose intervals are studied."""
+        studied = [keys.source_digest(module) for module in ("ctrbench.statistics", Auc.__module__)]
+        return keys.digest([self.digests, self.dataset["fingerprint"], studied])[:12]
 
     def truth(self, arm: Arm) -> float:
         """The mean difference over all trainings and test rows; of a place against itself it is 0."""
@@ -195,14 +202,15 @@ def _outcome(effect: Effect | None, truth: float) -> tuple[float, float, float]:
 
 def report(bank: Bank, shares: dict[str, Floats], resamples: int, rows: int, seed: int) -> str:
     """The study as Markdown."""
+    made, data = bank.environment, bank.dataset
     here = environment.describe("cpu", 1, {})
-    versions = ", ".join(f"{name} {bank.environment['libraries'][name]}" for name in ("ctrbench", "torch", "numpy"))
+    versions = ", ".join(f"{name} {made['libraries'][name]}" for name in ("ctrbench", "torch", "numpy"))
     noise = 1.96 * math.sqrt(0.95 * 0.05 / resamples)
     lines = [
         f"{bank.trainings} trainings of each arm on {len(bank.test):,} test rows of `simulated` (fingerprint "
-        f"{bank.dataset['fingerprint'][:12]}, {bank.dataset['rows']['train']:,} rows of train, "
-        f"{len(bank.rows_of):,} users); {resamples:,} draws of each design, of {rows:,} test rows each; a coverage of "
-        f"95 % is known to ±{noise:.1%}. Bank: commit {bank.environment['git'][:12]}, {versions}; study: commit "
+        f"{data['fingerprint'][:12]}, {data['rows']['train']:,} rows of train, {len(bank.rows_of):,} users, each row "
+        f"of a user whom train lacks being one); {resamples:,} draws of each design, of {rows:,} test rows; a coverage "
+        f"of 95 % is known to ±{noise:.1%}. Bank: commit {made['git'][:12]}, {versions}; study: commit "
         f"{here['git'][:12]}, seed {seed}.",
         _verdict(shares),
     ]
@@ -219,7 +227,7 @@ def report(bank: Bank, shares: dict[str, Floats], resamples: int, rows: int, see
 def _verdict(shares: dict[str, Floats]) -> str:
     enough = [i for i, repeats in enumerate(REPEATS) if repeats >= 5]
     said = []
-    for view in DESIGNS:
+    for view in VIEWS:
         ours = shares[view][:, enough, 0, 0]
         inside = int(((ours >= 0.93) & (ours <= 0.97)).sum())
         said.append(f"{view} {ours.min():.1%} to {ours.max():.1%} ({inside} of {ours.size} cells within 93 to 97 %)")
@@ -257,8 +265,16 @@ def _by_method(shares: dict[str, Floats]) -> str:
 _bank: Bank  # of this process, and of the workers that are forked from it
 
 
-def _counts(design: str, rows: int, seed: int, chunk: int) -> Floats:
-    return counts(_bank, design, rows, seed, chunk)
+def _counts(folder: Path, design: str, rows: int, seed: int, chunk: int) -> Floats:
+    """The counts of a chunk, from an earlier command where it got so far."""
+    kept = folder / f"{design}-{rows}-{seed}-{chunk}.npy"
+    if not kept.exists():
+        unfinished = kept.with_suffix(f".{os.getpid()}")  # another command may be at the same chunk
+        with unfinished.open("wb") as file:
+            np.save(file, counts(_bank, design, rows, seed, chunk))
+        unfinished.replace(kept)
+    found: Floats = np.load(kept)
+    return found
 
 
 @click.command()
@@ -278,11 +294,13 @@ def main(store: str, suite: str, workers: int, resamples: int, rows: int, seed: 
         raise click.ClickException("the bank could not be made")
     with closing(Store.open(store, create=False)) as opened:
         _bank = Bank(opened.load_run())
+    folder = Path(store).with_name(f"{Path(store).stem}-draws") / _bank.digest()
+    folder.mkdir(parents=True, exist_ok=True)
     chunks = range(-(-resamples // CHUNK))
     shares: dict[str, Floats] = {}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
         for design in DESIGNS:
-            done = pool.map(partial(_counts, design, rows, seed), chunks)
+            done = pool.map(partial(_counts, folder, design, rows, seed), chunks)
             with click.progressbar(done, len(chunks), label=f"{design} drawn", file=sys.stderr) as shown:
                 found = sum(shown) / (len(chunks) * CHUNK)
             shares |= zip([view for view in VIEWS if view.split()[0] == design], found, strict=True)
