@@ -79,7 +79,7 @@ def test_every_command_has_help_with_examples(command: str) -> None:
 def test_a_run_prints_all_four_leaderboards_and_again_from_the_store() -> None:
     first = ctrbench(*FAST)
     assert first.exit_code == 0, first.output
-    for title in ("test auc by scenario", "simulated: identical", "mean Δauc against original", "time and memory"):
+    for title in ("test auc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory"):
         assert title in first.stdout
     second = ctrbench(*FAST)
     assert "0 tasks done" in second.stderr

@@ -296,15 +296,13 @@ class Unlucky(InlineExecutor):
 
 
 def test_lost_predictions_that_cannot_be_made_again_are_a_failure_that_the_same_command_mends(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
     _, before = bench.run()
     for cell in before.cells:
         for digest in cell.result.outputs.values():
             (bench.folder / "results-artefacts" / digest[:2] / f"{digest}.parquet").unlink(missing_ok=True)
-    with monkeypatch.context() as patch:
-        patch.setattr("test_run.InlineExecutor", Unlucky)
-        _, unlucky = bench.run()
+    _, unlucky = dataclasses.replace(bench, executor=Unlucky).run()
     assert scores_or_failures(unlucky) == {"failed"}
     assert leaderboard.failures(unlucky)
     assert leaderboard.boards(unlucky)

@@ -68,7 +68,8 @@ def _summary(part: Part, view: View, aspect: Aspect) -> list[Board]:
     verdict = (
         f"{FLAG} the metric's own verdict: worse than real rows by more than chance, in more than half of the repeats"
     )
-    notes = [verdict] if any(FLAG in entry.text for row in board.rows for entry in row) else []
+    named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
+    notes = [verdict] if any(_flagged(scores) for scores in named) else []
     return [part.finish(board, *part.shared_pools(), *notes, *_ADVICE[aspect])]
 
 

@@ -36,7 +36,7 @@ def page(results: RunResults, metric: str = "") -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
-    boards = leaderboard.boards(results, metric=metric)
+    boards = leaderboard.boards(results, leaderboard.VIEWS, metric)
     names = list(results.about["datasets"])
     return environment.get_template("template.html").render(
         results=results,
