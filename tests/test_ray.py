@@ -194,7 +194,7 @@ class TestOneExecutor:
         assert (results["else"].status, results["else"].stage) == (Status.FAILED, "hand over")
         assert "another source of toys" in results["else"].reason
         logs = {path: path.read_text(errors="replace") for path in site.logs.glob("*.log")}
-        assert any(text.startswith("the beginning") and text.endswith("the end\n") for text in logs.values())
+        assert any(text.startswith("the beginning") and "bytes were left out" in text for text in logs.values())
         assert all(path.stat().st_size < 5 * 2**20 for path in logs)
         [child] = [int(text.split()[1]) for text in logs.values() if text.startswith("started")]
         assert gone(child), "the plug-in's own child outlived its time limit"
@@ -218,9 +218,13 @@ class TestOneExecutor:
         assert isinstance(again, Progress), "the task of the dead node began anew"
         assert isinstance(end, Finished)
         assert end.result.ok
-        nap(1, 2, 3)
-        assert len(listened(executor, 6)) == 6
-        assert list(new.folder.glob("ctrbench-slot-*")), "the new node had work"
+        for seed in range(1, 60, 3):  # a busy machine takes its time to start a node
+            nap(seed, seed + 1, seed + 2)
+            assert len(listened(executor, 6)) == 6
+            if list(new.folder.glob("ctrbench-slot-*")):
+                break
+        else:
+            raise AssertionError("the new node never had work")
 
     def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(
         self, executor: RayExecutor, site: Site
