@@ -13,7 +13,7 @@ run: $(INSTALLED)
 	$(BIN)/ctrbench run --all
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
