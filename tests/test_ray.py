@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,26 @@ class TestOneExecutor:
         executor.submit("good", pool_job(site, "bootstrap", steps=1), Limits())
         ends = {event.task: event.result for event in listened(executor, 4) if isinstance(event, Finished)}
         assert sorted(name for name, result in ends.items() if result.ok) == ["good", "nap"]
+
+
+def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_another(three: Cluster, site: Site) -> None:
+    before = set(psutil.Process().children())
+    killed = []
+
+    def kill_the_first() -> None:
+        while not killed:
+            for child in set(psutil.Process().children()) - before:
+                if "--multiprocessing-fork" in child.cmdline():
+                    child.kill()
+                    killed.append(child)
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    executor = RayExecutor(1, site, three.address)
+    killer.join()
+    assert finish(executor, {"good": (pool_job(site, "bootstrap", steps=1), None)})["good"].ok
+    executor.close()
 
 
 def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: Site) -> None:

@@ -106,7 +106,7 @@ class RayExecutor:
         return Where(None, folder, workers * self._site.threads, workers, patience)
 
     def _connect(self) -> None:
-        """Start a bridge, and wait until it knows the cluster."""
+        """Start a bridge, and wait until it knows the cluster; one that is killed meanwhile gives way to another."""
         self._bridge = Child(self._guard, serve, os.getpid(), self._site, self._where)
         self._heard = 0.0
         patience, give_up = _START, time.monotonic() + _START
@@ -122,7 +122,10 @@ class RayExecutor:
                         patience, give_up = _CONNECT, time.monotonic() + _CONNECT
                     self._take(what, about)
             except (EOFError, OSError):
-                raise self._mistake(f"no way to the cluster: {self._last_words()}") from None
+                if self._why:
+                    raise self._mistake(f"no way to the cluster: {self._last_words()}") from None
+                self._replace()
+                return
         for task, (job, limits) in self._tasks.items():  # not before: nobody would read them, and the line could fill
             self._say((task, job, limits))
 
