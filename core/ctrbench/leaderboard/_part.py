@@ -117,10 +117,10 @@ def numbers(effect: Effect | None, verdict: Verdict | None = None) -> dict[str, 
 
 def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     """What has to be known to read a table's intervals."""
-    effects = [effect for effect in effects if not math.isinf(effect.variance)]
+    effects = [effect for effect in effects if 0 < effect.variance < math.inf]
     bases = list(dict.fromkeys(effect.basis for effect in effects))
     if not bases:
-        return ["one repeat: no interval, and nothing is marked; see --repeats"]
+        return ["no interval, with one repeat or where nothing was seen to vary: nothing is marked; see --repeats"]
     said = []
     if bases == ["test rows only"]:
         said.append("± test noise only: with one repeat no seed is in it, and nothing is marked; see --repeats")
