@@ -118,7 +118,7 @@ def test_scenarios_without_a_pool_stand_beside_the_gains_of_generators() -> None
 def test_a_model_that_failed_on_original_is_left_out_for_all_generators_alike() -> None:
     of = results([cell("", "original", "bad", None), cell("gan", "S3", "bad", 0.99), *GRID.cells], list(GRID.pools))
     assert board("generators", of).rows == board("generators").rows
-    assert any(note.startswith("bad failed on original") for note in board("generators", of).notes)
+    assert any(note.startswith("bad has no score on original") for note in board("generators", of).notes)
 
 
 def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
@@ -293,3 +293,54 @@ def test_a_run_without_metrics_or_pools_has_no_empty_tables() -> None:
 @pytest.mark.parametrize("style", reporters.FORMATS)
 def test_an_empty_board_prints(style: reporters.Format) -> None:
     assert isinstance(reporters.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style), str)
+
+
+def test_a_mark_of_the_family_stands_with_all_the_others() -> None:
+    """Gains whose p-values are .02 to .05 each: Benjamini and Hochberg's marks do not belong there."""
+    names = [f"S{n}" for n in range(1, 5)]
+    known = {"original": {"keeps_real": True}} | {name: {"keeps_real": True} for name in names}
+    cells = [cell("", "original", "dnn", 0.8, repeat) for repeat in range(3)]
+    cells += [
+        cell("gan", name, "dnn", 0.8 + 0.01 * gain, repeat)
+        for name in names
+        for repeat, gain in enumerate((0.5, 0.8, 1.1))
+    ]
+    of = results(cells, [pool("gan", 1.0)], repeats=3, scenarios=known)
+    cells_board, family = leaderboard.boards(of, ["scenarios"])
+    assert all(row[2].text.endswith("△") for row in cells_board.rows[1:])
+    assert not any("△" in row[1].text for row in family.rows)
+
+
+def test_bold_is_for_what_beats_original_only() -> None:
+    of = results([cell("", "original", "dnn", 0.8), cell("gan", "S3", "dnn", 0.8)], [pool("gan", 1.0)])
+    assert not any(entry.best for row in board("scenarios", of).rows for entry in row)
+    worse = results([cell("", "original", "dnn", 0.8), cell("gan", "S3", "dnn", 0.7)], [pool("gan", 1.0)])
+    assert not any(entry.best for made in leaderboard.boards(worse) for row in made.rows for entry in row)
+
+
+def test_a_metric_without_a_better_side_ranks_nobody() -> None:
+    of = results(GRID.cells, GRID.pools, prediction_metrics={"auc": {"better": "neither", "unit": "AUC"}})
+    rows = texts(board("generators", of))
+    assert [(row[0], row[3], row[4]) for row in rows] == [("—", "—", "—")] * 2
+    assert not any("*" in text for row in rows for text in row)
+
+
+def test_equal_generators_share_a_rank_and_count_once() -> None:
+    twin = [replace(c, generator="twin") for c in GRID.cells if c.generator == "vae"]
+    of = results([*GRID.cells, *twin], [*GRID.pools, pool("twin", 40.0, "vae")])
+    assert [row[:4] for row in texts(board("generators", of))] == [
+        ["1", "gan", "+0.02000*", "1.00"],
+        ["2", "vae", "+0.00000", "2.00"],
+        ["2", "twin", "+0.00000", "2.00"],
+    ]
+
+
+def test_a_metric_that_gives_no_verdict_is_no_pass() -> None:
+    made = board("privacy")
+    assert texts(made)[0][2] == "40 (3) ?"
+    assert any(note.startswith("? no verdict") for note in made.notes)
+
+
+def test_a_pool_beside_an_original_that_scores_nothing_has_no_realism() -> None:
+    of = results([cell("", "original", "dnn", 0.0), cell("gan", "S5", "dnn", 0.0)], [pool("gan", 1.0)])
+    assert texts(board("fidelity", of))[0][2] == "—"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from ctrbench import Field, Predictions, Schema, Table, statistics
-from ctrbench.statistics import Effect, Spread, effect
+from ctrbench.statistics import Effect, Spread, effect, friedman
 from ctrbench.tasks import users
 from ctrbench_metrics.auc import Auc
 from hypothesis import given, settings
@@ -68,8 +68,18 @@ def test_one_repeat_tells_of_test_rows_only_and_proves_nothing() -> None:
 
 
 def test_what_was_never_seen_to_vary_proves_nothing() -> None:
-    assert (made([0.1, 0.1, 0.1]).half_width, made([0.1, 0.1, 0.1]).p) == (0, 1)
-    assert made([0.1, 0.1, 0.1]).detectable == 0
+    found = made([0.1, 0.1, 0.1])
+    assert (found.basis, found.interval, found.p, found.detectable) == ("nothing", None, 1, math.inf)
+
+
+def test_what_rounding_leaves_of_no_test_noise_is_none() -> None:
+    alone = made([0.0], np.array([[-1e-20]]))
+    assert (alone.variance, alone.half_width) == (0, 0)
+
+
+def test_methods_that_are_all_alike_are_not_told_apart() -> None:
+    found = friedman(np.zeros((3, 6)))
+    assert (found.p, found.groups) == (1.0, ((0, 1, 2),))
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6, unique=True), st.floats(0, 1))

@@ -138,6 +138,10 @@ class _Watched:
             if snapshot.about(self.name) is None:
                 hint = did_you_mean(self.name, [*snapshot.metrics, *COSTS], "there are")
                 raise UserError(f"--fail-on {self.name}: {which} has no such metric; {hint}")
+        other = self.new.about(self.name)
+        if other and other.better != self.metric.better:
+            sides = f"{self.metric.better} is better in the baseline, {other.better} in run {self.new.run}"
+            raise UserError(f"--fail-on {self.name}: {sides}")
         if self.metric.better == "neither":
             raise UserError(f"--fail-on {self.name}: neither higher nor lower is better, so nothing can be worse")
 

@@ -89,28 +89,25 @@ class Effects:
         return [model for model in self.models if self.whole(Place("", "original", model))]
 
     @cached_property
-    def distinct(self) -> list[str]:
-        """The generators that apply here, one of each that share their pools."""
+    def same(self) -> dict[str, str]:
+        """For each generator that applies here, the first of those with which it shares its pools, or itself."""
         kept: dict[tuple[str, ...], str] = {}
+        found = {}
         for generator in self.generators:
             cells = [cell for place, cells in self.cells.items() if place.generator == generator for cell in cells]
             if not all(cell.result.status is Status.SKIPPED for cell in cells):
-                kept.setdefault(tuple(cell.training for cell in cells), generator)
-        return list(kept.values())
+                found[generator] = kept.setdefault(tuple(cell.training for cell in cells), generator)
+        return found
 
-    @cached_property
+    @property
+    def distinct(self) -> list[str]:
+        """The generators that apply here, one of each that share their pools."""
+        return list(dict.fromkeys(self.same.values()))
+
+    @property
     def applicable(self) -> list[str]:
         """The generators that did not skip this data set altogether."""
-        return [
-            generator
-            for generator in self.generators
-            if any(
-                cell.result.status is not Status.SKIPPED
-                for place, cells in self.cells.items()
-                if place.generator == generator
-                for cell in cells
-            )
-        ]
+        return list(self.same)
 
     @cached_property
     def kept_scenarios(self) -> list[str]:

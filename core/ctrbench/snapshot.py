@@ -11,10 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ctrbench import statistics
 from ctrbench.artefacts import LostArtefactError
@@ -40,11 +40,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+_Value = Annotated[float, Field(ge=-1e100, le=1e100)]
+_Time = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970
+_Count = Annotated[int, Field(ge=1)]
+
+
 class Dataset(_Strict):
     """Which rows a data set had."""
 
     fingerprint: str
-    rows: dict[str, int]  # of each split
+    rows: dict[str, _Count]  # of each split
+
+    @model_validator(mode="after")
+    def _has_a_train(self) -> Self:
+        if "train" not in self.rows:
+            raise ValueError("it has no number of train's rows")
+        return self
 
 
 class Metric(_Strict):
@@ -74,8 +85,8 @@ class Place(_Strict):
     generator: str
     scenario: str = ""
     model: str = ""
-    values: dict[str, list[float | None]]  # metric or cost → each repeat's, the mean over its model seeds
-    test_variance: dict[str, float] = {}  # metric → what the mean's variance owes to the test rows; where known
+    values: dict[str, list[_Value | None]]  # metric or cost → each repeat's, the mean over its model seeds
+    test_variance: dict[str, _Value] = {}  # metric → what the mean's variance owes to the test rows; where known
     lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
 
     @property
@@ -93,15 +104,15 @@ class Place(_Strict):
 class Snapshot(_Strict):
     """A finished run."""
 
-    format: int
+    format: _Count
     run: str
     command: str
-    started: float
-    finished: float
+    started: _Time
+    finished: _Time
     suite: str
     seed: int
-    repeats: int
-    model_seeds: int
+    repeats: _Count
+    model_seeds: _Count
     budget: float
     environments: list[dict[str, Any]]  # machine and versions of all runs that did work for this one, itself the last
     datasets: dict[str, Dataset]
@@ -118,6 +129,8 @@ class Snapshot(_Strict):
                 raise ValueError(f"not every value of {place.key} has {self.repeats} repeats")
             if any(variance < 0 for variance in place.test_variance.values()):
                 raise ValueError(f"a variance of {place.key} is negative")
+        if not all(isinstance(e.get(what, {}), dict) for e in self.environments for what in ("libraries", "plugins")):
+            raise ValueError("the versions of an environment are not given by name")
         if len({place.key for place in self.places}) < len(self.places):
             raise ValueError("a place stands in it twice")
         return self

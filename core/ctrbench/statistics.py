@@ -73,6 +73,11 @@ class Effect:
         return self.bound(LEVEL)
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where nothing was seen to vary, so that nothing is known of the error."""
+        return None if math.isinf(self.variance) else (self.low, self.high)
+
+    @property
     def half_width(self) -> float:
         """Half of the 95 % interval."""
         return self.high - self.mean
@@ -118,7 +123,7 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     `covariance` is (R, R): C_rr', what D_r and D_r' owe to the test rows that they share; None where that is unknown.
     With s² = var(D_r) and c the mean of C_rr' over r ≠ r', at least 0, V = s²/R + c is the variance of the mean, and
     (R − 1)·(V/(s²/R))² its degrees of freedom (Hillis 2007). One repeat leaves V = C_11: the seeds are not in it; where
-    that is unknown too, the variance is infinite.
+    that is unknown too, or unknown beside equal differences, the variance is infinite.
     """
     differences = differences.reshape(len(differences), -1)
     by_repeat = differences.mean(axis=1)
@@ -126,13 +131,15 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     if repeats == 1:
         if covariance is None:
             return Effect(mean, math.inf, math.inf, 1, "nothing", Spread(0.0, 0.0))
-        test = float(covariance[0, 0])
+        test = max(0.0, float(covariance[0, 0]))  # of equal predictions it is what rounding leaves
         return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
     seeds = float(by_repeat.var(ddof=1)) if np.ptp(by_repeat) > ROUNDING else 0.0
     test = 0.0
     if covariance is not None:
         test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
     variance = seeds / repeats + test
+    if covariance is None and not seeds:
+        return Effect(mean, math.inf, math.inf, repeats, "nothing", _spread(differences, seeds, test))
     df = (repeats - 1) * (variance / (seeds / repeats)) ** 2 if seeds else math.inf
     basis: Basis = "seeds only" if covariance is None else "seeds and test rows"
     return Effect(mean, variance, df, repeats, basis, _spread(differences, seeds, test))
@@ -200,7 +207,8 @@ def friedman(table: NDArray[np.float64]) -> RankTest:
         group = tuple(order[first : last + 1])
         if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
             groups.append(group)
-    return RankTest(float(stats.friedmanchisquare(*table).pvalue), tuple(groups))
+    p = 1.0 if np.ptp(table, axis=0).max() == 0 else float(stats.friedmanchisquare(*table).pvalue)
+    return RankTest(p, tuple(groups))
 
 
 def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:

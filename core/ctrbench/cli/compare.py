@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,10 +73,9 @@ def compare(
     made = comparing.compare(snapshot.read(baseline), _head(head, store), names, allowed)
     summary = compare_reports.markdown(made)
     click.echo(summary, nl=False)
-    if markdown:
-        _write(markdown, summary)
-    if junit:
-        _write(junit, compare_reports.junit(made))
+    for file, text in ((markdown, summary), (junit, compare_reports.junit(made) if junit else "")):
+        if file:
+            _write(file, text, (baseline, Path(head or "")))
     sys.exit({comparing.Verdict.FINE: 0, comparing.Verdict.REGRESSION: 1, comparing.Verdict.THIN: 3}[made.verdict])
 
 
@@ -83,18 +84,19 @@ def _head(head: str | None, store: str) -> Snapshot:
     from ctrbench import snapshot
     from ctrbench.store import Store
 
-    if head and (head.endswith(".json") or Path(head).is_file()):
+    if head and (head.endswith(".json") or os.path.isfile(head)):
         return snapshot.read(Path(head))
     with closing(Store.open(store, create=False)) as opened:
         return snapshot.take(opened.load_run(head))
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a report, in place of the last build's."""
+def _write(file: Path, text: str, read: Sequence[Path]) -> None:
+    """Write a report, in place of the last build's, but never of what was compared."""
     from ctrbench.errors import UserError
-    from ctrbench.text import encodable, one_line
+    from ctrbench.files import whole_file
+    from ctrbench.text import encodable
 
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{encodable(str(file))}: cannot be written: {one_line(error)}") from None
+    if any(os.path.exists(other) and os.path.exists(file) and os.path.samefile(file, other) for other in read):
+        raise UserError(f"{encodable(str(file))}: is one of the files compared; name another for the report")
+    with whole_file(file) as target:
+        target.write(text.encode())

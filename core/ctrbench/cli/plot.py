@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def plot(
     for name in names:
         if name not in NAMES:
             raise UserError(f"no figure {name!r}; {did_you_mean(name, NAMES, 'there are')}")
-    single = None if out.is_dir() else _KINDS.get(out.suffix.lower())
+    single = None if os.path.isdir(out) else _KINDS.get(out.suffix.lower())
     if single and kind not in (None, single):
         raise UserError(f"--out {out} is no {kind}; leave --format out, or name a folder")
     results = load_run(store, run_name, metric)

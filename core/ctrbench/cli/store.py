@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from contextlib import closing
@@ -137,7 +138,7 @@ def import_(file: Path, store: str) -> None:
     from ctrbench.store import Store
     from ctrbench.text import counted
 
-    if not file.exists():
+    if not os.path.exists(file):
         raise UserError(f"{file}: there is no such file")
     with closing(Store.open(store)) as opened:
         done = transfer.import_(opened, file)

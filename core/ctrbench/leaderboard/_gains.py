@@ -59,9 +59,10 @@ def _cell(part: Part, place: Place, rivals: Iterable[Place]) -> Entry:
     spread = (
         f" ±{verdict.effect.half_width:.5f}{part.mark(verdict)}" if verdict and verdict.effect.variance < inf else ""
     )
-    good = [value for rival in rivals if (value := _mean(part, rival)) is not None]
-    extreme = {"higher": max, "lower": min}.get(part.effects.better)
-    return Entry(f"{mean:.5f}{spread}", extreme is not None and len(good) > 1 and mean == extreme(good))
+    gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
+    base = _mean(part, Place("", "original", place.model))
+    better = base is not None and part.gain(mean - base) > 0
+    return Entry(f"{mean:.5f}{spread}", better and max(gains) <= 0)
 
 
 def _family(part: Part) -> list[Board]:
@@ -82,7 +83,7 @@ def _family(part: Part) -> list[Board]:
             places = [Place(g, scenario, m) for g in generators for m in effects.compared]
             row += [part.missing(_causes(part, places)), Entry(""), Entry(""), Entry("")]
         else:
-            row.append(Entry(f"{verdict.effect.mean:+.5f}{part.mark(verdict)}"))
+            row.append(Entry(f"{verdict.effect.mean:+.5f}{part.mark(verdict, certain_only=True)}"))
             row += [Entry(text) for text in _bounds(verdict)]
         board.rows.append([*row, Entry(help_)])
         record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
@@ -133,15 +134,20 @@ def generators(part: Part) -> list[Board]:
     title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared)}"
     columns = ["rank", "generator", "Δ real + synthetic", "mean rank", "cells better", *effects.pool_scenarios]
     board = part.board("generators", title, columns)
-    means = [effects.generator(generator, effects.kept_scenarios) for generator in part.pools]
-    judged = dict(zip(part.pools, effects.family(means), strict=True))
+    means = [effects.generator(generator, effects.kept_scenarios) for generator in effects.distinct]
+    of_distinct = dict(zip(effects.distinct, effects.family(means), strict=True))
+    judged = {name: of_distinct.get(effects.same.get(name, "")) for name in part.pools}
     ranks = _mean_ranks(part)
+    places: dict[str, int] = {}  # those of equal generators are one
     for generator, verdict in sorted(judged.items(), key=lambda pair: _order(part, pair[1])):
         causes = _causes(part, [p for p in effects.cells if p.generator == generator and p.model in effects.compared])
-        place = str(len(board.rows) + 1) if verdict else "—"
+        same = effects.same.get(generator, "")
+        ranked = verdict is not None and effects.better != "neither"
+        place = str(places.setdefault(same, len(places) + 1)) if ranked else "—"
         text = f"{interval(verdict.effect)}{part.mark(verdict)}" if verdict else part.missing(causes).text
-        row = [Entry(place), Entry(generator), Entry(text, best=place == "1")]
-        row += [Entry(f"{ranks[generator]:.2f}" if generator in ranks else "—"), Entry(_wins(part, generator))]
+        best = place == "1" and verdict is not None and part.gain(verdict.effect.mean) > 0
+        row = [Entry(place), Entry(generator), Entry(text, best)]
+        row += [Entry(f"{ranks[same]:.2f}" if ranked and same in ranks else "—"), Entry(_wins(part, generator))]
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
             gain = _mean_gain(part, generator, [scenario])
@@ -149,7 +155,9 @@ def generators(part: Part) -> list[Board]:
             record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
             board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
         board.rows.append(row)
-    left_out = [f"{m} failed on original and is left out for all" for m in effects.models if m not in effects.compared]
+    left_out = [
+        f"{m} has no score on original and is left out for all" for m in effects.models if m not in effects.compared
+    ]
     found_effects = [verdict.effect for verdict in judged.values() if verdict]
     notes = [*part.shared_pools(), *left_out, *about_intervals(found_effects, marks=effects.better != "neither")]
     return [part.finish(board, *notes)]
@@ -160,14 +168,16 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
     parts = [part for part in parts if part.metric and part.effects.kept_scenarios]
     if len(parts) < 2:
         return []
-    names = [name for name in parts[0].pools if all(name in part.pools for part in parts)]
     first = parts[0]
+    if first.effects.better == "neither":
+        return []
+    names = [name for name in first.effects.distinct if all(name in part.effects.applicable for part in parts)]
     columns = ["generator", "mean Δ", "mean rank", *(part.dataset for part in parts)]
     board = Board("generators", "", f"mean Δ{first.metric} over {counted(len(parts), 'data set')}", tuple(columns))
     gains = {name: [part.effects.generator(name, part.effects.kept_scenarios) for part in parts] for name in names}
     whole = {name: [e for e in effects if e] for name, effects in gains.items() if all(effects)}
-    sign = -1 if first.effects.better == "lower" else 1
-    table = np.array([[sign * effect.mean for effect in effects] for effects in whole.values()]).reshape(-1, len(parts))
+    table = np.array([[first.gain(effect.mean) for effect in effects] for effects in whole.values()])
+    table = table.reshape(-1, len(parts))
     ranks = dict(zip(whole, _ranks(table).mean(axis=1), strict=True))
     for name in sorted(names, key=lambda name: ranks.get(name, inf)):
         row = [Entry(name)]
@@ -202,14 +212,14 @@ def _mean_ranks(part: Part) -> dict[str, float]:
     """The mean rank of each generator among those that lack no cell, over scenarios, models, repeats; 1 is the best."""
     effects = part.effects
     gains = {}
-    for generator in part.pools:
+    for generator in effects.distinct:
         found = _gains(part, generator, effects.kept_scenarios)
-        if found and None not in found:
-            gains[generator] = found
+        good = [part.gain(gain) for gain in found if gain is not None]
+        if found and len(good) == len(found):
+            gains[generator] = good
     if not gains:
         return {}
-    sign = -1 if effects.better == "lower" else 1
-    table = sign * np.array(list(gains.values()), dtype=np.float64)
+    table = np.array(list(gains.values()))
     return dict(zip(gains, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
 
 
@@ -222,9 +232,10 @@ def _ranks(table: Any) -> Any:
 
 def _wins(part: Part, generator: str) -> str:
     """In how many cells and repeats the generator beats original."""
+    if part.effects.better == "neither":
+        return "—"
     gains = _gains(part, generator, part.effects.kept_scenarios)
-    sign = -1 if part.effects.better == "lower" else 1
-    return f"{sum(gain is not None and sign * gain > 0 for gain in gains)} of {len(gains)}"
+    return f"{sum(gain is not None and part.gain(gain) > 0 for gain in gains)} of {len(gains)}"
 
 
 def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float | None]:
@@ -253,9 +264,7 @@ def _mean(part: Part, place: Place) -> float | None:
 
 
 def _order(part: Part, verdict: Verdict | None) -> float:
-    if verdict is None:
-        return inf
-    return verdict.effect.mean if part.effects.better == "lower" else -verdict.effect.mean
+    return inf if verdict is None else -part.gain(verdict.effect.mean)
 
 
 def _causes(part: Part, places: Iterable[Place]) -> list[TaskResult]:

@@ -74,16 +74,20 @@ class Part:
         spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
         return Entry(format(statistics.fmean(good), style) + spread, best)
 
-    def mark(self, verdict: Verdict | None) -> str:
+    def mark(self, verdict: Verdict | None, *, certain_only: bool = False) -> str:
         """What a verdict says in one letter."""
         if verdict is None or self.effects.better == "neither":
             return ""
-        improves = (verdict.effect.mean > 0) == (self.effects.better == "higher")
+        improves = self.gain(verdict.effect.mean) > 0
         if verdict.certain:
             return BETTER if improves else WORSE
-        if verdict.likely:
+        if verdict.likely and not certain_only:
             return LIKELY_BETTER if improves else LIKELY_WORSE
         return ""
+
+    def gain(self, difference: float) -> float:
+        """A difference as it counts: above 0 where it is for the better, 0 where no side is better."""
+        return {"higher": difference, "lower": -difference}.get(self.effects.better, 0.0)
 
     def shared_pools(self) -> list[str]:
         """Which generators read one pool."""

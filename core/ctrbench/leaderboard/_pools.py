@@ -12,7 +12,7 @@ from ctrbench.leaderboard._board import Board, Entry, View
 from ctrbench.leaderboard._part import Part
 from ctrbench.results import PoolResult, TaskResult
 
-FLAG = "!"
+FLAG, NO_VERDICT = "!", "?"
 
 
 def privacy(part: Part) -> list[Board]:
@@ -70,6 +70,8 @@ def _summary(part: Part, view: View, aspect: Aspect) -> list[Board]:
     )
     named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
     notes = [verdict] if any(_flagged(scores) for scores in named) else []
+    if any(_silent(scores) for scores in named):
+        notes.append(f"{NO_VERDICT} no verdict: what the metric needs for one does not hold here; that is no pass")
     return [part.finish(board, *part.shared_pools(), *notes, *_ADVICE[aspect])]
 
 
@@ -89,7 +91,7 @@ def _verdict(part: Part, pools: Sequence[PoolResult], metric: str) -> Entry:
     value = statistics.fmean(score.value for score in found)
     baselines = [score.baseline for score in found if score.baseline is not None]
     beside = f" ({statistics.fmean(baselines):,.4g})" if len(baselines) == len(found) else ""
-    flag = f" {FLAG}" if _flagged(found) else ""
+    flag = f" {FLAG}" if _flagged(found) else f" {NO_VERDICT}" if _silent(found) else ""
     return Entry(f"{round(value):,}{beside}{flag}" if _whole(found) else f"{value:,.4g}{beside}{flag}")
 
 
@@ -102,6 +104,10 @@ def _flagged(scores: Sequence[Score]) -> bool:
     return sum(score.flagged is True for score in scores) * 2 > len(scores)
 
 
+def _silent(scores: Sequence[Score]) -> bool:
+    return sum(score.flagged is None for score in scores) * 2 > len(scores)
+
+
 def _realism(part: Part, generator: str, scenario: str) -> Entry:
     """The score of models trained on the pool alone, over that of models trained on real rows (Noble et al.)."""
     models = part.effects.compared
@@ -112,7 +118,7 @@ def _realism(part: Part, generator: str, scenario: str) -> Entry:
         return part.missing(cell.failed_scores.get(part.metric, cell.result) for cell in cells)
     mine = [score for scores in found for score in scores if score is not None]
     real = [s for model in models for s in part.effects.scores(Place("", "original", model)) if s is not None]
-    return Entry(f"{statistics.fmean(mine) / statistics.fmean(real):.4f}")
+    return Entry(f"{statistics.fmean(mine) / statistics.fmean(real):.4f}" if any(real) else "—")
 
 
 def _click_rate(part: Part, pools: Sequence[PoolResult], causes: Sequence[TaskResult]) -> Entry:

@@ -56,8 +56,8 @@ def estimate(effects: Effects, place: Place) -> Estimate | None:
     verdict = effects.verdicts.get(place)
     other = published_gain(effects, place)
     if verdict is not None:
-        effect = verdict.effect
-        return Estimate(effect.mean, effect.low, effect.high, verdict.certain, other)
+        low, high = verdict.effect.interval or (None, None)
+        return Estimate(verdict.effect.mean, low, high, verdict.certain, other)
     base = Place("", "original", place.model)
     if not (effects.whole(place) and effects.whole(base)):
         return None
@@ -70,7 +70,8 @@ def overall(effects: Effects, scenario: str) -> Estimate | None:
     verdict = effects.scenario_verdicts.get(scenario)
     effect = verdict.effect if verdict else effects.scenario(scenario)
     if effect is not None:
-        return Estimate(effect.mean, effect.low, effect.high, bool(verdict and verdict.certain))
+        low, high = effect.interval or (None, None)
+        return Estimate(effect.mean, low, high, bool(verdict and verdict.certain))
     generators = effects.distinct if scenario in effects.pool_scenarios else [""]
     found = [estimate(effects, Place(g, scenario, m)) for g in generators for m in effects.compared]
     means = [point.mean for point in found if point is not None]
@@ -178,7 +179,10 @@ def _frontier(effects: Effects) -> Picture | None:
             if gain is None or not scores or len(scores) < len(pools[generator]):
                 points.append(None)
                 continue
-            x, point = statistics.fmean(score.value for score in scores), Estimate(gain.mean, gain.low, gain.high)
+            x, point = (
+                statistics.fmean(score.value for score in scores),
+                Estimate(gain.mean, *(gain.interval or (None, None))),
+            )
             points.append((x, point))
             numbers.append([metric, generator, f"{x:,.6g}", *_interval(point), f"{cost:,.1f}"])
         baselines = [

@@ -106,7 +106,8 @@ def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures) ->
             row += ["—" if value is None else f"{value:.5f}", _mean(effects, place)]
             row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+.5f}")
             verdict = effects.verdicts.get(place)
-            row.append(f"{verdict.effect.mean:+.5f} ±{verdict.effect.half_width:.5f}" if verdict else "—")
+            half = f" ±{verdict.effect.half_width:.5f}" if verdict and verdict.effect.interval else ""
+            row.append(f"{verdict.effect.mean:+.5f}{half}" if verdict else "—")
         rows.append(row)
     told = ("{0}, published", "{1}, here", "{0}, Δ published", "{1}, Δ here ± 95 %")
     return ["generator", "scenario", *(text.format(m, here[m]) for m in models for text in told)], rows

@@ -67,6 +67,11 @@ def _verdict(effects: Effects, scenario: str, verdict: Verdict | None) -> tuple[
             f"{metric} changes by {_signed(point.mean)}. Its error is unknown: one repeat, no test noise.",
         )
     effect = verdict.effect
+    if effect.interval is None:
+        return (
+            "undecided",
+            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown: nothing was seen to vary.",
+        )
     interval = f"{_signed(effect.low)} to {_signed(effect.high)}"
     if effect.basis == "test rows only":
         text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, test noise only)."
