@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,10 @@ import pytest
 import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
 from toys import TOYS
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each on two cores would wait for one another
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 collect_ignore = ["third_party"]  # the toybox has tests of its own, for those who have it installed
