@@ -19,6 +19,9 @@ from ctrbench.store import RunResults
 
 BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
 
+NO_NOISE = 1e-9
+"""Standard errors below it are what rounding leaves of equal predictions."""
+
 TRUSTED = 5
 """From so many repeats on intervals hold as often as they say (docs/statistics.md)."""
 
@@ -121,7 +124,7 @@ def numbers(effect: Effect | None, verdict: Verdict | None = None) -> dict[str, 
 
 def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     """What has to be known to read a table's intervals."""
-    effects = [effect for effect in effects if 0 < effect.variance < math.inf]
+    effects = [effect for effect in effects if NO_NOISE < effect.error < math.inf]
     bases = list(dict.fromkeys(effect.basis for effect in effects))
     if not bases:
         return ["no interval, with one repeat or where nothing was seen to vary: nothing is marked; see --repeats"]
