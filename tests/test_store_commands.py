@@ -204,7 +204,7 @@ def test_a_run_whose_lines_to_the_server_are_cut_again_and_again_comes_to_the_sa
     cut = 0
     while run.poll() is None:
         cut += cut_lines(new_database)
-        time.sleep(1.5)  # longer than a busy machine takes for the second try of a group of statements
+        time.sleep(0.5)
     table, said = run.communicate()
     assert run.returncode == 0, said
     assert cut >= 1

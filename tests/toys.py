@@ -232,7 +232,7 @@ class Misbehaves(Generator):
             case "flood":
                 os.system("echo the beginning; head -c 30000000 /dev/zero | tr '\\0' x >&2")
                 time.sleep(1)  # more than the time between two looks at a log
-                os.system("head -c 30000000 /dev/zero | tr '\\0' x; echo; echo the end")
+                os.system("head -c 30000000 /dev/zero | tr '\\0' x; echo; sleep 1; echo the end")
             case "memory":
                 raise MemoryError("too much fruit")
             case "code 0":
