@@ -48,3 +48,17 @@ def test_a_report_that_comes_after_the_end_is_not_kept(clock) -> None:
     watcher.ended(TASK, TaskResult(Status.OK), "done")
     watcher.progressed(TASK, Progress(TASK.id, 1, 2, {}))
     assert not watcher._flying
+
+
+def test_a_skip_is_said_once_for_each_reason_and_a_failure_each_time(clock, capsys) -> None:
+    watcher = PlainWatcher(1, Costs({}))
+    ends = [(Status.SKIPPED, "no queries"), (Status.SKIPPED, "no users"), (Status.FAILED, "no luck")]
+    for repeat in range(3):
+        for status, reason in ends:
+            task = Task(f"score/recall/{reason}/{repeat}", "score", "recall", lambda results: None)
+            watcher.planned({task.id: task})
+            watcher.ended(task, TaskResult(status, "recall", "score", reason), "done")
+    said = [line.split("] ")[1].split(":")[0] for line in capsys.readouterr().err.splitlines()]
+    once = ["score/recall/no queries/0", "score/recall/no users/0"]
+    assert said == [*once, *(f"score/recall/no luck/{repeat}" for repeat in range(3))]
+    assert watcher.summary().endswith("6 skipped, 3 failed")

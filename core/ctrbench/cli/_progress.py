@@ -41,6 +41,7 @@ class PlainWatcher:
         self._open: dict[str, Task] = {}
         self._flying: dict[str, _Flight] = {}
         self._count: Counter[str] = Counter()
+        self._skips: set[str] = set()  # said once: a metric may skip every training for the same reason
         self._total = 0
         self._start = time.monotonic()
 
@@ -84,7 +85,7 @@ class PlainWatcher:
         spent = sum(result.seconds.values())
         if result.ok:
             self._measured[task.kind, task.alike].append(spent)
-        if self._worth_a_line(task, result):
+        if self._worth_a_line(task, result) and not self._said_before(result):
             what = f"{spent:.1f} s" if result.ok else result.describe()
             self.note(f"[{self._done}/{self._total}] {task.id}: {what}{self._left()}")
 
@@ -106,6 +107,15 @@ class PlainWatcher:
     def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
         """Whatever went wrong, and every expensive task."""
         return not result.ok or task.kind != "score"
+
+    def _said_before(self, result: TaskResult) -> bool:
+        """Whether this is a skip by the same plug-in, for the same reason, as one that had a line."""
+        if result.status is not Status.SKIPPED:
+            return False
+        skip = result.describe()
+        before = skip in self._skips
+        self._skips.add(skip)
+        return before
 
     def _worth_a_word(self, task: Task) -> bool:
         """A long task is heard of while it runs."""

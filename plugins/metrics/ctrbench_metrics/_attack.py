@@ -13,6 +13,7 @@ import numpy as np
 from ctrbench import Score
 
 from ctrbench_metrics._chance import auc_of, sample_of, users_of
+from ctrbench_metrics._nearest import encode
 
 if TYPE_CHECKING:
     from ctrbench import Table
@@ -35,6 +36,15 @@ class Suspects:
         """Equally many of both, at most `rows`; Skip where there are none."""
         size = min(len(train), len(holdout), rows)
         return cls(sample_of(train, size, rng), sample_of(holdout, size, rng))
+
+    def beside(
+        self, synthetic: Table, reference: Table, rows: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        """Codes of the suspects, members first, of the pool's rows, and of as many of the reference; at most `rows`."""
+        pool = sample_of(synthetic, rows, rng)
+        unseen = sample_of(reference, len(pool), rng)
+        members, others, pool_codes, unseen_codes = encode(self.members, self.others, pool, unseen)
+        return np.concatenate([members, others]), pool_codes, unseen_codes
 
     def verdict(self, scores: NDArray[np.float64], control: NDArray[np.float64]) -> Score:
         """The attack's AUC; both arrays hold a number for each member and then for each other row.

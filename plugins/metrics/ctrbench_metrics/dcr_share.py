@@ -14,8 +14,8 @@ from annotated_types import Ge
 from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
-from ctrbench_metrics._chance import mean_of, sample_of, users_of
-from ctrbench_metrics._nearest import encode, find_nearest
+from ctrbench_metrics._nearest import find_nearest
+from ctrbench_metrics._sides import Sides
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,17 @@ class DcrShare(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where a table is empty. `reference` is not needed."""
-        rng = np.random.default_rng(seed)
-        size = min(len(train), len(holdout), self.rows)
-        pool, seen, unseen = (
-            sample_of(table, rows, rng) for table, rows in ((synthetic, self.rows), (train, size), (holdout, size))
-        )
-        seen_codes, unseen_codes, pool_codes = encode(seen, unseen, pool)
-        in_train, in_holdout = (find_nearest(pool_codes, codes) for codes in (seen_codes, unseen_codes))
+        sides = Sides.drawn(synthetic, train, holdout, self.rows, seed)
+        in_train, in_holdout = (find_nearest(sides.pool, codes) for codes in (sides.seen, sides.unseen))
         to_train, to_holdout = in_train.first, in_holdout.first
-        seen_users, unseen_users = users_of(seen, unseen)
-        count = max(seen_users.max(), unseen_users.max()) + 1
-        users = np.where(to_train <= to_holdout, seen_users[in_train.record], unseen_users[in_holdout.record])
-        share = mean_of((to_train < to_holdout) + (to_train == to_holdout) / 2, users, count)
+        nearest = sides.seen_users[in_train.record], sides.unseen_users[in_holdout.record]
+        users = np.where(to_train <= to_holdout, *nearest)
+        share = sides.mean_of((to_train < to_holdout) + (to_train == to_holdout) / 2, users)
         details = {
             **share.interval,
             "median_distance_train": float(np.median(to_train)),
             "median_distance_holdout": float(np.median(to_holdout)),
-            "compared_rows": float(size),
+            "compared_rows": float(len(sides.seen)),
         }
         return Score(share.value, 0.5, details, share.low > 0.5)
 

@@ -15,8 +15,7 @@ from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
 from ctrbench_metrics._attack import Suspects
-from ctrbench_metrics._chance import sample_of
-from ctrbench_metrics._nearest import encode, find_nearest
+from ctrbench_metrics._nearest import find_nearest
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,8 @@ class Membership(SyntheticMetric):
         """The AUC in [0, 1]; Skip where a table is empty."""
         rng = np.random.default_rng(seed)
         suspects = Suspects.drawn(train, holdout, self.suspects, rng)
-        pool = sample_of(synthetic, self.rows, rng)
-        unseen = sample_of(reference, len(pool), rng)
-        members, others, pool_codes, unseen_codes = encode(suspects.members, suspects.others, pool, unseen)
-        asked = np.concatenate([members, others])
-        near_pool, near_reference = (
-            -find_nearest(asked, codes).first.astype(float) for codes in (pool_codes, unseen_codes)
-        )
+        asked, pool, unseen = suspects.beside(synthetic, reference, self.rows, rng)
+        near_pool, near_reference = (-find_nearest(asked, codes).first.astype(float) for codes in (pool, unseen))
         return suspects.verdict(near_pool, near_reference)
 
 

@@ -15,8 +15,7 @@ from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
 from ctrbench_metrics._attack import Suspects
-from ctrbench_metrics._chance import sample_of
-from ctrbench_metrics._nearest import count_near, encode
+from ctrbench_metrics._nearest import count_near
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +47,8 @@ class MembershipDensity(SyntheticMetric):
         """The AUC in [0, 1]; Skip where a table is empty."""
         rng = np.random.default_rng(seed)
         suspects = Suspects.drawn(train, holdout, self.suspects, rng)
-        pool = sample_of(synthetic, self.rows, rng)
-        unseen = sample_of(reference, len(pool), rng)
-        members, others, pool_codes, unseen_codes = encode(suspects.members, suspects.others, pool, unseen)
-        asked = np.concatenate([members, others])
-        in_pool, in_reference = (self._log_density(asked, codes) for codes in (pool_codes, unseen_codes))
+        asked, pool, unseen = suspects.beside(synthetic, reference, self.rows, rng)
+        in_pool, in_reference = (self._log_density(asked, codes) for codes in (pool, unseen))
         return suspects.verdict(in_pool - in_reference, in_reference)
 
     def _log_density(self, rows: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float64]:

@@ -13,8 +13,8 @@ from annotated_types import Ge
 from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
-from ctrbench_metrics._chance import mean_of, sample_of, users_of
-from ctrbench_metrics._nearest import Nearest, encode, find_nearest
+from ctrbench_metrics._nearest import Nearest, find_nearest
+from ctrbench_metrics._sides import Sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,23 +42,20 @@ class Nndr(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The mean ratio in [0, 1]; Skip where a table is empty. `reference` is not needed."""
-        rng = np.random.default_rng(seed)
-        size = min(len(train), len(holdout), self.rows)
-        pool, seen, unseen = (
-            sample_of(table, rows, rng) for table, rows in ((synthetic, self.rows), (train, size), (holdout, size))
-        )
-        seen_codes, unseen_codes, pool_codes = encode(seen, unseen, pool)
-        seen_users, unseen_users = users_of(seen, unseen)
-        count = max(seen_users.max(), unseen_users.max()) + 1
-        in_train, of_unseen = find_nearest(pool_codes, seen_codes), find_nearest(unseen_codes, seen_codes)
-        in_holdout = find_nearest(pool_codes, unseen_codes)
+        sides = Sides.drawn(synthetic, train, holdout, self.rows, seed)
+        in_train, of_unseen = find_nearest(sides.pool, sides.seen), find_nearest(sides.unseen, sides.seen)
+        in_holdout = find_nearest(sides.pool, sides.unseen)
         of_pool, of_holdout, to_holdout = (
-            mean_of(_ratios(nearest), users[nearest.record], count)
-            for nearest, users in ((in_train, seen_users), (of_unseen, seen_users), (in_holdout, unseen_users))
+            sides.mean_of(_ratios(nearest), users[nearest.record])
+            for nearest, users in (
+                (in_train, sides.seen_users),
+                (of_unseen, sides.seen_users),
+                (in_holdout, sides.unseen_users),
+            )
         )
         details = {**of_pool.interval, "median": float(np.median(_ratios(in_train))), "to_holdout": to_holdout.value}
         lower = all((of_pool - other).high < 0 for other in (of_holdout, to_holdout))
-        return Score(of_pool.value, of_holdout.value, {**details, "compared_rows": float(size)}, lower)
+        return Score(of_pool.value, of_holdout.value, {**details, "compared_rows": float(len(sides.seen))}, lower)
 
 
 def _ratios(nearest: Nearest) -> NDArray[np.float64]:
