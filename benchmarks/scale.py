@@ -18,8 +18,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from ctrbench import Context, Predictions, Splits, params, resources
+from ctrbench import Context, Predictions, Rankings, Splits, SyntheticMetric, params, resources
 from ctrbench.artefacts import Artefacts
+from ctrbench.ranking import TOP, Catalogue
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import BUILT_IN, compose
 from ctrbench_datasets.simulated import Simulated
@@ -29,7 +30,9 @@ GENERATORS = ("random_oversampling", "independent", "negative_sampling", "smoten
               "tvae[epochs=1]", "tabddpm[steps=20,num_timesteps=20,hidden=(64,64)]")  # fmt: skip
 MODELS = ("logistic", "item_rate", "dnn[epochs=1]", "deepfm[epochs=1]", "masknet[epochs=1]")
 HARNESS = ("simulated", "fingerprint", "compose", "artefacts")
-METRICS = ("auc", "logloss", "identical")
+REGISTRY = load_registry()
+METRICS = tuple(metric.name for metric in REGISTRY.of_kind("metric"))
+QUERIES = 1000  # for metrics of ranked lists
 LEAST = 0.02  # seconds; what is quicker says nothing about growth
 
 
@@ -65,7 +68,8 @@ def _log(along: str, size: int) -> Splits:
     rows = size if along == "rows" else 20_000
     items = 150 if along == "rows" else size
     small = max(rows // 10, 1000)
-    return Simulated(items=items, train_rows=rows, valid_rows=small, test_rows=small).load(seed=1, context=Context())
+    spec = Simulated(items=items, train_rows=rows, valid_rows=small, test_rows=small, ranking=QUERIES)
+    return spec.load(seed=1, context=Context())
 
 
 def _measure(thing: str, splits: Splits, threads: int) -> tuple[float, int]:
@@ -90,7 +94,7 @@ def _work(thing: str, splits: Splits, folder: Path, threads: int) -> Callable[[]
             "artefacts": lambda: store.get_table(store.put_table(train)),
         }[thing]
     kind = "generator" if thing in GENERATORS else "model" if thing in MODELS else "metric"
-    registered = load_registry().get(kind, spec.name)
+    registered = REGISTRY.get(kind, spec.name)
     plugin = params.build(registered.plugin, str(registered), spec.values)
     for module in plugin.imports:
         importlib.import_module(module)
@@ -98,11 +102,21 @@ def _work(thing: str, splits: Splits, folder: Path, threads: int) -> Callable[[]
         return lambda: plugin.fit(train, seed=1, context=context).sample(len(train), seed=1)
     if kind == "model":
         return lambda: plugin.fit(train, splits.valid, seed=1, context=context).predict(splits.test)
-    if thing == "identical":
+    if isinstance(plugin, SyntheticMetric):
         return lambda: plugin.score(train, train=train, holdout=splits.valid, reference=splits.test, seed=1)
-    rates = splits.true_probabilities["train"]
-    predictions = Predictions(train, np.asarray(rates), train, train.click_rate)
+    predictions = _predictions(splits)
     return lambda: plugin.score(predictions)
+
+
+def _predictions(splits: Splits) -> Predictions:
+    """The true probabilities of train's rows, as if they were a model's of test rows, and lists in random order."""
+    train, valid, true = splits.train, splits.valid, splits.true_probabilities
+    assert splits.ranking is not None
+    clicks = Catalogue.of(train, splits.ranking).clicks
+    queries, items = len(splits.ranking), len(clicks)
+    lists = np.random.default_rng(1).permuted(np.tile(np.arange(items, dtype=np.int32), (queries, 1)), axis=1)
+    rankings = Rankings(np.ones(queries), np.full(queries, items, np.int32), lists[:, :TOP], clicks)
+    return Predictions(train, true["train"], train, train.click_rate, true["train"], valid, true["valid"], rankings)
 
 
 def _row(thing: str, points: list[tuple[int, float, int]], sizes: list[int]) -> list[str]:
