@@ -200,7 +200,7 @@ class Misbehaves(Generator):
                 os.abort()
             case "hang":
                 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "a-toy's-child"])
-                print("started", child.pid, flush=True)
+                print(f"started {child.pid}", flush=True)
                 time.sleep(600)
             case "stuck":
                 ctypes.PyDLL(None).sleep(600)  # in C, with the interpreter's lock held
@@ -223,7 +223,7 @@ class Misbehaves(Generator):
             case "escape and be done":
                 escape()
             case "bomb":
-                fork = "import os, time; [os.fork() for _ in range(4)]; print('started', os.getpid(), flush=True)"
+                fork = "import os, time; [os.fork() for _ in range(4)]; print(f'started {os.getpid()}', flush=True)"
                 subprocess.Popen([sys.executable, "-c", f"{fork}; time.sleep(600)"])
                 time.sleep(600)
             case "eat":
@@ -248,14 +248,14 @@ class Misbehaves(Generator):
 
 def escape() -> None:
     """Start children in every way in which one can leave a family, and print their numbers."""
-    say = "import os, time; print('started', os.getpid(), flush=True); time.sleep(600)"
+    say = "import os, time; print(f'started {os.getpid()}', flush=True); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", say], start_new_session=True)
     subprocess.Popen(["setsid", "--fork", "nohup", sys.executable, "-c", say])
     subprocess.Popen(["setsid", "--fork", "env", "-i", sys.executable, "-c", say])
     if not os.fork():
         os.setsid()
         if not os.fork():
-            print("started", os.getpid(), flush=True)
+            print(f"started {os.getpid()}", flush=True)
             time.sleep(600)
         os._exit(0)
     time.sleep(2)

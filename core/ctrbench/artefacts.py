@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import uuid
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 _LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
 
 DIGEST = re.compile("[0-9a-f]{64}")
+
+KEPT = 128 * 2**20
+"""Bytes of what was read last that stay in memory: all metrics of a training, one after the other, read the same."""
+_recent: OrderedDict[tuple[Path, str], Any] = OrderedDict()  # (folder, digest) → Arrow table, which nobody can change
 
 
 class LostArtefactError(Exception):
@@ -164,7 +169,13 @@ class Artefacts:
     def _get(self, digest: str) -> Any:
         import pyarrow.parquet as pq
 
-        return pq.read_table(self._read(digest))
+        found = _recent.pop((self.folder, digest), None)
+        if found is None:
+            found = pq.read_table(self._read(digest))
+        _recent[self.folder, digest] = found
+        while sum(table.nbytes for table in _recent.values()) > KEPT:
+            _recent.popitem(last=False)
+        return found
 
     def _read(self, digest: str) -> Any:
         import pyarrow as pa

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ctrbench import params
@@ -31,7 +32,7 @@ class Chosen:
     plugin: Any
     label: str
 
-    @property
+    @cached_property
     def call(self) -> PluginCall:
         """How any process makes it."""
         return PluginCall.of(self.registered, self.plugin)

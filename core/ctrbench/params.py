@@ -136,9 +136,14 @@ def parameters(cls: type[Plugin]) -> list[Parameter]:
     ]
 
 
-def _annotations(cls: type[Plugin]) -> dict[str, Any]:
-    hints = get_type_hints(cls, include_extras=True)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+_known: dict[type[Plugin], Mapping[str, Any]] = {}  # hints take a while to evaluate, and a plan asks for each task
+
+
+def _annotations(cls: type[Plugin]) -> Mapping[str, Any]:
+    if cls not in _known:
+        hints = get_type_hints(cls, include_extras=True)
+        _known[cls] = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return _known[cls]
 
 
 def _metadata(hint: Any, kind: type[Any]) -> list[Any]:

@@ -248,7 +248,8 @@ class _Walk:
         result = replace(result, values={**result.values, **told})
         self.driver.store.keep(self.run, task.id, task.kind, name, result)
         for waiting in self._flying.pop(name):
-            self.driver.store.link(self.run, waiting, name)
+            if waiting != task.id:
+                self.driver.store.link(self.run, waiting, name)
             self._settle(waiting, result, "done" if waiting == task.id else "stored")
 
     def _settle(self, task: str, result: TaskResult, how: How) -> None:

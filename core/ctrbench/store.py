@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,11 @@ class Store:
             "run": run,
         }
         row.pop("users_mistake")
-        replace = self.database.insert(tasks).values(**row)
-        replace = replace.on_conflict_do_update(
-            index_elements=["key"],
-            set_={name: replace.excluded[name] for name in row if name != "key"},
-            where=sa.or_(replace.excluded.status == Status.OK, tasks.c.status != Status.OK),
-        )
-        self._write(replace, self._link(run, task, key))
+        self._write((self._keeping, row), (self._linking, _link(run, task, key)))
 
     def link(self, run: str, task: str, key: str = "", blocked_by: str = "") -> None:
         """Note under which key a run finds a task, or which earlier task kept it from being begun."""
-        self._write(self._link(run, task, key, blocked_by))
+        self._write((self._linking, _link(run, task, key, blocked_by)))
 
     def spent(self) -> dict[str, list[Spent]]:
         """What finished tasks cost, by what they are alike in: what a forecast can start from."""
@@ -123,7 +118,7 @@ class Store:
         run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
         row = {"run": run, "started": time.time(), "command": without_password(command)}
         begin = self.database.insert(runs).values(**row, about=about, environment=environment)
-        self._write(begin.on_conflict_do_nothing())
+        self._write((begin.on_conflict_do_nothing(), None))
         return run
 
     def describe_run(self, run: str, about: Mapping[str, Any], plan: Plan) -> None:
@@ -141,7 +136,7 @@ class Store:
 
     def finish_run(self, run: str, about: Mapping[str, Any]) -> None:
         """Note that a run came to its end."""
-        self._write(sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=about))
+        self._write((sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=about), None))
 
     def runs(self) -> list[tuple[str, float, float | None, str]]:
         """All runs, the latest first: name, start, end, command."""
@@ -202,20 +197,38 @@ class Store:
             {name: result_of(f"data/{name}") for name in about["datasets"]},
         )
 
-    def _link(self, run: str, task: str, key: str, blocked_by: str = "") -> sa.Executable:
-        link = self.database.insert(run_tasks).values(run=run, task=task, key=key, blocked_by=blocked_by)
-        changes = {name: link.excluded[name] for name in ("key", "blocked_by")}
-        found: sa.Executable = link.on_conflict_do_update(index_elements=["run", "task"], set_=changes)
-        return found
+    @cached_property
+    def _keeping(self) -> sa.Executable:
+        """Takes in a row of `tasks`."""
+        insert = self.database.insert(tasks)
+        kept: sa.Executable = insert.on_conflict_do_update(
+            index_elements=["key"],
+            set_={column.name: insert.excluded[column.name] for column in tasks.c if column.name != "key"},
+            where=sa.or_(insert.excluded.status == Status.OK, tasks.c.status != Status.OK),
+        )
+        return kept
 
-    def _write(self, *statements: sa.Executable) -> None:
-        """Do statements in one transaction."""
+    @cached_property
+    def _linking(self) -> sa.Executable:
+        """Takes in a row of `run_tasks`."""
+        insert = self.database.insert(run_tasks)
+        changes = {name: insert.excluded[name] for name in ("key", "blocked_by")}
+        linked: sa.Executable = insert.on_conflict_do_update(index_elements=["run", "task"], set_=changes)
+        return linked
+
+    def _write(self, *statements: tuple[sa.Executable, Mapping[str, Any] | None]) -> None:
+        """Do statements, each with the row that it takes in, in one transaction."""
 
         def work(connection: sa.Connection) -> None:
-            for statement in statements:
-                connection.execute(statement)
+            for statement, row in statements:
+                connection.execute(statement, row)
 
         self.database.write(work)
+
+
+def _link(run: str, task: str, key: str, blocked_by: str = "") -> dict[str, str]:
+    """A row of `run_tasks`."""
+    return {"run": run, "task": task, "key": key, "blocked_by": blocked_by}
 
 
 def task_result(row: Mapping[Any, Any]) -> TaskResult:

@@ -302,14 +302,16 @@ def _checked_contributions(values: NDArray[np.float64], rows: int) -> NDArray[np
 
 
 def users(rows: Table) -> NDArray[np.int64] | None:
-    """Whose each row is, (rows,), from 0; None without codes of users. A user that train lacks has one row."""
-    fields_ = [field_.name for field_ in rows.schema.with_role("user") if field_.kind == "categorical"]
-    if not fields_:
+    """Whose each row is, (rows,), from 0; None without codes of users.
+
+    A row with a code that train lacks is a user by itself.
+    """
+    names = [field_.name for field_ in rows.schema.with_role("user") if field_.kind == "categorical"]
+    if not names:
         return None
-    codes = rows.rows[fields_].to_numpy()
+    codes = rows.rows[names]
     alone = np.where((codes == UNSEEN).any(axis=1), np.arange(len(codes)), -1)
-    _, user = np.unique(np.column_stack([codes, alone]), axis=0, return_inverse=True)
-    return user
+    return np.asarray(codes.groupby([*(codes[name] for name in names), alone]).ngroup(), np.int64)
 
 
 def _facts(details: Mapping[str, Any]) -> dict[str, int | float | str]:
