@@ -19,7 +19,7 @@ from ctrbench.artefacts import Artefacts
 from ctrbench.compare import Comparison, Finding, Margin, Verdict, compare, parse_margins
 from ctrbench.errors import UserError
 from ctrbench.snapshot import Dataset, Metric, Place, Snapshot
-from ctrbench.statistics import unpaired
+from ctrbench.statistics import Effect, Spread, unpaired
 from ctrbench.store import Store
 from ctrbench.suite import load_suite
 from scipy import stats
@@ -77,6 +77,15 @@ def test_unpaired_is_welchs_t_and_knows_test_rows() -> None:
     assert wider.variance == pytest.approx(effect.variance + 0.5)
     assert wider.df > effect.df
     assert unpaired(new[:1], old) is None
+
+
+def test_rounding_is_no_difference_and_no_noise() -> None:
+    old, new = np.array([0.7, 0.7 + 1e-16, 0.7]), np.array([0.7, 0.7 - 1e-16])
+    assert unpaired(new, old) == Effect(0.0, 0.0, np.inf, 2, "seeds and test rows", Spread(0.0, 0.0))
+    before, after = (snap(at("m", auc=list(scores))) for scores in (old, new))
+    made = compare(before, after, ["auc"], {"auc": Margin()})
+    assert made.verdict is Verdict.FINE
+    assert not made.shifts
 
 
 def test_unchanged_trees_are_fine_under_new_seeds_each_time() -> None:
@@ -283,6 +292,7 @@ def test_a_snapshot_survives_its_file_which_is_never_overwritten(tmp_path: Path)
         (lambda text: text[:-20], "did not make it"),
         (lambda text: text.replace("0.7", "NaN"), "finite"),
         (lambda text: text.replace("0.7", '"0.7"'), "valid number"),
+        (lambda text: text.replace("0.7", "1e80"), "less than or equal to"),
         (lambda text: text.replace("[0.7, 0.7]", "[0.7]"), "not every value"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "a newer ctrbench"),
         (lambda text: text.replace('"suite"', '"sweet"'), "suite"),
@@ -311,6 +321,8 @@ def test_a_snapshot_holds_every_repeat_and_why_one_is_missing() -> None:
     original, synthetic, made = places["original"], places["S5"], places[""]
     assert original.values["auc"] == [0.8, None]
     assert "ValueError" in original.lacking["auc"]
+    huge = results([cell("", "original", "dnn", 1e80)], [])
+    assert snapshot.take(huge).places[0].lacking["auc"] == "no number that can be used"
     assert synthetic.scores("auc") == [0.7, 0.6]
     assert synthetic.values["fit_seconds"] == [2.0, 2.0]
     assert made.values["identical"] == [40.0, None]
@@ -408,6 +420,16 @@ def test_a_run_is_exported_and_compared() -> None:
     refused(ctrbench("compare", "baseline.json", "--fail-on", "acu"), "no such metric; did you mean 'auc'")
     refused(ctrbench("compare", "absent.json", "--fail-on", "auc"), "cannot be read")
     refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "cannot be written")
+    refused(ctrbench("compare", "baseline.json", "", "--fail-on", "auc"), "HEAD is empty")
+    refused(ctrbench(*same, "--fail-on", "auc", "--junit", "r", "--markdown", "./r"), "the same file")
+    Path("notes.md").write_text("mine")
+    Path("r.xml").write_text("<testsuites><testsuite name='pytest'/></testsuites>")
+    for option in ("--junit", "--markdown"):
+        for file in ("notes.md", "r.xml", "baseline.json", "ctrbench.db"):
+            before = Path(file).read_bytes()
+            refused(ctrbench(*same, "--fail-on", "auc", option, file), "is no report of `ctrbench compare`")
+            assert Path(file).read_bytes() == before
+    assert ctrbench(*same, "--fail-on", "auc", "--markdown", "r.md").exit_code == 0, "it takes its own place"
 
 
 QUALITY = Path(__file__).parents[1] / "benchmarks" / "quality"

@@ -217,8 +217,42 @@ def test_several_data_sets_have_a_table_over_all_and_from_five_on_a_rank_test() 
     assert [row[0] for row in texts(four)] == ["good", "fair", "bad"]
     assert texts(four)[0][:3] == ["good", "+0.02015", "1.00"]
     assert any("takes at least 5" in note for note in four.notes)
-    assert any(note.startswith("Friedman's test over 10 data sets: p = 4.5e-05") for note in five.notes)
+    assert any(note.startswith("Friedman's test over 10 data sets: p = 4.54e-05") for note in five.notes)
     assert any(note.endswith("{good, fair}; {fair, bad}") for note in five.notes), "a step of 1 in rank is below 1.05"
+
+
+def test_generators_that_no_rank_test_tells_apart_are_not_grouped() -> None:
+    of = several(6, {"one": 0.01, "two": 0.01, "three": 0.01})
+    notes = leaderboard.boards(of, ["generators"])[-1].notes
+    assert "no generator is told from another at .05" in notes
+    assert not any("Nemenyi" in note for note in notes)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_only_what_is_equal_everywhere_is_left_out_over_all_and_the_order_of_data_sets_changes_nothing(
+    turned: bool,
+) -> None:
+    of = several(2, {"gan": 0.02, "twin": 0.02, "copy": 0.02, "bad": -0.01})
+
+    def trained(cell: CellResult) -> CellResult:
+        same = {"copy": "gan", "twin": "gan" if cell.dataset == "log0" else "twin"}.get(cell.generator, cell.generator)
+        return replace(cell, training=f"{cell.dataset} {same} {cell.scenario}")
+
+    told = of.about["datasets"]
+    about = {**of.about, "datasets": dict(reversed(told.items())) if turned else told}
+    table = leaderboard.boards(replace(of, cells=[trained(c) for c in of.cells], about=about), ["generators"])[-1]
+    assert [(row[0], row[2]) for row in texts(table)] == [("gan", "1.50"), ("twin", "1.50"), ("bad", "3.00")]
+    assert "left out, as another generator equals them on every data set: copy" in table.notes
+
+
+def test_a_detail_that_only_some_repeats_have_is_a_dash_and_no_failure() -> None:
+    pools = [
+        pool("vae", 40.0),
+        replace(pool("vae", 40.0), repeat=1, scores={"identical": Score(40.0, 3.0, {"odd": 1.0})}),
+    ]
+    table = board("details", results(list(GRID.cells), pools))
+    assert texts(table)[0][-2:] == ["—", "—"]
+    assert not any("not run" in note for note in table.notes)
 
 
 def test_cost_counts_each_training_once() -> None:

@@ -68,6 +68,13 @@ def test_mistakes_are_the_harness_s_own_lines(ctrbench_run: Run, ctrbench_check:
         ctrbench_run(models=["item_rat"])
     with pytest.raises(UserError, match="ctrbench_run: repeats=0 must lie between"):
         ctrbench_run(repeats=0)
+    for wrong in ({"repeats": 1.5}, {"seed": "x"}, {"repeats": True}):
+        with pytest.raises(UserError, match=r"ctrbench_run: \w+=\S+ must be a whole number"):
+            ctrbench_run(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="generators='smoten' must be a list"):
+        ctrbench_run(generators="smoten")
+    with pytest.raises(UserError, match="executor='ray' must be"):
+        ctrbench_run(executor="ray")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="ctrbench_check: no plug-in 'smotten'"):
         ctrbench_check("smotten")
 

@@ -395,6 +395,7 @@ def test_the_report_is_the_same_each_time_and_replaces_a_file_only_by_force(
         (("plot", "heat", "--out", "f"), "did you mean 'heatmap'?"),
         (("plot", "--out", "all.svg"), "name one figure, or a folder"),
         (("plot", "cells", "--out", "c.svg", "--format", "png"), "is no png"),
+        (("plot", "cells", "--out", "c.pdf"), "figures are .svg or .png"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(command: Any, words: tuple[str, ...], said: str) -> None:

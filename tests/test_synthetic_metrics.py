@@ -96,6 +96,20 @@ def test_wrong_shares_of_values_are_flagged_by_marginals_and_forgotten_values_by
     assert found.details["worst_field"] < 0.4
 
 
+@pytest.mark.parametrize("distinct", [1, 2, 3])
+def test_a_pool_that_collapsed_to_a_few_rows_is_flagged(distinct):
+    few = log().train.take(np.arange(len(log().train)) % distinct)
+    assert score(Marginals(), few).flagged is True
+    assert score(CategoryCoverage(), few).flagged is True
+    assert 0 <= score(Detection(), few).value <= 1, "a fold may lack the pool"
+
+
+def test_details_name_columns_so_that_they_meet_no_other_detail():
+    worst = score(Marginals(), pool(Uniform())).details
+    assert sum(name.startswith("likeness of ") for name in worst) == 5
+    assert {"chance", "compared_rows"} <= set(worst)
+
+
 @pytest.mark.parametrize("metric", [*PRIVACY, *FIDELITY], **by_name)
 def test_the_same_under_a_seed_and_tables_left_alone(metric):
     small = [t.take(np.arange(400)) for t in (perfect(), log().train, log().valid, reference())]

@@ -202,7 +202,7 @@ class _Watched:
         effect = statistics.unpaired(worse * new, worse * old, test or 0.0)
         before, after = self._mean(self.kept, both), self._mean(self.found, both)
         margin = self._margin(both, before)
-        difference = self._shown(float(new.mean() - old.mean()))
+        difference = self._shown(statistics.difference(new, old))
         finding = Finding(
             self.name, subject, Verdict.THIN, len(both), before, after, difference, margin=self._shown(margin)
         )
@@ -223,7 +223,7 @@ class _Watched:
         moved = []
         for key in self.found:
             before, after = self._mean(self.kept, [key]), self._mean(self.found, [key])
-            shift = worse * float(self._repeats(self.found, [key]).mean() - self._repeats(self.kept, [key]).mean())
+            shift = worse * statistics.difference(self._repeats(self.found, [key]), self._repeats(self.kept, [key]))
             moved.append(Shift(self.name, key, before, after, shift / (self._margin([key], before) or 1.0)))
         return sorted((shift for shift in moved if shift.margins > 0), key=lambda shift: -shift.margins)[:3]
 

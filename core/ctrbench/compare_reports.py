@@ -15,6 +15,10 @@ from ctrbench.snapshot import COSTS, Snapshot
 from ctrbench.text import counted, plain
 from ctrbench.text import markdown as safe
 
+MARKDOWN = re.compile(b"## ctrbench compare: ")
+JUNIT = re.compile(rb'<\?xml[^>]*>\s*<testsuites[^>]*>\s*<testsuite name="ctrbench compare"')
+"""How the reports begin: what begins otherwise is somebody else's file."""
+
 _NOT_XML = re.compile("[\ufffe\uffff]")
 _ORDER = (Verdict.REGRESSION, Verdict.THIN, Verdict.FINE)
 _HEADS = {

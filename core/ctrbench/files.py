@@ -21,16 +21,23 @@ def refuse_existing(file: Path, otherwise: str = "remove it") -> None:
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name once all of it is written; UserError where it cannot be."""
+    """A file that gets its name once all of it is written; UserError where it cannot be.
+
+    A link stays one, and its target is written; what is no file but a pipe or a device is written as it stands.
+    """
     if os.path.isdir(file):
         raise UserError(f"{encodable(str(file))}: is a folder; name a file")
-    partial = file.with_name(f".{file.name[:40]}-{uuid.uuid4().hex[:8]}")
+    flows = os.path.exists(file) and not os.path.isfile(file)
+    whole = Path(os.path.realpath(file))
+    partial = whole.with_name(f".{whole.name[:40]}-{uuid.uuid4().hex[:8]}")
     try:
-        with open(partial, "xb") as target:
+        with open(file if flows else partial, "wb" if flows else "xb") as target:
             yield target
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(partial, file)
+            if not flows:
+                target.flush()
+                os.fsync(target.fileno())
+        if not flows:
+            os.replace(partial, whole)
     except OSError as error:
         raise UserError(f"{encodable(str(file))}: cannot be written: {one_line(error)}") from None
     finally:

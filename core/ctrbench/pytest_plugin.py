@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from ctrbench.errors import UserError
+
 if TYPE_CHECKING:
     from ctrbench.conformance import CheckResult
     from ctrbench.conformance.apart import Checker
@@ -88,10 +90,12 @@ class Run:
         from ctrbench.suite import SECTIONS, checked, load_suite
 
         named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)
-        changes: dict[str, Any] = {section: tuple(names) for section, names in named if names is not None}
+        changes: dict[str, Any] = {section: _several(section, names) for section, names in named if names is not None}
         numbers = {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget}
         changes |= {name: number for name, number in numbers.items() if number is not None}
         wanted = checked(replace(load_suite(suite), **changes), "ctrbench_run")
+        if executor not in ("inline", "local"):
+            raise UserError(f"ctrbench_run: executor={executor!r} must be 'inline' or 'local'")
         registry = load_registry()
         choices.check_settings(wanted, registry)
         with closing(Store.open(str(self.folders.mktemp("ctrbench") / "ctrbench.db"))) as store:
@@ -100,6 +104,12 @@ class Run:
                 name = Driver(wanted, registry, store, workers, Compute(), Silent()).run("ctrbench_run")
             results = store.load_run(name)
         return FinishedRun(results, leaderboard.boards(results), leaderboard.failures(results))
+
+
+def _several(section: str, names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise UserError(f"ctrbench_run: {section}={names!r} must be a list, such as [{names!r}]")
+    return tuple(names)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ every repeat, what scores owe to the test rows, and where all of it comes from.
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,9 +39,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-_Value = Annotated[float, Field(ge=-1e100, le=1e100)]
+LARGEST = 1e50
+"""What is further from 0 counts as no value: its powers would leave the range of numbers."""
+
+_Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+_Variance = Annotated[float, Field(ge=-(LARGEST**2), le=LARGEST**2)]
 _Time = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970
-_Count = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class Dataset(_Strict):
@@ -86,7 +89,7 @@ class Place(_Strict):
     scenario: str = ""
     model: str = ""
     values: dict[str, list[_Value | None]]  # metric or cost → each repeat's, the mean over its model seeds
-    test_variance: dict[str, _Value] = {}  # metric → what the mean's variance owes to the test rows; where known
+    test_variance: dict[str, _Variance] = {}  # metric → what the mean's variance owes to the test rows; where known
     lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
 
     @property
@@ -243,7 +246,7 @@ def _pools(results: RunResults) -> Iterable[Place]:
 
 def _score(of: CellResult | PoolResult, metric: str) -> float | None:
     value = of.scores[metric].value if metric in of.scores else None
-    return value if value is not None and math.isfinite(value) else None
+    return value if value is not None and abs(value) <= LARGEST else None
 
 
 def _cost(result: TaskResult, cost: str) -> float | None:
@@ -263,7 +266,7 @@ def _lacking(values: Mapping[str, Sequence[float | None]], of: Sequence[CellResu
     found = {}
     for name in (name for name, each in values.items() if None in each):
         causes = [each.failed_scores.get(name, each.result) if each.result.ok else each.result for each in of]
-        found[name] = next((plain(cause.describe()) for cause in causes if not cause.ok), "no finite value")
+        found[name] = next((plain(cause.describe()) for cause in causes if not cause.ok), "no number that can be used")
     return found
 
 

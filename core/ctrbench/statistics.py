@@ -133,7 +133,7 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
             return Effect(mean, math.inf, math.inf, 1, "nothing", Spread(0.0, 0.0))
         test = max(0.0, float(covariance[0, 0]))  # of equal predictions it is what rounding leaves
         return Effect(mean, test, math.inf, 1, "test rows only", Spread(0.0, test))
-    seeds = float(by_repeat.var(ddof=1)) if np.ptp(by_repeat) > ROUNDING else 0.0
+    seeds = _variance(by_repeat)
     test = 0.0
     if covariance is not None:
         test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
@@ -145,6 +145,12 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     return Effect(mean, variance, df, repeats, basis, _spread(differences, seeds, test))
 
 
+def difference(new: NDArray[np.float64], old: NDArray[np.float64]) -> float:
+    """How far the means lie apart; 0 where only rounding sets them apart."""
+    apart = float(new.mean() - old.mean())
+    return apart if abs(apart) > ROUNDING else 0.0
+
+
 def unpaired(new: NDArray[np.float64], old: NDArray[np.float64], test: float = 0.0) -> Effect | None:
     """The effect behind the scores of repeats, (R,), beside those of R' others that share no seed with them.
 
@@ -153,13 +159,17 @@ def unpaired(new: NDArray[np.float64], old: NDArray[np.float64], test: float = 0
     """
     if min(len(new), len(old)) < 2:
         return None
-    parts = [float(scores.var(ddof=1)) / len(scores) for scores in (new, old)]
+    parts = [_variance(scores) / len(scores) for scores in (new, old)]
     variance = sum(parts) + test
     freedom = sum(part**2 / (len(scores) - 1) for part, scores in zip(parts, (new, old), strict=True))
     df = variance**2 / freedom if freedom else math.inf
-    repeats = min(len(new), len(old))
-    mean = float(new.mean() - old.mean())
+    repeats, mean = min(len(new), len(old)), difference(new, old)
     return Effect(mean, variance, df, repeats, "seeds and test rows", Spread(sum(parts) * repeats, test))
+
+
+def _variance(scores: NDArray[np.float64]) -> float:
+    """Over seeds; 0 where only rounding sets the scores apart."""
+    return float(scores.var(ddof=1)) if np.ptp(scores) > ROUNDING else 0.0
 
 
 def _spread(differences: NDArray[np.float64], seeds: float, test: float) -> Spread:

@@ -110,6 +110,12 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
 
 def checked(suite: Suite, source: str) -> Suite:
     """The suite, its numbers in their ranges; UserError otherwise."""
+    for name in ("repeats", "model_seeds", "seed", "data_seed"):
+        number = getattr(suite, name)
+        if isinstance(number, bool) or not isinstance(number, int | None):
+            raise UserError(f"{source}: {name}={number!r} must be a whole number")
+    if isinstance(suite.budget, bool) or not isinstance(suite.budget, int | float):
+        raise UserError(f"{source}: budget={suite.budget!r} must be a number")
     if not 1 <= suite.repeats <= 10_000:
         raise UserError(f"{source}: repeats={suite.repeats} must lie between 1 and 10000")
     if not 1 <= suite.model_seeds <= 1000:

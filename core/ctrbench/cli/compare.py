@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,17 +65,26 @@ def compare(
     """
     from ctrbench import compare as comparing
     from ctrbench import compare_reports, snapshot
+    from ctrbench.files import whole_file
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names:
         raise click.UsageError("--fail-on: name a metric, as in --fail-on auc,fit_seconds")
+    if head == "":
+        raise click.UsageError("HEAD is empty: name a run or a file, or leave it out for the latest run")
+    if junit and markdown and os.path.realpath(junit) == os.path.realpath(markdown):
+        raise click.UsageError("--junit and --markdown name the same file: give each its own")
+    for file, opening in ((markdown, compare_reports.MARKDOWN), (junit, compare_reports.JUNIT)):
+        if file:
+            _refuse_others(file, opening)
     allowed = comparing.parse_margins(margins, names)
     made = comparing.compare(snapshot.read(baseline), _head(head, store), names, allowed)
     summary = compare_reports.markdown(made)
     click.echo(summary, nl=False)
     for file, text in ((markdown, summary), (junit, compare_reports.junit(made) if junit else "")):
         if file:
-            _write(file, text, (baseline, Path(head or "")))
+            with whole_file(file) as target:
+                target.write(text.encode())
     sys.exit({comparing.Verdict.FINE: 0, comparing.Verdict.REGRESSION: 1, comparing.Verdict.THIN: 3}[made.verdict])
 
 
@@ -90,13 +99,13 @@ def _head(head: str | None, store: str) -> Snapshot:
         return snapshot.take(opened.load_run(head))
 
 
-def _write(file: Path, text: str, read: Sequence[Path]) -> None:
-    """Write a report, in place of the last build's, but never of what was compared."""
+def _refuse_others(file: Path, opening: re.Pattern[bytes]) -> None:
+    """UserError where a file is there that is no earlier report: a report takes the place of the last build's only."""
     from ctrbench.errors import UserError
-    from ctrbench.files import whole_file
     from ctrbench.text import encodable
 
-    if any(os.path.exists(other) and os.path.exists(file) and os.path.samefile(file, other) for other in read):
-        raise UserError(f"{encodable(str(file))}: is one of the files compared; name another for the report")
-    with whole_file(file) as target:
-        target.write(text.encode())
+    with suppress(OSError):  # what cannot be read will not be written either, which is said then
+        if os.path.isfile(file):
+            with open(file, "rb") as there:
+                if (begins := there.read(1000)) and not opening.match(begins):
+                    raise UserError(f"{encodable(str(file))}: is no report of `ctrbench compare`; name another file")

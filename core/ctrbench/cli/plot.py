@@ -59,6 +59,8 @@ def plot(
         if name not in NAMES:
             raise UserError(f"no figure {name!r}; {did_you_mean(name, NAMES, 'there are')}")
     single = None if os.path.isdir(out) else _KINDS.get(out.suffix.lower())
+    if not single and re.fullmatch(r"\.[A-Za-z]{2,4}", out.suffix) and not os.path.isdir(out):
+        raise UserError(f"--out {out}: figures are .svg or .png; name such a file, or a folder")
     if single and kind not in (None, single):
         raise UserError(f"--out {out} is no {kind}; leave --format out, or name a folder")
     results = load_run(store, run_name, metric)

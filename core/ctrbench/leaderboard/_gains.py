@@ -13,7 +13,7 @@ from ctrbench.effects import Place, Verdict
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult
-from ctrbench.statistics import BLOCKS, combined, friedman
+from ctrbench.statistics import ALPHA, BLOCKS, combined, friedman
 from ctrbench.text import counted
 
 
@@ -171,7 +171,9 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
     first = parts[0]
     if first.effects.better == "neither":
         return []
-    names = [name for name in first.effects.distinct if all(name in part.effects.applicable for part in parts)]
+    everywhere = [name for name in first.effects.applicable if all(name in part.effects.same for part in parts)]
+    twins = {tuple(part.effects.same[name] for part in parts): name for name in reversed(everywhere)}
+    names = sorted(twins.values(), key=everywhere.index)  # equal on every data set: the first of them
     columns = ["generator", "mean Δ", "mean rank", *(part.dataset for part in parts)]
     board = Board("generators", "", f"mean Δ{first.metric} over {counted(len(parts), 'data set')}", tuple(columns))
     gains = {name: [part.effects.generator(name, part.effects.kept_scenarios) for part in parts] for name in names}
@@ -189,6 +191,10 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
             row += [Entry("—"), Entry("—")]
         row += [Entry(interval(effect) if effect else "—") for effect in gains[name]]
         board.rows.append(row)
+    if left_out := sorted({name for part in parts for name in part.pools} - set(everywhere)):
+        board.notes.append(f"left out, as they do not apply to every data set: {', '.join(left_out)}")
+    if equal := [name for name in everywhere if name not in names]:
+        board.notes.append(f"left out, as another generator equals them on every data set: {', '.join(equal)}")
     board.notes.append("the interval of the mean is for these data sets; it does not speak of others")
     board.notes += _rank_test(list(whole), table)
     return [board]
@@ -201,7 +207,9 @@ def _rank_test(names: list[str], table: Any) -> list[str]:
     if len(names) < 3:
         return []
     found = friedman(table)
-    said = [f"Friedman's test over {table.shape[1]} data sets: p = {found.p:.2g}"]
+    said = [f"Friedman's test over {table.shape[1]} data sets: p = {found.p:.3g}"]
+    if found.p >= ALPHA:
+        return [*said, "no generator is told from another at .05"]
     groups = ["{" + ", ".join(names[i] for i in group) + "}" for group in found.groups]
     if groups:
         said.append(f"not told apart at .05 (Nemenyi's critical difference): {'; '.join(groups)}")

@@ -63,9 +63,9 @@ class Part:
         return f"— [{self.footnotes.setdefault(text, len(self.footnotes) + 1)}]"
 
     def missing(self, causes: Iterable[TaskResult]) -> Entry:
-        """The footnote of what has no number."""
+        """The footnote of what has no number; a dash alone where nothing went wrong."""
         cause = next((c for c in causes if not c.ok), None)
-        return Entry(self.footnote(cause.describe() if cause else "not run"))
+        return Entry(self.footnote(cause.describe()) if cause else "—")
 
     def entry(
         self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str, best: bool = False

@@ -40,5 +40,6 @@ def chance_of_distance(
 
 
 def worst_of(pool: Mapping[str, float], holdout: Mapping[str, float]) -> Mapping[str, float]:
-    """The pool's similarities that are furthest below the holdout's, a few of them."""
-    return {name: pool[name] for name in sorted(pool, key=lambda name: pool[name] - holdout[name])[:WORST]}
+    """The pool's similarities that are furthest below the holdout's, a few of them, as details are named."""
+    worst = sorted(pool, key=lambda name: pool[name] - holdout[name])[:WORST]
+    return {f"likeness of {name}": pool[name] for name in worst}
