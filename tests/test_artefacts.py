@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrbench import artefacts as stored
 from ctrbench.artefacts import Artefacts, LostArtefactError
 from ctrbench.table import Field, Schema, Table
 from toys import log
@@ -47,6 +48,38 @@ def test_a_table_that_was_read_may_be_changed_without_changing_the_file(artefact
     digest = artefacts.put_table(log(50, 1))
     artefacts.get_table(digest).rows.loc[0, "user"] = 2
     assert artefacts.get_table(digest).digest() == log(50, 1).digest()
+
+
+def test_whatever_a_reader_does_to_what_it_got_the_next_one_gets_what_was_stored(artefacts: Artefacts) -> None:
+    table, values = artefacts.put_table(mixed()), artefacts.put_array(np.arange(3.0))
+    lists = artefacts.put_arrays({"top": np.arange(6, dtype=np.int32).reshape(3, 2)})
+    for _ in range(2):
+        got = artefacts.get_table(table)
+        assert got.digest() == mixed().digest()
+        assert (artefacts.get_array(values) == np.arange(3.0)).all()
+        assert (artefacts.get_arrays(lists)["top"].ravel() == np.arange(6)).all()
+        columns = [got.rows[name].to_numpy() for name in got.schema.names]
+        for array in (
+            *columns,
+            got.labels,
+            got.weights,
+            artefacts.get_array(values),
+            artefacts.get_arrays(lists)["top"],
+        ):
+            assert array is not None
+            if array.flags.writeable:
+                array[:] = 0
+
+
+def test_what_was_read_stays_in_memory_in_bounds(artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "KEPT_BYTES", 3000)
+    digests = [artefacts.put_array(np.full(100, float(i))) for i in range(40)]
+    big = artefacts.put_array(np.arange(1000.0))
+    for digest in digests:
+        artefacts.get_array(digest)
+    assert [digest for folder, digest in stored._recent if folder == artefacts.folder] == digests[-3:]
+    assert len(artefacts.get_array(big)) == 1000
+    assert not stored._recent, "larger than all that may stay"
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])

@@ -29,8 +29,8 @@ _LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
-KEPT = 128 * 2**20
-"""Bytes of what was read last that stay in memory: all metrics of a training, one after the other, read the same."""
+KEPT, KEPT_BYTES = 16, 128 * 2**20
+"""So many of what was read last stay in memory: all metrics of a training, one after the other, read the same."""
 _recent: OrderedDict[tuple[Path, str], Any] = OrderedDict()  # (folder, digest) → Arrow table, which nobody can change
 
 
@@ -173,7 +173,7 @@ class Artefacts:
         if found is None:
             found = pq.read_table(self._read(digest))
         _recent[self.folder, digest] = found
-        while sum(table.nbytes for table in _recent.values()) > KEPT:
+        while len(_recent) > KEPT or sum(table.nbytes for table in _recent.values()) > KEPT_BYTES:
             _recent.popitem(last=False)
         return found
 
