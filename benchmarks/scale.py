@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from ctrbench import Context, Predictions, Rankings, Splits, SyntheticMetric, params, resources
+from ctrbench import Context, Predictions, Rankings, Skip, Splits, SyntheticMetric, params, resources
 from ctrbench.artefacts import Artefacts
 from ctrbench.ranking import TOP, Catalogue
 from ctrbench.registry import load_registry
@@ -53,7 +53,11 @@ def main(along: str, sizes: str, seconds: float, only: tuple[str, ...], threads:
         for thing, points in measured.items():
             if points and points[-1][1] * size / points[-1][0] > seconds:
                 continue
-            spent, memory = _measure(thing, splits, threads)
+            try:
+                spent, memory = _measure(thing, splits, threads)
+            except Skip as skip:
+                click.echo(f"{thing} at {size:,}: {skip}", err=True)
+                continue
             points.append((size, spent, memory))
             click.echo(f"{thing} at {size:,}: {spent:.2f} s, {memory / 1e6:,.0f} MB", err=True)
     header = ["", *(f"{size:,}" for size in steps), "exponent", "MB beyond the data"]
@@ -109,17 +113,22 @@ def _work(thing: str, splits: Splits, folder: Path, threads: int) -> Callable[[]
 
 
 def _predictions(splits: Splits) -> Predictions:
-    """The true probabilities of train's rows, as if they were a model's of test rows, and lists in random order."""
+    """The true probabilities of train's rows, as if they were a model's of test rows, and lists in random order.
+
+    Valid stands for train, so that some pairs of user and item are new.
+    """
     train, valid, true = splits.train, splits.valid, splits.true_probabilities
     assert splits.ranking is not None
     clicks = Catalogue.of(train, splits.ranking).clicks
     queries, items = len(splits.ranking), len(clicks)
     lists = np.random.default_rng(1).permuted(np.tile(np.arange(items, dtype=np.int32), (queries, 1)), axis=1)
     rankings = Rankings(np.ones(queries), np.full(queries, items, np.int32), lists[:, :TOP], clicks)
-    return Predictions(train, true["train"], train, train.click_rate, true["train"], valid, true["valid"], rankings)
+    return Predictions(train, true["train"], valid, train.click_rate, true["train"], valid, true["valid"], rankings)
 
 
 def _row(thing: str, points: list[tuple[int, float, int]], sizes: list[int]) -> list[str]:
+    if not points:
+        return [thing, *("–" for _ in sizes), "–", "–"]
     spent = {size: f"{seconds:,.2f} s" for size, seconds, _ in points}
     return [thing, *(spent.get(size, "–") for size in sizes), _exponent(points), f"{points[-1][2] / 1e6:,.0f}"]
 
