@@ -1,0 +1,87 @@
+"""The file of `ctrbench export`: what it holds of a run, and what is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace as with_changes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ctrbench import snapshot
+from ctrbench.artefacts import Artefacts
+from ctrbench.errors import UserError
+from test_compare import at, snap
+from test_leaderboard import cell, pool, results
+
+
+def test_a_snapshot_survives_its_file_which_is_never_overwritten(tmp_path: Path) -> None:
+    taken = snap(at("m", auc=[0.7, None]), at("n", auc=[0.1, 1 / 3]))
+    file = tmp_path / "baseline.json"
+    snapshot.write(taken, file)
+    assert snapshot.read(file) == taken
+    assert sum('"model"' in line for line in file.read_text().splitlines()) == 2  # a place a line
+    with pytest.raises(UserError, match="exists already"):
+        snapshot.write(taken, file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda text: text[:-20], "did not make it"),
+        (lambda text: text.replace("0.7", "NaN"), "finite"),
+        (lambda text: text.replace("0.7", '"0.7"'), "valid number"),
+        (lambda text: text.replace("0.7", "1e80"), "less than or equal to"),
+        (lambda text: text.replace("[0.7, 0.7]", "[0.7]"), "not every value"),
+        (lambda text: text.replace('"format": 1', '"format": 2'), "a newer ctrbench"),
+        (lambda text: text.replace('"suite"', '"sweet"'), "suite"),
+        (lambda text: text.replace('"log": {', '"dog": {'), "no data set 'log'"),
+        (lambda text: "[" * 10**6, "did not make it"),
+        (lambda text: "\x00\xff", "did not make it"),
+        (lambda text: "{}", "format"),
+    ],
+)
+def test_a_file_that_is_no_snapshot_is_refused_in_a_line(tmp_path: Path, damage: Any, complaint: str) -> None:
+    file = tmp_path / "baseline.json"
+    snapshot.write(snap(at("m", auc=[0.7, 0.7])), file)
+    file.write_text(damage(file.read_text()), "latin-1")
+    with pytest.raises(UserError, match=complaint) as refusal:
+        snapshot.read(file)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_snapshot_holds_every_repeat_and_why_one_is_missing() -> None:
+    run = results(
+        [cell("", "original", "dnn", 0.8), cell("", "original", "dnn", None, 1), cell("gan", "S5", "dnn", 0.7)],
+        [pool("gan", 40.0), pool("gan", None)],
+    )
+    run = with_changes(run, about={**run.about, "repeats": 2}, cells=[*run.cells, cell("gan", "S5", "dnn", 0.6, 1)])
+    places = {place.scenario: place for place in snapshot.take(run).places}
+    original, synthetic, made = places["original"], places["S5"], places[""]
+    assert original.values["auc"] == [0.8, None]
+    assert "ValueError" in original.lacking["auc"]
+    huge = results([cell("", "original", "dnn", 1e80)], [])
+    assert snapshot.take(huge).places[0].lacking["auc"] == "no number that can be used"
+    assert synthetic.scores("auc") == [0.7, 0.6]
+    assert synthetic.values["fit_seconds"] == [2.0, 2.0]
+    assert made.values["identical"] == [40.0, None]
+    assert made.values["sample_seconds"] == [1.0, None]
+    with pytest.raises(UserError, match="did not come to its end"):
+        snapshot.take(with_changes(run, finished=None))
+
+
+def test_the_test_variance_is_what_repeats_share(tmp_path: Path) -> None:
+    artefacts = Artefacts(tmp_path)
+    rng = np.random.default_rng(5)
+    shared = rng.normal(0, 0.01, 50)
+    digests = [artefacts.put_array(shared + rng.normal(0, 0.002, 50)) for _ in range(3)]
+    cells = [
+        with_changes(cell("", "original", "dnn", 0.8, repeat), contributions={"auc": digest})
+        for repeat, digest in enumerate(digests)
+    ]
+    run = with_changes(results(cells, [], repeats=3), artefacts=artefacts)
+    parts = np.stack([artefacts.get_array(digest) for digest in digests])
+    products = parts @ parts.T
+    [place] = snapshot.take(run).places
+    assert place.test_variance["auc"] == pytest.approx(products[~np.eye(3, dtype=bool)].mean())
+    assert "logloss" not in place.test_variance
