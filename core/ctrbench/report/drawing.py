@@ -341,13 +341,9 @@ def _front(points: Sequence[tuple[float, float]], better: str) -> list[tuple[flo
 def _compact(value: float, digits: int) -> str:
     """A difference in few letters: +.0012, −.21, 0."""
     said = f"{value:+.{digits}f}".replace("-", "−")
-    return (
-        said.replace("0.", ".", 1)
-        if abs(value) < 1 and float(f"{value:.{digits}f}")
-        else said
-        if abs(value) >= 1
-        else "0"
-    )
+    if abs(value) >= 1:
+        return said
+    return said.replace("0.", ".", 1) if float(f"{value:.{digits}f}") else "0"
 
 
 def _short(text: str, longest: int = _LONGEST) -> str:

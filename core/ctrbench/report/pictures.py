@@ -179,10 +179,8 @@ def _frontier(effects: Effects) -> Picture | None:
             if gain is None or not scores or len(scores) < len(pools[generator]):
                 points.append(None)
                 continue
-            x, point = (
-                statistics.fmean(score.value for score in scores),
-                Estimate(gain.mean, *(gain.interval or (None, None))),
-            )
+            x = statistics.fmean(score.value for score in scores)
+            point = Estimate(gain.mean, *(gain.interval or (None, None)))
             points.append((x, point))
             numbers.append([metric, generator, f"{x:,.6g}", *_interval(point), f"{cost:,.1f}"])
         baselines = [
