@@ -28,10 +28,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from ctrbench import Context, Predictions, environment, keys, resources, statistics
+from ctrbench import Context, Predictions, environment, intervals, keys, resources
 from ctrbench.effects import Place
-from ctrbench.statistics import Effect
-from ctrbench.store import RunResults, Store
+from ctrbench.intervals import Effect
+from ctrbench.store.store import RunResults, Store
 from ctrbench.tasks import users
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_metrics.auc import Auc
@@ -93,7 +93,7 @@ class Bank:
 
     def digest(self) -> str:
         """What identifies the bank, and the code whose intervals are studied."""
-        studied = [keys.source_digest(module) for module in ("ctrbench.statistics", Auc.__module__)]
+        studied = [keys.source_digest(module) for module in ("ctrbench.intervals", Auc.__module__)]
         return keys.digest([self.digests, self.dataset["fingerprint"], studied])[:12]
 
     def truth(self, arm: Arm) -> float:
@@ -145,7 +145,7 @@ def _one_draw(bank: Bank, design: str, rows: int, rng: Generator) -> Floats:
     differences = weights @ [score.value for score in scores]
     outcomes = []
     for group in [None, users(table)] if user is None else [user]:
-        parts = np.stack([statistics.by_group(np.asarray(score.contributions), group) for score in scores])
+        parts = np.stack([intervals.by_group(np.asarray(score.contributions), group) for score in scores])
         shared = weights @ (parts @ parts.T) @ weights.swapaxes(1, 2)  # (arms, repeats, repeats)
         outcomes.append([_outcomes(differences[a], shared[a], bank.truth(arm)) for a, arm in enumerate(bank.arms)])
     return np.array(outcomes)
@@ -177,11 +177,11 @@ def _users(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], NDA
 
 def _outcomes(differences: Floats, shared: Floats, truth: float) -> Floats:
     """What each method makes of the first R repeats, (REPEATS, METHODS, 3)."""
-    delong = _outcome(statistics.effect(differences[:1], shared[:1, :1]), truth)
+    delong = _outcome(intervals.effect(differences[:1], shared[:1, :1]), truth)
     found = []
     for repeats in REPEATS:
         some, covariance = differences[:repeats], shared[:repeats, :repeats]
-        ours, seeds = statistics.effect(some, covariance), statistics.effect(some)
+        ours, seeds = intervals.effect(some, covariance), intervals.effect(some)
         assert ours is not None
         assert seeds is not None
         variance = seeds.variance + float(np.trace(covariance)) / repeats

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import click
 from ctrbench import choices
+from ctrbench.driver import Driver, How, Silent
 from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
 from ctrbench.plan import Task
 from ctrbench.registry import load_registry
 from ctrbench.results import TaskResult
-from ctrbench.run import Driver, How, Silent
-from ctrbench.store import Store
+from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 
 

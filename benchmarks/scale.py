@@ -19,10 +19,10 @@ from pathlib import Path
 import click
 import numpy as np
 from ctrbench import Context, Predictions, Rankings, Skip, Splits, SyntheticMetric, params, resources
-from ctrbench.artefacts import Artefacts
 from ctrbench.ranking import TOP, Catalogue
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import BUILT_IN, compose
+from ctrbench.store.artefacts import Artefacts
 from ctrbench_datasets.simulated import Simulated
 from tabulate import tabulate
 

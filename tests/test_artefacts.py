@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ctrbench import artefacts as stored
-from ctrbench.artefacts import Artefacts, LostArtefactError
+from ctrbench.store import artefacts as stored
+from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.table import Field, Schema, Table
 from toys import log
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ctrbench.compare import Comparison, Finding, Margin, Verdict, compare, parse_margins
 from ctrbench.errors import UserError
-from ctrbench.snapshot import Dataset, Metric, Place, Snapshot
-from ctrbench.statistics import Effect, Spread, unpaired
+from ctrbench.gate.compare import Comparison, Finding, Margin, Verdict, compare, parse_margins
+from ctrbench.gate.snapshot import Dataset, Metric, Place, Snapshot
+from ctrbench.intervals import Effect, Spread, unpaired
 from scipy import stats
 
 FINE, THIN, REGRESSION = Verdict

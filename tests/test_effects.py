@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 from ctrbench import Score
-from ctrbench.artefacts import Artefacts
+from ctrbench.driver import Driver
 from ctrbench.effects import Effects, Place
 from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
+from ctrbench.intervals import holm
 from ctrbench.jobs import Compute
 from ctrbench.registry import load_registry
 from ctrbench.results import CellResult, Status, TaskResult
-from ctrbench.run import Driver
-from ctrbench.statistics import holm
-from ctrbench.store import RunResults, Store
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.store import RunResults, Store
 from ctrbench.suite import Suite
 from test_run import Silent
 from toys import TOYS

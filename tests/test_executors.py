@@ -13,7 +13,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Executor, Finished, Progress, Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
@@ -21,6 +20,7 @@ from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
 from ctrbench.limits import STAGES, Limits
 from ctrbench.registry import load_registry
 from ctrbench.results import Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
 from toys import TOYS, log
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from ctrbench import Context, Splits, UserError, choices, params
-from ctrbench.artefacts import Artefacts
 from ctrbench.cli import main
 from ctrbench.encoding import encode_splits
 from ctrbench.registry import Registry, load_registry
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite, parse_suite
 from ctrbench.table import Field, Schema, Table
 from ctrbench_datasets.csv_log import CsvLog

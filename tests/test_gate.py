@@ -10,9 +10,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from ctrbench import compare_reports, snapshot
-from ctrbench.compare import Comparison, compare
-from ctrbench.store import Store
+from ctrbench.gate import reports, snapshot
+from ctrbench.gate.compare import Comparison, compare
+from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 from test_cli import FAST, SMALL, ctrbench, refused
 from test_compare import at, snap
@@ -25,7 +25,7 @@ def nasty() -> Comparison:
 
 
 def test_junit_is_well_formed_whatever_plug_ins_are_called() -> None:
-    root = ElementTree.fromstring(compare_reports.junit(nasty()))
+    root = ElementTree.fromstring(reports.junit(nasty()))
     assert root.tag == "testsuites"
     [suite] = root
     assert {key: suite.get(key) for key in ("tests", "failures", "errors")} == {
@@ -38,13 +38,13 @@ def test_junit_is_well_formed_whatever_plug_ins_are_called() -> None:
     [failure] = next(case for case in suite if "a|b" in str(case.get("name")))
     assert failure.tag == "failure"
     assert "0.7 → 0.6" in str(failure.get("message"))
-    assert "\ufffe" not in compare_reports.junit(nasty())
+    assert "\ufffe" not in reports.junit(nasty())
     thin = snap(at("m", auc=[0.7]))
-    assert "<error" in compare_reports.junit(compare(thin, thin, ["auc"]))
+    assert "<error" in reports.junit(compare(thin, thin, ["auc"]))
 
 
 def test_markdown_is_one_table_whatever_plug_ins_are_called() -> None:
-    text = compare_reports.markdown(nasty())
+    text = reports.markdown(nasty())
     assert "\x1b" not in text
     assert "<i>" not in text.replace("\\<i\\>", "")
     rows = [line for line in text.splitlines() if line.startswith("| auc")]

@@ -12,7 +12,7 @@ import pytest
 from ctrbench import leaderboard, reporters
 from ctrbench.interfaces import Score
 from ctrbench.results import CellResult, PoolResult, Status, TaskResult
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 
 DONE = TaskResult(Status.OK, "m", seconds={"fit": 2.0, "predict": 0.5, "sample": 1.0}, peak_memory=50_000_000)
 FAILED = TaskResult(Status.FAILED, "gan (third 1.0)", "fit", "ValueError: | *no* \x1b[2J luck\n")

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import toys
 from ctrbench import Context, Field, Predictions, Rankings, Schema, Skip, Splits, Table, UserError, ranking
-from ctrbench.artefacts import Artefacts
 from ctrbench.encoding import encode_splits
 from ctrbench.executors import Finished
 from ctrbench.executors.inline import InlineExecutor
@@ -34,6 +33,7 @@ from ctrbench.limits import Limits
 from ctrbench.ranking import check_queries, rank, with_ranking
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite
 from ctrbench.tasks import Workplace, perform
 from ctrbench_datasets.csv_log import CsvLog

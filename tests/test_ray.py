@@ -21,7 +21,6 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from ctrbench.artefacts import Artefacts
 from ctrbench.cli import main
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, Site, ray
@@ -31,6 +30,7 @@ from ctrbench.executors.ray import RayExecutor
 from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
 from ctrbench.results import Status
+from ctrbench.store.artefacts import Artefacts
 from ray_cluster import Cluster, cluster
 from test_executors import finish, gone, pool_job, started
 

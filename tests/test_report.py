@@ -19,16 +19,16 @@ import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from ctrbench.artefacts import Artefacts
 from ctrbench.cli import main
+from ctrbench.driver import _published as published_figures
 from ctrbench.effects import Effects, Place
 from ctrbench.history import POINTS, History
 from ctrbench.interfaces import Published
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page, words
 from ctrbench.report.pictures import NAMES, estimate, pictures
-from ctrbench.run import _published as published_figures
-from ctrbench.store import RunResults
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.store import RunResults
 from ctrbench_datasets.frappe import Frappe
 from test_leaderboard import DONE, GRID, cell, pool, results
 from test_run import SUITE, Bench

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import toys
-from ctrbench import UserError, leaderboard, run
-from ctrbench.database import tasks
+from ctrbench import UserError, driver, leaderboard
 from ctrbench.executors import Finished, Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute, TrainJob
 from ctrbench.limits import Limits
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
-from ctrbench.store import RunResults, Store
+from ctrbench.store.database import tasks
+from ctrbench.store.store import RunResults, Store
 from ctrbench.suite import Suite
 
 SUITE = Suite(
     "toys", "", ("toy_log",), ("bootstrap",), ("rate",), ("hits", "same"), ("original", "S1", "S3", "S5")
 )  # fmt: skip
 
-AS_STORED = run.Again()
+AS_STORED = driver.Again()
 
 
 class Silent:
@@ -54,14 +54,14 @@ class Bench:
     registry: Registry
     executor: Callable[[Site], InlineExecutor] = InlineExecutor
 
-    def run(self, suite: Suite = SUITE, again: run.Again = AS_STORED):
+    def run(self, suite: Suite = SUITE, again: driver.Again = AS_STORED):
         """A run's watcher and results."""
         store = Store.open(str(self.folder / "results.db"))
         executor = self.executor(Site(store.artefacts.folder, 1, suite.budget))
         watcher = Silent()
-        driver = run.Driver(suite, self.registry, store, executor, Compute(), watcher, Limits(), again)
+        walk = driver.Driver(suite, self.registry, store, executor, Compute(), watcher, Limits(), again)
         try:
-            name = driver.run("ctrbench run")
+            name = walk.run("ctrbench run")
             return watcher, store.load_run(name)
         finally:
             executor.close()
@@ -238,27 +238,27 @@ def store_keys(store: Store) -> list[str]:
 
 def test_a_longer_limit_gives_a_timed_out_task_another_chance() -> None:
     late = TaskResult(Status.TIMED_OUT, "m", values={"limit": 10.0})
-    assert not run.why_again(late, AS_STORED, Limits(10.0))
-    assert not run.why_again(late, AS_STORED, Limits(5.0))
-    assert run.why_again(late, AS_STORED, Limits(20.0))
-    assert run.why_again(late, AS_STORED, Limits())
+    assert not driver.why_again(late, AS_STORED, Limits(10.0))
+    assert not driver.why_again(late, AS_STORED, Limits(5.0))
+    assert driver.why_again(late, AS_STORED, Limits(20.0))
+    assert driver.why_again(late, AS_STORED, Limits())
 
 
 def test_a_higher_limit_gives_a_stage_and_a_big_eater_another_chance() -> None:
     values = {"limit": 100.0, "stage_limit": 10.0, "memory_limit": 10**9}
     late = TaskResult(Status.TIMED_OUT, "m", "fit", values=values)
-    assert not run.why_again(late, AS_STORED, Limits(100.0, {"fit": 10.0, "sample": 99.0}))
-    assert run.why_again(late, AS_STORED, Limits(100.0, {"fit": 20.0}))
+    assert not driver.why_again(late, AS_STORED, Limits(100.0, {"fit": 10.0, "sample": 99.0}))
+    assert driver.why_again(late, AS_STORED, Limits(100.0, {"fit": 20.0}))
     big = TaskResult(Status.OUT_OF_MEMORY, "m", "fit", values=values)
-    assert not run.why_again(big, AS_STORED, Limits(memory=10**9))
-    assert run.why_again(big, AS_STORED, Limits(memory=2 * 10**9))
-    assert run.why_again(big, AS_STORED, Limits())
+    assert not driver.why_again(big, AS_STORED, Limits(memory=10**9))
+    assert driver.why_again(big, AS_STORED, Limits(memory=2 * 10**9))
+    assert driver.why_again(big, AS_STORED, Limits())
 
 
 def test_a_worker_that_somebody_else_killed_is_no_fault_of_the_method() -> None:
     killed = TaskResult(Status.CRASHED, "m", "fit", values={"from_outside": True})
-    assert run.why_again(killed, AS_STORED, Limits())
-    assert not run.why_again(TaskResult(Status.CRASHED, "m", "fit"), AS_STORED, Limits())
+    assert driver.why_again(killed, AS_STORED, Limits())
+    assert not driver.why_again(TaskResult(Status.CRASHED, "m", "fit"), AS_STORED, Limits())
 
 
 def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:
@@ -266,13 +266,13 @@ def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None
     bench.run(suite)
     watcher, _ = bench.run(suite)
     assert watcher.done == []
-    watcher, _ = bench.run(suite, run.Again(failed=True))
+    watcher, _ = bench.run(suite, driver.Again(failed=True))
     assert [name.split("/")[0] for name in watcher.done] == ["pool"]
 
 
 def test_fresh_does_everything_anew(bench: Bench) -> None:
     first, _ = bench.run()
-    again, _ = bench.run(again=run.Again(all=True))
+    again, _ = bench.run(again=driver.Again(all=True))
     assert len(again.done) == len(first.done)
 
 

@@ -18,12 +18,12 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench import leaderboard, reporters
-from ctrbench.artefacts import Artefacts, LostArtefactError
 from ctrbench.cli import main
 from ctrbench.interfaces import Score
 from ctrbench.reporters import FORMATS, Format
 from ctrbench.results import CellResult, PoolResult, Status, TaskResult
-from ctrbench.store import RunResults, Store
+from ctrbench.store.artefacts import Artefacts, LostArtefactError
+from ctrbench.store.store import RunResults, Store
 from ctrbench.text import encodable
 from rich.text import Text
 from toys import log

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ctrbench import snapshot
-from ctrbench.artefacts import Artefacts
 from ctrbench.errors import UserError
+from ctrbench.gate import snapshot
+from ctrbench.store.artefacts import Artefacts
 from test_compare import at, snap
 from test_leaderboard import cell, pool, results
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from ctrbench import UserError
-from ctrbench.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
 from ctrbench.results import Status, TaskResult
-from ctrbench.store import Store
+from ctrbench.store.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
+from ctrbench.store.store import Store
 
 GOOD = TaskResult(
     Status.OK,
@@ -337,7 +337,7 @@ def test_several_who_open_a_store_at_once_migrate_it_once(where: str, old: bool)
 
 
 def test_a_migration_that_fails_changes_nothing(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ctrbench import migrations
+    from ctrbench.store import migrations
 
     make_version_1(where)
     before = everything(where)

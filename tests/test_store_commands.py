@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ctrbench.store import Store
+from ctrbench.store.store import Store
 from test_cli import CTRBENCH, FAST, ctrbench, refused, tables
 from test_store import cut_lines
 

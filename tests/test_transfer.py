@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ctrbench import UserError, leaderboard, reporters, transfer, upkeep
+from ctrbench import UserError, leaderboard, reporters
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
-from ctrbench.store import RunResults, Store
+from ctrbench.store import transfer, upkeep
+from ctrbench.store.store import RunResults, Store
 from test_upkeep import fill
 
 

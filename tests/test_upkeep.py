@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ctrbench import UserError, upkeep
+from ctrbench import UserError
+from ctrbench.driver import Driver
 from ctrbench.executors import Site
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
-from ctrbench.run import Driver
-from ctrbench.store import Store
+from ctrbench.store import upkeep
+from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from test_run import Silent
 

@@ -18,12 +18,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
-from ctrbench import choices, compare, snapshot
+from ctrbench import choices
+from ctrbench.driver import Driver, Silent
 from ctrbench.executors import Site, make_executor
+from ctrbench.gate import compare, snapshot
 from ctrbench.jobs import Compute
 from ctrbench.registry import Registry, load_registry
-from ctrbench.run import Driver, Silent
-from ctrbench.store import Store
+from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 
 HERE = Path(__file__).parent

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ctrbench import statistics
-from ctrbench.artefacts import LostArtefactError
+from ctrbench import intervals
+from ctrbench.intervals import Effect
 from ctrbench.results import CellResult, Status
-from ctrbench.statistics import Effect
-from ctrbench.store import RunResults
+from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.store.store import RunResults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,12 +43,12 @@ class Verdict:
     @property
     def certain(self) -> bool:
         """Whether it stands even if no single false claim is to be made in the whole family."""
-        return self.holm is not None and self.holm < statistics.ALPHA
+        return self.holm is not None and self.holm < intervals.ALPHA
 
     @property
     def likely(self) -> bool:
         """Whether it stands if one in twenty of the claims made may be false."""
-        return self.bh is not None and self.bh < statistics.ALPHA
+        return self.bh is not None and self.bh < intervals.ALPHA
 
 
 class Effects:
@@ -147,13 +147,13 @@ class Effects:
             np.add.at(weights, (repeat, seed, numbers[base]), -1 / len(pairs))
         by_repeat = weights.mean(axis=1)  # (R, trainings)
         shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
-        return statistics.effect(weights @ self._values, shared)
+        return intervals.effect(weights @ self._values, shared)
 
     def family(self, effects: Sequence[Effect | None]) -> list[Verdict | None]:
         """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
         tested = [i for i, effect in enumerate(effects) if effect is not None and effect.testable]
         p = [effect.p for i in tested if (effect := effects[i]) is not None]
-        both = zip(statistics.holm(p), statistics.benjamini_hochberg(p), strict=True)
+        both = zip(intervals.holm(p), intervals.benjamini_hochberg(p), strict=True)
         adjusted = dict(zip(tested, both, strict=True))
         return [
             None if effect is None else Verdict(effect, *adjusted.get(i, (None, None)))

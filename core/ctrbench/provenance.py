@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ctrbench.results import CellResult, PoolResult, TaskResult
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 
 
 def of(results: RunResults) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ctrbench.conformance.apart import Checker
     from ctrbench.leaderboard import Board
     from ctrbench.registry import Registry
-    from ctrbench.store import RunResults
+    from ctrbench.store.store import RunResults
 
 TIMEOUT = 300.0
 """Seconds that one check of a plug-in may take."""
@@ -82,11 +82,11 @@ class Run:
         processes, which may hang or die. UserError where a name or a number cannot be used.
         """
         from ctrbench import choices, leaderboard
+        from ctrbench.driver import Driver, Silent
         from ctrbench.executors import Site, make_executor
         from ctrbench.jobs import Compute
         from ctrbench.registry import load_registry
-        from ctrbench.run import Driver, Silent
-        from ctrbench.store import Store
+        from ctrbench.store.store import Store
         from ctrbench.suite import SECTIONS, checked, load_suite
 
         named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)

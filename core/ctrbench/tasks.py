@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctrbench import environment, gpu, keys, resources, statistics
-from ctrbench.artefacts import Artefacts
+from ctrbench import environment, gpu, intervals, keys, resources
 from ctrbench.errors import Skip, UserError
 from ctrbench.history import History
 from ctrbench.interfaces import (
@@ -41,6 +40,7 @@ from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePre
 from ctrbench.ranking import Catalogue, check_queries, rank
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import UNSEEN, Table
 from ctrbench.text import encodable, one_line
 
@@ -266,7 +266,7 @@ def _score_predictions(
         if score.contributions is None:
             return result
         parts = _checked_contributions(score.contributions, len(predictions.rows))
-        parts = statistics.by_group(parts, users(predictions.rows))
+        parts = intervals.by_group(parts, users(predictions.rows))
     with stages("keep"):
         return replace(result, outputs={"contributions": place.artefacts.put_array(parts)})
 

@@ -26,8 +26,8 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 from click.testing import CliRunner
-from ctrbench.artefacts import Artefacts
 from ctrbench.cli import main
+from ctrbench.store.artefacts import Artefacts
 
 PATIENCE = 900.0  # seconds until a run counts as hanging: the machine may be busy
 DISK = 32 << 20  # bytes of the small disk on which a chain lies, where one can be mounted

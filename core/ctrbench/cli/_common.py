@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ctrbench.store import RunResults
+    from ctrbench.store.store import RunResults
 
 STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
 
@@ -32,7 +32,7 @@ def load_run(store: str, name: str | None, metric: str) -> RunResults:
     from contextlib import closing
 
     from ctrbench.errors import UserError
-    from ctrbench.store import Store
+    from ctrbench.store.store import Store
     from ctrbench.text import did_you_mean
 
     with closing(Store.open(store, create=False)) as opened:

@@ -11,12 +11,11 @@ from pathlib import Path
 import click
 
 from ctrbench import choices, plan, tasks
-from ctrbench.artefacts import Artefacts
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._progress import duration
 from ctrbench.cli._reasons import Reason, echo, reasons
 from ctrbench.costs import Costs, warnings
-from ctrbench.database import NoStoreError
+from ctrbench.driver import Again
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Missing
 from ctrbench.jobs import Compute, key
@@ -24,8 +23,9 @@ from ctrbench.limits import Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import TaskResult
-from ctrbench.run import Again
-from ctrbench.store import Store
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.database import NoStoreError
+from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from ctrbench.text import counted, plain
 

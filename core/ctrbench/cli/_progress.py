@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ctrbench.costs import Costs, warnings
+from ctrbench.driver import How
 from ctrbench.executors import Progress
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
-from ctrbench.run import How
 from ctrbench.text import plain
 
 _REFRESH = 0.5  # seconds between two pictures of the live display

@@ -14,11 +14,11 @@ from typing import Any
 
 import click
 
+from ctrbench.driver import Again, why_again
 from ctrbench.jobs import Job, ingredients, key
 from ctrbench.plan import Task
 from ctrbench.results import TaskResult
-from ctrbench.run import Again, why_again
-from ctrbench.store import Store
+from ctrbench.store.store import Store
 from ctrbench.text import counted, plain
 
 _SHOWN = 3  # so many tasks are named for each reason

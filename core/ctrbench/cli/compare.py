@@ -14,7 +14,7 @@ import click
 from ctrbench.cli._common import store_option
 
 if TYPE_CHECKING:
-    from ctrbench.snapshot import Snapshot
+    from ctrbench.gate.snapshot import Snapshot
 
 EXAMPLES = """
 \b
@@ -63,9 +63,9 @@ def compare(
     HEAD is a run's name, a file of `ctrbench export`, or the latest run of the store. Each metric is asked about as a
     whole, for each model and for each generator. The seeds of both runs may differ, as should the seed of each build.
     """
-    from ctrbench import compare as comparing
-    from ctrbench import compare_reports, snapshot
     from ctrbench.files import whole_file
+    from ctrbench.gate import compare as comparing
+    from ctrbench.gate import reports, snapshot
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names:
@@ -74,14 +74,14 @@ def compare(
         raise click.UsageError("HEAD is empty: name a run or a file, or leave it out for the latest run")
     if junit and markdown and os.path.realpath(junit) == os.path.realpath(markdown):
         raise click.UsageError("--junit and --markdown name the same file: give each its own")
-    for file, opening in ((markdown, compare_reports.MARKDOWN), (junit, compare_reports.JUNIT)):
+    for file, opening in ((markdown, reports.MARKDOWN), (junit, reports.JUNIT)):
         if file:
             _refuse_others(file, opening)
     allowed = comparing.parse_margins(margins, names)
     made = comparing.compare(snapshot.read(baseline), _head(head, store), names, allowed)
-    summary = compare_reports.markdown(made)
+    summary = reports.markdown(made)
     click.echo(summary, nl=False)
-    for file, text in ((markdown, summary), (junit, compare_reports.junit(made) if junit else "")):
+    for file, text in ((markdown, summary), (junit, reports.junit(made) if junit else "")):
         if file:
             with whole_file(file) as target:
                 target.write(text.encode())
@@ -90,8 +90,8 @@ def compare(
 
 def _head(head: str | None, store: str) -> Snapshot:
     """The run to judge: from a file, or from the store."""
-    from ctrbench import snapshot
-    from ctrbench.store import Store
+    from ctrbench.gate import snapshot
+    from ctrbench.store.store import Store
 
     if head and (head.endswith(".json") or os.path.isfile(head)):
         return snapshot.read(Path(head))

@@ -27,9 +27,9 @@ def export(file: Path, name: str | None, store: str) -> None:
     It holds every score and cost of every repeat, what scores owe to the test rows, fingerprints, seeds and versions.
     `ctrbench store export` writes everything instead, the artefacts too.
     """
-    from ctrbench import snapshot
     from ctrbench.files import refuse_existing
-    from ctrbench.store import Store
+    from ctrbench.gate import snapshot
+    from ctrbench.store.store import Store
     from ctrbench.text import counted
 
     refuse_existing(file)

@@ -59,7 +59,7 @@ def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str |
 
 
 def _show_runs(store: str) -> None:
-    from ctrbench.store import Store
+    from ctrbench.store.store import Store
 
     with closing(Store.open(store, create=False)) as opened:
         known = opened.runs()

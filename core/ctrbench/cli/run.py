@@ -134,11 +134,11 @@ def run(
     from dataclasses import replace
 
     from ctrbench import choices, resources
+    from ctrbench.driver import Again
     from ctrbench.errors import UserError
     from ctrbench.jobs import Compute
     from ctrbench.limits import parse_memory, parse_timeouts
     from ctrbench.registry import load_registry
-    from ctrbench.run import Again
     from ctrbench.suite import SECTIONS
 
     limits = parse_timeouts(timeouts)
@@ -201,9 +201,9 @@ def _do(
     from ctrbench import choices
     from ctrbench.cli._progress import make_watcher
     from ctrbench.costs import Costs
+    from ctrbench.driver import Driver
     from ctrbench.executors import Site, make_executor
-    from ctrbench.run import Driver
-    from ctrbench.store import Store
+    from ctrbench.store.store import Store
     from ctrbench.text import encodable
 
     executor, number, address = place
@@ -227,7 +227,7 @@ def _do(
 def _report(store: str, run: str) -> int:
     """Print the leaderboards of a run; its exit status."""
     from ctrbench import leaderboard, reporters
-    from ctrbench.store import Store
+    from ctrbench.store.store import Store
     from ctrbench.text import plain
 
     with closing(Store.open(store, create=False)) as opened:

@@ -37,9 +37,9 @@ def check(store: str) -> None:
     A corrupt artefact is set aside (its file is renamed to .corrupt), so that the next run that needs it makes it
     anew; nothing else is changed.
     """
-    from ctrbench import upkeep
-    from ctrbench.database import SCHEMA_VERSION
-    from ctrbench.store import Store
+    from ctrbench.store import upkeep
+    from ctrbench.store.database import SCHEMA_VERSION
+    from ctrbench.store.store import Store
     from ctrbench.text import counted, plain
 
     with closing(Store.open(store, create=False)) as opened:
@@ -71,8 +71,8 @@ def gc(dry_run: bool, older_than: float, store: str) -> None:
     Results stay, all of them. The checkpoint of a fit that was cut short stays for 30 days: the same `ctrbench run`
     goes on from it.
     """
-    from ctrbench import upkeep
-    from ctrbench.store import Store
+    from ctrbench.store import upkeep
+    from ctrbench.store.store import Store
     from ctrbench.text import one_line, plain
 
     numbers: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -107,8 +107,8 @@ def gc(dry_run: bool, older_than: float, store: str) -> None:
 @store_option
 def export(file: Path, names: tuple[str, ...], store: str) -> None:
     """Write the store to one new archive: JSON lines and Parquet, nothing that could run."""
-    from ctrbench import transfer
-    from ctrbench.store import Store
+    from ctrbench.store import transfer
+    from ctrbench.store.store import Store
     from ctrbench.text import counted
 
     with closing(Store.open(store, create=False)) as opened:
@@ -133,9 +133,9 @@ def import_(file: Path, store: str) -> None:
     Results that the store has are kept, but a good one replaces a failure. An import that was interrupted has changed
     no result; the same import again finishes it. The archive may come from anybody: nothing in it can run.
     """
-    from ctrbench import transfer
     from ctrbench.errors import UserError
-    from ctrbench.store import Store
+    from ctrbench.store import transfer
+    from ctrbench.store.store import Store
     from ctrbench.text import counted
 
     if not os.path.exists(file):

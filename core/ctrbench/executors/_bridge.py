@@ -23,13 +23,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ctrbench.artefacts import Artefacts, LostArtefactError
 from ctrbench.executors import Finished, Site
 from ctrbench.executors._slot import Done, Slot, UnlikeError, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
 from ctrbench.limits import Limits
 from ctrbench.results import Status, TaskResult
+from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.text import one_line
 
 _ENVIRONMENT = {

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench import environment, keys
-from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Finished, Progress, Site
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
 from ctrbench.results import Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
 
 _LISTEN = 5.0  # seconds that a call waits for something to tell
 _KEPT = 64  # artefacts in a node's folder

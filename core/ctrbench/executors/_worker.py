@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench import resources, tasks
-from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Site, _guard
 from ctrbench.jobs import Job
 from ctrbench.results import Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.text import one_line
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36

@@ -10,10 +10,10 @@ import os
 import time
 
 from ctrbench import tasks
-from ctrbench.artefacts import Artefacts
 from ctrbench.executors import Event, Finished, Progress, Site, thread_limits
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
+from ctrbench.store.artefacts import Artefacts
 
 
 class InlineExecutor:

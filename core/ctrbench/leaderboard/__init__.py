@@ -15,7 +15,7 @@ from ctrbench.leaderboard._gains import generators, over_all, scenarios
 from ctrbench.leaderboard._part import Part
 from ctrbench.leaderboard._pools import details, fidelity, privacy
 from ctrbench.results import Status
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 from ctrbench.text import counted
 
 __all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "View", "boards", "failures", "remarks"]

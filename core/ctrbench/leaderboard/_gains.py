@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ctrbench.effects import Place, Verdict
+from ctrbench.intervals import ALPHA, BLOCKS, combined, friedman
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult
-from ctrbench.statistics import ALPHA, BLOCKS, combined, friedman
 from ctrbench.text import counted
 
 

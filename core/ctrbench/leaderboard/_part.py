@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ctrbench.effects import Effects, Verdict
+from ctrbench.intervals import Effect
 from ctrbench.leaderboard._board import Board, Entry, View
 from ctrbench.results import PoolResult, TaskResult
-from ctrbench.statistics import Effect
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 
 BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
 

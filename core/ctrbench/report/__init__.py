@@ -17,7 +17,7 @@ from ctrbench.effects import Effects
 from ctrbench.report import drawing, published, words
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Status
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 from ctrbench.text import plain
 
 if TYPE_CHECKING:

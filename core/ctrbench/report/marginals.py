@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench.artefacts import LostArtefactError
 from ctrbench.report.drawing import Bars
-from ctrbench.store import RunResults
+from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.store.store import RunResults
 from ctrbench.table import Table
 
 if TYPE_CHECKING:

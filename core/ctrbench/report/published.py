@@ -12,7 +12,7 @@ from typing import Any
 
 from ctrbench.effects import Effects, Place
 from ctrbench.interfaces import Score
-from ctrbench.store import RunResults
+from ctrbench.store.store import RunResults
 
 _Figures = dict[tuple[str, str, str], float]
 """(generator, scenario, model) → value."""

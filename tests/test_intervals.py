@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from ctrbench import Field, Predictions, Schema, Table, statistics
-from ctrbench.statistics import Effect, Spread, effect, friedman
+from ctrbench import Field, Predictions, Schema, Table, intervals
+from ctrbench.intervals import Effect, Spread, effect, friedman
 from ctrbench.tasks import users
 from ctrbench_metrics.auc import Auc
 from hypothesis import given, settings
@@ -166,7 +166,7 @@ def test_sums_by_user_are_obuchowskis_clustered_covariances() -> None:
     labels, chances = case(200, 5)
     user = np.arange(200) // 10  # each with four positives and six negatives
     m, n, size = labels.sum(), (~labels).sum(), 20
-    parts = np.stack([statistics.by_group(contributions(labels, scores)[1], user) for scores in chances])
+    parts = np.stack([intervals.by_group(contributions(labels, scores)[1], user) for scores in chances])
     sums = []
     for scores in chances:
         positives, negatives, auc = placements(labels, scores)
@@ -186,15 +186,15 @@ def test_a_user_whose_rows_repeat_counts_once() -> None:
     labels, chances = case(100, 7)
     once = contributions(labels, chances[0])[1]
     tenfold = contributions(np.repeat(labels, 10), np.repeat(chances[0], 10))[1]
-    clustered = statistics.by_group(tenfold, np.repeat(np.arange(100), 10))
+    clustered = intervals.by_group(tenfold, np.repeat(np.arange(100), 10))
     assert (clustered**2).sum() == pytest.approx((once**2).sum(), rel=0.03)
     assert (tenfold**2).sum() == pytest.approx((once**2).sum() / 10, rel=0.03)
 
 
 def test_rows_without_groups_keep_their_contributions() -> None:
     parts = np.array([0.5, -0.25, -0.25])
-    assert statistics.by_group(parts, None) is parts
-    alone = statistics.by_group(parts, np.arange(3))
+    assert intervals.by_group(parts, None) is parts
+    alone = intervals.by_group(parts, np.arange(3))
     assert (alone**2).sum() == pytest.approx(1.5 * (parts**2).sum())  # over one group fewer
 
 
@@ -236,7 +236,7 @@ def test_an_effect_of_the_detectable_size_is_found_four_times_in_five() -> None:
 
 def test_adjusted_p_values_worked_by_hand() -> None:
     p = [0.01, 0.04, 0.03, 0.005]
-    assert statistics.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert statistics.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert statistics.holm([]) == []
-    assert statistics.benjamini_hochberg([0.2]) == [0.2]
+    assert intervals.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert intervals.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert intervals.holm([]) == []
+    assert intervals.benjamini_hochberg([0.2]) == [0.2]

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from ctrbench.compare import DOUBT, EXCLUDED, Comparison, Finding, Shift, Verdict
-from ctrbench.snapshot import COSTS, Snapshot
+from ctrbench.gate.compare import DOUBT, EXCLUDED, Comparison, Finding, Shift, Verdict
+from ctrbench.gate.snapshot import COSTS, Snapshot
 from ctrbench.text import counted, plain
 from ctrbench.text import markdown as safe
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench import statistics
+from ctrbench import intervals
 from ctrbench.errors import UserError
-from ctrbench.snapshot import COSTS, Key, Metric, Place, Snapshot
-from ctrbench.statistics import Effect
+from ctrbench.gate.snapshot import COSTS, Key, Metric, Place, Snapshot
+from ctrbench.intervals import Effect
 from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -199,10 +199,10 @@ class _Watched:
         old, new = self._repeats(self.kept, both), self._repeats(self.found, both)
         test = self._test_variance(both)
         worse = 1.0 if self.metric.better == "lower" else -1.0
-        effect = statistics.unpaired(worse * new, worse * old, test or 0.0)
+        effect = intervals.unpaired(worse * new, worse * old, test or 0.0)
         before, after = self._mean(self.kept, both), self._mean(self.found, both)
         margin = self._margin(both, before)
-        difference = self._shown(statistics.difference(new, old))
+        difference = self._shown(intervals.difference(new, old))
         finding = Finding(
             self.name, subject, Verdict.THIN, len(both), before, after, difference, margin=self._shown(margin)
         )
@@ -223,7 +223,7 @@ class _Watched:
         moved = []
         for key in self.found:
             before, after = self._mean(self.kept, [key]), self._mean(self.found, [key])
-            shift = worse * statistics.difference(self._repeats(self.found, [key]), self._repeats(self.kept, [key]))
+            shift = worse * intervals.difference(self._repeats(self.found, [key]), self._repeats(self.kept, [key]))
             moved.append(Shift(self.name, key, before, after, shift / (self._margin([key], before) or 1.0)))
         return sorted((shift for shift in moved if shift.margins > 0), key=lambda shift: -shift.margins)[:3]
 

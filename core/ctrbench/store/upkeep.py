@@ -15,12 +15,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from ctrbench.artefacts import DIGEST
-from ctrbench.database import run_cells, run_tasks, runs, tasks
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status, TaskResult
-from ctrbench.store import Store, task_result
+from ctrbench.store.artefacts import DIGEST
+from ctrbench.store.database import run_cells, run_tasks, runs, tasks
+from ctrbench.store.store import Store, task_result
 from ctrbench.text import one_line
 
 _PAGE = 500

@@ -20,13 +20,13 @@ from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ctrbench.artefacts import LostArtefactError
-from ctrbench.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status
-from ctrbench.store import Store
+from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
+from ctrbench.store.store import Store
 from ctrbench.text import encodable, one_line, plain
 
 FORMAT = 1

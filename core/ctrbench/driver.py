@@ -21,7 +21,7 @@ from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
-from ctrbench.store import Store
+from ctrbench.store.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite
 from ctrbench.text import one_line
 

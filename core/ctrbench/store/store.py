@@ -17,11 +17,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ctrbench.artefacts import Artefacts
-from ctrbench.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.errors import UserError
 from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
 from ctrbench.results import CellResult, PoolResult, Spent, Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.text import encodable, without_password
 
 SERVERS_ARTEFACTS = "ctrbench-artefacts"

@@ -225,7 +225,7 @@ class Database:
 
     def _migrate(self) -> int:
         """Bring the tables to this schema, all or none of it; of several who try at once, one does it."""
-        from ctrbench import migrations
+        from ctrbench.store import migrations
 
         with self._engine.begin() as connection:
             if self.path:

@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ctrbench import statistics
-from ctrbench.artefacts import LostArtefactError
+from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
 from ctrbench.results import CellResult, PoolResult, TaskResult
-from ctrbench.store import RunResults
+from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.store.store import RunResults
 from ctrbench.text import encodable, one_line, plain
 
 FORMAT = 1
@@ -283,5 +283,5 @@ def _test_variance(results: RunResults, repeats: Sequence[Sequence[CellResult]],
         parts = np.stack([np.mean([get(digest) for digest in each], axis=0) for each in digests])  # (R, test rows)
     except LostArtefactError:
         return None
-    effect = statistics.effect(np.zeros(len(parts)), parts @ parts.T)
+    effect = intervals.effect(np.zeros(len(parts)), parts @ parts.T)
     return effect.spread.test if effect else None
