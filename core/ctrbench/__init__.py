@@ -1,59 +1,134 @@
-"""What the author of a plug-in imports, and nothing else."""
+"""Does synthetic data make a click-through-rate model better? What Python offers of `ctrbench`.
 
-from ctrbench.dependencies import Dependencies, find_dependencies
-from ctrbench.errors import Skip, UserError
-from ctrbench.hookspecs import Register, hookimpl
-from ctrbench.interfaces import (
-    Budgeted,
-    Context,
-    Dataset,
-    Forecast,
-    Generator,
-    Missing,
-    Model,
-    PredictionMetric,
-    Predictions,
-    Predictor,
-    Published,
-    Rankings,
-    Ready,
-    Sampler,
-    Score,
-    Splits,
-    SyntheticMetric,
-)
-from ctrbench.scenarios import ClassShares, Scenario
-from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
+`run` and `load` give `Results`; the rest is what the author of a plug-in needs. Each name is imported when it is used,
+so that `import ctrbench` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ctrbench.dependencies import Dependencies, find_dependencies
+    from ctrbench.driver import Watcher
+    from ctrbench.encoding import encode, encode_splits
+    from ctrbench.errors import Skip, UserError
+    from ctrbench.frames import Frames, from_frames
+    from ctrbench.hookspecs import Register, hookimpl
+    from ctrbench.interfaces import (
+        Aspect,
+        Better,
+        Budgeted,
+        Context,
+        Dataset,
+        Forecast,
+        Generator,
+        Metric,
+        Missing,
+        Model,
+        PredictionMetric,
+        Predictions,
+        Predictor,
+        Published,
+        Rankings,
+        Ready,
+        Sampler,
+        Score,
+        Splits,
+        SyntheticMetric,
+    )
+    from ctrbench.ranking import Queries, with_ranking
+    from ctrbench.results import CellResult, PoolResult, TaskResult
+    from ctrbench.scenarios import ClassShares, Scenario
+    from ctrbench.session import Results, load, run
+    from ctrbench.suite import Suite, load_suite
+    from ctrbench.table import MISSING, UNSEEN, Field, Role, Schema, Table
+    from ctrbench.text import did_you_mean
+
+_HOMES = {
+    "dependencies": ("Dependencies", "find_dependencies"),
+    "driver": ("Watcher",),
+    "encoding": ("encode", "encode_splits"),
+    "errors": ("Skip", "UserError"),
+    "frames": ("Frames", "from_frames"),
+    "hookspecs": ("Register", "hookimpl"),
+    "interfaces": (
+        "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Metric", "Missing", "Model",
+        "PredictionMetric", "Predictions", "Predictor", "Published", "Rankings", "Ready", "Sampler", "Score", "Splits",
+        "SyntheticMetric",
+    ),
+    "ranking": ("Queries", "with_ranking"),
+    "results": ("CellResult", "PoolResult", "TaskResult"),
+    "scenarios": ("ClassShares", "Scenario"),
+    "session": ("Results", "load", "run"),
+    "suite": ("Suite", "load_suite"),
+    "table": ("MISSING", "UNSEEN", "Field", "Role", "Schema", "Table"),
+    "text": ("did_you_mean",),
+}  # fmt: skip
+"""Where each name stands; a test holds it to the imports above."""
 
 __all__ = [
     "MISSING",
     "UNSEEN",
+    "Aspect",
+    "Better",
     "Budgeted",
+    "CellResult",
     "ClassShares",
     "Context",
     "Dataset",
     "Dependencies",
     "Field",
     "Forecast",
+    "Frames",
     "Generator",
+    "Metric",
     "Missing",
     "Model",
+    "PoolResult",
     "PredictionMetric",
     "Predictions",
     "Predictor",
     "Published",
+    "Queries",
     "Rankings",
     "Ready",
     "Register",
+    "Results",
+    "Role",
     "Sampler",
     "Scenario",
     "Schema",
     "Score",
     "Skip",
     "Splits",
+    "Suite",
     "SyntheticMetric",
     "Table",
+    "TaskResult",
     "UserError",
+    "Watcher",
+    "did_you_mean",
+    "encode",
+    "encode_splits",
     "find_dependencies",
+    "from_frames",
     "hookimpl",
+    "load",
+    "load_suite",
+    "run",
+    "with_ranking",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f"ctrbench.{home}"), name)
+            return value
+    raise AttributeError(f"module 'ctrbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,31 +5,35 @@ In: a suite and the registry. Out: `Chosen` plug-ins and scenarios; UserError fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
 from ctrbench import params
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Missing, Ready
+from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
 from ctrbench.jobs import PluginCall
-from ctrbench.registry import KINDS, Kind
+from ctrbench.registry import KINDS, PluginKind
 from ctrbench.scenarios import Scenario
 from ctrbench.suite import ALL
-from ctrbench.text import did_you_mean, one_line
+from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
-    from ctrbench.suite import On, Suite
+    from ctrbench.suite import DatasetSettings, Suite
+
+P_co = TypeVar("P_co", bound=Plugin, covariant=True)
+_MethodKind = Literal["dataset", "generator", "model", "metric"]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[P_co]):
     """A plug-in as it was chosen: its parameters set, and the label under which tables show it."""
 
     registered: Registered
-    plugin: Any
+    plugin: P_co
     label: str
 
     @cached_property
@@ -38,7 +42,7 @@ class Chosen:
         return PluginCall.of(self.registered, self.plugin)
 
 
-def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tuple[list[Chosen], list[str]]:
+def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tuple[list[Chosen[Dataset]], list[str]]:
     """The data sets of a run, and the reasons why "all" left some out; UserError for one that cannot be loaded."""
     chosen, left_out = [], []
     for found in choose(suite, registry, "dataset"):
@@ -52,32 +56,29 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
-    names = [found.registered.name for found in chosen]
+    names = [found.plugin.title for found in chosen]
     return [
         Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
         for found, name in zip(chosen, names, strict=True)
     ], left_out
 
 
-def is_named(dataset: Chosen, suite: Suite) -> bool:
+def is_named(dataset: Chosen[Dataset], suite: Suite) -> bool:
     """Whether somebody asked for a data set by its name, rather than for all."""
-    return dataset.registered.name in [params.parse(name).name for name in suite.datasets]
+    return dataset.registered.name in map(_name, suite.datasets)
 
 
 def availability(plugin: Dataset) -> Ready | Missing:
     """Whether a data set is at hand; one that cannot even tell is not."""
-    try:
-        state: object = plugin.availability()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a third party's, which may even call sys.exit
-        return Missing(f"its availability() raised {one_line(error)}")
+    state: object = ask(plugin.availability)
+    if isinstance(state, NoAnswer):
+        return Missing(f"its availability() raised {state.error}")
     return state if isinstance(state, Ready | Missing) else Missing(f"its availability() returned {state!r}")
 
 
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it."""
-    installed = {entry.name: entry.thing for entry in registry.of_kind("scenario")}
+    installed = {entry.name: cast(Scenario, entry.thing) for entry in registry.of_kind("scenario")}
     for scenario in suite.own_scenarios:
         if scenario.name in installed:
             raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
@@ -100,33 +101,63 @@ def check_settings(suite: Suite, registry: Registry) -> None:
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
     """The heavy modules that the plug-ins of a suite import when they are used."""
-    kinds = ("dataset", "generator", "model", "metric")
-    chosen = [found for kind in kinds for found in choose(suite, registry, kind)]
+    chosen = [
+        *choose(suite, registry, "dataset"),
+        *choose(suite, registry, "generator"),
+        *choose(suite, registry, "model"),
+        *choose(suite, registry, "metric"),
+    ]
     return tuple(dict.fromkeys(module for found in chosen for module in found.plugin.imports))
 
 
-def choose(suite: Suite, registry: Registry, kind: Any, on: On | None = None) -> list[Chosen]:
+@overload
+def choose(suite: Suite, registry: Registry, kind: Literal["dataset"]) -> list[Chosen[Dataset]]: ...
+@overload
+def choose(
+    suite: Suite, registry: Registry, kind: Literal["generator"], on: DatasetSettings | None = None
+) -> list[Chosen[Generator]]: ...
+@overload
+def choose(
+    suite: Suite, registry: Registry, kind: Literal["model"], on: DatasetSettings | None = None
+) -> list[Chosen[Model]]: ...
+@overload
+def choose(suite: Suite, registry: Registry, kind: Literal["metric"]) -> list[Chosen[Metric]]: ...
+def choose(
+    suite: Suite, registry: Registry, kind: _MethodKind, on: DatasetSettings | None = None
+) -> Sequence[Chosen[Plugin]]:
     """The plug-ins of a kind, with their parameters; the same one under the same label only once."""
-    wanted = _expand(getattr(suite, f"{kind}s"), [registered.name for registered in registry.of_kind(kind)])
-    chosen: dict[str, Chosen] = {}
-    for text in wanted:
-        spec = params.parse(text, _flag(kind))
-        registered = registry.get(kind, spec.name, _flag(kind))
-        settings = (on or suite.settings(spec.name)).of(kind, spec.name)
-        plugin = params.build(registered.plugin, str(registered), settings, spec.values)
-        label = params.label(plugin, spec.values)
+    named: Sequence[str | Plugin] = getattr(suite, f"{kind}s")
+    wanted = _expand(named, [registered.name for registered in registry.of_kind(kind)])
+    chosen: dict[str, Chosen[Plugin]] = {}
+    for named_or_made in wanted:
+        if isinstance(named_or_made, Plugin):
+            registered = registry.of_object(kind, named_or_made, f"{kind}s")
+            plugin, given = named_or_made, params.changed(named_or_made)
+        else:
+            spec = params.parse(named_or_made, _flag(kind))
+            registered = registry.get(kind, spec.name, _flag(kind))
+            settings = (on or suite.settings(spec.name)).of(kind, spec.name)
+            plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
+        label = params.label(plugin, given)
         chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
     return list(chosen.values())
 
 
-def _expand(names: tuple[str, ...], installed: Iterable[str]) -> list[str]:
+_N = TypeVar("_N", bound=str | Plugin)
+
+
+def _expand(names: Sequence[_N | str], installed: Iterable[str]) -> list[_N | str]:
     """The names given, with "all" replaced by those of the installed ones that are not among them."""
-    named = [params.parse(name).name for name in names if name != ALL]
+    named = [_name(name) for name in names if name != ALL]
     others = [name for name in installed if name not in named]
     return [name for given in names for name in (others if given == ALL else [given])]
 
 
-def _kind(kinds: str) -> Kind:
+def _name(named_or_made: str | Plugin) -> str:
+    return named_or_made.name if isinstance(named_or_made, Plugin) else params.parse(named_or_made).name
+
+
+def _kind(kinds: str) -> PluginKind:
     return next(kind for kind in KINDS if kinds == f"{kind}s")
 
 

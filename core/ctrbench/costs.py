@@ -27,7 +27,7 @@ LIBRARIES = 7e8
 
 @dataclass(frozen=True)
 class Costs:
-    """What earlier tasks spent, by what they are alike in, and the threads that a task will have."""
+    """What earlier tasks spent, by their cost keys, and the threads that a task will have."""
 
     earlier: Mapping[str, Sequence[Spent]]
     threads: int = 1
@@ -56,9 +56,9 @@ class Costs:
 
     def _like(self, task: Task) -> Spent | None:
         """What like tasks spent in the mean, of those the ones whose effort was nearest; asked again and again."""
-        asked = task.alike, task.effort
+        asked = task.cost_key, task.effort
         if asked not in self._found:
-            like = [spent for spent in self.earlier.get(task.alike, ()) if spent.effort > 0]
+            like = [spent for spent in self.earlier.get(task.cost_key, ()) if spent.effort > 0]
             effort = min((spent.effort for spent in like), key=lambda each: abs(each - task.effort), default=0.0)
             nearest = [spent for spent in like if spent.effort == effort]
             self._found[asked] = _mean(nearest) if nearest else None
@@ -81,5 +81,5 @@ def warnings(graph: Iterable[Task], costs: Costs) -> list[str]:
         needed = costs.memory(task)
         if needed > memory:
             sizes = f"{needed / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f}"
-            said[task.alike] = f"warning: {task.kind} {task.label} needs about {sizes}: it will probably fail"
+            said[task.cost_key] = f"warning: {task.kind} {task.label} needs about {sizes}: it will probably fail"
     return list(said.values())

@@ -7,25 +7,40 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from enum import StrEnum
+from types import TracebackType
+from typing import Literal, Self
 
-from ctrbench import choices, environment, params, plan
+from ctrbench import choices, contract, environment, params, plan
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen
 from ctrbench.errors import UserError
 from ctrbench.executors import Executor, Progress
-from ctrbench.interfaces import Dataset
+from ctrbench.ids import TaskKind, score_name
+from ctrbench.interfaces import Dataset, Published
 from ctrbench.jobs import Compute, Job, ingredients, key
 from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import (
+    Bookkeeping,
+    Cell,
+    DataOutput,
+    DatasetInfo,
+    MetricInfo,
+    RunInfo,
+    ScenarioInfo,
+    Stage,
+    Status,
+    TaskResult,
+    cell_result,
+)
 from ctrbench.store.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite
-from ctrbench.text import one_line
 
-_OURS = ("load", "read", "keep", "hand over")
+_NOT_THE_METHODS = (Stage.LOAD, Stage.READ, Stage.KEEP, Stage.HAND_OVER)
 """Stages in which a failure is a file's or the machine's, not the method's: such tasks are always tried again."""
 
 
@@ -33,8 +48,16 @@ How = Literal["done", "stored", "blocked"]
 """How a run comes by a result: by doing the task, from the store, or because a task before it has none."""
 
 
-class Watcher(Protocol):
-    """Hears how a run goes along."""
+class Watcher:
+    """Hears how a run goes along, from its entering to its leaving; this one does nothing with it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
 
     def planned(self, tasks: Mapping[str, Task]) -> None:
         """More tasks are known."""
@@ -52,48 +75,29 @@ class Watcher(Protocol):
         """Something that the user should know."""
 
 
-class Silent:
-    """A watcher that says nothing."""
+class Redo(StrEnum):
+    """Which stored results a run makes anew."""
 
-    def planned(self, tasks: Mapping[str, Task]) -> None:
-        """Say nothing."""
-
-    def begun(self, task: Task) -> None:
-        """Say nothing."""
-
-    def progressed(self, task: Task, progress: Progress) -> None:
-        """Say nothing."""
-
-    def ended(self, task: Task, result: TaskResult, how: How) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
+    NONE = "none"
+    FAILED = "failed"
+    ALL = "all"
 
 
-@dataclass(frozen=True)
-class Again:
-    """Which stored results a run does not take for granted."""
-
-    failed: bool = False
-    all: bool = False
-
-
-def why_again(found: TaskResult, again: Again, limits: Limits) -> str:
+def why_again(found: TaskResult, redo: Redo, limits: Limits) -> str:
     """Why a stored result is to be made anew, "" where it is not.
 
     A higher limit of time or memory gives a task that hit its own another chance.
     """
-    if again.all:
+    if redo is Redo.ALL:
         return "--fresh"
     if found.ok or found.status is Status.SKIPPED:
         return ""
-    if again.failed:
+    if redo is Redo.FAILED:
         return "failed before, --retry-failed"
-    unlimited = found.status is Status.OUT_OF_MEMORY and not found.values.get("memory_limit")
-    if found.stage in _OURS and (found.status is Status.FAILED or unlimited):
+    unlimited = found.status is Status.OUT_OF_MEMORY and not found.bookkeeping.memory_limit
+    if found.stage in _NOT_THE_METHODS and (found.status is Status.FAILED or unlimited):
         return f"{found.status} before in {found.stage}, which may have been the machine's fault"
-    if found.values.get("from_outside"):
+    if found.bookkeeping.killed_from_outside:
         return "its worker was killed from outside before"
     if _higher(found, limits):
         return f"{found.status} before, under a lower limit"
@@ -102,13 +106,12 @@ def why_again(found: TaskResult, again: Again, limits: Limits) -> str:
 
 def _higher(found: TaskResult, limits: Limits) -> bool:
     """Whether a limit that a task may have hit is higher by now, or gone."""
+    noted = found.bookkeeping
     if found.status is Status.TIMED_OUT:
-        now_and_then = [
-            (limits.seconds, found.values.get("limit")),
-            (limits.stages.get(found.stage), found.values.get("stage_limit")),
-        ]
+        stage = limits.stages.get(found.stage) if found.stage else None
+        now_and_then = [(limits.seconds, noted.time_limit), (stage, noted.stage_limit)]
     elif found.status is Status.OUT_OF_MEMORY:
-        now_and_then = [(limits.memory, found.values.get("memory_limit"))]
+        now_and_then = [(limits.memory, noted.memory_limit)]
     else:
         return False
     return any((now or math.inf) > (then or math.inf) for now, then in now_and_then)
@@ -122,41 +125,41 @@ class Driver:
     registry: Registry
     store: Store
     executor: Executor
-    compute: Compute
-    watcher: Watcher
+    compute: Compute = field(default_factory=Compute)
+    watcher: Watcher = field(default_factory=Watcher)
     limits: Limits = NO_LIMITS  # what the user says, over what the suite says
-    again: Again = Again()
-    results: dict[str, TaskResult] = field(default_factory=dict)
+    redo: Redo = Redo.NONE
+    results: dict[str, TaskResult] = field(default_factory=dict)  # by the task's name
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
         datasets, left_out = choices.choose_datasets(self.suite, self.registry, download=True)
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
-        about: dict[str, Any] = {"suite": self.suite.name}
         brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
         here = environment.describe(self.compute.device, self.compute.threads, brought)
-        run = self.store.begin_run(command, about, here)
-        loading = {plan.data_task(dataset, self.suite, self.limits): dataset for dataset in datasets}
-        self._walk(run, {task.id: task for task in loading}, None)
-        loaded, failed = self._usable({task.id: dataset for task, dataset in loading.items()})
+        run = self.store.begin_run(command, self.suite.name, here)
+        loading = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
+        self._walk(run, {task.name: task for task, _ in loading}, None)
+        loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in loading])
         grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits)
-        about |= _about(self.suite, self.registry, grid, loaded) | {"left_out": left_out, "failed_data": failed}
-        self.store.describe_run(run, about, grid)
+        info = replace(_info(self.suite, self.registry, grid, loaded), left_out=left_out, failed_data=failed)
+        self.store.describe_run(run, info, grid.pools, grid.cells)
         sound = len(self.registry.broken)
         self._walk(run, grid.tasks, grid)
-        deaf = [f"{broken.source}: {broken.error}" for broken in self.registry.broken[sound:]]
-        self.store.finish_run(run, about | {"broken": about["broken"] + deaf})
+        broken_meanwhile = [f"{broken.source}: {broken.error}" for broken in self.registry.broken[sound:]]
+        self.store.finish_run(run, replace(info, broken=[*info.broken, *broken_meanwhile]))
         return run
 
-    def _usable(self, datasets: Mapping[str, Chosen]) -> tuple[dict[str, tuple[Chosen, TaskResult]], list[str]]:
+    def _usable(
+        self, datasets: Sequence[tuple[Chosen[Dataset], TaskResult]]
+    ) -> tuple[list[tuple[Chosen[Dataset], TaskResult]], list[str]]:
         """The data sets that were loaded, and what is wrong with the others; the user's own mistake ends the run."""
-        loaded, failed = {}, []
-        for name, dataset in datasets.items():
-            result = self.results[name]
+        loaded, failed = [], []
+        for dataset, result in datasets:
             if result.ok:
-                loaded[name] = (dataset, result)
-                for text in result.values["notes"]:
+                loaded.append((dataset, result))
+                for text in result.output_as(DataOutput).notes:
                     self.watcher.note(f"{dataset.label}: {text}")
             elif result.users_mistake and choices.is_named(dataset, self.suite):
                 raise UserError(result.reason)
@@ -170,10 +173,10 @@ class Driver:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
 
-    def stored(self, name: str, limits: Limits) -> TaskResult | None:
+    def stored(self, key: str, limits: Limits) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
-        found = None if self.again.all else self.store.find(name)
-        return None if found is None or why_again(found, self.again, limits) else found
+        found = None if self.redo is Redo.ALL else self.store.find(key)
+        return None if found is None or why_again(found, self.redo, limits) else found
 
 
 @dataclass
@@ -214,43 +217,49 @@ class _Walk:
         results, store = self.driver.results, self.driver.store
         blocker = next((before for before in task.after if not results[before].ok), None)
         if blocker is not None:
-            store.link(self.run, task.id, blocked_by=blocker)
-            self._settle(task.id, results[blocker], "blocked")
+            store.link(self.run, task.name, blocked_by=blocker)
+            self._settle(task.name, results[blocker], "blocked")
             return
-        try:
-            job = task.job(results)
-        except UserError:
-            raise
-        except Exception as error:  # a plug-in's `version()`, say
-            self._settle(task.id, TaskResult(Status.FAILED, task.plugin, "plan", one_line(error)), "done")
+        asked = ask(lambda: _job_and_key(task, results))
+        if isinstance(asked, NoAnswer):  # of a plug-in's `version()`, say
+            if isinstance(asked.cause, UserError):
+                raise asked.cause
+            failed = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, asked.error, asked.traceback)
+            self._settle(task.name, failed, "done")
             return
-        self._keys[task.id] = name = key(job)
+        job, name = asked
+        self._keys[task.name] = name
         if name in self._flying:
-            self._flying[name].append(task.id)
+            self._flying[name].append(task.name)
             return
         found = self.driver.stored(name, task.limits)
         if found is not None:
-            store.link(self.run, task.id, name)
-            self._settle(task.id, found, "stored")
+            store.link(self.run, task.name, name)
+            self._settle(task.name, found, "stored")
             return
-        self._flying[name] = [task.id]
+        self._flying[name] = [task.name]
         self.driver.watcher.begun(task)
-        self._jobs[task.id] = job
-        self.driver.executor.submit(task.id, job, task.limits)
+        self._jobs[task.name] = job
+        self.driver.executor.submit(task.name, job, task.limits)
 
     def _take(self, task: Task, result: TaskResult) -> None:
         """Store a result at once, for all tasks that waited for it."""
-        name = self._keys[task.id]
-        told = {"alike": task.alike, "effort": task.effort, "made_from": ingredients(self._jobs.pop(task.id))}
+        name = self._keys[task.name]
+        noted = replace(
+            result.bookkeeping,
+            position=task.id.position,
+            cost_key=task.cost_key,
+            effort=task.effort,
+            made_from=ingredients(self._jobs.pop(task.name)),
+        )
         if result.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY):
-            stage_limit = task.limits.stages.get(result.stage)
-            told |= {"limit": task.limits.seconds, "stage_limit": stage_limit, "memory_limit": task.limits.memory}
-        result = replace(result, values={**result.values, **told})
-        self.driver.store.keep(self.run, task.id, task.kind, name, result)
+            noted = _with_limits(noted, task.limits, result.stage)
+        result = replace(result, bookkeeping=noted)
+        self.driver.store.keep(self.run, task.name, task.kind, name, result)
         for waiting in self._flying.pop(name):
-            if waiting != task.id:
+            if waiting != task.name:
                 self.driver.store.link(self.run, waiting, name)
-            self._settle(waiting, result, "done" if waiting == task.id else "stored")
+            self._settle(waiting, result, "done" if waiting == task.name else "stored")
 
     def _settle(self, task: str, result: TaskResult, how: How) -> None:
         self.driver.results[task] = result
@@ -259,8 +268,19 @@ class _Walk:
         for follower in self._followers[task]:
             self._missing[follower] -= 1
             if not self._missing[follower]:
-                urgent = self.tasks[follower].kind == "score"  # cheap, and what a leaderboard shows meanwhile
+                urgent = self.tasks[follower].kind is TaskKind.SCORE  # cheap, and what a leaderboard shows meanwhile
                 (self._ready.appendleft if urgent else self._ready.append)(follower)
+
+
+def _job_and_key(task: Task, results: Mapping[str, TaskResult]) -> tuple[Job, str]:
+    job = task.job(results)
+    return job, key(job)
+
+
+def _with_limits(noted: Bookkeeping, limits: Limits, stage: Stage | None) -> Bookkeeping:
+    """What is noted of a task that hit a limit."""
+    of_stage = limits.stages.get(stage) if stage else None
+    return replace(noted, time_limit=limits.seconds, stage_limit=of_stage, memory_limit=limits.memory)
 
 
 @dataclass
@@ -273,12 +293,12 @@ class _Announcer:
     def __post_init__(self) -> None:
         self._open: dict[str, set[str]] = {}  # training → it and its scores, as far as they have not ended
         self._training: dict[str, str] = {}
-        self._cells: dict[str, list[plan.Cell]] = defaultdict(list)
+        self._cells: dict[str, list[Cell]] = defaultdict(list)
         if self.grid is not None and self.driver.registry.listeners:
             metrics = [metric.label for metric in self.grid.prediction_metrics]
             for cell in self.grid.cells:
                 self._cells[cell.train].append(cell)
-                self._open[cell.train] = {cell.train, *(plan.score_id(m, cell.train) for m in metrics)}
+                self._open[cell.train] = {cell.train, *(score_name(m, cell.train) for m in metrics)}
                 self._training |= dict.fromkeys(self._open[cell.train], cell.train)
 
     def ended(self, task: str) -> None:
@@ -290,62 +310,47 @@ class _Announcer:
         if not self._open[train]:
             metrics = [metric.label for metric in self.grid.prediction_metrics]
             for cell in self._cells[train]:
-                self.driver.registry.announce(plan.cell_result(cell, metrics, self.driver.results.__getitem__))
+                self.driver.registry.announce(cell_result(cell, metrics, self.driver.results.__getitem__))
 
 
-def _about(
-    suite: Suite,
-    registry: Registry,
-    grid: Plan,
-    loaded: Mapping[str, tuple[Chosen, TaskResult]],
-) -> dict[str, Any]:
-    """What a leaderboard says of a run beside its numbers."""
+def _info(
+    suite: Suite, registry: Registry, grid: Plan, loaded: Sequence[tuple[Chosen[Dataset], TaskResult]]
+) -> RunInfo:
+    """What a run says of itself."""
     takes_all = any(ALL in getattr(suite, section) for section in SECTIONS)
-    return {
-        "suite": suite.name,
-        "seed": suite.seed,
-        "budget": suite.budget,
-        "repeats": suite.repeats,
-        "model_seeds": suite.model_seeds,
-        "datasets": {
-            chosen.label: {
-                "plugin": str(chosen.registered),
-                "parameters": params.values(chosen.plugin),
-                **{
-                    name: value
-                    for name, value in result.values.items()
-                    if name not in ("schema", "made_from", "history")
-                },
-                "published": _published(chosen.plugin),
-            }
-            for chosen, result in loaded.values()
-        },
-        "scenarios": {
-            scenario.name: {"help": scenario.help, "keeps_real": scenario.keeps_real}
+    return RunInfo(
+        suite.name,
+        suite.seed,
+        suite.budget,
+        suite.repeats,
+        suite.model_seeds,
+        datasets={chosen.label: _dataset_info(chosen, result.output_as(DataOutput)) for chosen, result in loaded},
+        scenarios={
+            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real)
             for scenario in choices.choose_scenarios(suite, registry)
         },
-        "prediction_metrics": {
-            m.label: {"better": m.plugin.better, "unit": m.plugin.unit} for m in grid.prediction_metrics
+        prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
+        synthetic_metrics={
+            m.label: MetricInfo(m.plugin.better, m.plugin.unit, m.plugin.aspect) for m in grid.synthetic_metrics
         },
-        "synthetic_metrics": {
-            m.label: {"better": m.plugin.better, "unit": m.plugin.unit, "aspect": m.plugin.aspect}
-            for m in grid.synthetic_metrics
-        },
-        "broken": [f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
-    }
+        broken=[f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
+    )
 
 
-def _published(dataset: Dataset) -> list[dict[str, Any]]:
-    """What others found on a data set, as JSON can hold it."""
-    try:
-        return [
-            {"title": str(table.title), "source": str(table.source), "metric": str(table.metric),
-             "figures": [[*map(str, names), float(value)] for names, value in table.figures.items()]}
-            for table in dataset.published()
-        ]  # fmt: skip
-    except KeyboardInterrupt:
-        raise
-    except (
-        BaseException
-    ):  # a third party's, which may even call sys.exit; figures to compare with are no reason to stop
-        return []
+def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput) -> DatasetInfo:
+    return DatasetInfo(
+        str(chosen.registered),
+        params.values(chosen.plugin),
+        loaded.fingerprint,
+        loaded.rows,
+        loaded.click_rate,
+        loaded.notes,
+        loaded.ranking,
+        _published(chosen.plugin),
+    )
+
+
+def _published(dataset: Dataset) -> list[Published]:
+    """What others found on a data set; figures to compare with are no reason to stop."""
+    told = ask(lambda: [contract.check_published(table) for table in dataset.published()])
+    return [] if isinstance(told, NoAnswer) else told

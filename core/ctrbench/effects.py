@@ -1,7 +1,7 @@
 """What a run says of differences to `original`: for a cell, a generator, a scenario, each with its interval.
 
-In: a `RunResults`, a data set of it and a prediction metric. Out: `Effect`s of any average of cells, and verdicts that
-hold for many of them at once. A cell that lacks a score in one repeat has no effect, and no average passes over it.
+In: a `RunResults`, a data set of it and a prediction metric. Out: `Effect`s of any average of cells, and tests
+that hold for many of them at once. A cell that lacks a score in one repeat has no effect; no average passes over it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ctrbench import intervals
+from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
 from ctrbench.results import CellResult, Status
 from ctrbench.store.artefacts import LostArtefactError
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Place(NamedTuple):
-    """A place of the grid, which its repeats and model seeds fill."""
+class Arm(NamedTuple):
+    """What is repeated: a generator in a scenario under a model."""
 
     generator: str  # "" where the scenario uses no pool
     scenario: str
@@ -33,7 +34,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TestedEffect:
     """An effect as one of a family: p-values adjusted by Holm, and by Benjamini and Hochberg; None if untested."""
 
     effect: Effect
@@ -58,35 +59,38 @@ class Effects:
         self.results = results
         self.dataset = dataset
         self.metric = metric
-        self.better: str = results.about["prediction_metrics"].get(metric, {}).get("better", "neither")
-        self.cells: dict[Place, list[CellResult]] = defaultdict(list)
+        told = results.info.prediction_metrics.get(metric)
+        self.better: Better = told.better if told else "neither"
+        cells: dict[Arm, list[CellResult]] = defaultdict(list)
         for cell in results.cells:
             if cell.dataset == dataset:
-                self.cells[Place(cell.generator, cell.scenario, cell.model)].append(cell)
-        self.models = list(dict.fromkeys(place.model for place in self.cells))
-        self.generators = list(dict.fromkeys(place.generator for place in self.cells if place.generator))
-        self.pool_scenarios = list(dict.fromkeys(place.scenario for place in self.cells if place.generator))
+                cells[Arm(cell.generator, cell.scenario, cell.model)].append(cell)
+        self.cells = dict(cells)
+        self.models = list(dict.fromkeys(arm.model for arm in self.cells))
+        self.generators = list(dict.fromkeys(arm.generator for arm in self.cells if arm.generator))
+        self.pool_scenarios = list(dict.fromkeys(arm.scenario for arm in self.cells if arm.generator))
         self.control_scenarios = [
             name
-            for name in dict.fromkeys(place.scenario for place in self.cells if not place.generator)
+            for name in dict.fromkeys(arm.scenario for arm in self.cells if not arm.generator)
             if name != "original"
         ]
 
     # What there is
 
-    def scores(self, place: Place) -> list[float | None]:
-        """The score of every repeat and model seed of a place."""
-        return [cell.scores[self.metric].value if self.metric in cell.scores else None for cell in self.cells[place]]
+    def scores(self, arm: Arm) -> list[float | None]:
+        """The score of every repeat and model seed of an arm; none where this run has no such arm."""
+        cells = self.cells.get(arm, ())
+        return [cell.scores[self.metric].value if self.metric in cell.scores else None for cell in cells]
 
-    def whole(self, place: Place) -> bool:
-        """Whether no score is missing at a place."""
-        found = self.scores(place) if place in self.cells else []
+    def whole(self, arm: Arm) -> bool:
+        """Whether an arm lacks no score."""
+        found = self.scores(arm)
         return bool(found) and None not in found
 
     @cached_property
     def compared(self) -> list[str]:
         """The models that `original` has every score of: for all generators the same."""
-        return [model for model in self.models if self.whole(Place("", "original", model))]
+        return [model for model in self.models if self.whole(Arm("", "original", model))]
 
     @cached_property
     def same(self) -> dict[str, str]:
@@ -94,7 +98,7 @@ class Effects:
         kept: dict[tuple[str, ...], str] = {}
         found = {}
         for generator in self.generators:
-            cells = [cell for place, cells in self.cells.items() if place.generator == generator for cell in cells]
+            cells = [cell for arm, cells in self.cells.items() if arm.generator == generator for cell in cells]
             if not all(cell.result.status is Status.SKIPPED for cell in cells):
                 found[generator] = kept.setdefault(tuple(cell.training for cell in cells), generator)
         return found
@@ -112,74 +116,73 @@ class Effects:
     @cached_property
     def kept_scenarios(self) -> list[str]:
         """The scenarios that add a pool's rows to real ones: those that answer the question."""
-        about = self.results.about["scenarios"]
-        return [name for name in self.pool_scenarios if about[name]["keeps_real"]]
+        return [name for name in self.pool_scenarios if self.results.info.scenarios[name].keeps_real]
 
     # What it says
 
-    def cell(self, place: Place) -> Effect | None:
-        """The effect at one place of the grid."""
-        return self.average([place])
+    def cell(self, arm: Arm) -> Effect | None:
+        """The effect of one arm."""
+        return self.average([arm])
 
     def scenario(self, scenario: str) -> Effect | None:
         """The effect of a scenario, averaged over generators (equal ones once) and models."""
         generators = self.distinct if scenario in self.pool_scenarios else [""]
-        return self.average([Place(g, scenario, m) for g in generators for m in self.compared])
+        return self.average([Arm(g, scenario, m) for g in generators for m in self.compared])
 
     def generator(self, generator: str, scenarios: Iterable[str]) -> Effect | None:
         """The effect of a generator, averaged over scenarios and models."""
-        return self.average([Place(generator, scenario, m) for scenario in scenarios for m in self.compared])
+        return self.average([Arm(generator, scenario, m) for scenario in scenarios for m in self.compared])
 
-    def average(self, places: Sequence[Place]) -> Effect | None:
-        """The effect of the mean over places of (place − original); None where a score is missing.
+    def average(self, arms: Sequence[Arm]) -> Effect | None:
+        """The effect of the mean over arms of (arm − original); None where a score is missing.
 
         Each repeat gives one difference for each model seed: scenarios and generators are averaged within it, paired
         by the model seeds that they share with `original`.
         """
-        pairs = [(place, Place("", "original", place.model)) for place in places]
-        if not pairs or not all(self.whole(place) and self.whole(base) for place, base in pairs):
+        pairs = [(arm, Arm("", "original", arm.model)) for arm in arms]
+        if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
             return None
         numbers = self._numbers
         weights: NDArray[np.float64] = np.zeros((*numbers[pairs[0][0]].shape, len(self._values)))  # (R, K, trainings)
         repeat, seed = np.indices(weights.shape[:2])
-        for place, base in pairs:
-            np.add.at(weights, (repeat, seed, numbers[place]), 1 / len(pairs))
+        for arm, base in pairs:
+            np.add.at(weights, (repeat, seed, numbers[arm]), 1 / len(pairs))
             np.add.at(weights, (repeat, seed, numbers[base]), -1 / len(pairs))
         by_repeat = weights.mean(axis=1)  # (R, trainings)
         shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
         return intervals.effect(weights @ self._values, shared)
 
-    def family(self, effects: Sequence[Effect | None]) -> list[Verdict | None]:
+    def family(self, effects: Sequence[Effect | None]) -> list[TestedEffect | None]:
         """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
         tested = [i for i, effect in enumerate(effects) if effect is not None and effect.testable]
         p = [effect.p for i in tested if (effect := effects[i]) is not None]
         both = zip(intervals.holm(p), intervals.benjamini_hochberg(p), strict=True)
         adjusted = dict(zip(tested, both, strict=True))
         return [
-            None if effect is None else Verdict(effect, *adjusted.get(i, (None, None)))
+            None if effect is None else TestedEffect(effect, *adjusted.get(i, (None, None)))
             for i, effect in enumerate(effects)
         ]
 
     @cached_property
-    def verdicts(self) -> dict[Place, Verdict]:
+    def tested(self) -> dict[Arm, TestedEffect]:
         """Every cell's effect as one of the family of all cells, cells that read the same trainings counted once."""
-        groups: dict[tuple[str, ...], list[Place]] = defaultdict(list)
-        for place, cells in self.cells.items():
-            if place.scenario != "original" and place.model in self.compared:
-                groups[tuple(cell.training for cell in cells)].append(place)
-        judged = self.family([self.cell(places[0]) for places in groups.values()])
+        groups: dict[tuple[str, ...], list[Arm]] = defaultdict(list)
+        for arm, cells in self.cells.items():
+            if arm.scenario != "original" and arm.model in self.compared:
+                groups[tuple(cell.training for cell in cells)].append(arm)
+        judged = self.family([self.cell(arms[0]) for arms in groups.values()])
         return {
-            place: verdict
-            for places, verdict in zip(groups.values(), judged, strict=True)
-            if verdict is not None
-            for place in places
+            arm: tested
+            for arms, tested in zip(groups.values(), judged, strict=True)
+            if tested is not None
+            for arm in arms
         }
 
     @cached_property
-    def scenario_verdicts(self) -> dict[str, Verdict]:
+    def tested_scenarios(self) -> dict[str, TestedEffect]:
         """The confirmatory family: each scenario that uses a pool, averaged over generators and models."""
         judged = self.family([self.scenario(name) for name in self.pool_scenarios])
-        return {name: verdict for name, verdict in zip(self.pool_scenarios, judged, strict=True) if verdict is not None}
+        return {name: tested for name, tested in zip(self.pool_scenarios, judged, strict=True) if tested is not None}
 
     # How it is worked out
 
@@ -194,16 +197,16 @@ class Effects:
         return np.array([cell.scores[self.metric].value for cell in self._trainings.values()], dtype=np.float64)
 
     @cached_property
-    def _numbers(self) -> dict[Place, NDArray[np.int64]]:
-        """Which trainings stand at a place, (repeats, model seeds), for those that lack none."""
+    def _numbers(self) -> dict[Arm, NDArray[np.int64]]:
+        """Which trainings stand in an arm, (repeats, model seeds), for those that lack none."""
         number = {training: i for i, training in enumerate(self._trainings)}
         found = {}
-        for place, cells in self.cells.items():
-            if self.whole(place):
+        for arm, cells in self.cells.items():
+            if self.whole(arm):
                 rows: dict[int, list[int]] = defaultdict(list)
                 for cell in sorted(cells, key=lambda cell: (cell.repeat, cell.model_seed)):
                     rows[cell.repeat].append(number[cell.training])
-                found[place] = np.array(list(rows.values()))
+                found[arm] = np.array(list(rows.values()))
         return found
 
     @cached_property

@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
 
 from ctrbench import gpu
+from ctrbench.results import Environment
 
 LIBRARIES = (
     "ctrbench", "numpy", "pandas", "torch", "scikit-learn", "scipy", "pyarrow",
@@ -21,25 +21,25 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def describe(device: str, threads: int, distributions: Mapping[str, str]) -> dict[str, Any]:
+def describe(device: str, threads: int, distributions: Mapping[str, str]) -> Environment:
     """What may make two results of one key differ: versions, CPU, device, threads, git commits.
 
     `distributions` are those that bring plug-ins, with their versions; what they require is listed too.
     """
-    return {
-        "python": platform.python_version(),
-        "plugins": dict(distributions),
-        "libraries": libraries(_required(distributions)),
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "device": device,
-        "gpu": gpu.describe(device),
-        "threads": threads,
-        "platform": platform.platform(),
-        "host": host(),
-        "git": _git_commit(Path(__file__).parent),
-        "working_directory": _git_commit(Path.cwd()),
-    }
+    return Environment(
+        python=platform.python_version(),
+        plugins=dict(distributions),
+        libraries=libraries(_required(distributions)),
+        cpu=_cpu(),
+        cores=os.cpu_count(),
+        device=device,
+        gpu=gpu.describe(device),
+        threads=threads,
+        platform=platform.platform(),
+        host=host(),
+        git=_git_commit(Path(__file__).parent),
+        working_directory=_git_commit(Path.cwd()),
+    )
 
 
 def libraries(more: Iterable[str] = ()) -> dict[str, str]:

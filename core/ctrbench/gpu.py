@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 
-def describe(device: str) -> dict[str, Any]:
+def describe(device: str) -> dict[str, str | int | None]:
     """Name, memory in bytes, and the CUDA version that torch was built for."""
     torch = _torch(device)
     if torch is None:

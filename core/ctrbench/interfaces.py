@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", "neither"]
 Aspect = Literal["privacy", "fidelity"]
+ProgressCallback = Callable[[int, int | None, Mapping[str, float]], None]
+"""Hears of a step, of how many there will be where that is known, and of numbers worth showing."""
 
 
 class Budgeted:
@@ -49,7 +51,7 @@ class Context:
     budget: float = 1.0
     deadline: float | None = None
     checkpoints: Path = Path(".")
-    progress: Callable[[int, int | None, Mapping[str, float]], None] = _silent
+    progress: ProgressCallback = _silent
 
     @property
     def seconds_left(self) -> float:
@@ -141,6 +143,11 @@ class Published:
 @dataclass(frozen=True)
 class Dataset(Plugin, ABC):
     """A source of train, valid and test tables."""
+
+    @property
+    def title(self) -> str:
+        """What tables call it: the plug-in's name, unless it reads many logs, each of which has one of its own."""
+        return self.name
 
     def availability(self) -> Ready | Missing:
         """Whether `load` can work here, found out without loading or downloading."""
@@ -260,11 +267,16 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class PredictionMetric(Plugin, ABC):
-    """A number about a trained model's predictions on the real test split."""
+class Metric(Plugin, ABC):
+    """What all metrics declare: which side is better, and the unit of their numbers."""
 
     better: ClassVar[Better]
     unit: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class PredictionMetric(Metric, ABC):
+    """A number about a trained model's predictions on the real test split."""
 
     @abstractmethod
     def score(self, predictions: Predictions) -> Score:
@@ -272,14 +284,12 @@ class PredictionMetric(Plugin, ABC):
 
 
 @dataclass(frozen=True)
-class SyntheticMetric(Plugin, ABC):
+class SyntheticMetric(Metric, ABC):
     """A number about synthetic rows beside the real train split and two real splits that no generator has seen.
 
     `aspect` says what it is about: how far rows tell of the real ones (privacy), or how like them they are (fidelity).
     """
 
-    better: ClassVar[Better]
-    unit: ClassVar[str]
     aspect: ClassVar[Aspect] = "privacy"
 
     @abstractmethod

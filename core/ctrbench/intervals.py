@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Basis = Literal["seeds and test rows", "test rows only", "seeds only", "nothing"]
 """What an interval is over: what was drawn anew, so that its noise is known."""
 
-LEVEL = 0.95
-ALPHA = 1 - LEVEL
+CONFIDENCE = 0.95
+ALPHA = 1 - CONFIDENCE
 POWER = 0.8
 BLOCKS = 5
 """A rank test over data sets takes at least so many of them."""
@@ -65,12 +65,12 @@ class Effect:
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.bound(-LEVEL)
+        return self.bound(-CONFIDENCE)
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return self.bound(LEVEL)
+        return self.bound(CONFIDENCE)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -107,8 +107,8 @@ class Effect:
         if not self.variance or math.isinf(self.variance):
             return self.variance
         if math.isinf(self.df):
-            return float(stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(POWER)) * self.error
-        edge = _quantile((1 + LEVEL) / 2, self.df)
+            return float(stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER)) * self.error
+        edge = _quantile((1 + CONFIDENCE) / 2, self.df)
 
         def lacking(shift: float) -> float:  # the other tail adds nothing worth counting at such a power
             return float(stats.nct.sf(edge, self.df, shift)) - POWER

@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from ctrbench import keys, params
 from ctrbench.interfaces import Plugin
+from ctrbench.results import Inputs, Json
 from ctrbench.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class PluginCall:
     name: str
     module: str
     qualname: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Json]
     source: str  # digest of its source, or its distribution's version
     cpus: float = 1.0  # what a cluster keeps free for it
     gpus: float = 0.0
@@ -40,14 +41,15 @@ class PluginCall:
         needs = plugin.cpus, plugin.gpus
         return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
 
-    def make(self) -> Any:
+    def make(self) -> Plugin:
         """The plug-in."""
         found: Any = importlib.import_module(self.module)
         for part in self.qualname.split("."):
             found = getattr(found, part)
-        return found(**{key: _tuples(value) for key, value in self.parameters.items()})
+        plugin: Plugin = found(**{key: _tuples(value) for key, value in self.parameters.items()})
+        return plugin
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What of it changes a result."""
         return [self.module, self.qualname, dict(self.parameters), self.source]
 
@@ -65,7 +67,7 @@ class DataRef:
     """A loaded data set: the fingerprint that identifies it, and the digests of its tables."""
 
     fingerprint: str
-    outputs: Mapping[str, str]
+    artefacts: Mapping[str, str]
     ranking: str = ""  # digest of the queries, where it has some
 
 
@@ -86,7 +88,7 @@ class DataJob:
     version: str
     seed: int
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What changes the result."""
         return ["data", self.plugin.identity(), self.version, self.seed]
 
@@ -101,7 +103,7 @@ class PoolJob:
     compute: Compute
     shares: tuple[float, float]  # of real train's negatives and positives, that the pool should hold
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What changes the result."""
         return ["pool", self.plugin.identity(), self.data.fingerprint, self.seed, vars(self.compute), self.shares]
 
@@ -118,7 +120,7 @@ class TrainJob:
     model_seed: int
     compute: Compute
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What changes the result; a scenario counts by the table it makes, not by its name."""
         scenario = replace(self.scenario, name="", help="", model_seeds="common")
         return [
@@ -145,7 +147,7 @@ class ScorePredictionsJob:
     train_click_rate: float
     rankings: str = ""  # for the queries, where the data set has some
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What changes the result."""
         read = [self.predictions, self.valid_predictions, self.train_click_rate]
         read += filter(None, [self.data.ranking, self.rankings])
@@ -161,7 +163,7 @@ class ScorePoolJob:
     pool: PoolRef
     seed: int
 
-    def identity(self) -> list[Any]:
+    def identity(self) -> list[Json]:
         """What changes the result."""
         return ["score", self.plugin.identity(), self.data.fingerprint, self.pool.fingerprint, self.seed]
 
@@ -184,26 +186,40 @@ def reads(job: Job) -> set[str]:
         case TrainJob():
             pool = {job.pool.digest} if job.pool else set()
             return _of(job.data, "train", "valid", "test", "ranking") | pool
+        case ScorePredictionsJob():
+            predictions = {job.predictions, job.valid_predictions, job.rankings} - {""}
+            return _of(job.data, "train", "valid", "test", "true test", "item clicks") | predictions
         case ScorePoolJob():
             return _of(job.data, "train", "valid", "test") | {job.pool.digest}
-    predictions = {job.predictions, job.valid_predictions, job.rankings} - {""}
-    return _of(job.data, "train", "valid", "test", "true test", "item clicks") | predictions
+        case _:
+            assert_never(job)
 
 
 def _of(data: DataRef, *names: str) -> set[str]:
-    return {data.outputs[name] for name in names if name in data.outputs}
+    return {data.artefacts[name] for name in names if name in data.artefacts}
 
 
-def inputs(job: Job) -> dict[str, Any]:
+def inputs(job: Job) -> Inputs:
     """What a result was made from, for people: its seeds, and the fingerprints of its data set and pool."""
-    seeds = {name: getattr(job, name) for name in ("seed", "draw_seed", "model_seed") if hasattr(job, name)}
-    sources = {name: getattr(job, name, None) for name in ("data", "pool")}
-    return {**seeds, **{name: source.fingerprint for name, source in sources.items() if source}}
+    match job:
+        case DataJob():
+            return Inputs(seed=job.seed)
+        case PoolJob():
+            return Inputs(seed=job.seed, data=job.data.fingerprint)
+        case TrainJob():
+            pool = job.pool.fingerprint if job.pool else None
+            return Inputs(draw_seed=job.draw_seed, model_seed=job.model_seed, data=job.data.fingerprint, pool=pool)
+        case ScorePredictionsJob():
+            return Inputs(data=job.data.fingerprint)
+        case ScorePoolJob():
+            return Inputs(seed=job.seed, data=job.data.fingerprint, pool=job.pool.fingerprint)
+        case _:
+            assert_never(job)
 
 
-def ingredients(job: Job) -> dict[str, Any]:
+def ingredients(job: Job) -> dict[str, Json]:
     """What changes the job's result, under names that people know: two of them tell what changed between two runs."""
-    found: dict[str, Any] = {"revision": keys.RESULTS_REVISION}
+    found: dict[str, Json] = {"revision": keys.RESULTS_REVISION}
     for field in fields(job):
         match getattr(job, field.name):
             case PluginCall() as call:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ctrbench.errors import UserError
+from ctrbench.results import Stage
 from ctrbench.text import did_you_mean
 
-STAGES = ("import", "load", "read", "compose", "fit", "sample", "predict", "rank", "score", "keep")
-"""The stages of tasks; each kind of task has some of them."""
+STAGES = tuple(stage for stage in Stage if stage not in (Stage.PLAN, Stage.HAND_OVER))
+"""The stages that a worker enters, and that can be limited."""
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
@@ -25,7 +26,7 @@ class Limits:
     """The most that a task may use; None, and a stage that is not named, have no limit."""
 
     seconds: float | None = None
-    stages: Mapping[str, float] = field(default_factory=dict, hash=False)  # stage → seconds
+    stages: Mapping[Stage, float] = field(default_factory=dict, hash=False)  # seconds
     memory: int | None = None  # bytes, resident, of a worker and all that it started
 
     def over(self, others: Limits) -> Limits:
@@ -46,7 +47,7 @@ def parse_timeouts(texts: Iterable[str], source: str = "--timeout") -> Limits:
         except ValueError:
             raise UserError(f"{source} {text}: give seconds, as in 600, or a stage's, as in fit=600") from None
         if equals:
-            stages[stage] = _stage_seconds(stage, seconds, f"{source} {text}")
+            stages[_stage(stage, f"{source} {text}")] = _seconds(seconds, f"{source} {text}")
         else:
             whole = _seconds(seconds, f"{source} {text}")
     return Limits(whole, stages)
@@ -60,11 +61,11 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
             where = "timeout" if name == "task" else f"timeout.{name}"
             raise UserError(f"{source}: {where}={number!r} must be a float, or a table such as {{fit = 600}}")
     whole = _seconds(numbers["task"], f"{source}: timeout={numbers['task']:g}") if "task" in numbers else None
-    stages = {
-        stage: _stage_seconds(stage, number, f"{source}: timeout.{stage}={number:g}")
-        for stage, number in numbers.items()
-        if stage != "task"
-    }
+    stages = {}
+    for name, number in numbers.items():
+        if name != "task":
+            where = f"{source}: timeout.{name}={number:g}"
+            stages[_stage(name, where)] = _seconds(number, where)
     if memory is not None and not isinstance(memory, str):
         raise UserError(f'{source}: memory={memory!r} must be a text with a unit, as in "8GB"')
     return Limits(whole, stages, None if memory is None else parse_memory(memory, f"{source}: memory={memory}"))
@@ -79,10 +80,10 @@ def parse_memory(text: str, source: str) -> int:
     return size
 
 
-def _stage_seconds(stage: str, seconds: float, source: str) -> float:
-    if stage not in STAGES:
-        raise UserError(f"{source}: no stage {stage!r}; {did_you_mean(stage, STAGES, 'there are')}")
-    return _seconds(seconds, source)
+def _stage(name: str, source: str) -> Stage:
+    if name not in STAGES:
+        raise UserError(f"{source}: no stage {name!r}; {did_you_mean(name, STAGES, 'there are')}")
+    return Stage(name)
 
 
 def _seconds(seconds: float, source: str) -> float:

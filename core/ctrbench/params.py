@@ -114,6 +114,12 @@ def values(plugin: Plugin) -> dict[str, Any]:
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 
 
+def changed(plugin: Plugin) -> list[str]:
+    """The names of the parameters that are not at their defaults."""
+    standard = type(plugin)()
+    return [f.name for f in dataclasses.fields(plugin) if getattr(plugin, f.name) != getattr(standard, f.name)]
+
+
 def label(plugin: Plugin, given: Iterable[str]) -> str:
     """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
     shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]

@@ -5,14 +5,16 @@ In: a suite and the registry. Out: first the tasks that load data sets; then, kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, cast
 
 from ctrbench import keys, params
+from ctrbench.asking import ask
 from ctrbench.choices import Chosen, choose, choose_scenarios
-from ctrbench.interfaces import Dataset, Forecast, Generator, Model, Score, SyntheticMetric
+from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
+from ctrbench.interfaces import Dataset, Forecast, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -26,7 +28,7 @@ from ctrbench.jobs import (
     TrainJob,
 )
 from ctrbench.limits import NO_LIMITS, Limits
-from ctrbench.results import CellResult, PoolResult, TaskResult
+from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, TaskResult, TrainOutput
 from ctrbench.scenarios import Scenario
 from ctrbench.table import Schema
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from ctrbench.registry import Registry
     from ctrbench.suite import Suite
 
-TaskKind = Literal["data", "pool", "train", "score"]
 Results = Mapping[str, TaskResult]
+"""What came of tasks, by their names."""
 
 TOP_UP_SHARE = 0.5
 """The share of real train's positives and negatives that every pool tries to hold: what S1 to S4 draw at most."""
@@ -45,147 +47,100 @@ TOP_UP_SHARE = 0.5
 class Task:
     """A node of the graph: its job is known once the results of the tasks before it are."""
 
-    id: str
-    kind: TaskKind
+    id: TaskId
     plugin: str  # for people: "ctgan (ctrbench 0.1.0)"
     job: Callable[[Results], Job]
-    after: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()  # the names of the tasks before it
     limits: Limits = NO_LIMITS
     label: str = ""  # the plug-in as the user chose it
-    alike: str = ""  # tasks of which one's cost foretells another's: the same plug-in and data, but for the budget
+    cost_key: str = ""  # equal for tasks of which one's cost foretells another's: plug-in and data, but for the budget
     effort: float = 1.0  # to which the time of its fit is in proportion
     forecast: Forecast | None = None
 
+    @cached_property
+    def name(self) -> str:
+        """What it is called in the store and in messages."""
+        return str(self.id)
 
-@dataclass(frozen=True)
-class Cell:
-    """A row of results: which training it reads."""
-
-    dataset: str
-    generator: str  # "" where the scenario uses no pool
-    scenario: str
-    model: str
-    repeat: int
-    train: str
-    model_seed: int = 0  # which of a repeat's model seeds
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A pool of the grid, and the generator with which it shares its rows where their fits are the same."""
-
-    dataset: str
-    generator: str
-    repeat: int
-    task: str
-    maker: str  # the name of the generator that does the work, for seeds
-    same_as: str = ""
+    @property
+    def kind(self) -> TaskKind:
+        """What it does."""
+        return self.id.kind
 
 
 @dataclass
 class Plan:
     """The graph of a run, and what its results mean."""
 
-    tasks: dict[str, Task] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)  # by name
     cells: list[Cell] = field(default_factory=list)
     pools: list[Pool] = field(default_factory=list)
-    prediction_metrics: list[Chosen] = field(default_factory=list)
-    synthetic_metrics: list[Chosen] = field(default_factory=list)
+    prediction_metrics: list[Chosen[PredictionMetric]] = field(default_factory=list)
+    synthetic_metrics: list[Chosen[SyntheticMetric]] = field(default_factory=list)
 
-    def add(self, task: Task) -> str:
-        """Take a task into the graph, once; its id."""
-        self.tasks.setdefault(task.id, task)
-        return task.id
-
-
-def score_id(metric: str, subject: str) -> str:
-    """The id of the task that scores a training or a pool."""
-    return f"score/{metric}/{subject}"
+    def add(self, task: Task) -> None:
+        """Take a task into the graph, once."""
+        self.tasks.setdefault(task.name, task)
 
 
-def cell_result(cell: Cell, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> CellResult:
-    """A cell with what came of its training, or of the task that this waited for, and of its scores."""
-    scores, failed = _scores(metrics, cell.train, result_of)
-    result = result_of(cell.train)
-    outputs = {metric: result_of(score_id(metric, cell.train)).outputs for metric in scores}
-    parts = {metric: found["contributions"] for metric, found in outputs.items() if "contributions" in found}
-    return CellResult(
-        cell.dataset, cell.generator, cell.scenario, cell.model, cell.repeat,
-        result, scores, failed, cell.train, cell.model_seed, parts,
-    )  # fmt: skip
-
-
-def pool_result(pool: Pool, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> PoolResult:
-    """A pool with what came of it and of its scores."""
-    scores, failed = _scores(metrics, pool.task, result_of)
-    result = result_of(pool.task)
-    return PoolResult(pool.dataset, pool.generator, pool.repeat, result, pool.same_as, scores, failed)
-
-
-def _scores(
-    metrics: Iterable[str], subject: str, result_of: Callable[[str], TaskResult]
-) -> tuple[dict[str, Score], dict[str, TaskResult]]:
-    results = {metric: result_of(score_id(metric, subject)) for metric in metrics}
-    good = {metric: _score(result.values) for metric, result in results.items() if result.ok}
-    return good, {metric: result for metric, result in results.items() if not result.ok}
-
-
-def _score(values: Mapping[str, Any]) -> Score:
-    return Score(values["value"], values["baseline"], values["details"], values.get("flagged"))
-
-
-def data_task(dataset: Chosen, suite: Suite, limits: Limits) -> Task:
+def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
-    plugin: Dataset = dataset.plugin
     rows = suite.seed if suite.data_seed is None else suite.data_seed
     seed = keys.seed(rows, "data", dataset.registered.name)
     return Task(
-        f"data/{dataset.label}",
-        "data",
+        DataId(dataset.label),
         str(dataset.registered),
-        lambda results: DataJob(dataset.call, plugin.version(), seed),
+        lambda results: DataJob(dataset.call, dataset.plugin.version(), seed),
         limits=limits.over(suite.settings(dataset.registered.name).limits),
         label=dataset.label,
-        alike=_alike("data", dataset),
+        cost_key=_cost_key(TaskKind.DATA, dataset),
     )
 
 
 def grid(
     suite: Suite,
     registry: Registry,
-    datasets: Mapping[str, tuple[Chosen, TaskResult]],
+    datasets: Sequence[tuple[Chosen[Dataset], TaskResult]],
     compute: Compute,
     limits: Limits,
 ) -> Plan:
-    """The tasks and cells of a suite on loaded data sets; `datasets` maps a data task's id to its choice and result."""
+    """The tasks and cells of a suite on loaded data sets."""
     plan = Plan()
     scenarios = choose_scenarios(suite, registry)
     for metric in choose(suite, registry, "metric"):
-        synthetic = isinstance(metric.plugin, SyntheticMetric)
-        (plan.synthetic_metrics if synthetic else plan.prediction_metrics).append(metric)
-    for data_id, (dataset, loaded) in datasets.items():
-        on = suite.settings(dataset.registered.name)
-        corner = _Corner(plan, suite, dataset, data_id, loaded, compute, limits.over(on.limits))
-        generators = choose(suite, registry, "generator", on)
-        models = choose(suite, registry, "model", on)
+        if isinstance(metric.plugin, SyntheticMetric):
+            plan.synthetic_metrics.append(cast("Chosen[SyntheticMetric]", metric))
+        else:
+            plan.prediction_metrics.append(cast("Chosen[PredictionMetric]", metric))
+    for dataset, loaded in datasets:
+        settings = suite.settings(dataset.registered.name)
+        part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits))
+        generators = choose(suite, registry, "generator", settings)
+        models = choose(suite, registry, "model", settings)
         for repeat in range(suite.repeats):
-            corner.fill(generators, models, scenarios, repeat)
+            part.fill(generators, models, scenarios, repeat)
     return plan
 
 
 @dataclass(frozen=True)
-class _Corner:
+class _DatasetGrid:
     """The part of the grid that belongs to one data set."""
 
     plan: Plan
     suite: Suite
-    dataset: Chosen
-    data_id: str
+    dataset: Chosen[Dataset]
     loaded: TaskResult
     compute: Compute
     limits: Limits
+    made: dict[tuple[str, int], PoolId] = field(default_factory=dict)  # call and repeat → who makes it
 
-    def fill(self, generators: list[Chosen], models: list[Chosen], scenarios: list[Scenario], repeat: int) -> None:
+    def fill(
+        self,
+        generators: Sequence[Chosen[Generator]],
+        models: Sequence[Chosen[Model]],
+        scenarios: Sequence[Scenario],
+        repeat: int,
+    ) -> None:
         """Add the pools, trainings, scores and cells of one repeat."""
         pools = [self.pool(generator, scenarios, repeat) for generator in generators]
         for scenario in scenarios:
@@ -194,134 +149,133 @@ class _Corner:
                     for model_seed in range(self.suite.model_seeds):
                         self.cell(pool, scenario, model, repeat, model_seed)
 
-    def pool(self, generator: Chosen, scenarios: list[Scenario], repeat: int) -> Pool:
-        """A pool and its scores; one that is the same as another's shares its task."""
-        plugin: Generator = generator.plugin
-        maker = _equivalent(plugin, self.schema)
+    def pool(
+        self, generator: Chosen[Generator], scenarios: Sequence[Scenario], repeat: int
+    ) -> tuple[Chosen[Generator], PoolId, str]:
+        """A generator, its pool, and the name of its maker; a pool that is the same as another's shares its task."""
+        maker = _equivalent(generator.plugin, self.schema)
         call = PluginCall.of(generator.registered, maker)
-        same_as = maker.name if maker is not plugin else ""
-        place = f"pool/{self.dataset.label}/{keys.digest(call.identity())[:12]}/{repeat}"
-        first = next((p for p in self.plan.pools if p.task.startswith(place)), None)
-        if first is not None:
-            shared = Pool(self.dataset.label, generator.label, repeat, first.task, maker.name, same_as)
-            self.plan.pools.append(shared)
-            return shared
-        seed = keys.seed(self.suite.seed, "pool", self.dataset.registered.name, maker.name, repeat)
-        job = PoolJob(call, self.data, seed, self.compute, _shares(scenarios))
-        cost = _forecast(maker, self.schema, self.train_rows)
-        task = self.add(f"{place}/{generator.label}", "pool", generator, lambda results: job, (), cost)
-        pool = Pool(self.dataset.label, generator.label, repeat, task, maker.name, same_as)
-        self.plan.pools.append(pool)
-        metric_seed = keys.seed(self.suite.seed, "metric", self.dataset.registered.name, maker.name, repeat)
-        for metric in self.plan.synthetic_metrics:
-            self.score_pool(metric, task, metric_seed)
-        return pool
+        same_as = maker.name if maker is not generator.plugin else ""
+        what = keys.digest(call.identity())[:12]
+        place = PoolId(self.dataset.label, what, repeat, generator.label)
+        shared = self.made.setdefault((what, repeat), place)
+        self.plan.pools.append(Pool(self.dataset.label, generator.label, repeat, str(shared), maker.name, same_as))
+        if shared is place:
+            names = (self.dataset.registered.name, maker.name, repeat)
+            seed = keys.seed(self.suite.seed, "pool", *names)
+            job = PoolJob(call, self.data, seed, self.compute, _shares(scenarios))
+            self.add(place, generator, lambda results: job, (), _forecast(maker, self.schema, self.rows))
+            for metric in self.plan.synthetic_metrics:
+                self.score_pool(metric, place, keys.seed(self.suite.seed, "metric", *names))
+        return generator, shared, maker.name
 
-    def cell(self, pool: Pool | None, scenario: Scenario, model: Chosen, repeat: int, model_seed: int) -> None:
+    def cell(
+        self,
+        pool: tuple[Chosen[Generator], PoolId, str] | None,
+        scenario: Scenario,
+        model: Chosen[Model],
+        repeat: int,
+        model_seed: int,
+    ) -> None:
         """A cell, its training and scores."""
-        source = pool.task if pool else "none"
-        nested = f".{model_seed}" if model_seed else ""
-        name = f"train/{self.dataset.label}/{scenario.name}/{model.label}/{repeat}{nested}/{source}"
-        generator = pool.generator if pool else ""
-        cell = Cell(self.dataset.label, generator, scenario.name, model.label, repeat, name, model_seed)
-        self.plan.cells.append(cell)
-        if name in self.plan.tasks:
+        generator, source, maker = (pool[0].label, pool[1], pool[2]) if pool else ("", None, "")
+        place = TrainId(self.dataset.label, scenario.name, model.label, repeat, model_seed, source)
+        train = str(place)
+        self.plan.cells.append(
+            Cell(self.dataset.label, generator, scenario.name, model.label, repeat, train, model_seed)
+        )
+        if train in self.plan.tasks:
             return
         names = (self.dataset.registered.name, repeat)
-        draw = keys.seed(self.suite.seed, "draw", *names, pool.maker if pool else "")
+        draw = keys.seed(self.suite.seed, "draw", *names, maker)
         own: list[str | int] = [scenario.name] if scenario.model_seeds == "other" else []
         own += [model_seed] if model_seed else []  # the first is that of a run with one
         seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 
         def job(results: Results) -> Job:
-            reference = _pool_ref(results[pool.task]) if pool else None
+            reference = _pool_ref(results[str(source)]) if source else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
-        rows = round(self.train_rows * scenario.size(self.loaded.values["click_rate"]["train"]))
-        self.add(name, "train", model, job, (pool.task,) if pool else (), _forecast(model.plugin, self.schema, rows))
+        rows = round(self.rows * scenario.size(self.output.click_rate["train"]))
+        after = (str(source),) if source else ()
+        self.add(place, model, job, after, _forecast(model.plugin, self.schema, rows))
         for metric in self.plan.prediction_metrics:
-            self.score_predictions(metric, scenario, name)
+            self.score_predictions(metric, scenario, place)
 
-    def score_pool(self, metric: Chosen, subject: str, seed: int) -> None:
-        call = metric.call
+    def score_pool(self, metric: Chosen[SyntheticMetric], pool: PoolId, seed: int) -> None:
+        call, subject = metric.call, str(pool)
 
         def job(results: Results) -> Job:
             return ScorePoolJob(call, self.data, _pool_ref(results[subject]), seed)
 
-        self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
+        self.add(ScoreId(metric.label, pool), metric, job, (subject,))
 
-    def score_predictions(self, metric: Chosen, scenario: Scenario, subject: str) -> None:
-        call = metric.call
+    def score_predictions(self, metric: Chosen[PredictionMetric], scenario: Scenario, training: TrainId) -> None:
+        call, subject = metric.call, str(training)
 
         def job(results: Results) -> Job:
-            training = results[subject]
-            read = training.outputs
-            rate = scenario.seen_click_rate(training.values["click_rate"])
-            rankings = read.get("rankings", "")
-            return ScorePredictionsJob(call, self.data, read["test"], read["valid"], rate, rankings)
+            trained = results[subject]
+            read = trained.artefacts
+            rate = scenario.seen_click_rate(trained.output_as(TrainOutput).click_rate)
+            return ScorePredictionsJob(call, self.data, read["test"], read["valid"], rate, read.get("rankings", ""))
 
-        self.add(score_id(metric.label, subject), "score", metric, job, (subject,))
+        self.add(ScoreId(metric.label, training), metric, job, (subject,))
 
     def add(
         self,
-        name: str,
-        kind: TaskKind,
-        chosen: Chosen,
+        place: TaskId,
+        chosen: Chosen[Plugin],
         job: Callable[[Results], Job],
         after: tuple[str, ...],
         forecast: Forecast | None = None,
-    ) -> str:
-        alike, effort = _alike(kind, chosen, self.data.fingerprint, vars(self.compute)), params.effort(chosen.plugin)
-        return self.plan.add(
-            Task(name, kind, str(chosen.registered), job, after, self.limits, chosen.label, alike, effort, forecast)
+    ) -> None:
+        cost_key = _cost_key(place.kind, chosen, self.data.fingerprint, vars(self.compute))
+        effort = params.effort(chosen.plugin)
+        self.plan.add(
+            Task(place, str(chosen.registered), job, after, self.limits, chosen.label, cost_key, effort, forecast)
         )
 
     @cached_property
+    def output(self) -> DataOutput:
+        return self.loaded.output_as(DataOutput)
+
+    @cached_property
     def schema(self) -> Schema:
-        return Schema.from_json(self.loaded.values["schema"])
+        return Schema.from_json(self.output.schema)
 
     @property
-    def train_rows(self) -> int:
-        rows: int = self.loaded.values["rows"]["train"]
-        return rows
+    def rows(self) -> int:
+        """Of real train."""
+        return self.output.rows["train"]
 
-    @property
+    @cached_property
     def data(self) -> DataRef:
-        values = self.loaded.values
-        return DataRef(values["fingerprint"], self.loaded.outputs, values.get("ranking", ""))
+        return DataRef(self.output.fingerprint, self.loaded.artefacts, self.output.ranking)
 
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:
-    try:
-        other: object = plugin.equivalent(schema)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a third party's, which may even call sys.exit; should it matter, its fit will tell
-        return plugin
+    """The generator that makes the same rows; itself where it cannot tell: should it matter, its fit will."""
+    other: object = ask(lambda: plugin.equivalent(schema))
     return other if isinstance(other, Generator) else plugin
 
 
 def _forecast(plugin: Generator | Model, schema: Schema, rows: int) -> Forecast | None:
-    try:
-        told: object = plugin.forecast(schema, rows)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # a third party's, which may even call sys.exit; a forecast is no reason to stop
-        return None
+    """What a task will cost; None where its plug-in cannot tell, which is no reason to stop."""
+    told: object = ask(lambda: plugin.forecast(schema, rows))
     return told if isinstance(told, Forecast) else None
 
 
-def _alike(kind: TaskKind, chosen: Chosen, *more: Any) -> str:
+def _cost_key(kind: TaskKind, chosen: Chosen[Plugin], *more: object) -> str:
     who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin))
     return keys.digest([kind, who.identity(), *more])[:16]
 
 
 def _pool_ref(made: TaskResult) -> PoolRef:
-    return PoolRef(made.values["fingerprint"], made.outputs["pool"], made.plugin)
+    return PoolRef(made.output_as(PoolOutput).fingerprint, made.artefacts["pool"], made.plugin)
 
 
-def _shares(scenarios: list[Scenario]) -> tuple[float, float]:
+def _shares(scenarios: Sequence[Scenario]) -> tuple[float, float]:
     """The shares of real negatives and positives that a pool should hold; equal for all usual lists of scenarios."""
     drawn = [s.synthetic for s in scenarios if s.synthetic != "pool"]
     return (

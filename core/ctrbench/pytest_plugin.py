@@ -7,32 +7,19 @@ its contract, or a finished run to look at. Nothing is loaded before a test asks
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-
-from ctrbench.errors import UserError
 
 if TYPE_CHECKING:
     from ctrbench.conformance import CheckResult
     from ctrbench.conformance.apart import Checker
-    from ctrbench.leaderboard import Board
     from ctrbench.registry import Registry
-    from ctrbench.store.store import RunResults
+    from ctrbench.session import Results
 
 TIMEOUT = 300.0
 """Seconds that one check of a plug-in may take."""
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What came of a run: all its results, and what a command line would have shown of them."""
-
-    results: RunResults
-    boards: Sequence[Board]
-    failures: Sequence[str]  # a line for each task that failed
 
 
 @dataclass(frozen=True)
@@ -75,41 +62,31 @@ class Run:
         seed: int | None = None,
         budget: float | None = None,
         executor: Literal["inline", "local"] = "inline",
-    ) -> FinishedRun:
+    ) -> Results:
         """Run a suite, by its name or file, with what is given in place of its own; no generators: `()`.
 
         `inline` does all work in the test's own process, where a debugger and coverage see it; `local` in worker
         processes, which may hang or die. UserError where a name or a number cannot be used.
         """
-        from ctrbench import choices, leaderboard
-        from ctrbench.driver import Driver, Silent
-        from ctrbench.executors import Site, make_executor
-        from ctrbench.jobs import Compute
-        from ctrbench.registry import load_registry
-        from ctrbench.store.store import Store
-        from ctrbench.suite import SECTIONS, checked, load_suite
+        from ctrbench import session
 
-        named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)
-        changes: dict[str, Any] = {section: _several(section, names) for section, names in named if names is not None}
-        numbers = {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget}
-        changes |= {name: number for name, number in numbers.items() if number is not None}
-        wanted = checked(replace(load_suite(suite), **changes), "ctrbench_run")
-        if executor not in ("inline", "local"):
-            raise UserError(f"ctrbench_run: executor={executor!r} must be 'inline' or 'local'")
-        registry = load_registry()
-        choices.check_settings(wanted, registry)
-        with closing(Store.open(str(self.folders.mktemp("ctrbench") / "ctrbench.db"))) as store:
-            site = Site(store.artefacts.folder, budget=wanted.budget, imports=choices.imports(wanted, registry))
-            with closing(make_executor(executor, 1, site)) as workers:
-                name = Driver(wanted, registry, store, workers, Compute(), Silent()).run("ctrbench_run")
-            results = store.load_run(name)
-        return FinishedRun(results, leaderboard.boards(results), leaderboard.failures(results))
-
-
-def _several(section: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise UserError(f"ctrbench_run: {section}={names!r} must be a list, such as [{names!r}]")
-    return tuple(names)
+        return session.run(
+            suite=suite,
+            datasets=datasets,
+            generators=generators,
+            models=models,
+            metrics=metrics,
+            scenarios=scenarios,
+            repeats=repeats,
+            model_seeds=model_seeds,
+            seed=seed,
+            budget=budget,
+            executor=executor,
+            workers=1,
+            device="cpu",
+            store=self.folders.mktemp("ctrbench") / "ctrbench.db",
+            progress=False,
+        )
 
 
 @pytest.fixture(scope="session")

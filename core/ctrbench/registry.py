@@ -10,7 +10,6 @@ import inspect
 import json
 import math
 import re
-import traceback
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pluggy
 
 from ctrbench import hookspecs, params
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
@@ -28,11 +28,11 @@ from ctrbench.text import did_you_mean, one_line
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
 
-Kind = Literal["dataset", "generator", "model", "metric", "scenario"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PluginKind = Literal["dataset", "generator", "model", "metric", "scenario"]
+KINDS: tuple[PluginKind, ...] = get_args(PluginKind)
 HOME = "ctrbench"
 
-_BASES: dict[Kind, tuple[type, ...]] = {
+_BASES: dict[PluginKind, tuple[type, ...]] = {
     "dataset": (Dataset,),
     "generator": (Generator,),
     "model": (Model,),
@@ -47,14 +47,14 @@ _NAME = re.compile(r"[A-Za-z][\w.-]*")
 class Registered:
     """A plug-in that can be used: a class, or a scenario, and the distribution it came with."""
 
-    kind: Kind
+    kind: PluginKind
     name: str
     thing: Any
     distribution: str
     version: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.distribution} {self.version})"
+        return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
 
     @property
     def plugin(self) -> type[Plugin]:
@@ -90,16 +90,28 @@ class Registry:
     broken: list[Broken] = field(default_factory=list)
     listeners: list[tuple[str, pluggy.PluginManager]] = field(default_factory=list)
 
-    def of_kind(self, kind: Kind) -> list[Registered]:
+    def of_kind(self, kind: PluginKind) -> list[Registered]:
         """The plug-ins of one kind, built-in ones first, each in the order of its table of contents."""
         return [plugin for plugin in self.plugins if plugin.kind == kind]
 
-    def get(self, kind: Kind, name: str, source: str = "") -> Registered:
+    def get(self, kind: PluginKind, name: str, source: str = "") -> Registered:
         """The plug-in of that name; UserError with a suggestion where there is none."""
         for plugin in self.of_kind(kind):
             if plugin.name == name:
                 return plugin
         raise self._missing(kind, name, self.of_kind(kind), source)
+
+    def of_object(self, kind: PluginKind, plugin: Plugin, source: str = "") -> Registered:
+        """What a plug-in that was made by hand is: the registered one of its class, or one that is not installed."""
+        thing = type(plugin)
+        for known in self.of_kind(kind):
+            if known.thing is thing:
+                return known
+            if known.name == getattr(thing, "name", None):
+                raise UserError(f"{source}: {thing.__name__}.name is {known.name!r}, which is taken by {known}")
+        if complaint := _complaint(kind, thing):
+            raise UserError(f"{source}: {complaint}")
+        return Registered(kind, thing.name, thing, thing.__module__.split(".")[0], "")
 
     def named(self, name: str, source: str = "") -> list[Registered]:
         """All plug-ins of that name, of whatever kind; UserError with a suggestion where there is none."""
@@ -119,14 +131,10 @@ class Registry:
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""
         for source, manager in list(self.listeners):
-            try:
-                manager.hook.cell_finished(result=result)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # it may even call sys.exit
+            heard = ask(lambda manager=manager: manager.hook.cell_finished(result=result))  # type: ignore[misc]
+            if isinstance(heard, NoAnswer):
                 self.listeners.remove((source, manager))
-                distribution = source.split(":")[0]
-                self.broken.append(Broken(source, distribution, "", one_line(error), traceback.format_exc()))
+                self.broken.append(Broken(source, source.split(":")[0], "", heard.error, heard.traceback))
 
 
 def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
@@ -155,15 +163,14 @@ def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
     def refuse(error: str, details: str = "") -> None:
         registry.broken.append(Broken(source, distribution, version, error, details))
 
-    def register(kind: Kind, thing: Any) -> None:
+    def register(kind: PluginKind, thing: Any) -> None:
         complaint = _complaint(kind, thing)
         if complaint:
             refuse(complaint)
         else:
             taken.append(Registered(kind, thing.name, thing, distribution, version))
 
-    before = len(registry.broken)
-    try:
+    def load() -> None:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs)
         loaded = entry.load()
@@ -179,10 +186,10 @@ def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
             registry.listeners.append((source, manager))
         elif not taken and len(registry.broken) == before:
             refuse("registers nothing: has it a function marked @ctrbench.hookimpl?")
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plug-in may even call sys.exit while it is imported
-        refuse(one_line(error), traceback.format_exc())
+
+    before = len(registry.broken)
+    if isinstance(done := ask(load), NoAnswer):
+        refuse(done.error, done.traceback)
     return taken
 
 
@@ -190,7 +197,7 @@ def _is_unknown_hook(manager: pluggy.PluginManager, loaded: object, name: str) -
     return manager.parse_hookimpl_opts(loaded, name) is not None and name not in _HOOKS
 
 
-def _complaint(kind: Kind, thing: Any) -> str:
+def _complaint(kind: PluginKind, thing: Any) -> str:
     """What is wrong with a thing that asks to be registered; empty where nothing is."""
     bases = _BASES[kind]
     if kind == "scenario":
@@ -236,7 +243,7 @@ def _is_number(value: object) -> bool:
 
 def _settle_names(candidates: list[Registered], registry: Registry) -> None:
     """A built-in keeps its name against a third party; between third parties neither gets it."""
-    claims: dict[tuple[Kind, str], list[Registered]] = defaultdict(list)
+    claims: dict[tuple[PluginKind, str], list[Registered]] = defaultdict(list)
     for candidate in candidates:
         claims[candidate.kind, candidate.name].append(candidate)
     for claimants in claims.values():

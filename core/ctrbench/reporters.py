@@ -1,6 +1,6 @@
-"""Prints leaderboards: for a terminal, as Markdown, LaTeX, CSV or JSON.
+"""Writes leaderboards: for a terminal, as Markdown, LaTeX, CSV or JSON.
 
-In: boards and remarks. Out: text. Whatever a plug-in or a file says is escaped.
+In: a run, or boards and remarks. Out: text. Whatever a plug-in or a file says is escaped.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
 
-from ctrbench.leaderboard import Board, Entry
-from ctrbench.text import markdown, plain
+from ctrbench import provenance
+from ctrbench.errors import UserError
+from ctrbench.leaderboard import VIEWS, Board, Entry, boards, remarks
+from ctrbench.results import Json
+from ctrbench.store.store import RunResults
+from ctrbench.text import did_you_mean, markdown, plain
 
-Format = Literal["table", "markdown", "csv", "json", "latex"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 _LATEX = (
     {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
@@ -27,22 +29,24 @@ _LATEX = (
 )
 
 
-def render(
-    boards: Sequence[Board],
-    remarks: Sequence[str],
-    style: Format,
-    *,
-    colour: bool = False,
-    provenance: Mapping[str, Any] | None = None,
+def leaderboards(
+    results: RunResults, views: Iterable[str], metric: str = "", style: str = "table", *, colour: bool = False
 ) -> str:
-    """The text of all boards; `colour` marks the best in bold on a terminal, otherwise with an asterisk.
-
-    JSON alone has room for where the results come from.
-    """
+    """The leaderboards of a run as text, in one of `FORMATS`; UserError for a view or format that is none."""
+    for kind, words, known in (("view", views, VIEWS), ("format", [style], FORMATS)):
+        for word in words:
+            if word not in known:
+                raise UserError(f"no {kind} {word!r}; {did_you_mean(word, known, 'there are')}")
+    made, said = boards(results, views, metric), remarks(results)
     if style == "csv":
-        return _csv(boards)
+        return _csv(made)
     if style == "json":
-        return _json(boards, remarks, provenance or {})
+        return _json(made, said, provenance.of(results))
+    return render(made, said, style, colour=colour)
+
+
+def render(boards: Sequence[Board], remarks: Sequence[str], style: str, *, colour: bool = False) -> str:
+    """The text of boards for people; `colour` marks the best in bold on a terminal, otherwise with an asterisk."""
     look = _LOOKS["terminal" if colour else style]
     parts = []
     for board in boards:
@@ -102,7 +106,7 @@ def _csv(boards: Sequence[Board]) -> str:
     return out.getvalue()
 
 
-def _csv_safe(value: Any) -> Any:
+def _csv_safe(value: Json) -> Json:
     """A value that no spreadsheet takes for a formula."""
     if isinstance(value, dict):
         value = json.dumps(value)
@@ -112,9 +116,9 @@ def _csv_safe(value: Any) -> Any:
     return value
 
 
-def _json(boards: Sequence[Board], remarks: Sequence[str], provenance: Mapping[str, Any]) -> str:
+def _json(boards: Sequence[Board], remarks: Sequence[str], origin: Mapping[str, Json]) -> str:
     content = [
         {"view": b.view, "dataset": b.dataset, "title": b.title, "records": b.records, "notes": b.notes} for b in boards
     ]
-    whole = {"boards": content, "remarks": list(remarks), "provenance": provenance}
+    whole = {"boards": content, "remarks": list(remarks), "provenance": origin}
     return json.dumps(whole, indent=1) + "\n"

@@ -1,13 +1,31 @@
-"""What came of a task, and of a cell of the grid: plain values that cross processes and rest in the store."""
+"""What is stored and read, typed: what came of tasks, of the cells and pools of a grid, and what a run says of itself.
+
+Plain values that cross processes and rest in the store; they know nothing of plans and plug-ins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TypeAlias, TypeVar
 
-from ctrbench.interfaces import Score
+from ctrbench.ids import score_name
+from ctrbench.interfaces import Aspect, Better, Published, Score
+
+Json: TypeAlias = object
+"""What JSON can hold: a plug-in's parameter, say. Its readers show it or compare it, and no more."""
+
+Facts = Mapping[str, int | float | str]
+"""What a plug-in says of its fit."""
+
+Curves = Mapping[str, Sequence[tuple[int, float]]]
+"""What a plug-in reported while it ran: for each number its points, (step, value)."""
+
+T = TypeVar("T")
+
+
+# Tasks
 
 
 class Status(StrEnum):
@@ -19,6 +37,130 @@ class Status(StrEnum):
     TIMED_OUT = "timed out"
     OUT_OF_MEMORY = "out of memory"
     CRASHED = "crashed"
+
+
+class Stage(StrEnum):
+    """What a task is at; each kind of task has some of them."""
+
+    PLAN = "plan"  # in the driver: what the plug-in is asked before
+    HAND_OVER = "hand over"  # to a machine of a cluster
+    IMPORT = "import"
+    LOAD = "load"
+    READ = "read"
+    COMPOSE = "compose"
+    FIT = "fit"
+    SAMPLE = "sample"
+    PREDICT = "predict"
+    RANK = "rank"
+    SCORE = "score"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class DataOutput:
+    """What is known of a loaded data set; its tables are artefacts."""
+
+    fingerprint: str
+    schema: str  # as `Schema.to_json` writes it
+    rows: Mapping[str, int]  # split → how many
+    click_rate: Mapping[str, float]  # split → share of clicks
+    notes: Sequence[str] = ()
+    ranking: str = ""  # digest of the queries of top-k metrics, where it has some
+
+
+@dataclass(frozen=True)
+class PoolOutput:
+    """What is known of a pool; its rows are an artefact."""
+
+    fingerprint: str
+    rows: int
+    top_ups: int  # rows beyond those of real train, drawn where a class fell short
+    click_rate: float  # of the first rows, as many as real train has
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainOutput:
+    """What is known of a training; its predictions are artefacts."""
+
+    rows: int  # of the scenario's table
+    click_rate: float
+    facts: Facts = field(default_factory=dict)
+
+
+Output = DataOutput | PoolOutput | TrainOutput | Score
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a result was made from: its seeds, and the fingerprints of its data set and pool; None where it has none."""
+
+    seed: int | None = None
+    draw_seed: int | None = None
+    model_seed: int | None = None
+    data: str | None = None
+    pool: str | None = None
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """What the harness notes beside a result: for forecasts, and for whoever asks why a task runs again."""
+
+    position: str = ""  # `TaskId.position` of the task that was done
+    cost_key: str = ""  # equal for tasks of which one's cost foretells another's
+    effort: float = 1.0  # to which the time of its fit is in proportion
+    made_from: Mapping[str, Json] = field(default_factory=dict)  # all that changes the result, by name
+    time_limit: float | None = None  # seconds; of a task that ran out of time or memory
+    stage_limit: float | None = None  # seconds
+    memory_limit: int | None = None  # bytes
+    killed_from_outside: bool = False
+
+
+KILLED_FROM_OUTSIDE = Bookkeeping(killed_from_outside=True)
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The end of one task: what it found where it went well, else who failed at what and why."""
+
+    status: Status
+    plugin: str = ""  # as in "ctgan (ctrbench 0.1.0)"
+    stage: Stage | None = None  # in which it stopped; None where it went well, or nobody knows
+    reason: str = ""  # one line; for a skip its reason, for a failure the error
+    traceback: str = ""
+    output: Output | None = None  # where it went well
+    artefacts: Mapping[str, str] = field(default_factory=dict)  # name → digest
+    curves: Curves = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
+    peak_memory: int = 0  # bytes, resident
+    peak_gpu_memory: int = 0  # bytes; 0 without a GPU
+    started: float = 0.0  # seconds since 1970; 0 where it is not known
+    host: str = ""  # a digest of the worker's name
+    inputs: Inputs = Inputs()
+    bookkeeping: Bookkeeping = Bookkeeping()
+    run: str = field(default="", compare=False)  # the run that did it, once it is stored
+    users_mistake: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the task has a result that others can use."""
+        return self.status is Status.OK
+
+    def output_as(self, kind: type[T]) -> T:
+        """The output of a task that went well, which is of that type; TypeError otherwise."""
+        if not isinstance(self.output, kind):
+            raise TypeError(f"the result of {self.plugin} is {type(self.output).__name__}, not {kind.__name__}")
+        return self.output
+
+    @property
+    def facts(self) -> Facts:
+        """What its plug-in said of its fit; nothing where there was none."""
+        return self.output.facts if isinstance(self.output, PoolOutput | TrainOutput) else {}
+
+    def describe(self) -> str:
+        """The failure or skip in one line that names the plug-in."""
+        stage = f" in {self.stage}" if self.stage else ""
+        return f"{self.plugin}: {self.status}{stage}: {self.reason}".removeprefix(": ")
 
 
 @dataclass(frozen=True)
@@ -39,35 +181,32 @@ class Spent:
     effort: float
 
 
+# The grid
+
+
 @dataclass(frozen=True)
-class TaskResult:
-    """The end of one task: numbers and digests where it went well, else who failed at what and why."""
+class Cell:
+    """A cell of the grid: which training it reads."""
 
-    status: Status
-    plugin: str = ""  # as in "ctgan (ctrbench 0.1.0)"
-    stage: str = ""  # load, fit, sample, compose, predict, score, …
-    reason: str = ""  # one line; for a skip its reason, for a failure the error
-    traceback: str = ""
-    outputs: Mapping[str, str] = field(default_factory=dict)  # artefact name → digest
-    values: Mapping[str, Any] = field(default_factory=dict)  # JSON values: counts, facts of the fit, a score
-    seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
-    peak_memory: int = 0  # bytes, resident
-    peak_gpu_memory: int = 0  # bytes; 0 without a GPU
-    started: float = 0.0  # seconds since 1970; 0 where it is not known
-    host: str = ""  # a digest of the worker's name
-    inputs: Mapping[str, Any] = field(default_factory=dict)  # seeds, and fingerprints of data set and pool
-    run: str = field(default="", compare=False)  # the run that did it, once it is stored
-    users_mistake: bool = False
+    dataset: str
+    generator: str  # "" where the scenario uses no pool
+    scenario: str
+    model: str
+    repeat: int
+    train: str  # the training's name
+    model_seed: int = 0  # which of a repeat's model seeds
 
-    @property
-    def ok(self) -> bool:
-        """Whether the task has a result that others can use."""
-        return self.status is Status.OK
 
-    def describe(self) -> str:
-        """The failure or skip in one line that names the plug-in."""
-        stage = f" in {self.stage}" if self.stage else ""
-        return f"{self.plugin}: {self.status}{stage}: {self.reason}".removeprefix(": ")
+@dataclass(frozen=True)
+class Pool:
+    """A pool of the grid, and the generator with which it shares its rows where their fits are the same."""
+
+    dataset: str
+    generator: str
+    repeat: int
+    task: str  # the name of the task that makes it
+    maker: str  # the name of the generator that does the work, for seeds
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +230,10 @@ class CellResult:
         """Whether the cell has predictions."""
         return self.result.ok
 
+    def cause(self, metric: str) -> TaskResult:
+        """What explains a missing score: the failure of the metric, else that of the training."""
+        return self.failed_scores.get(metric, self.result) if self.ok else self.result
+
 
 @dataclass(frozen=True)
 class PoolResult:
@@ -103,3 +246,126 @@ class PoolResult:
     same_as: str = ""  # the generator with which it shares its rows, where there is one
     scores: Mapping[str, Score] = field(default_factory=dict)  # synthetic metric → score
     failed_scores: Mapping[str, TaskResult] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the pool has rows."""
+        return self.result.ok
+
+    @property
+    def click_rate(self) -> float | None:
+        """The share of clicks; None where there is no pool."""
+        return self.result.output.click_rate if isinstance(self.result.output, PoolOutput) else None
+
+    def cause(self, metric: str) -> TaskResult:
+        """What explains a missing score: the failure of the metric, else that of the pool."""
+        return self.failed_scores.get(metric, self.result) if self.ok else self.result
+
+
+def cell_result(cell: Cell, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> CellResult:
+    """A cell with what came of its training, or of the task that this waited for, and of its scores."""
+    scores, failed = _scores(metrics, cell.train, result_of)
+    artefacts = {metric: result_of(score_name(metric, cell.train)).artefacts for metric in scores}
+    return CellResult(
+        cell.dataset,
+        cell.generator,
+        cell.scenario,
+        cell.model,
+        cell.repeat,
+        result_of(cell.train),
+        scores,
+        failed,
+        cell.train,
+        cell.model_seed,
+        {metric: found["contributions"] for metric, found in artefacts.items() if "contributions" in found},
+    )
+
+
+def pool_result(pool: Pool, metrics: Iterable[str], result_of: Callable[[str], TaskResult]) -> PoolResult:
+    """A pool with what came of it and of its scores."""
+    scores, failed = _scores(metrics, pool.task, result_of)
+    return PoolResult(pool.dataset, pool.generator, pool.repeat, result_of(pool.task), pool.same_as, scores, failed)
+
+
+def _scores(
+    metrics: Iterable[str], subject: str, result_of: Callable[[str], TaskResult]
+) -> tuple[dict[str, Score], dict[str, TaskResult]]:
+    results = {metric: result_of(score_name(metric, subject)) for metric in metrics}
+    good = {metric: result.output for metric, result in results.items() if isinstance(result.output, Score)}
+    return good, {metric: result for metric, result in results.items() if metric not in good}
+
+
+# The run
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A data set of a run."""
+
+    plugin: str  # as in "simulated (ctrbench 0.1.0)"
+    parameters: Mapping[str, Json]
+    fingerprint: str
+    rows: Mapping[str, int]  # split → how many
+    click_rate: Mapping[str, float]  # split → share of clicks
+    notes: Sequence[str] = ()
+    ranking: str = ""  # digest of the queries of top-k metrics, where it has some
+    published: Sequence[Published] = ()  # what others found on it
+
+
+@dataclass(frozen=True)
+class ScenarioInfo:
+    """A scenario of a run."""
+
+    help: str
+    keeps_real: bool  # whether real rows stand in its training table
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric of a run."""
+
+    better: Better
+    unit: str
+    aspect: Aspect | None = None  # of a metric of synthetic rows
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a run says of itself once its data sets are loaded; mappings are in the order in which tables show them."""
+
+    suite: str
+    seed: int
+    budget: float
+    repeats: int
+    model_seeds: int
+    datasets: Mapping[str, DatasetInfo]
+    scenarios: Mapping[str, ScenarioInfo]
+    prediction_metrics: Mapping[str, MetricInfo]
+    synthetic_metrics: Mapping[str, MetricInfo]
+    left_out: Sequence[str] = ()  # why "all" took some data sets not
+    failed_data: Sequence[str] = ()  # data sets that could not be loaded, and why
+    broken: Sequence[str] = ()  # plug-ins that cannot be used, and why
+
+    @property
+    def leading_metric(self) -> str:
+        """The prediction metric that tables show where none is named; "" where there is none."""
+        return next(iter(self.prediction_metrics), "")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the versions behind the results of a run."""
+
+    run: str = ""
+    python: str = ""
+    plugins: Mapping[str, str] = field(default_factory=dict)  # distribution → version
+    libraries: Mapping[str, str] = field(default_factory=dict)  # distribution → version
+    cpu: str = ""
+    cores: int | None = None
+    device: str = ""
+    gpu: Mapping[str, str | int | None] = field(default_factory=dict)  # name, memory in bytes, cuda
+    threads: int = 1
+    platform: str = ""
+    host: str = ""  # a digest of the machine's name
+    git: str = ""  # commit of ctrbench's own tree
+    working_directory: str = ""  # commit of the tree in which the command was given

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench.errors import UserError
+from ctrbench.interfaces import Dataset, Generator, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.text import did_you_mean
@@ -26,7 +27,7 @@ SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
 
 
 @dataclass(frozen=True)
-class On:
+class DatasetSettings:
     """What a suite says of one data set: what a task may use, and parameters by kind and plug-in name."""
 
     limits: Limits = NO_LIMITS
@@ -39,26 +40,29 @@ class On:
 
 @dataclass(frozen=True)
 class Suite:
-    """What to run. Plug-ins are named as on the command line, "ctgan[epochs=5]"; "all" takes all others."""
+    """What to run.
+
+    Plug-ins are named as on the command line, "ctgan[epochs=5]", or are objects; "all" takes all others.
+    """
 
     name: str
     description: str = ""
-    datasets: tuple[str, ...] = ("simulated",)
-    generators: tuple[str, ...] = (ALL,)
-    models: tuple[str, ...] = (ALL,)
-    metrics: tuple[str, ...] = (ALL,)
+    datasets: tuple[str | Dataset, ...] = ("simulated",)
+    generators: tuple[str | Generator, ...] = (ALL,)
+    models: tuple[str | Model, ...] = (ALL,)
+    metrics: tuple[str | Metric, ...] = (ALL,)
     scenarios: tuple[str, ...] = (ALL,)
     repeats: int = 1
     model_seeds: int = 1  # of each pool, nested in a repeat
     seed: int = 1
     data_seed: int | None = None  # of the data sets' rows, where they are to stay as they are under another seed
     budget: float = 1.0
-    on: Mapping[str, On] = field(default_factory=dict)
+    on: Mapping[str, DatasetSettings] = field(default_factory=dict)
     own_scenarios: tuple[Scenario, ...] = ()
 
-    def settings(self, dataset: str) -> On:
+    def settings(self, dataset: str) -> DatasetSettings:
         """What the suite says of a data set; nothing for one that it does not know."""
-        return self.on.get(dataset, On())
+        return self.on.get(dataset, DatasetSettings())
 
 
 def packaged_suites() -> list[str]:
@@ -102,9 +106,8 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for key, kind in {"description": str, **numbers, "budget": float}.items():
         if key in raw:
             values[key] = _typed(raw, key, kind, source)
-    values["on"] = {
-        dataset: _on(table, f"{source}: on.{dataset}") for dataset, table in _typed(raw, "on", dict, source, {}).items()
-    }
+    on = _typed(raw, "on", dict, source, {})
+    values["on"] = {dataset: _settings(table, f"{source}: on.{dataset}") for dataset, table in on.items()}
     return checked(Suite(**values), source)
 
 
@@ -128,7 +131,7 @@ def checked(suite: Suite, source: str) -> Suite:
     return suite
 
 
-def _on(table: Any, source: str) -> On:
+def _settings(table: Any, source: str) -> DatasetSettings:
     if not isinstance(table, dict):
         raise UserError(f"{source}: {table!r} is not a table")
     kinds = {"datasets", "generators", "models", "metrics"}
@@ -138,7 +141,7 @@ def _on(table: Any, source: str) -> On:
         for name, values in _typed(table, kind, dict, source).items():
             if not isinstance(values, dict):
                 raise UserError(f"{source}: {kind}.{name}={values!r} is not a table of parameters")
-    return On(limits, {kind: table[kind] for kind in kinds & set(table)})
+    return DatasetSettings(limits, {kind: table[kind] for kind in kinds & set(table)})
 
 
 def _scenario(item: Any, source: str) -> Scenario:

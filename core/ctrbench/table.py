@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-Kind = Literal["categorical", "numeric"]
+FieldKind = Literal["categorical", "numeric"]
 Role = Literal["user", "item", "context"]
 
 UNSEEN = 0
@@ -34,7 +34,7 @@ class Field:
     """One column of a log: a categorical field with train's sorted values as vocabulary, or a numeric one."""
 
     name: str
-    kind: Kind = "categorical"
+    kind: FieldKind = "categorical"
     role: Role = "context"
     vocabulary: tuple[str, ...] | None = None
 
@@ -72,6 +72,10 @@ class Schema:
         """The fields that describe the user, the item or the context."""
         return tuple(field for field in self.fields if field.role == role)
 
+    def identifier(self, role: Role) -> Field | None:
+        """The first categorical field of a role, which is its id; None where there is none."""
+        return next((field for field in self.with_role(role) if field.kind == "categorical"), None)
+
     def to_json(self) -> str:
         """The schema as JSON text; `from_json` is its inverse."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -102,6 +106,10 @@ class Table:
     weights: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """ValueError where rows, labels or weights do not fit the schema, as they may after a change of the frame."""
         if tuple(self.rows.columns) != self.schema.names:
             raise ValueError(f"columns {list(self.rows.columns)} are not the schema's {list(self.schema.names)}")
         for field, dtype in zip(self.schema.fields, self.rows.dtypes, strict=True):
@@ -136,6 +144,21 @@ class Table:
         """The categorical fields as one array, (rows, categorical fields)."""
         names = [field.name for field in self.schema.categorical]
         return self.rows[names].to_numpy(dtype=np.int32)
+
+    @property
+    def users(self) -> NDArray[np.int64] | None:
+        """Which user each row is of, (rows,), numbered from 0; None where no categorical field has the role user.
+
+        The first of these is the user's id. A row whose id train lacks is a user by itself: under the code of unseen
+        values several users look like one.
+        """
+        field = self.schema.identifier("user")
+        if field is None:
+            return None
+        codes = self.rows[field.name].to_numpy().astype(np.int64)
+        alone = codes == UNSEEN
+        codes[alone] = field.vocab_size + np.arange(alone.sum())
+        return np.unique(codes, return_inverse=True)[1]
 
     def take(self, index: NDArray[Any]) -> Table:
         """The rows at the given positions (integers) or where a mask is true, in that order."""

@@ -1,4 +1,4 @@
-"""What several commands share: the store's option, the run that a command is about, and tables for a terminal."""
+"""What several commands share: the store's option, choices that are read late, tables for a terminal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ctrbench.store.store import RunResults
+    from ctrbench.session import Results
 
 STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
+
+
+class LateChoice(click.Choice[str]):
+    """A choice among words that stand in a module which is too heavy to be imported for `--help` of all commands."""
+
+    def __init__(self, read: Callable[[], Sequence[str]]) -> None:
+        self._read = read
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> Sequence[str]:  # type: ignore[override]
+        """The words."""
+        return self._read()
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,17 +40,14 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def load_run(store: str, name: str | None, metric: str) -> RunResults:
+def load_run(store: str, name: str | None, metric: str = "") -> Results:
     """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
-    from contextlib import closing
-
     from ctrbench.errors import UserError
-    from ctrbench.store.store import Store
+    from ctrbench.session import load
     from ctrbench.text import did_you_mean
 
-    with closing(Store.open(store, create=False)) as opened:
-        results = opened.load_run(name)
-    known = results.about["prediction_metrics"]
+    results = load(store, name)
+    known = results.stored.info.prediction_metrics
     if metric and metric not in known:
         raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
     return results

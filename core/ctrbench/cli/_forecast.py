@@ -12,17 +12,16 @@ import click
 
 from ctrbench import choices, plan, tasks
 from ctrbench.cli._common import echo_table
-from ctrbench.cli._progress import duration
 from ctrbench.cli._reasons import Reason, echo, reasons
 from ctrbench.costs import Costs, warnings
-from ctrbench.driver import Again
 from ctrbench.errors import UserError
+from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Missing
-from ctrbench.jobs import Compute, key
-from ctrbench.limits import Limits
+from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
-from ctrbench.registry import Registry
+from ctrbench.progress import duration
 from ctrbench.results import TaskResult
+from ctrbench.session import RunRequest
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
@@ -30,34 +29,25 @@ from ctrbench.suite import Suite
 from ctrbench.text import counted, plain
 
 
-def show(
-    suite: Suite,
-    registry: Registry,
-    compute: Compute,
-    store: str,
-    limits: Limits,
-    again: Again,
-    slots: int,
-    verbose: bool,
-) -> None:
+def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
+    suite, limits = request.suite, request.limits
     with _existing(store) as results:
-        chosen, left_out = choices.choose_datasets(suite, registry, download=True)
-        loaded = {}
-        loading = {}
+        chosen, left_out = choices.choose_datasets(suite, request.registry, download=True)
+        loaded, loading = [], {}
         for dataset in chosen:
-            state = dataset.plugin.availability()
+            state = choices.availability(dataset.plugin)
             if isinstance(state, Missing):
                 left_out.append(
                     f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
                 )
                 continue
             task = plan.data_task(dataset, suite, limits)
-            loading[task.id] = task
-            loaded[task.id] = (dataset, _load(task, results))
-        grid = plan.grid(suite, registry, loaded, compute, limits)
-        why = reasons({**loading, **grid.tasks}, results, again)
-        costs = Costs(results.spent() if results else {}, compute.threads)
+            loading[task.name] = task
+            loaded.append((dataset, _load(task, results)))
+        grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
+        why = reasons({**loading, **grid.tasks}, results, request.redo)
+        costs = Costs(results.spent() if results else {}, request.compute.threads)
     _echo_tasks(grid.tasks, why, costs, slots)
     _echo_cells(grid, suite)
     echo(why, verbose=verbose)
@@ -71,18 +61,18 @@ def show(
 
 def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
-    groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    groups: dict[tuple[TaskKind, str], list[Task]] = defaultdict(list)
     for task in graph.values():
-        groups[task.kind, task.alike].append(task)
+        groups[task.kind, task.cost_key].append(task)
     rows, total, unknown, largest = [], 0.0, 0, 0.0
     for (kind, _), tasks_ in groups.items():
-        to_run = [task for task in tasks_ if why[task.id].runs]
+        to_run = [task for task in tasks_ if why[task.name].runs]
         told = [costs.of(task) for task in to_run]
         known = [cost for cost in told if cost is not None]
         seconds = sum(cost.seconds for cost in known)
         memory = max((cost.memory for cost in known), default=0.0)
         total, largest = total + seconds, max(largest, memory)
-        unknown += len(told) - len(known) if kind != "score" else 0
+        unknown += len(told) - len(known) if kind is not TaskKind.SCORE else 0
         rows.append([
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
             costs.basis(tasks_[0]) if to_run else "",
@@ -134,7 +124,7 @@ def _load(task: Task, results: Store | None) -> TaskResult:
     found = results.find(key(job)) if results else None
     if found is None or not found.ok:
         with tempfile.TemporaryDirectory() as folder:
-            found = tasks.perform(job, tasks.Workplace(Artefacts(Path(folder)), Path(folder)))
+            found = tasks.perform(job, tasks.Workspace(Artefacts(Path(folder)), Path(folder)))
     if not found.ok:
         raise UserError(found.reason if found.users_mistake else found.describe())
     return found

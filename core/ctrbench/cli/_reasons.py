@@ -6,18 +6,16 @@ In: a graph of tasks and a store. Out: a `Reason` for each task, and lines that 
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
-from ctrbench.driver import Again, why_again
+from ctrbench.driver import Redo, why_again
 from ctrbench.jobs import Job, ingredients, key
 from ctrbench.plan import Task
-from ctrbench.results import TaskResult
+from ctrbench.results import Json, TaskResult
 from ctrbench.store.store import Store
 from ctrbench.text import counted, plain
 
@@ -51,7 +49,7 @@ class Reason:
     why: str = ""
 
 
-def reasons(graph: Mapping[str, Task], results: Store | None, again: Again) -> dict[str, Reason]:
+def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
     history = _History(results)
     done: dict[str, TaskResult] = {}
@@ -65,7 +63,7 @@ def reasons(graph: Mapping[str, Task], results: Store | None, again: Again) -> d
         else:
             job = task.job(done)
             stored = results.find(key(job)) if results else None
-            found[name] = _reason(stored, again, task) if stored else Reason(True, history.why(task, job))
+            found[name] = _reason(stored, redo, task) if stored else Reason(True, history.why(task, job))
             if stored and not found[name].runs:
                 done[name] = stored
     return found
@@ -86,8 +84,8 @@ def echo(found: Mapping[str, Reason], *, verbose: bool) -> None:
             click.echo(plain(f"{head}: {', '.join(names[:_SHOWN])}{more}"))
 
 
-def _reason(stored: TaskResult, again: Again, task: Task) -> Reason:
-    why = why_again(stored, again, task.limits)
+def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
+    why = why_again(stored, redo, task.limits)
     if why or stored.ok:
         return Reason(bool(why), why)
     return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
@@ -97,15 +95,13 @@ class _History:
     """What the store knows of earlier tasks in the same places of a grid."""
 
     def __init__(self, results: Store | None) -> None:
-        self._keys: set[str] = set()
-        self._latest: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        for task, key_, run, values in results.made() if results else ():
-            self._keys.add(key_)
-            self._latest[_place(task)] = run, values.get("made_from", {})
+        made = results.made() if results else []
+        self._keys = {each.key for each in made}
+        self._latest = {each.bookkeeping.position: each for each in made if each.bookkeeping.position}
 
     def knows(self, task: Task) -> bool:
-        """Whether there ever was a result for this place."""
-        return _place(task.id) in self._latest
+        """Whether there ever was a result for this position."""
+        return task.id.position in self._latest
 
     def why(self, task: Task, job: Job) -> str:
         """What makes a task run whose result is not in the store."""
@@ -113,22 +109,19 @@ class _History:
             return "its artefact is lost or damaged"
         if not self.knows(task):
             return "no result yet"
-        run, before = self._latest[_place(task.id)]
+        latest = self._latest[task.id.position]
+        before = latest.bookkeeping.made_from
         now = json.loads(json.dumps(ingredients(job)))
         changed = [name for name in _CHANGES if name in before and before[name] != now.get(name)]
         words = {
             "plugin": task.plugin,
-            "parameters": _differences(before.get("parameters", {}), now["parameters"]),
+            "parameters": _differences(before.get("parameters"), now["parameters"]),
         }
         told = dict.fromkeys(_CHANGES[name].format(**words) for name in changed[:2])
-        return f"{' and '.join(told) or 'something changed'} since {run}"
+        return f"{' and '.join(told) or 'something changed'} since {latest.run}"
 
 
-def _place(task: str) -> str:
-    """A task's name without what tells its plug-in's source and parameters."""
-    return re.sub(r"/[0-9a-f]{12}/(?=\d+/)", "/", task)
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _differences(before: Json, now: Mapping[str, Json]) -> str:
+    before = before if isinstance(before, Mapping) else {}
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in names[:3])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import store_option
+from ctrbench.cli._common import load_run, store_option
 
 if TYPE_CHECKING:
     from ctrbench.gate.snapshot import Snapshot
@@ -85,18 +85,18 @@ def compare(
         if file:
             with whole_file(file) as target:
                 target.write(text.encode())
-    sys.exit({comparing.Verdict.FINE: 0, comparing.Verdict.REGRESSION: 1, comparing.Verdict.THIN: 3}[made.verdict])
+    sys.exit(
+        {comparing.Judgement.FINE: 0, comparing.Judgement.REGRESSION: 1, comparing.Judgement.THIN: 3}[made.judgement]
+    )
 
 
 def _head(head: str | None, store: str) -> Snapshot:
     """The run to judge: from a file, or from the store."""
     from ctrbench.gate import snapshot
-    from ctrbench.store.store import Store
 
     if head and (head.endswith(".json") or os.path.isfile(head)):
         return snapshot.read(Path(head))
-    with closing(Store.open(store, create=False)) as opened:
-        return snapshot.take(opened.load_run(head))
+    return snapshot.take(load_run(store, head).stored)
 
 
 def _refuse_others(file: Path, opening: re.Pattern[bytes]) -> None:

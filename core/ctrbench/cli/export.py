@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 import click
 
-from ctrbench.cli._common import store_option
+from ctrbench.cli._common import load_run, store_option
 
 EXAMPLES = """
 \b
@@ -29,12 +28,10 @@ def export(file: Path, name: str | None, store: str) -> None:
     """
     from ctrbench.files import refuse_existing
     from ctrbench.gate import snapshot
-    from ctrbench.store.store import Store
     from ctrbench.text import counted
 
     refuse_existing(file)
-    with closing(Store.open(store, create=False)) as opened:
-        taken = snapshot.take(opened.load_run(name))
+    taken = snapshot.take(load_run(store, name).stored)
     snapshot.write(taken, file)
     cells = sum(bool(place.model) for place in taken.places)
     contents = counted(cells, "cell"), counted(len(taken.places) - cells, "pool"), counted(taken.repeats, "repeat")

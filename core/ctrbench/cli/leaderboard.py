@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import colour, echo_table, load_run, store_option
+from ctrbench.cli._common import LateChoice, colour, echo_table, load_run, store_option
 
-if TYPE_CHECKING:
-    from ctrbench.leaderboard import View
-    from ctrbench.reporters import Format
+
+def _views() -> Sequence[str]:
+    from ctrbench.leaderboard import VIEWS
+
+    return VIEWS
+
+
+def _formats() -> Sequence[str]:
+    from ctrbench.reporters import FORMATS
+
+    return FORMATS
+
 
 EXAMPLES = """
 \b
@@ -30,7 +39,7 @@ Examples:
     "--view",
     "views",
     multiple=True,
-    type=click.Choice(["scenarios", "generators", "privacy", "fidelity", "cost", "details"]),
+    type=LateChoice(_views),
     help="Which table; all but the details of metrics by default.",
 )
 @click.option(
@@ -38,24 +47,18 @@ Examples:
     "style",
     default="table",
     show_default=True,
-    type=click.Choice(["table", "markdown", "csv", "json", "latex"]),
+    type=LateChoice(_formats),
 )
 @click.option("--metric", default="", help="Prediction metric of the tables.  [default: the run's first]")
 @click.option("--run", "name", help="A run by its name.  [default: the latest]")
 @click.option("--runs", is_flag=True, help="List the runs in the store instead.")
 @store_option
-def leaderboard(views: tuple[View, ...], style: Format, metric: str, name: str | None, runs: bool, store: str) -> None:
+def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | None, runs: bool, store: str) -> None:
     """Print the leaderboards of a run."""
-    from ctrbench import provenance, reporters
-    from ctrbench.leaderboard import DEFAULT_VIEWS, boards, remarks
-
     if runs:
         _show_runs(store)
-        return
-    results = load_run(store, name, metric)
-    made = boards(results, views or DEFAULT_VIEWS, metric)
-    text = reporters.render(made, remarks(results), style, colour=colour(), provenance=provenance.of(results))
-    click.echo(text, nl=False)
+    else:
+        click.echo(load_run(store, name, metric).leaderboards(views, metric, style, colour=colour()), nl=False)
 
 
 def _show_runs(store: str) -> None:
@@ -63,7 +66,10 @@ def _show_runs(store: str) -> None:
 
     with closing(Store.open(store, create=False)) as opened:
         known = opened.runs()
-    rows = [[run, _clock(start), _clock(end) if end else "not finished", text] for run, start, end, text in known]
+    rows = [
+        [each.run, _clock(each.started), _clock(each.finished) if each.finished else "not finished", each.command]
+        for each in known
+    ]
     echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
 
 

@@ -13,7 +13,7 @@ import click
 from ctrbench.cli._common import load_run, store_option
 
 if TYPE_CHECKING:
-    from ctrbench.report.drawing import Kind
+    from ctrbench.report.drawing import ImageFormat
 
 EXAMPLES = """
 \b
@@ -28,7 +28,7 @@ Examples:
 """
 
 
-_KINDS: dict[str, Kind] = {".svg": "svg", ".png": "png"}
+_KINDS: dict[str, ImageFormat] = {".svg": "svg", ".png": "png"}
 
 
 @click.command(epilog=EXAMPLES)
@@ -46,7 +46,13 @@ _KINDS: dict[str, Kind] = {".svg": "svg", ".png": "png"}
 @click.option("--force", is_flag=True, help="Write over files that exist.")
 @store_option
 def plot(
-    names: tuple[str, ...], out: Path, kind: Kind | None, run_name: str | None, metric: str, force: bool, store: str
+    names: tuple[str, ...],
+    out: Path,
+    kind: ImageFormat | None,
+    run_name: str | None,
+    metric: str,
+    force: bool,
+    store: str,
 ) -> None:
     """Write figures of a run, all of them or those named, for each data set one."""
     from ctrbench.effects import Effects
@@ -63,11 +69,11 @@ def plot(
         raise UserError(f"--out {out}: figures are .svg or .png; name such a file, or a folder")
     if single and kind not in (None, single):
         raise UserError(f"--out {out} is no {kind}; leave --format out, or name a folder")
-    results = load_run(store, run_name, metric)
-    metric = metric or next(iter(results.about["prediction_metrics"]), "")
+    results = load_run(store, run_name, metric).stored
+    metric = metric or results.info.leading_metric
     found = [
         picture
-        for dataset in results.about["datasets"]
+        for dataset in results.info.datasets
         for picture in pictures(Effects(results, dataset, metric), dict.fromkeys(names or NAMES))
     ]
     if not found:
@@ -75,7 +81,7 @@ def plot(
     if single and len(found) > 1:
         raise UserError(f"--out {out} is one file, but there are {len(found)} figures; name one figure, or a folder")
     kind = single or kind or "svg"
-    front = _fronts(list(results.about["datasets"]))
+    front = _fronts(list(results.info.datasets))
     files = {out if single else out / f"{front[each.dataset]}{each.name}.{kind}": each for each in found}
     if not force:
         for file in files:

@@ -29,13 +29,10 @@ def report(file: Path, name: str | None, metric: str, force: bool, store: str) -
     The page runs no script and asks nothing of any network. It shows how often values occur in the data; beyond that,
     no row of it.
     """
-    from ctrbench.files import refuse_existing, whole_file
-    from ctrbench.report import page
+    from ctrbench.files import refuse_existing
     from ctrbench.text import plain
 
     if not force:
         refuse_existing(file, "say --force")
-    text = page(load_run(store, name, metric), metric).encode()
-    with whole_file(file) as target:
-        target.write(text)
-    click.echo(plain(f"{file}: {len(text) / 1e6:.2f} MB"))
+    load_run(store, name, metric).report(file, metric, force=True)
+    click.echo(plain(f"{file}: {file.stat().st_size / 1e6:.2f} MB"))

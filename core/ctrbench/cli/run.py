@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import colour, store_option
+from ctrbench.cli._common import LateChoice, colour, store_option
 
 if TYPE_CHECKING:
-    from ctrbench.limits import Limits
-    from ctrbench.registry import Registry
-    from ctrbench.suite import Suite
+    from ctrbench.session import RunRequest
+
+
+def _executors() -> Sequence[str]:
+    from ctrbench.executors import EXECUTORS
+
+    return EXECUTORS
+
 
 EXAMPLES = """
 \b
@@ -75,7 +80,7 @@ in the command or its files, 130 interrupted.
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--executor",
-    type=click.Choice(["local", "inline", "ray"]),
+    type=LateChoice(_executors),
     default="local",
     show_default=True,
     help="Worker processes here, this process, or a Ray cluster; without --ray-address one is started here.",
@@ -133,12 +138,12 @@ def run(
     """Run a suite and print its leaderboards."""
     from dataclasses import replace
 
-    from ctrbench import choices, resources
-    from ctrbench.driver import Again
+    from ctrbench import resources
+    from ctrbench.driver import Redo
     from ctrbench.errors import UserError
     from ctrbench.jobs import Compute
     from ctrbench.limits import parse_memory, parse_timeouts
-    from ctrbench.registry import load_registry
+    from ctrbench.session import prepare
     from ctrbench.suite import SECTIONS
 
     limits = parse_timeouts(timeouts)
@@ -150,93 +155,45 @@ def run(
         raise UserError(f"--ray-address {ray_address}: only with --executor ray")
     if executor == "ray" and device.startswith("cuda:"):
         raise UserError(f"--device {device}: on a Ray cluster each task is given its GPU; use --device cuda")
-    named = (datasets, generators, models, metrics, scenarios)
-    numbers = {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget}
-    wanted = _selected(suite, everything, dict(zip(SECTIONS, named, strict=True)), numbers)
-    if executor == "inline" and any(on.limits.memory or on.limits.stages for on in wanted.on.values()):
-        click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
-    registry = load_registry()
-    choices.check_settings(wanted, registry)
+    named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)
     elsewhere = executor == "ray" and device == "cuda"  # the nodes have it, not necessarily this machine
-    compute = Compute(device if elsewhere else resources.resolve_device(device), threads)
+    request = prepare(
+        suite,
+        {section: names for section, names in named if names},
+        {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        everything=everything,
+        compute=Compute(device if elsewhere else resources.resolve_device(device), threads),
+        limits=limits,
+        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
+        executor=executor,
+        workers=workers,
+        ray_address=ray_address,
+    )
+    if executor == "inline" and any(on.limits.memory or on.limits.stages for on in request.suite.on.values()):
+        click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     if dry_run:
         from ctrbench.cli import _forecast
 
-        slots = workers or max(1, resources.cores() // threads)
-        _forecast.show(wanted, registry, compute, store, limits, Again(retry_failed, fresh), slots, verbose)
-        return
-    place = (executor, workers, ray_address)
-    name = _do(wanted, registry, compute, store, limits, Again(retry_failed, fresh), place)
-    sys.exit(_report(store, name))
+        _forecast.show(request, store, workers or max(1, resources.cores() // threads), verbose)
+    else:
+        sys.exit(_do(request, store))
 
 
-def _selected(suite: str, everything: bool, selection: dict[str, tuple[str, ...]], numbers: dict[str, Any]) -> Suite:
-    """The suite with what the options change."""
-    from dataclasses import replace
-
-    from ctrbench.suite import ALL, SECTIONS, checked, load_suite
-
-    found = load_suite(suite)
-    changes: dict[str, Any] = {section: (*getattr(found, section), ALL) for section in SECTIONS if everything}
-    for section, names in selection.items():
-        if names:
-            changes[section] = () if names == ("none",) else names
-    changes |= {key: value for key, value in numbers.items() if value is not None}
-    return checked(replace(found, **changes), "options")
-
-
-def _do(
-    suite: Suite,
-    registry: Registry,
-    compute: Any,
-    store: str,
-    limits: Limits,
-    again: Any,
-    place: tuple[str, int | None, str | None],
-) -> str:
-    """Do the work at a place: an executor, its workers, its address; the run's name.
-
-    Ctrl-C ends it with status 130, all finished tasks kept.
-    """
-    from ctrbench import choices
-    from ctrbench.cli._progress import make_watcher
-    from ctrbench.costs import Costs
-    from ctrbench.driver import Driver
-    from ctrbench.executors import Site, make_executor
-    from ctrbench.store.store import Store
-    from ctrbench.text import encodable
-
-    executor, number, address = place
-    with closing(Store.open(store)) as results:
-        site = Site(results.artefacts.folder, compute.threads, suite.budget, choices.imports(suite, registry))
-        with closing(make_executor(executor, number, site, address)) as workers:
-            watcher = make_watcher(workers.slots, Costs(results.spent(), compute.threads))
-            try:
-                with watcher:
-                    driver = Driver(suite, registry, results, workers, compute, watcher, limits, again)
-                    return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
-            except KeyboardInterrupt:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short
-                click.echo(
-                    f"interrupted: {watcher.summary()}; all of it is kept, and the same command goes on from here",
-                    err=True,
-                )
-                sys.exit(130)
-
-
-def _report(store: str, run: str) -> int:
-    """Print the leaderboards of a run; its exit status."""
-    from ctrbench import leaderboard, reporters
+def _do(request: RunRequest, store: str) -> int:
+    """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
+    from ctrbench.session import Results
     from ctrbench.store.store import Store
     from ctrbench.text import plain
 
-    with closing(Store.open(store, create=False)) as opened:
-        results = opened.load_run(run)
-    boards = leaderboard.boards(results)
-    click.echo(reporters.render(boards, leaderboard.remarks(results), "table", colour=colour()))
-    failed = leaderboard.failures(results)
-    for text in failed:
+    with closing(Store.open(store)) as opened:
+        try:
+            name = request.execute(opened, shlex.join(["ctrbench", *sys.argv[1:]]), progress=True)
+        except KeyboardInterrupt:  # which the display has said
+            return 130
+        results = Results(opened.load_run(name))
+    click.echo(results.leaderboards(colour=colour()))
+    for text in results.failures:
         click.echo(f"failed: {plain(text)}", err=True)
-    if failed:
+    if results.failures:
         click.echo("`--retry-failed` tries them again", err=True)
-    return 1 if failed or results.about["broken"] or results.about["failed_data"] else 0
+    return 0 if results.sound else 1

@@ -18,7 +18,7 @@ from ctrbench.conformance._declaration import check_declaration
 from ctrbench.conformance._logs import small_logs
 from ctrbench.conformance._methods import check_generator, check_model
 from ctrbench.conformance._metrics import check_prediction_metric, check_synthetic_metric
-from ctrbench.conformance._report import CheckResult, Report, restored_random_state
+from ctrbench.conformance._recorder import CheckResult, Recorder, restored_random_state
 from ctrbench.interfaces import Context, Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import Scenario
 
@@ -31,12 +31,12 @@ SMALLEST = 2_000
 """To so many rows the parameters `*_rows` of a data set are cut for the check."""
 
 
-def check_plugin(registered: Registered, report: Report | None = None) -> list[CheckResult]:
+def check_plugin(registered: Registered, report: Recorder | None = None) -> list[CheckResult]:
     """Put a plug-in through all checks that fit its kind. No exception of the plug-in comes out, Ctrl-C does.
 
     It runs in this process; `ctrbench.conformance.apart` does it in one that may hang or die.
     """
-    report = report or Report()
+    report = report or Recorder()
     with restored_random_state(), tempfile.TemporaryDirectory() as folder, resources.limited_threads(1):
         if isinstance(registered.thing, Scenario):
             report.about_behaviour = True
@@ -63,7 +63,7 @@ def shrunk(plugin: Plugin) -> Plugin:
     return dataclasses.replace(plugin, **changes)
 
 
-def _check_behaviour(report: Report, plugin: Plugin, context: Context) -> None:
+def _check_behaviour(report: Recorder, plugin: Plugin, context: Context) -> None:
     if plugin.imports:
         report.check("imports found", lambda: [importlib.import_module(module) for module in plugin.imports])
     if isinstance(plugin, Dataset):

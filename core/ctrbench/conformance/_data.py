@@ -5,23 +5,22 @@ In: a data set, or a scenario and a small log. Out: results in the report.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench.conformance._report import Report, expect
-from ctrbench.conformance._values import expect_probabilities, expect_schema, expect_values
+from ctrbench import contract
+from ctrbench.conformance._recorder import Recorder
+from ctrbench.contract import expect
 from ctrbench.interfaces import Context, Dataset, Missing, Ready, Splits
-from ctrbench.ranking import check_queries
 from ctrbench.scenarios import ClassShares, Scenario, compose
-from ctrbench.table import MISSING, Table
+from ctrbench.table import Table
 
 if TYPE_CHECKING:
     from ctrbench.conformance._logs import Log
 
 
-def check_dataset(report: Report, plugin: Dataset, context: Context) -> None:
+def check_dataset(report: Recorder, plugin: Dataset, context: Context) -> None:
     """Ask whether it is there, and load it twice where it is."""
 
     def load() -> Splits:
@@ -38,17 +37,8 @@ def check_dataset(report: Report, plugin: Dataset, context: Context) -> None:
         return
 
     def check_codes() -> None:
-        for name, table in _tables(splits).items():
-            expect_values(table, lowest=1 if name == "train" else 0, what=name)
-
-    def check_classes() -> None:
-        for name, table in _tables(splits).items():
-            expect(0 < table.click_rate < 1, f"{name} has one class only")
-
-    def check_truth() -> None:
-        for name, probabilities in splits.true_probabilities.items():
-            expect(name in _tables(splits), f"true_probabilities names {name!r}, not train, valid or test")
-            expect_probabilities(probabilities, len(_tables(splits)[name]))
+        for name, table in contract.tables(splits).items():
+            contract.check_table(table, name, lowest=1 if name == "train" else 0)
 
     def check_seed() -> None:
         again = load()
@@ -56,18 +46,15 @@ def check_dataset(report: Report, plugin: Dataset, context: Context) -> None:
         chosen = [made.ranking and made.ranking.digest() for made in (splits, again)]
         expect(chosen[0] == chosen[1], "two loads with one seed choose other queries")
 
-    def check_ranking(queries: Table) -> None:
-        try:
-            check_queries(queries, splits.train.schema)
-        except ValueError as error:
-            expect(False, str(error))
-
     report.check("values in range", check_codes)
-    report.check("both classes in every split", check_classes)
+    report.check("vocabularies sorted", lambda: contract.check_vocabularies(splits.train))
+    report.check("both classes in every split", lambda: contract.check_classes(splits))
     if splits.true_probabilities:
-        report.check("true probabilities fit", check_truth)
-    if (queries := splits.ranking) is not None:
-        report.check("queries can be ranked", lambda: check_ranking(queries))
+        report.check("true probabilities fit", lambda: contract.check_truth(splits))
+    if splits.ranking is not None:
+        report.check("queries can be ranked", lambda: contract.check_ranking(splits))
+    report.check("the rest of the contract", lambda: contract.check_splits(splits))
+    report.check("figures of others", lambda: [contract.check_published(table) for table in plugin.published()])
     report.check("the same under a seed", check_seed)
     report.check_untouched()
 
@@ -78,34 +65,16 @@ def _expect_availability(plugin: Dataset) -> Ready | Missing:
     return answer
 
 
-def _expect_splits(splits: Splits) -> Splits:
-    expect(isinstance(splits, Splits), f"load returned {type(splits).__name__}, not Splits")
-    for name, table in _tables(splits).items():
-        expect(isinstance(table, Table) and len(table), f"{name} has no rows")
+def _expect_splits(splits: object) -> Splits:
+    contract.expect_type(splits, Splits, "load")
+    assert isinstance(splits, Splits)
+    for name, table in contract.tables(splits).items():
+        contract.expect_type(table, Table, f"load's {name}")
         expect(table.labels is not None, f"{name} has no labels")
-        expect(table.schema == splits.train.schema, f"the schema of {name} is not train's")
-    for column in splits.train.schema.categorical:
-        expect(_in_order(column.vocabulary or ()), f"the vocabulary of {column.name!r} is not sorted or repeats itself")
     return splits
 
 
-def _in_order(vocabulary: tuple[str, ...]) -> bool:
-    """Whether the values rise, as numbers or as text; the missing value stands where its author likes."""
-    values = [value for value in vocabulary if value != MISSING]
-    if len(set(vocabulary)) < len(vocabulary):
-        return False
-    with suppress(ValueError):
-        numbers = [float(value) for value in values]
-        if numbers == sorted(numbers):
-            return True
-    return values == sorted(values)
-
-
-def _tables(splits: Splits) -> dict[str, Table]:
-    return {"train": splits.train, "valid": splits.valid, "test": splits.test}
-
-
-def check_scenario(report: Report, scenario: Scenario, log: Log) -> None:
+def check_scenario(report: Recorder, scenario: Scenario, log: Log) -> None:
     """Compose a training table from a pool that has plenty of rows."""
     train = log.splits.train
     pool = Table.concat([train] * 10)
@@ -129,7 +98,7 @@ def check_scenario(report: Report, scenario: Scenario, log: Log) -> None:
         expect(made().digest() == table.digest(), "two tables of one seed differ")
 
     report.check("shares kept", check_shares)
-    report.check("schema kept", lambda: expect_schema(table, train))
+    report.check("schema kept", lambda: contract.check_schema(table, train, "the table"))
     report.check("the same under a seed", check_seed)
     report.check_untouched()
 

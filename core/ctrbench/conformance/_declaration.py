@@ -14,7 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ctrbench import params
-from ctrbench.conformance._report import Report, expect
+from ctrbench.conformance._recorder import Recorder
+from ctrbench.contract import expect
 from ctrbench.errors import Skip
 from ctrbench.jobs import PluginCall
 
@@ -27,7 +28,7 @@ IMPORT_SECONDS = 0.5
 HELP_LENGTH = 110
 
 
-def check_declaration(report: Report, registered: Registered) -> Plugin | None:
+def check_declaration(report: Recorder, registered: Registered) -> Plugin | None:
     """Check the class, its docstring, module and parameters."""
     cls = registered.plugin
     report.check("own dataclass", lambda: _expect_dataclass(cls))

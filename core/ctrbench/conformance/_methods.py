@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench.conformance._report import Report, expect
-from ctrbench.conformance._values import expect_probabilities, expect_schema, expect_values
+from ctrbench import contract
+from ctrbench.conformance._recorder import Recorder
+from ctrbench.contract import expect
 from ctrbench.interfaces import Context, Forecast, Generator, Model, Plugin, Predictor, Sampler
 from ctrbench.table import Table
 
@@ -26,7 +27,7 @@ CLOSE = 1e-6
 """So far a row's probability may move with the rows beside it: float32 sums in another order."""
 
 
-def check_generator(report: Report, plugin: Generator, log: Log, context: Context) -> None:
+def check_generator(report: Recorder, plugin: Generator, log: Log, context: Context) -> None:
     """Fit and sample: rows, schema, values, seeds."""
     train, before = log.splits.train, dict(vars(plugin))
     count = len(train) - 7
@@ -34,13 +35,13 @@ def check_generator(report: Report, plugin: Generator, log: Log, context: Contex
     def fit() -> Sampler:
         with report.watch(train):
             sampler = plugin.fit(train, seed=1, context=context)
-        expect(isinstance(sampler, Sampler), f"fit returned {type(sampler).__name__}, not a Sampler")
+        contract.expect_type(sampler, Sampler, "fit")
         return sampler
 
     def sample(sampler: Sampler, rows: int = count, seed: int = 1) -> Table:
         with report.watch(train):
             pool = sampler.sample(rows, seed=seed)
-        expect(isinstance(pool, Table), f"sample returned {type(pool).__name__}, not a Table")
+        contract.expect_type(pool, Table, "sample")
         return pool
 
     sampler = report.check("fits", fit)
@@ -69,8 +70,8 @@ def check_generator(report: Report, plugin: Generator, log: Log, context: Contex
         expect(isinstance(other, Generator), f"equivalent returned {other!r}, not a Generator")
 
     report.check("as many rows as asked for", check_rows)
-    report.check("schema kept", lambda: expect_schema(pool, train))
-    report.check("values in range", lambda: expect_values(pool, lowest=1, what="the pool"))
+    report.check("schema kept", lambda: contract.check_schema(pool, train, "sample"))
+    report.check("values in range", lambda: contract.check_pool(pool, train, count))
     report.check("the same under a seed", check_seed)
     report.check("another seed, other rows", check_other_seed)
     report.check("equivalent is a generator", check_equivalent)
@@ -80,7 +81,7 @@ def check_generator(report: Report, plugin: Generator, log: Log, context: Contex
     report.check_untouched()
 
 
-def check_model(report: Report, plugin: Model, log: Log, context: Context) -> None:
+def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> None:
     """Fit and predict: probabilities, seeds, each row by itself, weights."""
     train, valid, rows = log.splits.train, log.splits.valid, log.splits.test.without_labels()
     before = dict(vars(plugin))
@@ -88,14 +89,13 @@ def check_model(report: Report, plugin: Model, log: Log, context: Context) -> No
     def fit(table: Table = train) -> Predictor:
         with report.watch(table, valid):
             predictor = plugin.fit(table, valid, seed=1, context=context)
-        expect(isinstance(predictor, Predictor), f"fit returned {type(predictor).__name__}, not a Predictor")
+        contract.expect_type(predictor, Predictor, "fit")
         return predictor
 
     def predict(predictor: Predictor, table: Table = rows) -> NDArray[np.float64]:
         with report.watch(table):
             probabilities = predictor.predict(table)
-        expect_probabilities(probabilities, len(table))
-        return probabilities
+        return contract.check_probabilities(probabilities, len(table))
 
     def weighted(positive: float, negative: float) -> NDArray[np.float64]:
         weights = np.where(train.targets == 1, positive, negative).astype(np.float32)

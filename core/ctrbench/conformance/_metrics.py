@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctrbench import contract
 from ctrbench.conformance._logs import Log, noise_like
-from ctrbench.conformance._report import Report, expect
-from ctrbench.conformance._values import expect_score
+from ctrbench.conformance._recorder import Recorder
+from ctrbench.contract import expect
 from ctrbench.errors import Skip
 from ctrbench.interfaces import PredictionMetric, Predictions, Rankings, Score, SyntheticMetric
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ctrbench.table import Table
 
 
-def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) -> None:
+def check_prediction_metric(report: Recorder, plugin: PredictionMetric, log: Log) -> None:
     """Score guesses, then predictions that are the labels."""
     test, train, valid = log.splits.test, log.splits.train, log.splits.valid
     rng = np.random.default_rng(7)
@@ -43,7 +44,7 @@ def check_prediction_metric(report: Report, plugin: PredictionMetric, log: Log) 
             _rankings(perfect=probabilities is perfect),
         )
         with report.watch(seen.rows, seen.real_train, valid):
-            return expect_score(plugin.score(seen))
+            return contract.check_score(plugin.score(seen), len(seen.rows))
 
     first = report.check("scores", lambda: score(guesses))
     if first is None:
@@ -79,14 +80,14 @@ def _rankings(*, perfect: bool) -> Rankings:
     return Rankings(ranks, np.full(40, 8, np.int32), top, clicks)
 
 
-def check_synthetic_metric(report: Report, plugin: SyntheticMetric, log: Log) -> None:
+def check_synthetic_metric(report: Recorder, plugin: SyntheticMetric, log: Log) -> None:
     """Score real train as a pool, then noise."""
     train, holdout, reference = log.splits.train, log.splits.valid, log.splits.test
     noise = noise_like(train, seed=3)
 
     def score(pool: Table) -> Score:
         with report.watch(pool, train, holdout, reference):
-            return expect_score(plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=1))
+            return contract.check_score(plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=1))
 
     first = report.check("scores", lambda: score(train))
     if first is None:

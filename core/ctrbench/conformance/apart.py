@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
 
 from ctrbench.conformance import CheckResult, check_plugin
-from ctrbench.conformance._report import Report
+from ctrbench.conformance._recorder import Recorder
 from ctrbench.executors._processes import Child, Guard, how_it_ended
 from ctrbench.executors._worker import settle_in
 from ctrbench.text import one_line
@@ -75,5 +75,5 @@ def _serve(line: Connection, driver: int) -> None:
     os.dup2(2, 1)
     with suppress(EOFError):
         while True:
-            check_plugin(line.recv(), Report(tell=lambda *words: line.send(words)))
+            check_plugin(line.recv(), Recorder(tell=lambda *words: line.send(words)))
             line.send(("done",))

@@ -40,6 +40,9 @@ class Finished:
 
 Event = Progress | Finished
 
+EXECUTORS = ("local", "inline", "ray")
+"""Worker processes here, this process, or a Ray cluster."""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -97,7 +100,7 @@ class Executor(Protocol):
 
 
 def make_executor(name: str, workers: int | None, site: Site, address: str | None = None) -> Executor:
-    """The executor of that name: inline, local or ray; so many workers, or as many as there are cores for."""
+    """The executor of that name, one of `EXECUTORS`; so many workers, or as many as there are cores for."""
     if name == "inline":
         from ctrbench.executors.inline import InlineExecutor
 

@@ -28,7 +28,7 @@ from ctrbench.executors._slot import Done, Slot, UnlikeError, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
 from ctrbench.limits import Limits
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.text import one_line
 
@@ -267,7 +267,7 @@ class _Bridge:
         try:
             inputs = {digest: self._put(digest) for digest in reads(task.job)}
         except LostArtefactError as error:
-            failed = TaskResult(Status.FAILED, task.job.plugin.registered, "read", one_line(error))
+            failed = TaskResult(Status.FAILED, task.job.plugin.registered, Stage.READ, one_line(error))
             self._line.send(("event", Finished(task.name, failed)))
             return
         task.given += 1
@@ -316,7 +316,7 @@ class _Bridge:
             return
         count = f"{task.tries or task.given} slots of the Ray cluster died with it, one after the other"
         reason = f"{count}; the last one: {_cause(error)}"
-        dead = TaskResult(Status.CRASHED, task.job.plugin.registered, reason=reason, values={"from_outside": True})
+        dead = TaskResult(Status.CRASHED, task.job.plugin.registered, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
         self._line.send(("event", Finished(task.name, dead)))
 
     def _drop(self, slot: _Slot) -> None:
@@ -335,7 +335,7 @@ class _Bridge:
             for digest, data in done.made.items():
                 self._artefacts.take_in(digest, io.BytesIO(data))
         except (OSError, LostArtefactError) as error:
-            result = TaskResult(Status.FAILED, result.plugin, "keep", one_line(error))
+            result = TaskResult(Status.FAILED, result.plugin, Stage.KEEP, one_line(error))
         return Finished(done.task, result)
 
 

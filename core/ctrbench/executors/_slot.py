@@ -21,7 +21,7 @@ from ctrbench.executors import Finished, Progress, Site
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 
 _LISTEN = 5.0  # seconds that a call waits for something to tell
@@ -69,7 +69,7 @@ class Slot:
         """Begin a job; `inputs` are references to the contents of what it reads, by digest."""
         if keys.source_digest(job.plugin.module) not in (None, job.plugin.source):
             reason = f"the node {platform.node()} has another source of {job.plugin.module} than the driver"
-            return [Done(task, TaskResult(Status.FAILED, job.plugin.registered, "hand over", reason), {}, b"")]
+            return [Done(task, TaskResult(Status.FAILED, job.plugin.registered, Stage.HAND_OVER, reason), {}, b"")]
         self._fetch(inputs)
         self._executor.submit(task, job, limits)
         self._log = self._site.logs / f"{key(job)[:16]}.log"
@@ -96,7 +96,7 @@ class Slot:
 
     def _packed(self, end: Finished) -> Done:
         """An end with all that the driver is to write; paths of this node become the driver's own."""
-        made = {digest: self._artefacts.get_bytes(digest) for digest in end.result.outputs.values()}
+        made = {digest: self._artefacts.get_bytes(digest) for digest in end.result.artefacts.values()}
         here, there = map(os.fspath, (self._site.artefacts, self._driver.artefacts))
         result = replace(end.result, reason=end.result.reason.replace(here, there))
         log = self._log.read_bytes() if self._log.exists() else b""

@@ -22,7 +22,7 @@ from typing import Any
 from ctrbench import resources, tasks
 from ctrbench.executors import Site, _guard
 from ctrbench.jobs import Job
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.text import one_line
 
@@ -109,7 +109,7 @@ class _Reports:
 
 def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskResult:
     reports.begin()
-    place = tasks.Workplace(
+    workspace = tasks.Workspace(
         Artefacts(site.artefacts),
         site.checkpoints,
         site.budget,
@@ -119,9 +119,9 @@ def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskR
     )
     try:
         print_to(site.open_log(job, os.getpid()))
-        return tasks.perform(job, place)
+        return tasks.perform(job, workspace)
     except OSError as error:  # the log's: no disk, or no right to it
-        return TaskResult(Status.FAILED, job.plugin.registered, "keep", one_line(error))
+        return TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
     except KeyboardInterrupt as error:  # this process ignores Ctrl-C, so a plug-in raised it
         return TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
     finally:

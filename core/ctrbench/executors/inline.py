@@ -30,7 +30,7 @@ class InlineExecutor:
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
-        place = tasks.Workplace(
+        workspace = tasks.Workspace(
             Artefacts(self._site.artefacts),
             self._site.checkpoints,
             self._site.budget,
@@ -39,7 +39,7 @@ class InlineExecutor:
         )
         log = self._site.open_log(job, os.getpid())
         with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            result = tasks.perform(job, place)
+            result = tasks.perform(job, workspace)
         self._site.close_log(job, os.getpid())
         self._events.append(Finished(task, result))
 

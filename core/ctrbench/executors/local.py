@@ -25,7 +25,7 @@ from ctrbench.executors import Event, Finished, Progress, Site, _logs, _worker, 
 from ctrbench.executors._processes import Child, Guard, how_it_ended, interrupts_held, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
@@ -212,7 +212,7 @@ class _Task:
     given: float = 0.0
     begun: float | None = None
     tries: int = 0
-    stage: str = ""
+    stage: Stage | None = None
     stage_begun: float = 0.0
     memory: int = 0  # when last seen
     kernel_kills: int = 0  # of any process, when it was given
@@ -223,7 +223,8 @@ class _Task:
         if self.begun is None:
             late = now - self.given > _START
             return TaskResult(Status.CRASHED, reason=f"the worker did not start within {_START:g} s") if late else None
-        limit, stage_limit = self.limits.seconds, self.limits.stages.get(self.stage)
+        limit = self.limits.seconds
+        stage_limit = self.limits.stages.get(self.stage) if self.stage else None
         if limit and now - self.begun > limit + min(_GRACE, limit / 10):
             return TaskResult(Status.TIMED_OUT, stage=self.stage, reason=f"took longer than {limit:g} s")
         if stage_limit and now - self.stage_begun > stage_limit:
@@ -234,10 +235,10 @@ class _Task:
     def verdict(self, result: TaskResult, log: Path | None) -> TaskResult:
         """A result with all that is known of the task that it ends."""
         said = f"; what it printed is in {log}" if log and result.status is Status.CRASHED else ""
-        seconds = {self.stage: time.monotonic() - self.stage_begun} if self.stage else {}
+        seconds = {str(self.stage): time.monotonic() - self.stage_begun} if self.stage else {}
         stage = result.stage or self.stage
         return TaskResult(
-            result.status, self.job.plugin.registered, stage, result.reason + said, values=result.values,
+            result.status, self.job.plugin.registered, stage, result.reason + said, bookkeeping=result.bookkeeping,
             seconds=seconds, peak_memory=max(result.peak_memory, self.memory),
         )  # fmt: skip
 
@@ -270,7 +271,7 @@ def _death(status: int | None, task: _Task) -> TaskResult:
         reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
         return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer --workers, or --memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
-    return TaskResult(Status.CRASHED, reason=reason, values={"from_outside": True})
+    return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
 
 
 def _kernel_kills() -> int:

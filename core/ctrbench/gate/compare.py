@@ -1,7 +1,7 @@
 """Tells whether a run is worse than a baseline: beyond a margin, and beyond what seeds and test rows explain.
 
-In: two `Snapshot`s, the metrics to watch, and how much worse each may be. Out: a `Comparison`: a verdict on each metric
-as a whole and on each plug-in's share of it.
+In: two `Snapshot`s, the metrics to watch, and how much worse each may be. Out: a `Comparison`: a judgement on each
+metric as a whole and on each plug-in's share of it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from ctrbench import intervals
 from ctrbench.errors import UserError
-from ctrbench.gate.snapshot import COSTS, Key, Metric, Place, Snapshot
+from ctrbench.gate.snapshot import COSTS, ArmScores, Key, MetricEntry, Snapshot
 from ctrbench.intervals import Effect
 from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL = 0.001
+ALARM_LEVEL = 0.001
 """The chance that anything at all is called a regression where nothing got worse, divided among all questions."""
 
 DOUBT = 0.05
@@ -37,7 +37,7 @@ SHORTEST = 0.1
 """Seconds: whatever takes less counts as that long, since a ratio of two moments means nothing."""
 
 
-class Verdict(StrEnum):
+class Judgement(StrEnum):
     """What a comparison says to a question."""
 
     FINE = "fine"
@@ -58,12 +58,12 @@ class Margin:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Answer:
     """The answer to one question. Numbers are in the metric's unit; for a cost, differences are ratios of means."""
 
     metric: str
     subject: str  # "all", or one plug-in on one data set
-    verdict: Verdict
+    judgement: Judgement
     places: int
     baseline: float | None = None
     head: float | None = None
@@ -90,20 +90,20 @@ class Comparison:
 
     baseline: Snapshot
     head: Snapshot
-    findings: Sequence[Finding]
+    answers: Sequence[Answer]
     shifts: Sequence[Shift]  # the worst of each metric
     notes: Sequence[str]
 
     @property
     def level(self) -> float:
         """The level of each alarm."""
-        return LEVEL / max(len(self.findings), 1)
+        return ALARM_LEVEL / max(len(self.answers), 1)
 
     @property
-    def verdict(self) -> Verdict:
-        """The worst verdict."""
-        found = {finding.verdict for finding in self.findings}
-        return next((v for v in (Verdict.REGRESSION, Verdict.THIN) if v in found), Verdict.FINE)
+    def judgement(self) -> Judgement:
+        """The worst judgement."""
+        found = {answer.judgement for answer in self.answers}
+        return next((v for v in (Judgement.REGRESSION, Judgement.THIN) if v in found), Judgement.FINE)
 
 
 def compare(
@@ -118,10 +118,10 @@ def compare(
             f"run {head.run}: has budget {head.budget:g} and the baseline {baseline.budget:g}; compare equal budgets"
         )
     watched = [_Watched(baseline, head, name, (margins or {}).get(name)) for name in dict.fromkeys(metrics)]
-    level = LEVEL / max(sum(len(each.questions) for each in watched), 1)
-    findings = [each.answer(subject, keys, level) for each in watched for subject, keys in each.questions.items()]
+    level = ALARM_LEVEL / max(sum(len(each.questions) for each in watched), 1)
+    answers = [each.answer(subject, keys, level) for each in watched for subject, keys in each.questions.items()]
     notes = [*_notes(baseline, head, metrics), *(note for each in watched for note in each.notes)]
-    return Comparison(baseline, head, findings, [shift for each in watched for shift in each.shifts], notes)
+    return Comparison(baseline, head, answers, [shift for each in watched for shift in each.shifts], notes)
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,10 @@ class _Watched:
 
     def __post_init__(self) -> None:
         for snapshot, which in ((self.old, "the baseline"), (self.new, f"run {self.new.run}")):
-            if snapshot.about(self.name) is None:
+            if snapshot.metric_entry(self.name) is None:
                 hint = did_you_mean(self.name, [*snapshot.metrics, *COSTS], "there are")
                 raise UserError(f"--fail-on {self.name}: {which} has no such metric; {hint}")
-        other = self.new.about(self.name)
+        other = self.new.metric_entry(self.name)
         if other and other.better != self.metric.better:
             sides = f"{self.metric.better} is better in the baseline, {other.better} in run {self.new.run}"
             raise UserError(f"--fail-on {self.name}: {sides}")
@@ -146,8 +146,8 @@ class _Watched:
             raise UserError(f"--fail-on {self.name}: neither higher nor lower is better, so nothing can be worse")
 
     @cached_property
-    def metric(self) -> Metric:
-        found = self.old.about(self.name)
+    def metric(self) -> MetricEntry:
+        found = self.old.metric_entry(self.name)
         assert found is not None
         return found
 
@@ -156,12 +156,12 @@ class _Watched:
         return self.name in COSTS
 
     @cached_property
-    def kept(self) -> dict[Key, Place]:
+    def kept(self) -> dict[Key, ArmScores]:
         """What the baseline has all scores of."""
         return {place.key: place for place in self.old.places if place.scores(self.name)}
 
     @cached_property
-    def found(self) -> dict[Key, Place]:
+    def found(self) -> dict[Key, ArmScores]:
         """What of it the new run has all scores of."""
         return {p.key: p for p in self.new.places if p.key in self.kept and p.scores(self.name)}
 
@@ -188,14 +188,14 @@ class _Watched:
         if key.generator and not (key.model and self.is_cost):
             yield f"generator {key.generator}"
 
-    def answer(self, subject: str, keys: list[Key], level: float) -> Finding:
-        """The verdict on the mean over some cells or pools."""
+    def answer(self, subject: str, keys: list[Key], level: float) -> Answer:
+        """The judgement on the mean over some cells or pools."""
         both = [key for key in keys if key in self.found]
         lost = [key for key in keys if key not in self.found]
         if not keys:
-            return Finding(self.name, subject, Verdict.THIN, 0, reason="the baseline has no scores of it")
+            return Answer(self.name, subject, Judgement.THIN, 0, reason="the baseline has no scores of it")
         if not both:
-            return Finding(self.name, subject, Verdict.REGRESSION, 0, reason=self._why_lost(lost))
+            return Answer(self.name, subject, Judgement.REGRESSION, 0, reason=self._why_lost(lost))
         old, new = self._repeats(self.kept, both), self._repeats(self.found, both)
         test = self._test_variance(both)
         worse = 1.0 if self.metric.better == "lower" else -1.0
@@ -203,18 +203,18 @@ class _Watched:
         before, after = self._mean(self.kept, both), self._mean(self.found, both)
         margin = self._margin(both, before)
         difference = self._shown(intervals.difference(new, old))
-        finding = Finding(
-            self.name, subject, Verdict.THIN, len(both), before, after, difference, margin=self._shown(margin)
+        answer = Answer(
+            self.name, subject, Judgement.THIN, len(both), before, after, difference, margin=self._shown(margin)
         )
         if effect is None or test is None:
             why = "the test rows' noise is unknown" if effect else "one repeat tells nothing of the seeds' noise"
-            finding = replace(finding, reason=why)
+            answer = replace(answer, reason=why)
         else:
-            verdict, *bounds = _judge(effect, margin, level)
+            judgement, *bounds = _judge(effect, margin, level)
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
-            reason = _why_thin(effect, margin) if verdict is Verdict.THIN else ""
-            finding = replace(finding, verdict=verdict, interval=(low, high), reason=reason)
-        return replace(finding, verdict=Verdict.REGRESSION, reason=self._why_lost(lost)) if lost else finding
+            reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
+            answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
+        return replace(answer, judgement=Judgement.REGRESSION, reason=self._why_lost(lost)) if lost else answer
 
     @property
     def shifts(self) -> list[Shift]:
@@ -245,7 +245,7 @@ class _Watched:
         why = place.lacking.get(self.name, "not scored") if place else "not run"
         return f"{lost[0]}: no score ({why})" + (f", and {len(lost) - 1} more" if lost[1:] else "")
 
-    def _repeats(self, places: Mapping[Key, Place], keys: Sequence[Key]) -> NDArray[np.float64]:
+    def _repeats(self, places: Mapping[Key, ArmScores], keys: Sequence[Key]) -> NDArray[np.float64]:
         """Each repeat's mean over some places, (R,); of costs the mean of logarithms."""
         scores: NDArray[np.float64] = np.array([places[key].scores(self.name) for key in keys])  # (places, R)
         if self.is_cost:
@@ -253,7 +253,7 @@ class _Watched:
         means: NDArray[np.float64] = scores.mean(axis=0)
         return means
 
-    def _mean(self, places: Mapping[Key, Place], keys: Sequence[Key]) -> float:
+    def _mean(self, places: Mapping[Key, ArmScores], keys: Sequence[Key]) -> float:
         """The mean over repeats and places; of costs the geometric one."""
         mean = float(self._repeats(places, keys).mean())
         return math.exp(mean) if self.is_cost else mean
@@ -292,16 +292,16 @@ class _Watched:
         return sum(error**2 for error in errors)
 
 
-def _judge(effect: Effect, margin: float, level: float) -> tuple[Verdict, float, float]:
-    """The verdict on how much worse it got, and the bounds that it rests on.
+def _judge(effect: Effect, margin: float, level: float) -> tuple[Judgement, float, float]:
+    """The judgement on how much worse it got, and the bounds that it rests on.
 
     A regression is a lower bound, at the alarm's level, above the margin; fine is an upper bound, at 95 %, not above
     twice the margin: with the alarm's own margin, an unchanged tree would need half the noise to be called fine.
     """
     low, high = effect.bound(-(1 - 2 * level)), effect.bound(1 - 2 * DOUBT)
     if low > margin:
-        return Verdict.REGRESSION, low, high
-    return Verdict.FINE if high <= EXCLUDED * margin else Verdict.THIN, low, high
+        return Judgement.REGRESSION, low, high
+    return Judgement.FINE if high <= EXCLUDED * margin else Judgement.THIN, low, high
 
 
 def _why_thin(effect: Effect, margin: float) -> str:
@@ -332,11 +332,11 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
 
 
 def _versions(snapshot: Snapshot, what: str) -> dict[str, str]:
-    return {name: str(version) for e in snapshot.environments for name, version in e.get(what, {}).items()}
+    return {name: str(version) for e in snapshot.environments for name, version in getattr(e, what).items()}
 
 
 def _machines(snapshot: Snapshot) -> set[tuple[str, str]]:
-    return {(str(e.get("host")), str(e.get("cpu"))) for e in snapshot.environments}
+    return {(e.host, e.cpu) for e in snapshot.environments}
 
 
 def parse_margins(words: Iterable[str], metrics: Sequence[str]) -> dict[str, Margin]:

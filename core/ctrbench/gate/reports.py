@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from ctrbench.gate.compare import DOUBT, EXCLUDED, Comparison, Finding, Shift, Verdict
+from ctrbench.gate.compare import DOUBT, EXCLUDED, Answer, Comparison, Judgement, Shift
 from ctrbench.gate.snapshot import COSTS, Snapshot
 from ctrbench.text import counted, plain
 from ctrbench.text import markdown as safe
@@ -20,26 +20,26 @@ JUNIT = re.compile(rb'<\?xml[^>]*>\s*<testsuites[^>]*>\s*<testsuite name="ctrben
 """How the reports begin: what begins otherwise is somebody else's file."""
 
 _NOT_XML = re.compile("[\ufffe\uffff]")
-_ORDER = (Verdict.REGRESSION, Verdict.THIN, Verdict.FINE)
+_ORDER = (Judgement.REGRESSION, Judgement.THIN, Judgement.FINE)
 _HEADS = {
-    Verdict.FINE: "no regression",
-    Verdict.REGRESSION: "worse than the baseline",
-    Verdict.THIN: "the evidence is too thin to tell",
+    Judgement.FINE: "no regression",
+    Judgement.REGRESSION: "worse than the baseline",
+    Judgement.THIN: "the evidence is too thin to tell",
 }
 
 
 def markdown(comparison: Comparison) -> str:
     """A summary: what was asked, each answer, the cells that moved most, and what to know beside them."""
-    findings = sorted(comparison.findings, key=lambda finding: _ORDER.index(finding.verdict))
+    answers = sorted(comparison.answers, key=lambda answer: _ORDER.index(answer.judgement))
     parts = [
-        f"## ctrbench compare: {_HEADS[comparison.verdict]}",
+        f"## ctrbench compare: {_HEADS[comparison.judgement]}",
         f"Baseline: {_who(comparison.baseline)}  \nHEAD: {_who(comparison.head)}",
         _table(
             ("metric", "of", "baseline", "HEAD", "difference", "interval", "margin", "verdict"),
-            [_row(finding) for finding in findings],
+            [_row(answer) for answer in answers],
         ),
     ]
-    reasons = [f"- {safe(f'{f.metric}, {f.subject}: {f.reason}')}" for f in findings if f.reason]
+    reasons = [f"- {safe(f'{f.metric}, {f.subject}: {f.reason}')}" for f in answers if f.reason]
     if reasons:
         parts.append("\n".join(reasons))
     if comparison.shifts:
@@ -47,7 +47,7 @@ def markdown(comparison: Comparison) -> str:
         parts.append("Cells and pools that moved most to the bad side (each by itself is mostly noise):")
         parts.append(_table(("metric", "where", "baseline", "HEAD", "margins worse"), rows))
     notes = [
-        f"{counted(len(findings), 'question')}. A regression is an interval wholly beyond the margin; fine is one that "
+        f"{counted(len(answers), 'question')}. A regression is an interval wholly beyond the margin; fine is one that "
         f"excludes {EXCLUDED:g} margins. Its end on the good side has the level {comparison.level:.2g} (one-sided), "
         f"the other {DOUBT:g}. Differences of costs are ratios.",
         *map(safe, comparison.notes),
@@ -58,23 +58,23 @@ def markdown(comparison: Comparison) -> str:
 
 def junit(comparison: Comparison) -> str:
     """A test case for each question, its class the metric: a regression has failed, thin evidence is an error."""
-    count = {verdict: sum(f.verdict is verdict for f in comparison.findings) for verdict in Verdict}
+    count = {judgement: sum(f.judgement is judgement for f in comparison.answers) for judgement in Judgement}
     totals = {
-        "tests": str(len(comparison.findings)),
-        "failures": str(count[Verdict.REGRESSION]),
-        "errors": str(count[Verdict.THIN]),
+        "tests": str(len(comparison.answers)),
+        "failures": str(count[Judgement.REGRESSION]),
+        "errors": str(count[Judgement.THIN]),
     }
     root = ElementTree.Element("testsuites", totals)
     began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(comparison.head.started))
     more = {"skipped": "0", "time": "0", "timestamp": began, "hostname": "ctrbench"}
     suite = ElementTree.SubElement(root, "testsuite", {"name": "ctrbench compare", **totals, **more})
-    for finding in comparison.findings:
-        name, metric = _xml_safe(finding.subject), _xml_safe(finding.metric)
+    for answer in comparison.answers:
+        name, metric = _xml_safe(answer.subject), _xml_safe(answer.metric)
         case = ElementTree.SubElement(suite, "testcase", {"classname": metric, "name": name, "time": "0"})
-        if finding.verdict is not Verdict.FINE:
-            tag = "failure" if finding.verdict is Verdict.REGRESSION else "error"
-            message = _xml_safe(_sentence(finding))
-            ElementTree.SubElement(case, tag, {"message": message, "type": str(finding.verdict)}).text = message
+        if answer.judgement is not Judgement.FINE:
+            tag = "failure" if answer.judgement is Judgement.REGRESSION else "error"
+            message = _xml_safe(_sentence(answer))
+            ElementTree.SubElement(case, tag, {"message": message, "type": str(answer.judgement)}).text = message
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -83,22 +83,22 @@ def _who(snapshot: Snapshot) -> str:
     made = time.strftime("%Y-%m-%d", time.gmtime(snapshot.started))
     seeds = f"suite {snapshot.suite}, seed {snapshot.seed}, {counted(snapshot.repeats, 'repeat')}"
     budget = "" if snapshot.budget == 1 else f", budget {snapshot.budget:g}"
-    git = snapshot.environments[-1].get("git") if snapshot.environments else ""
+    git = snapshot.environments[-1].git if snapshot.environments else ""
     commit = f", commit {git}" if git else ""
     return safe(f"run {snapshot.run} of {made} ({seeds}{budget}{commit})")
 
 
-def _row(finding: Finding) -> list[str]:
-    verdict = safe(str(finding.verdict))
+def _row(answer: Answer) -> list[str]:
+    judgement = safe(str(answer.judgement))
     return [
-        safe(finding.metric),
-        safe(f"{finding.subject} ({finding.places})"),
-        _number(finding.baseline),
-        _number(finding.head),
-        _difference(finding.metric, finding.difference),
-        " … ".join(_difference(finding.metric, end) for end in finding.interval) if finding.interval else "—",
-        _difference(finding.metric, finding.margin).lstrip("+"),
-        verdict if finding.verdict is Verdict.FINE else f"**{verdict}**",
+        safe(answer.metric),
+        safe(f"{answer.subject} ({answer.places})"),
+        _number(answer.baseline),
+        _number(answer.head),
+        _difference(answer.metric, answer.difference),
+        " … ".join(_difference(answer.metric, end) for end in answer.interval) if answer.interval else "—",
+        _difference(answer.metric, answer.margin).lstrip("+"),
+        judgement if answer.judgement is Judgement.FINE else f"**{judgement}**",
     ]
 
 
@@ -107,18 +107,18 @@ def _shift(shift: Shift) -> list[str]:
     return [safe(shift.metric), where, _number(shift.baseline), _number(shift.head), f"{shift.margins:+.2f}"]
 
 
-def _sentence(finding: Finding) -> str:
-    if finding.difference is None:
-        return f"{finding.metric}, {finding.subject}: {finding.reason}"
+def _sentence(answer: Answer) -> str:
+    if answer.difference is None:
+        return f"{answer.metric}, {answer.subject}: {answer.reason}"
     said = (
-        f"{finding.metric}, {finding.subject}: {_number(finding.baseline)} → {_number(finding.head)}, "
-        f"difference {_difference(finding.metric, finding.difference)}"
+        f"{answer.metric}, {answer.subject}: {_number(answer.baseline)} → {_number(answer.head)}, "
+        f"difference {_difference(answer.metric, answer.difference)}"
     )
-    if finding.interval:
-        low, high = (_difference(finding.metric, end) for end in finding.interval)
+    if answer.interval:
+        low, high = (_difference(answer.metric, end) for end in answer.interval)
         said += f" ({low} … {high})"
-    said += f", margin {_difference(finding.metric, finding.margin).lstrip('+')}"
-    return f"{said}; {finding.reason}" if finding.reason else said
+    said += f", margin {_difference(answer.metric, answer.margin).lstrip('+')}"
+    return f"{said}; {answer.reason}" if answer.reason else said
 
 
 def _number(value: float | None) -> str:

@@ -19,7 +19,7 @@ from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
-from ctrbench.results import CellResult, PoolResult, TaskResult
+from ctrbench.results import CellResult, MetricInfo, PoolResult, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.store import RunResults
 from ctrbench.text import encodable, one_line, plain
@@ -28,9 +28,6 @@ FORMAT = 1
 
 COSTS = ("fit_seconds", "sample_seconds", "predict_seconds", "peak_memory")
 """What tasks cost, under the names that stand beside the metrics'; memory in bytes."""
-
-_MADE_WITH = ("run", "python", "plugins", "libraries", "cpu", "cores", "device", "gpu", "threads", "host", "git")
-"""What of an environment may explain a difference."""
 
 
 class _Strict(BaseModel):
@@ -48,7 +45,23 @@ _Time = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970
 _Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
-class Dataset(_Strict):
+class MadeWith(_Strict):
+    """What of a run's environment may explain a difference."""
+
+    run: str = ""
+    python: str = ""
+    plugins: dict[str, str] = {}  # distribution → version
+    libraries: dict[str, str] = {}
+    cpu: str = ""
+    cores: int | None = None
+    device: str = ""
+    gpu: dict[str, str | int | None] = {}
+    threads: int = 1
+    host: str = ""
+    git: str = ""
+
+
+class DatasetEntry(_Strict):
     """Which rows a data set had."""
 
     fingerprint: str
@@ -61,7 +74,7 @@ class Dataset(_Strict):
         return self
 
 
-class Metric(_Strict):
+class MetricEntry(_Strict):
     """What a metric's numbers are."""
 
     better: Better
@@ -81,7 +94,7 @@ class Key(NamedTuple):
         return " · ".join(name for name in self if name)
 
 
-class Place(_Strict):
+class ArmScores(_Strict):
     """All repeats of a cell or a pool."""
 
     dataset: str
@@ -117,10 +130,10 @@ class Snapshot(_Strict):
     repeats: _Count
     model_seeds: _Count
     budget: float
-    environments: list[dict[str, Any]]  # machine and versions of all runs that did work for this one, itself the last
-    datasets: dict[str, Dataset]
-    metrics: dict[str, Metric]
-    places: list[Place]
+    environments: list[MadeWith]  # machine and versions of all runs that did work for this one, itself the last
+    datasets: dict[str, DatasetEntry]
+    metrics: dict[str, MetricEntry]
+    places: list[ArmScores]
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -132,28 +145,26 @@ class Snapshot(_Strict):
                 raise ValueError(f"not every value of {place.key} has {self.repeats} repeats")
             if any(variance < 0 for variance in place.test_variance.values()):
                 raise ValueError(f"a variance of {place.key} is negative")
-        if not all(isinstance(e.get(what, {}), dict) for e in self.environments for what in ("libraries", "plugins")):
-            raise ValueError("the versions of an environment are not given by name")
         if len({place.key for place in self.places}) < len(self.places):
             raise ValueError("a place stands in it twice")
         return self
 
-    def about(self, name: str) -> Metric | None:
+    def metric_entry(self, name: str) -> MetricEntry | None:
         """What a metric or cost is; None where the run does not have it."""
         if name not in COSTS:
             return self.metrics.get(name)
         unit = "bytes" if name == "peak_memory" else "s"
-        return Metric(better="lower", unit=unit, of="pools" if name == "sample_seconds" else "cells")
+        return MetricEntry(better="lower", unit=unit, of="pools" if name == "sample_seconds" else "cells")
 
 
 def take(results: RunResults) -> Snapshot:
     """The snapshot of a run; UserError for one that did not come to its end."""
-    about = results.about
+    info = results.info
     if results.finished is None:
         raise UserError(f"run {results.run}: did not come to its end; the command that began it goes on from there")
-    kinds: tuple[tuple[Literal["cells", "pools"], str], ...] = (
-        ("cells", "prediction_metrics"),
-        ("pools", "synthetic_metrics"),
+    kinds: tuple[tuple[Literal["cells", "pools"], Mapping[str, MetricInfo]], ...] = (
+        ("cells", info.prediction_metrics),
+        ("pools", info.synthetic_metrics),
     )
     return Snapshot(
         format=FORMAT,
@@ -161,20 +172,22 @@ def take(results: RunResults) -> Snapshot:
         command=results.command,
         started=results.started,
         finished=results.finished,
-        suite=about["suite"],
-        seed=about["seed"],
-        repeats=about["repeats"],
-        model_seeds=about.get("model_seeds", 1),
-        budget=about["budget"],
-        environments=[{name: e[name] for name in _MADE_WITH if name in e} for e in results.environments],
+        suite=info.suite,
+        seed=info.seed,
+        repeats=info.repeats,
+        model_seeds=info.model_seeds,
+        budget=info.budget,
+        environments=[
+            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.environments
+        ],
         datasets={
-            name: Dataset(fingerprint=data["fingerprint"], rows=dict(data["rows"]))
-            for name, data in about["datasets"].items()
+            name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
+            for name, data in info.datasets.items()
         },
         metrics={
-            name: Metric(better=told["better"], unit=told["unit"], of=of)
-            for of, kind in kinds
-            for name, told in about[kind].items()
+            name: MetricEntry(better=told.better, unit=told.unit, of=of)
+            for of, metrics in kinds
+            for name, told in metrics.items()
         },
         places=[*_cells(results), *_pools(results)],
     )
@@ -211,11 +224,11 @@ def read(file: Path) -> Snapshot:
     raise UserError(f"{name}: `ctrbench export` did not make it: {plain(said)[:200]}")
 
 
-def _cells(results: RunResults) -> Iterable[Place]:
+def _cells(results: RunResults) -> Iterable[ArmScores]:
     groups: dict[Key, dict[int, list[CellResult]]] = defaultdict(lambda: defaultdict(list))
     for cell in results.cells:
         groups[Key(cell.dataset, cell.generator, cell.scenario, cell.model)][cell.repeat].append(cell)
-    metrics: Sequence[str] = list(results.about["prediction_metrics"])
+    metrics = list(results.info.prediction_metrics)
     for key, by_repeat in groups.items():
         repeats = list(by_repeat.values())
         values: dict[str, list[float | None]] = {}
@@ -225,7 +238,7 @@ def _cells(results: RunResults) -> Iterable[Place]:
             values[cost] = [_mean(_cost(cell.result, cost) for cell in cells) for cells in repeats]
         everything = [cell for cells in repeats for cell in cells]
         variances = {metric: _test_variance(results, repeats, metric) for metric in metrics}
-        yield Place(
+        yield ArmScores(
             **key._asdict(),
             values=values,
             test_variance={metric: found for metric, found in variances.items() if found is not None},
@@ -233,15 +246,15 @@ def _cells(results: RunResults) -> Iterable[Place]:
         )
 
 
-def _pools(results: RunResults) -> Iterable[Place]:
+def _pools(results: RunResults) -> Iterable[ArmScores]:
     groups: dict[Key, list[PoolResult]] = defaultdict(list)
     for pool in results.pools:
         groups[Key(pool.dataset, pool.generator)].append(pool)
     for key, pools in groups.items():
-        values = {m: [_score(pool, m) for pool in pools] for m in results.about["synthetic_metrics"]}
+        values = {m: [_score(pool, m) for pool in pools] for m in results.info.synthetic_metrics}
         for cost in ("fit_seconds", "sample_seconds", "peak_memory"):
             values[cost] = [_cost(pool.result, cost) for pool in pools]
-        yield Place(**key._asdict(), values=values, lacking=_lacking(values, pools))
+        yield ArmScores(**key._asdict(), values=values, lacking=_lacking(values, pools))
 
 
 def _score(of: CellResult | PoolResult, metric: str) -> float | None:
@@ -265,7 +278,7 @@ def _lacking(values: Mapping[str, Sequence[float | None]], of: Sequence[CellResu
     """Why values are missing: the first failure of each metric or cost."""
     found = {}
     for name in (name for name, each in values.items() if None in each):
-        causes = [each.failed_scores.get(name, each.result) if each.result.ok else each.result for each in of]
+        causes = [each.cause(name) for each in of]
         found[name] = next((plain(cause.describe()) for cause in causes if not cause.ok), "no number that can be used")
     return found
 

@@ -7,9 +7,9 @@ over a missing value: a cell that failed shows as a footnote.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from ctrbench.leaderboard._board import VIEWS, Board, Entry, View
+from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
 from ctrbench.leaderboard._gains import generators, over_all, scenarios
 from ctrbench.leaderboard._part import Part
@@ -18,12 +18,9 @@ from ctrbench.results import Status
 from ctrbench.store.store import RunResults
 from ctrbench.text import counted
 
-__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "View", "boards", "failures", "remarks"]
+__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Record", "boards", "failures", "remarks"]
 
-DEFAULT_VIEWS: tuple[View, ...] = tuple(view for view in VIEWS if view != "details")
-"""The details of the metrics of synthetic rows fill screens: they are shown where somebody asks for them."""
-
-_MADE: dict[View, Callable[[Part], list[Board]]] = {
+_MAKERS: dict[str, Callable[[Part], list[Board]]] = {
     "scenarios": scenarios,
     "generators": generators,
     "privacy": privacy,
@@ -31,37 +28,40 @@ _MADE: dict[View, Callable[[Part], list[Board]]] = {
     "cost": cost,
     "details": details,
 }
+VIEWS = tuple(_MAKERS)
+"""What can be shown of a run, in the order in which all of it is."""
+
+DEFAULT_VIEWS = tuple(view for view in VIEWS if view != "details")
+"""The details of the metrics of synthetic rows fill screens: they are shown where somebody asks for them."""
 
 
-def boards(results: RunResults, views: Iterable[View] = DEFAULT_VIEWS, metric: str = "") -> list[Board]:
+def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: str = "") -> list[Board]:
     """The leaderboards of a run; `metric` names the prediction metric, by default the first of the run."""
-    parts = [Part.of(results, dataset, metric) for dataset in results.about["datasets"]]
+    parts = [Part.of(results, dataset, metric) for dataset in results.info.datasets]
     made: list[Board] = []
     for view in views:
         for part in parts:
-            made += _MADE[view](part)
+            made += _MAKERS[view](part)
         if view == "generators":
             made += over_all(parts)
     for board in made:
-        board.records = [record | {"budget": results.about["budget"]} for record in board.records]
+        board.records = [record | {"budget": results.info.budget} for record in board.records]
     return made
 
 
 def remarks(results: RunResults) -> list[str]:
     """What holds for all tables of a run: how it was made, and what is missing from it."""
-    about = results.about
-    versions = _merged(environment["libraries"] for environment in results.environments)
-    repeats = f"repeats {about['repeats']}"
-    if about.get("model_seeds", 1) > 1:
-        repeats += f" of {about['model_seeds']} model seeds"
+    info = results.info
+    versions = _merged(environment.libraries for environment in results.environments)
+    repeats = f"repeats {info.repeats}"
+    if info.model_seeds > 1:
+        repeats += f" of {info.model_seeds} model seeds"
     lines = [
-        f"run {results.run}: suite {about['suite']}, seed {about['seed']}, {repeats}, "
+        f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}, "
         f"ctrbench {versions['ctrbench']}, torch {versions.get('torch', '-')}"
     ]
-    if about["budget"] != 1:
-        lines.append(
-            f"budget {about['budget']:g}: every epoch and step count was multiplied by it; not the full settings"
-        )
+    if info.budget != 1:
+        lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")
     if results.finished is None:
         lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
     mixed = [name for name, found in versions.items() if "," in found]
@@ -69,13 +69,13 @@ def remarks(results: RunResults) -> list[str]:
         lines.append(
             "results of different versions stand side by side: " + "; ".join(f"{n} {versions[n]}" for n in mixed)
         )
-    for name, data in about["datasets"].items():
-        rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
-        lines.append(f"data {name}: fingerprint {data['fingerprint'][:12]}, rows {rows}")
-        lines += [f"data {name}: {note}" for note in data["notes"]]
-    lines += [f"left out: {reason}" for reason in about["left_out"]]
-    lines += [f"data set that could not be loaded: {error}" for error in about["failed_data"]]
-    lines += [f"broken plug-in: {error}" for error in about["broken"]]
+    for name, data in info.datasets.items():
+        rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
+        lines.append(f"data {name}: fingerprint {data.fingerprint[:12]}, rows {rows}")
+        lines += [f"data {name}: {note}" for note in data.notes]
+    lines += [f"left out: {reason}" for reason in info.left_out]
+    lines += [f"data set that could not be loaded: {error}" for error in info.failed_data]
+    lines += [f"broken plug-in: {error}" for error in info.broken]
     return lines
 
 
@@ -87,13 +87,13 @@ def failures(results: RunResults) -> list[str]:
             if not result.ok and result.status is not Status.SKIPPED:
                 count[result.describe()] += 1
     for pool in results.pools:
-        for result in pool.failed_scores.values() if pool.result.ok else ():
+        for result in pool.failed_scores.values() if pool.ok else ():
             if result.status is not Status.SKIPPED:
                 count[result.describe()] += 1
     return [f"{text} ({counted(n, 'cell')})" for text, n in count.items()]
 
 
-def _merged(versions: Iterable[dict[str, str]]) -> dict[str, str]:
+def _merged(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """For each library all its versions, in the order of their appearance."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for each in versions:

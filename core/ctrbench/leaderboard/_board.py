@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
 
-View = Literal["scenarios", "generators", "privacy", "fidelity", "cost", "details"]
-VIEWS: tuple[View, ...] = get_args(View)
+from ctrbench.results import Json, TaskResult
+
+Record = dict[str, Json]
+"""A row for machines: a name and a value a column."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,38 @@ class Entry:
 
 @dataclass
 class Board:
-    """A table for people, and the same as records for machines."""
+    """A table for people, its footnotes under it, and the same as records for machines."""
 
-    view: View
+    view: str
     dataset: str
     title: str
     columns: tuple[str, ...]
     rows: list[list[Entry]] = field(default_factory=list)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    footnotes: dict[str, int] = field(default_factory=dict)  # text → number
+
+    def footnote(self, text: str) -> str:
+        """What stands in place of a number."""
+        return f"— [{self.footnotes.setdefault(text, len(self.footnotes) + 1)}]"
+
+    def missing(self, causes: Iterable[TaskResult]) -> Entry:
+        """The footnote of what has no number; a dash alone where nothing went wrong."""
+        cause = next((c for c in causes if not c.ok), None)
+        return Entry(self.footnote(cause.describe()) if cause else "—")
+
+    def mean(
+        self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str, best: bool = False
+    ) -> Entry:
+        """The mean of all repeats with their standard deviation, or the footnote of what is missing."""
+        good = [value for value in values if value is not None]
+        if not values or len(good) < len(values):
+            return self.missing(causes)
+        spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
+        return Entry(format(statistics.fmean(good), style) + spread, best)
+
+    def finish(self, *notes: str) -> Board:
+        """The table with its footnotes and what else is to be said under it."""
+        self.notes += [f"[{number}] {text}" for text, number in self.footnotes.items()]
+        self.notes += notes
+        return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part
@@ -26,28 +25,28 @@ def cost(part: Part) -> list[Board]:
         done = [result for result in results if result.ok]
         row = [Entry(kind), Entry(name), Entry(str(len(done)))]
         for stage in ("fit", second):
-            row.append(part.entry([r.seconds.get(stage) for r in done], causes, ".2f"))
-        row.append(part.entry([r.peak_memory / 1e6 for r in done], causes, ",.0f"))
+            row.append(board.mean([r.seconds.get(stage) for r in done], causes, ".2f"))
+        row.append(board.mean([r.peak_memory / 1e6 for r in done], causes, ",.0f"))
         board.rows.append([*row, Entry(_facts(done))])
         board.records += [
             {"dataset": part.dataset, "kind": kind, "plugin": name, "seconds": dict(r.seconds),
-             "peak_memory": r.peak_memory, "facts": dict(r.values.get("facts", {})), "status": str(r.status)}
+             "peak_memory": r.peak_memory, "facts": dict(r.facts), "status": str(r.status)}
             for r in results
         ]  # fmt: skip
     memory = "peak memory is that of the worker process, the libraries of the whole run included"
-    return [part.finish(board, *part.shared_pools(), memory)]
+    return [board.finish(*part.shared_pools(), memory)]
 
 
 def _facts(results: Sequence[TaskResult]) -> str:
     """The facts that all tasks agree on."""
-    facts = [dict(result.values.get("facts", {})) for result in results]
+    facts = [result.facts for result in results]
     if not facts:
         return ""
     agreed = {name: value for name, value in facts[0].items() if all(other.get(name) == value for other in facts)}
     return ", ".join(f"{name} {_short(value)}" for name, value in agreed.items())
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

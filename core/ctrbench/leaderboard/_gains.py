@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ctrbench.effects import Place, Verdict
+from ctrbench.effects import Arm, TestedEffect
 from ctrbench.intervals import ALPHA, BLOCKS, combined, friedman
-from ctrbench.leaderboard._board import Board, Entry
+from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult
 from ctrbench.text import counted
@@ -27,40 +27,38 @@ def scenarios(part: Part) -> list[Board]:
 def _cells(part: Part) -> Board:
     """For every generator the scenarios, a column a model, the best of each column bold."""
     effects = part.effects
-    runs = part.results.about["repeats"] * part.results.about.get("model_seeds", 1)
+    runs = part.results.info.repeats * part.results.info.model_seeds
     mean = f", mean of {runs}" if runs > 1 else ""
     title = f"test {part.metric} by scenario{mean}"
     board = part.board("scenarios", title, ["generator", "scenario", *effects.models])
     for generator in ["", *part.pools]:
-        mine = list(dict.fromkeys(place.scenario for place in effects.cells if place.generator == generator))
+        mine = list(dict.fromkeys(arm.scenario for arm in effects.cells if arm.generator == generator))
         for scenario in mine:
             row = [Entry(generator or "none"), Entry(scenario)]
             for model in effects.models:
-                rivals = {Place("", "original", model), *(Place(generator, s, model) for s in mine)}
-                row.append(_cell(part, Place(generator, scenario, model), rivals))
+                rivals = {Arm("", "original", model), *(Arm(generator, s, model) for s in mine)}
+                row.append(_cell(part, board, Arm(generator, scenario, model), rivals))
             board.rows.append(row)
-    for place, cells in effects.cells.items():
-        verdict = effects.verdicts.get(place)
-        told = numbers(verdict.effect if verdict else None, verdict)
-        for cell, score in zip(cells, effects.scores(place), strict=True):
-            record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
+    for arm, cells in effects.cells.items():
+        tested = effects.tested.get(arm)
+        told = numbers(tested.effect if tested else None, tested)
+        for cell, score in zip(cells, effects.scores(arm), strict=True):
+            record: Record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
             board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
-    judged = [verdict.effect for verdict in effects.verdicts.values()]
+    judged = [tested.effect for tested in effects.tested.values()]
     best = [] if effects.better == "neither" else ["bold: the best of a generator and model, if better than original"]
-    return part.finish(board, *best, *about_intervals(judged, marks=bool(best)))
+    return board.finish(*best, *about_intervals(judged, marks=bool(best)))
 
 
-def _cell(part: Part, place: Place, rivals: Iterable[Place]) -> Entry:
+def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
     """The mean score, half of the interval of its difference to original, and a mark."""
-    mean = _mean(part, place)
+    mean = _mean(part, arm)
     if mean is None:
-        return part.missing(_causes(part, [place]))
-    verdict = part.effects.verdicts.get(place)
-    spread = (
-        f" ±{verdict.effect.half_width:.5f}{part.mark(verdict)}" if verdict and verdict.effect.variance < inf else ""
-    )
+        return board.missing(_causes(part, [arm]))
+    tested = part.effects.tested.get(arm)
+    spread = f" ±{tested.effect.half_width:.5f}{part.mark(tested)}" if tested and tested.effect.variance < inf else ""
     gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
-    base = _mean(part, Place("", "original", place.model))
+    base = _mean(part, Arm("", "original", arm.model))
     better = base is not None and part.gain(mean - base) > 0
     return Entry(f"{mean:.5f}{spread}", better and max(gains) <= 0)
 
@@ -75,47 +73,47 @@ def _family(part: Part) -> list[Board]:
     board = part.board("scenarios", f"mean Δ{part.metric} of each scenario, over {over}", columns)
     names = effects.pool_scenarios + effects.control_scenarios
     for scenario in names:
-        verdict = effects.scenario_verdicts.get(scenario) or _control(part, scenario)
-        help_ = part.results.about["scenarios"][scenario].get("help", "")
+        tested = effects.tested_scenarios.get(scenario) or _control(part, scenario)
+        help_ = part.results.info.scenarios[scenario].help
         row = [Entry(scenario)]
-        if verdict is None:
+        if tested is None:
             generators = effects.distinct if scenario in effects.pool_scenarios else [""]
-            places = [Place(g, scenario, m) for g in generators for m in effects.compared]
-            row += [part.missing(_causes(part, places)), Entry(""), Entry(""), Entry("")]
+            arms = [Arm(g, scenario, m) for g in generators for m in effects.compared]
+            row += [board.missing(_causes(part, arms)), Entry(""), Entry(""), Entry("")]
         else:
-            row.append(Entry(f"{verdict.effect.mean:+.5f}{part.mark(verdict, certain_only=True)}"))
-            row += [Entry(text) for text in _bounds(verdict)]
+            row.append(Entry(f"{tested.effect.mean:+.5f}{part.mark(tested, certain_only=True)}"))
+            row += [Entry(text) for text in _bounds(tested)]
         board.rows.append([*row, Entry(help_)])
-        record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
-        board.records.append(record | numbers(verdict.effect if verdict else None, verdict))
+        record: Record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
+        board.records.append(record | numbers(tested.effect if tested else None, tested))
     notes = ["detectable: the smallest true difference that it would show with a power of 80 %"]
     if effects.control_scenarios:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
-    if not all(verdict.effect.testable for verdict in effects.scenario_verdicts.values()):
+    if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
         notes.append("one repeat: an interval holds test noise only; --repeats 5 or more tells what seeds do")
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
-    return [part.finish(board, *notes, *_variances(part))]
+    return [board.finish(*notes, *_variances(part))]
 
 
-def _bounds(verdict: Verdict) -> tuple[str, str, str]:
+def _bounds(tested: TestedEffect) -> tuple[str, str, str]:
     """The interval, the adjusted p-value and the smallest detectable effect, as far as there are any."""
-    found = verdict.effect
-    p = "" if verdict.holm is None else f"{verdict.holm:.2g}"
+    found = tested.effect
+    p = "" if tested.holm is None else f"{tested.holm:.2g}"
     if found.variance == inf:
         return "", p, ""
     return f"{found.low:+.5f} … {found.high:+.5f}", p, f"{found.detectable:.5f}"
 
 
-def _control(part: Part, scenario: str) -> Verdict | None:
+def _control(part: Part, scenario: str) -> TestedEffect | None:
     effect = part.effects.scenario(scenario) if scenario in part.effects.control_scenarios else None
-    return Verdict(effect) if effect else None
+    return TestedEffect(effect) if effect else None
 
 
 def _variances(part: Part) -> list[str]:
     """Where the noise of one cell comes from, where model seeds tell."""
-    spreads = [verdict.effect.spread for verdict in part.effects.verdicts.values()]
+    spreads = [tested.effect.spread for tested in part.effects.tested.values()]
     split = [(s.generator, s.model, s.test) for s in spreads if s.generator is not None and s.model is not None]
     if not split:
         return []
@@ -139,28 +137,29 @@ def generators(part: Part) -> list[Board]:
     judged = {name: of_distinct.get(effects.same.get(name, "")) for name in part.pools}
     ranks = _mean_ranks(part)
     places: dict[str, int] = {}  # those of equal generators are one
-    for generator, verdict in sorted(judged.items(), key=lambda pair: _order(part, pair[1])):
-        causes = _causes(part, [p for p in effects.cells if p.generator == generator and p.model in effects.compared])
+    for generator, tested in sorted(judged.items(), key=lambda pair: _order(part, pair[1])):
+        mine = [arm for arm in effects.cells if arm.generator == generator and arm.model in effects.compared]
+        causes = _causes(part, mine)
         same = effects.same.get(generator, "")
-        ranked = verdict is not None and effects.better != "neither"
+        ranked = tested is not None and effects.better != "neither"
         place = str(places.setdefault(same, len(places) + 1)) if ranked else "—"
-        text = f"{interval(verdict.effect)}{part.mark(verdict)}" if verdict else part.missing(causes).text
-        best = place == "1" and verdict is not None and part.gain(verdict.effect.mean) > 0
+        text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(causes).text
+        best = place == "1" and tested is not None and part.gain(tested.effect.mean) > 0
         row = [Entry(place), Entry(generator), Entry(text, best)]
         row += [Entry(f"{ranks[same]:.2f}" if ranked and same in ranks else "—"), Entry(_wins(part, generator))]
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
             gain = _mean_gain(part, generator, [scenario])
-            row.append(part.missing(causes) if gain is None else Entry(f"{gain:+.5f}"))
-            record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
+            row.append(board.missing(causes) if gain is None else Entry(f"{gain:+.5f}"))
+            record: Record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
             board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
         board.rows.append(row)
     left_out = [
         f"{m} has no score on original and is left out for all" for m in effects.models if m not in effects.compared
     ]
-    found_effects = [verdict.effect for verdict in judged.values() if verdict]
+    found_effects = [tested.effect for tested in judged.values() if tested]
     notes = [*part.shared_pools(), *left_out, *about_intervals(found_effects, marks=effects.better != "neither")]
-    return [part.finish(board, *notes)]
+    return [board.finish(*notes)]
 
 
 def over_all(parts: Sequence[Part]) -> list[Board]:
@@ -253,8 +252,8 @@ def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float |
         None if score is None or base is None else score - base
         for scenario in scenarios
         for model in effects.compared
-        if (place := Place(generator, scenario, model)) in effects.cells
-        for score, base in zip(effects.scores(place), effects.scores(Place("", "original", model)), strict=True)
+        if (arm := Arm(generator, scenario, model)) in effects.cells
+        for score, base in zip(effects.scores(arm), effects.scores(Arm("", "original", model)), strict=True)
     ]
 
 
@@ -264,24 +263,23 @@ def _mean_gain(part: Part, generator: str, scenarios: Iterable[str]) -> float | 
     return statistics.fmean(good) if good and len(good) == len(gains) else None
 
 
-def _mean(part: Part, place: Place) -> float | None:
+def _mean(part: Part, arm: Arm) -> float | None:
     """The mean score; None unless every repeat has one."""
-    scores = part.effects.scores(place) if place in part.effects.cells else []
+    scores = part.effects.scores(arm)
     good = [score for score in scores if score is not None]
     return statistics.fmean(good) if good and len(good) == len(scores) else None
 
 
-def _order(part: Part, verdict: Verdict | None) -> float:
-    return inf if verdict is None else -part.gain(verdict.effect.mean)
+def _order(part: Part, tested: TestedEffect | None) -> float:
+    return inf if tested is None else -part.gain(tested.effect.mean)
 
 
-def _causes(part: Part, places: Iterable[Place]) -> list[TaskResult]:
-    """What came of the cells of places, the scores' failures included."""
-    cells = [cell for place in places for cell in part.effects.cells.get(place, [])]
-    return [cell.failed_scores.get(part.metric, cell.result) if cell.ok else cell.result for cell in cells]
+def _causes(part: Part, arms: Iterable[Arm]) -> list[TaskResult]:
+    """What came of the cells of arms, the scores' failures included."""
+    return [cell.cause(part.metric) for arm in arms for cell in part.effects.cells.get(arm, [])]
 
 
-def _names(cell: CellResult) -> dict[str, Any]:
+def _names(cell: CellResult) -> Record:
     return {
         "dataset": cell.dataset,
         "generator": cell.generator,

@@ -1,4 +1,4 @@
-"""The results of one data set, with what all of its tables share: means, footnotes, marks.
+"""The results of one data set, with what all of its tables share: effects, marks, and how these are explained.
 
 In: a `RunResults` and a data set of it. Out: the places of tables, and the notes that explain them.
 """
@@ -6,15 +6,14 @@ In: a `RunResults` and a data set of it. Out: the places of tables, and the note
 from __future__ import annotations
 
 import math
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ctrbench.effects import Effects, Verdict
+from ctrbench.effects import Effects, TestedEffect
 from ctrbench.intervals import Effect
-from ctrbench.leaderboard._board import Board, Entry, View
-from ctrbench.results import PoolResult, TaskResult
+from ctrbench.leaderboard._board import Board
+from ctrbench.results import PoolResult
 from ctrbench.store.store import RunResults
 
 BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
@@ -35,7 +34,6 @@ class Part:
     metric: str
     effects: Effects
     pools: dict[str, list[PoolResult]]  # generator → repeats
-    footnotes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: RunResults, dataset: str, metric: str) -> Part:
@@ -44,47 +42,21 @@ class Part:
         for pool in results.pools:
             if pool.dataset == dataset:
                 pools[pool.generator].append(pool)
-        metric = metric or next(iter(results.about["prediction_metrics"]), "")
+        metric = metric or results.info.leading_metric
         return cls(results, dataset, metric, Effects(results, dataset, metric), dict(pools))
 
-    def board(self, view: View, title: str, columns: Sequence[str]) -> Board:
+    def board(self, view: str, title: str, columns: Sequence[str]) -> Board:
         """An empty table."""
         return Board(view, self.dataset, f"{self.dataset}: {title}", tuple(columns))
 
-    def finish(self, board: Board, *notes: str) -> Board:
-        """A table with its footnotes and what else is to be said under it."""
-        board.notes += [f"[{number}] {text}" for text, number in self.footnotes.items()]
-        board.notes += notes
-        self.footnotes.clear()
-        return board
-
-    def footnote(self, text: str) -> str:
-        """What stands in place of a number."""
-        return f"— [{self.footnotes.setdefault(text, len(self.footnotes) + 1)}]"
-
-    def missing(self, causes: Iterable[TaskResult]) -> Entry:
-        """The footnote of what has no number; a dash alone where nothing went wrong."""
-        cause = next((c for c in causes if not c.ok), None)
-        return Entry(self.footnote(cause.describe()) if cause else "—")
-
-    def entry(
-        self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str, best: bool = False
-    ) -> Entry:
-        """The mean of all repeats with their standard deviation, or the footnote of what is missing."""
-        good = [value for value in values if value is not None]
-        if not values or len(good) < len(values):
-            return self.missing(causes)
-        spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
-        return Entry(format(statistics.fmean(good), style) + spread, best)
-
-    def mark(self, verdict: Verdict | None, *, certain_only: bool = False) -> str:
-        """What a verdict says in one letter."""
-        if verdict is None or self.effects.better == "neither":
+    def mark(self, tested: TestedEffect | None, *, certain_only: bool = False) -> str:
+        """What the tests of an effect say, in one letter."""
+        if tested is None or self.effects.better == "neither":
             return ""
-        improves = self.gain(verdict.effect.mean) > 0
-        if verdict.certain:
+        improves = self.gain(tested.effect.mean) > 0
+        if tested.certain:
             return BETTER if improves else WORSE
-        if verdict.likely and not certain_only:
+        if tested.likely and not certain_only:
             return LIKELY_BETTER if improves else LIKELY_WORSE
         return ""
 
@@ -105,7 +77,7 @@ def interval(effect: Effect, style: str = "+.5f") -> str:
     return f"{effect.mean:{style}} ±{effect.half_width:{style.replace('+', '')}}"
 
 
-def numbers(effect: Effect | None, verdict: Verdict | None = None) -> dict[str, float | str | None]:
+def numbers(effect: Effect | None, tested: TestedEffect | None = None) -> dict[str, float | str | None]:
     """An effect as a record holds it."""
     if effect is None:
         return dict.fromkeys(("delta", "low", "high", "p", "holm", "bh", "df", "detectable", "basis"))
@@ -114,8 +86,8 @@ def numbers(effect: Effect | None, verdict: Verdict | None = None) -> dict[str, 
         "low": _finite(effect.low),
         "high": _finite(effect.high),
         "p": effect.p if effect.testable else None,
-        "holm": verdict.holm if verdict else None,
-        "bh": verdict.bh if verdict else None,
+        "holm": tested.holm if tested else None,
+        "bh": tested.bh if tested else None,
         "df": _finite(effect.df),
         "detectable": _finite(effect.detectable),
         "basis": effect.basis,

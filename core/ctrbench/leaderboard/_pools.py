@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
 
-from ctrbench.effects import Place
+from ctrbench.effects import Arm
 from ctrbench.interfaces import Aspect, Score
-from ctrbench.leaderboard._board import Board, Entry, View
+from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part
 from ctrbench.results import PoolResult, TaskResult
 
@@ -28,51 +27,51 @@ def fidelity(part: Part) -> list[Board]:
 def details(part: Part) -> list[Board]:
     """Everything that each metric of synthetic rows says, a table a metric (`identical` is the paper's Table 1)."""
     made = []
-    for metric, about in part.results.about["synthetic_metrics"].items():
+    for metric, told in part.results.info.synthetic_metrics.items():
         scores = [p.scores[metric] for pools in part.pools.values() for p in pools if metric in p.scores]
         names = list(dict.fromkeys(name for score in scores for name in score.details))
-        columns = ["generator", "click rate", f"{metric} ({about['unit']})", "expected of real rows", *names]
+        columns = ["generator", "click rate", f"{metric} ({told.unit})", "expected of real rows", *names]
         board = part.board("details", metric, columns)
         for generator, pools in part.pools.items():
             causes, found = _causes(pools, metric), [p.scores.get(metric) for p in pools]
-            row = [Entry(generator), _click_rate(part, pools, causes)]
-            row.append(part.entry([s.value if s else None for s in found], causes, ",.10g"))
+            row = [Entry(generator), _click_rate(board, pools, causes)]
+            row.append(board.mean([s.value if s else None for s in found], causes, ",.10g"))
             if any(s is not None and s.baseline is None for s in found):
                 row.append(Entry(""))
             else:
-                row.append(part.entry([s.baseline if s else None for s in found], causes, ",.6g"))
-            row += [part.entry([s.details.get(d) if s else None for s in found], causes, ",.6g") for d in names]
+                row.append(board.mean([s.baseline if s else None for s in found], causes, ",.6g"))
+            row += [board.mean([s.details.get(d) if s else None for s in found], causes, ",.6g") for d in names]
             board.rows.append(row)
             board.records += [_record(p, metric) for p in pools]
         if board.rows:
-            made.append(part.finish(board, *part.shared_pools()))
+            made.append(board.finish(*part.shared_pools()))
     return made
 
 
-def _summary(part: Part, view: View, aspect: Aspect) -> list[Board]:
-    about = part.results.about["synthetic_metrics"]
-    metrics = [name for name, told in about.items() if told.get("aspect", "privacy") == aspect]
+def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
+    told = part.results.info.synthetic_metrics
+    metrics = [name for name in told if told[name].aspect == aspect]
     alone = [name for name in part.effects.pool_scenarios if name not in part.effects.kept_scenarios]
     alone = alone[:1] if aspect == "fidelity" and part.metric else []
     if not part.pools or not (metrics or alone):
         return []
-    columns = ["generator", "click rate", *(f"{name} ({about[name]['unit']})" for name in metrics)]
+    columns = ["generator", "click rate", *(f"{name} ({told[name].unit})" for name in metrics)]
     columns += [f"{scenario} / original {part.metric}" for scenario in alone]
     board = part.board(view, f"{aspect} of synthetic rows, in brackets what real rows would give", columns)
     for generator, pools in part.pools.items():
-        row = [Entry(generator), _click_rate(part, pools, _causes(pools, ""))]
+        row = [Entry(generator), _click_rate(board, pools, _causes(pools, ""))]
         for metric in metrics:
-            row.append(_verdict(part, pools, metric))
+            row.append(_judged(board, pools, metric))
             board.records += [_record(p, metric) for p in pools]
-        board.rows.append(row + [_realism(part, generator, scenario) for scenario in alone])
+        board.rows.append(row + [_realism(part, board, generator, scenario) for scenario in alone])
     verdict = (
         f"{FLAG} the metric's own verdict: worse than real rows by more than chance, in more than half of the repeats"
     )
     named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
     notes = [verdict] if any(_flagged(scores) for scores in named) else []
-    if any(_silent(scores) for scores in named):
+    if any(_without_verdict(scores) for scores in named):
         notes.append(f"{NO_VERDICT} no verdict: what the metric needs for one does not hold here; that is no pass")
-    return [part.finish(board, *part.shared_pools(), *notes, *_ADVICE[aspect])]
+    return [board.finish(*part.shared_pools(), *notes, *_ADVICE[aspect])]
 
 
 _ADVICE: dict[Aspect, list[str]] = {
@@ -83,15 +82,15 @@ _ADVICE: dict[Aspect, list[str]] = {
 }
 
 
-def _verdict(part: Part, pools: Sequence[PoolResult], metric: str) -> Entry:
+def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:
     """A metric's mean over repeats, the real rows', and a flag."""
     found = [p.scores[metric] for p in pools if metric in p.scores]
     if len(found) < len(pools):
-        return part.missing(_causes(pools, metric))
+        return board.missing(_causes(pools, metric))
     value = statistics.fmean(score.value for score in found)
     baselines = [score.baseline for score in found if score.baseline is not None]
     beside = f" ({statistics.fmean(baselines):,.4g})" if len(baselines) == len(found) else ""
-    flag = f" {FLAG}" if _flagged(found) else f" {NO_VERDICT}" if _silent(found) else ""
+    flag = f" {FLAG}" if _flagged(found) else f" {NO_VERDICT}" if _without_verdict(found) else ""
     return Entry(f"{round(value):,}{beside}{flag}" if _whole(found) else f"{value:,.4g}{beside}{flag}")
 
 
@@ -104,34 +103,33 @@ def _flagged(scores: Sequence[Score]) -> bool:
     return sum(score.flagged is True for score in scores) * 2 > len(scores)
 
 
-def _silent(scores: Sequence[Score]) -> bool:
+def _without_verdict(scores: Sequence[Score]) -> bool:
     return sum(score.flagged is None for score in scores) * 2 > len(scores)
 
 
-def _realism(part: Part, generator: str, scenario: str) -> Entry:
+def _realism(part: Part, board: Board, generator: str, scenario: str) -> Entry:
     """The score of models trained on the pool alone, over that of models trained on real rows (Noble et al.)."""
     models = part.effects.compared
-    places = [Place(generator, scenario, model) for model in models]
-    found = [part.effects.scores(place) for place in places]
-    if not all(part.effects.whole(place) for place in places) or not places:
-        cells = [cell for place in places for cell in part.effects.cells[place]]
-        return part.missing(cell.failed_scores.get(part.metric, cell.result) for cell in cells)
+    arms = [Arm(generator, scenario, model) for model in models]
+    found = [part.effects.scores(arm) for arm in arms]
+    if not all(part.effects.whole(arm) for arm in arms) or not arms:
+        return board.missing(cell.cause(part.metric) for arm in arms for cell in part.effects.cells[arm])
     mine = [score for scores in found for score in scores if score is not None]
-    real = [s for model in models for s in part.effects.scores(Place("", "original", model)) if s is not None]
+    real = [s for model in models for s in part.effects.scores(Arm("", "original", model)) if s is not None]
     return Entry(f"{statistics.fmean(mine) / statistics.fmean(real):.4f}" if any(real) else "—")
 
 
-def _click_rate(part: Part, pools: Sequence[PoolResult], causes: Sequence[TaskResult]) -> Entry:
-    return part.entry([p.result.values.get("click_rate") for p in pools], causes, ".3f")
+def _click_rate(board: Board, pools: Sequence[PoolResult], causes: Sequence[TaskResult]) -> Entry:
+    return board.mean([p.click_rate for p in pools], causes, ".3f")
 
 
 def _causes(pools: Sequence[PoolResult], metric: str) -> list[TaskResult]:
-    return [p.result if not p.result.ok else p.failed_scores.get(metric, p.result) for p in pools]
+    return [p.cause(metric) for p in pools]
 
 
-def _record(pool: PoolResult, metric: str) -> dict[str, Any]:
+def _record(pool: PoolResult, metric: str) -> Record:
     score = pool.scores.get(metric)
-    record = {
+    record: Record = {
         "dataset": pool.dataset,
         "generator": pool.generator,
         "repeat": pool.repeat,

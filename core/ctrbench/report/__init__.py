@@ -9,14 +9,15 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ctrbench import leaderboard
+from ctrbench import findings, leaderboard
 from ctrbench.effects import Effects
-from ctrbench.report import drawing, published, words
+from ctrbench.report import drawing, published
 from ctrbench.report.pictures import NAMES, Picture, pictures
-from ctrbench.results import Status
+from ctrbench.results import Json, Status
 from ctrbench.store.store import RunResults
 from ctrbench.text import plain
 
@@ -31,16 +32,16 @@ def page(results: RunResults, metric: str = "") -> str:
     """The report of a run; `metric` names the prediction metric, by default the first of the run."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    metric = metric or next(iter(results.about["prediction_metrics"]), "")
+    metric = metric or results.info.leading_metric
     loader = PackageLoader("ctrbench.report", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     boards = leaderboard.boards(results, leaderboard.VIEWS, metric)
-    names = list(results.about["datasets"])
+    names = list(results.info.datasets)
     return environment.get_template("template.html").render(
         results=results,
-        about=results.about,
+        info=results.info,
         started=_clock(results.started),
         finished=None if results.finished is None else _clock(results.finished),
         ended=_ended(results),
@@ -49,10 +50,8 @@ def page(results: RunResults, metric: str = "") -> str:
         overall=[board for board in boards if board.dataset not in names],
         failures=leaderboard.failures(results),
         remarks=leaderboard.remarks(results),
-        scenarios=[(name, each.get("help", "")) for name, each in results.about["scenarios"].items()],
-        environments=[
-            (f"Environment of run {each.get('run', results.run)}", _facts(each)) for each in results.environments
-        ],
+        scenarios=[(name, each.help) for name, each in results.info.scenarios.items()],
+        environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.environments],
         look=_look,
         inline=_inline,
     )
@@ -63,22 +62,22 @@ def _part(effects: Effects, number: int) -> dict[str, Any]:
     return {
         "id": f"data-{number}",
         "effects": effects,
-        "headline": words.headline(effects),
-        "sentences": words.sentences(effects),
+        "headline": findings.headline(effects),
+        "findings": findings.findings(effects),
         "published": published.compared(effects),
-        "facts": _facts(effects.results.about["datasets"][effects.dataset]),
+        "facts": _facts(asdict(effects.results.info.datasets[effects.dataset])),
         "pictures": {picture.name: picture for picture in pictures(effects, NAMES)},
     }
 
 
-def _facts(described: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(described: Mapping[str, Json]) -> list[tuple[str, str]]:
     """Names and values, a row each, those of a mapping in it too."""
     rows: list[tuple[str, str]] = []
     for name, value in described.items():
         if isinstance(value, Mapping):
             rows += [(f"{name}: {inner}", str(each)) for inner, each in value.items()]
-        elif name not in ("published", "history") and value not in ("", None, [], {}):
-            rows.append((name, "; ".join(map(str, value)) if isinstance(value, list) else str(value)))
+        elif name != "published" and value not in ("", None, [], (), {}):
+            rows.append((name, "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)))
     return rows
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Kind = Literal["svg", "png"]
+ImageFormat = Literal["svg", "png"]
 
 INK, GRID, PAPER = "#1a1a1b", "#d9d9da", "#fffffe"
 """A page may put colours of its own in the place of these."""
@@ -112,7 +112,7 @@ class Bars:
     series: Sequence[Sequence[float]] = field(default_factory=list)
 
 
-def render(draw: Callable[[], Figure], kind: Kind) -> bytes:
+def render(draw: Callable[[], Figure], kind: ImageFormat) -> bytes:
     """A figure as the bytes of a file."""
     with _look(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(Glyph|onstrained|ight layout).*")  # letters that no font has

@@ -36,10 +36,10 @@ class Marginals:
 def read(results: RunResults, dataset: str, generators: Sequence[str]) -> Marginals | None:
     """The marginals of real train and of each generator's first pool; None where train is not at hand."""
     data = results.data.get(dataset)
-    if results.artefacts is None or data is None or "train" not in data.outputs:
+    if results.artefacts is None or data is None or "train" not in data.artefacts:
         return None
     try:
-        train = results.artefacts.get_table(data.outputs["train"])
+        train = results.artefacts.get_table(data.artefacts["train"])
     except LostArtefactError:
         return None
     pools: dict[str, Table] = {}
@@ -50,7 +50,7 @@ def read(results: RunResults, dataset: str, generators: Sequence[str]) -> Margin
         )
         try:
             if made is not None:
-                pools[generator] = results.artefacts.get_table(made.outputs["pool"]).take(np.arange(len(train)))
+                pools[generator] = results.artefacts.get_table(made.artefacts["pool"]).take(np.arange(len(train)))
         except LostArtefactError:
             notes.append(f"the rows of {generator} are lost; the same run makes them anew")
     if not pools:

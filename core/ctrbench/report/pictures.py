@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ctrbench.effects import Effects, Place, Verdict
+from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.report import drawing, marginals
-from ctrbench.report.drawing import Estimate, Kind
+from ctrbench.report.drawing import Estimate, ImageFormat
 from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
 from ctrbench.text import counted
@@ -40,7 +40,7 @@ class Picture:
     draw: Callable[[], Figure]
     notes: Sequence[str] = field(default_factory=list)
 
-    def render(self, kind: Kind) -> bytes:
+    def render(self, kind: ImageFormat) -> bytes:
         """The picture as the bytes of an SVG or PNG file."""
         return drawing.render(self.draw, kind)
 
@@ -51,31 +51,23 @@ def pictures(effects: Effects, names: Iterable[str]) -> list[Picture]:
     return [picture for picture in made if picture is not None]
 
 
-def estimate(effects: Effects, place: Place) -> Estimate | None:
-    """The difference at a place, without an interval where there is none; None where a score is missing."""
-    verdict = effects.verdicts.get(place)
-    other = published_gain(effects, place)
-    if verdict is not None:
-        low, high = verdict.effect.interval or (None, None)
-        return Estimate(verdict.effect.mean, low, high, verdict.certain, other)
-    base = Place("", "original", place.model)
-    if not (effects.whole(place) and effects.whole(base)):
+def estimate(effects: Effects, arm: Arm) -> Estimate | None:
+    """The difference of an arm, without an interval where there is none; None where a score is missing."""
+    tested = effects.tested.get(arm)
+    if tested is None:
         return None
-    pairs = zip(effects.scores(place), effects.scores(base), strict=True)
-    return Estimate(statistics.fmean(a - b for a, b in pairs if a is not None and b is not None), published=other)
+    low, high = tested.effect.interval or (None, None)
+    return Estimate(tested.effect.mean, low, high, tested.certain, published_gain(effects, arm))
 
 
 def overall(effects: Effects, scenario: str) -> Estimate | None:
     """The difference of a scenario over generators and models, without an interval where there is none."""
-    verdict = effects.scenario_verdicts.get(scenario)
-    effect = verdict.effect if verdict else effects.scenario(scenario)
-    if effect is not None:
-        low, high = effect.interval or (None, None)
-        return Estimate(effect.mean, low, high, bool(verdict and verdict.certain))
-    generators = effects.distinct if scenario in effects.pool_scenarios else [""]
-    found = [estimate(effects, Place(g, scenario, m)) for g in generators for m in effects.compared]
-    means = [point.mean for point in found if point is not None]
-    return Estimate(statistics.fmean(means)) if means and len(means) == len(found) else None
+    tested = effects.tested_scenarios.get(scenario)
+    effect = tested.effect if tested else effects.scenario(scenario)
+    if effect is None:
+        return None
+    low, high = effect.interval or (None, None)
+    return Estimate(effect.mean, low, high, bool(tested and tested.certain))
 
 
 def _scenarios(effects: Effects) -> Picture | None:
@@ -84,7 +76,7 @@ def _scenarios(effects: Effects) -> Picture | None:
     for name in [*effects.pool_scenarios, *effects.control_scenarios]:
         point = overall(effects, name)
         rows[_axis(effects, name)].append((name, [point]))
-        judged = effects.scenario_verdicts.get(name)
+        judged = effects.tested_scenarios.get(name)
         numbers.append([name, *_interval(point), *_adjusted(judged), judged.effect.basis if judged else "—"])
     panels = [drawing.Forest(title, title, found) for title, found in rows.items()]
     if not any(point for panel in panels for _, [point] in panel.rows):
@@ -107,11 +99,11 @@ def _cells(effects: Effects) -> Picture | None:
     for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:
         rows = []
         for generator in effects.applicable if scenario in effects.pool_scenarios else [""]:
-            found = [estimate(effects, Place(generator, scenario, model)) for model in models]
+            found = [estimate(effects, Arm(generator, scenario, model)) for model in models]
             rows.append((generator or "no pool", found))
             for model, point in zip(models, found, strict=True):
                 published |= point is not None and point.published is not None
-                judged = effects.verdicts.get(Place(generator, scenario, model))
+                judged = effects.tested.get(Arm(generator, scenario, model))
                 numbers.append([scenario, generator, model, *_interval(point), *_adjusted(judged)])
         if rows:
             panels.append(drawing.Forest(scenario, _axis(effects, scenario), rows))
@@ -135,7 +127,7 @@ def _heatmap(effects: Effects) -> Picture | None:
     generators = _first(effects.applicable, 2 * MOST_SERIES, "generators", notes)
     panels = []
     for model in models:
-        points = [[estimate(effects, Place(g, s, model)) for s in effects.pool_scenarios] for g in generators]
+        points = [[estimate(effects, Arm(g, s, model)) for s in effects.pool_scenarios] for g in generators]
         values = [[point.mean if point else None for point in row] for row in points]
         panels.append(drawing.Heat(model, generators, effects.pool_scenarios, values))
     if not any(value is not None for panel in panels for row in panel.values for value in row):
@@ -170,8 +162,8 @@ def _frontier(effects: Effects) -> Picture | None:
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
     panels: list[drawing.Scatter] = []
     numbers = []
-    for metric, about in effects.results.about["synthetic_metrics"].items():
-        if about.get("aspect", "privacy") != "privacy" or about["better"] == "neither" or len(panels) == 3:
+    for metric, told in effects.results.info.synthetic_metrics.items():
+        if told.aspect != "privacy" or told.better == "neither" or len(panels) == 3:
             continue
         points: list[tuple[float, Estimate] | None] = []
         for generator, gain, cost in zip(generators, gains, seconds, strict=True):
@@ -190,9 +182,9 @@ def _frontier(effects: Effects) -> Picture | None:
             if (score := pool.scores.get(metric)) and score.baseline is not None
         ]
         if any(points):
-            x_label = f"{metric} ({about['unit']}; {about['better']} is better)"
+            x_label = f"{metric} ({told.unit}; {told.better} is better)"
             reference = statistics.fmean(baselines) if baselines else None
-            panels.append(drawing.Scatter(x_label, about["better"], points, reference))
+            panels.append(drawing.Scatter(x_label, told.better, points, reference))
     if not panels:
         return None
     lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
@@ -210,23 +202,23 @@ def _frontier(effects: Effects) -> Picture | None:
 def _curves(effects: Effects) -> Picture | None:
     """How fits went: a panel for each model's or generator's reported number, a series a scenario."""
     notes: list[str] = []
-    scenarios = _first(list(dict.fromkeys(place.scenario for place in effects.cells)), MOST_SERIES, "scenarios", notes)
-    made_rows = any(p.dataset == effects.dataset and p.result.values.get("history") for p in effects.results.pools)
+    scenarios = _first(list(dict.fromkeys(arm.scenario for arm in effects.cells)), MOST_SERIES, "scenarios", notes)
+    made_rows = any(p.dataset == effects.dataset and p.result.curves for p in effects.results.pools)
     series = [*scenarios, *(["fit of a generator"] if made_rows else [])]
     found: dict[tuple[str, str], list[tuple[int, Sequence[tuple[float, float]]]]] = defaultdict(list)
 
     def take(who: str, result: TaskResult, number: int) -> None:
-        for name, points in result.values.get("history", {}).items():
+        for name, points in result.curves.items():
             if len(points) > 1:
                 found[who, name].append((number, points))
 
     seen: set[str] = set()
-    for place, cells in effects.cells.items():
-        if place.scenario in scenarios:
+    for arm, cells in effects.cells.items():
+        if arm.scenario in scenarios:
             for cell in cells:
-                if cell.training not in seen and cell.result.values.get("history"):
+                if cell.training not in seen and cell.result.curves:
                     seen.add(cell.training)
-                    take(place.model, cell.result, scenarios.index(place.scenario))
+                    take(arm.model, cell.result, scenarios.index(arm.scenario))
     for pool in effects.results.pools:
         if pool.dataset == effects.dataset and not pool.same_as:
             take(pool.generator, pool.result, len(scenarios))
@@ -284,7 +276,7 @@ NAMES = tuple(_MAKERS)
 
 def _axis(effects: Effects, scenario: str) -> str:
     """Scenarios without real rows lose so much that they need an axis of their own."""
-    keeps = effects.results.about["scenarios"][scenario]["keeps_real"]
+    keeps = effects.results.info.scenarios[scenario].keeps_real
     return "real rows and more" if keeps else "without real rows"
 
 
@@ -305,10 +297,10 @@ def _interval(point: Estimate | None) -> tuple[str, str]:
     return f"{point.mean:+.5f}", f"{point.low:+.5f} to {point.high:+.5f}"
 
 
-def _adjusted(verdict: Verdict | None) -> tuple[str, str]:
-    if verdict is None or verdict.holm is None or verdict.bh is None:
+def _adjusted(tested: TestedEffect | None) -> tuple[str, str]:
+    if tested is None or tested.holm is None or tested.bh is None:
         return "—", "—"
-    return f"{verdict.holm:.2g}", f"{verdict.bh:.2g}"
+    return f"{tested.holm:.2g}", f"{tested.bh:.2g}"
 
 
 def _first(items: Sequence[_Item], most: int, what: str, notes: list[str]) -> list[_Item]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ctrbench.effects import Effects, Place
+from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
 from ctrbench.store.store import RunResults
 
-_Figures = dict[tuple[str, str, str], float]
+_Figures = Mapping[tuple[str, str, str], float]
 """(generator, scenario, model) → value."""
 _Grid = tuple[Sequence[str], Sequence[Sequence[str]]]
 """The columns and rows of a table."""
@@ -36,13 +35,13 @@ def plugin_name(label: str) -> str:
     return label.partition("[")[0]
 
 
-def published_gain(effects: Effects, place: Place) -> float | None:
-    """The published difference to original at a place, None where nobody published it."""
-    for table in _tables(effects.results, effects.dataset):
-        if table["metric"] == effects.metric:
-            figures = _figures(table)
-            names = plugin_name(place.generator), plugin_name(place.model)
-            value = figures.get((names[0], place.scenario, names[1]))
+def published_gain(effects: Effects, arm: Arm) -> float | None:
+    """The published difference to original of an arm, None where nobody published it."""
+    for table in effects.results.info.datasets[effects.dataset].published:
+        if table.metric == effects.metric:
+            figures = table.figures
+            names = plugin_name(arm.generator), plugin_name(arm.model)
+            value = figures.get((names[0], arm.scenario, names[1]))
             base = figures.get((names[0], "original", names[1]))
             if value is not None and base is not None:
                 return value - base
@@ -54,25 +53,25 @@ def compared(effects: Effects) -> list[Compared]:
     results, dataset = effects.results, effects.dataset
     own = _by_name(pool.generator for pool in results.pools if pool.dataset == dataset)
     made = []
-    for table in _tables(results, dataset):
-        metric, figures = table["metric"], _figures(table)
+    for table in results.info.datasets[dataset].published:
+        metric, figures = table.metric, table.figures
         kept = {names: value for names, value in figures.items() if names[0] in own}
-        if kept and metric in results.about["prediction_metrics"]:
+        if kept and metric in results.info.prediction_metrics:
             of = effects if metric == effects.metric else Effects(results, dataset, metric)
             grid, notes = _predictions(of, own, kept), error_notes(of)
-        elif kept and metric in results.about["synthetic_metrics"]:
+        elif kept and metric in results.info.synthetic_metrics:
             grid, notes = _pools(results, dataset, metric, own, kept), []
         else:
             continue
         absent = sorted({name for name, _, _ in figures} - set(own))
         notes += [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
-        made.append(Compared(table["title"], table["source"], *grid, notes))
+        made.append(Compared(table.title, table.source, *grid, notes))
     return made
 
 
 def error_notes(effects: Effects) -> list[str]:
     """What the cells' intervals hold."""
-    bases = sorted({verdict.effect.basis for verdict in effects.verdicts.values()})
+    bases = sorted({tested.effect.basis for tested in effects.tested.values()})
     return [f"95 % intervals hold the error from {', '.join(bases)}"] if bases else []
 
 
@@ -84,15 +83,6 @@ def _by_name(labels: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _tables(results: RunResults, dataset: str) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = results.about["datasets"][dataset].get("published", ())
-    return found
-
-
-def _figures(table: Mapping[str, Any]) -> _Figures:
-    return {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
-
-
 def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures) -> _Grid:
     """A row a generator and scenario, for each model the published figure, this run's mean, and both differences."""
     here = _by_name(effects.models)
@@ -101,20 +91,20 @@ def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures) ->
     for generator, scenario in sorted({(g, s): None for g, s, _ in figures}, key=lambda pair: list(own).index(pair[0])):
         row = [own[generator], scenario]
         for model in models:
-            place = Place(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
+            arm = Arm(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
             value, base = (figures.get((generator, name, model)) for name in (scenario, "original"))
-            row += ["—" if value is None else f"{value:.5f}", _mean(effects, place)]
+            row += ["—" if value is None else f"{value:.5f}", _mean(effects, arm)]
             row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+.5f}")
-            verdict = effects.verdicts.get(place)
-            half = f" ±{verdict.effect.half_width:.5f}" if verdict and verdict.effect.interval else ""
-            row.append(f"{verdict.effect.mean:+.5f}{half}" if verdict else "—")
+            tested = effects.tested.get(arm)
+            half = f" ±{tested.effect.half_width:.5f}" if tested and tested.effect.interval else ""
+            row.append(f"{tested.effect.mean:+.5f}{half}" if tested else "—")
         rows.append(row)
     told = ("{0}, published", "{1}, here", "{0}, Δ published", "{1}, Δ here ± 95 %")
     return ["generator", "scenario", *(text.format(m, here[m]) for m in models for text in told)], rows
 
 
-def _mean(effects: Effects, place: Place) -> str:
-    scores = effects.scores(place) if effects.whole(place) else []
+def _mean(effects: Effects, arm: Arm) -> str:
+    scores = effects.scores(arm) if effects.whole(arm) else []
     good = [score for score in scores if score is not None]
     if not good:
         return "—"

@@ -53,8 +53,23 @@ class _Name(sa.TypeDecorator[str]):
         return None if value is None else short_name(encodable(value).replace("\0", r"\x00"))
 
 
+class _Json(sa.JSON):
+    """JSON; a text that is none is handed on as it is, for the edge of the store to refuse with its row's name."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        read = super().result_processor(dialect, coltype)
+
+        def tolerant(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, RecursionError):
+                return value
+
+        return tolerant
+
+
 metadata = sa.MetaData()
-about = sa.Table(
+version_row = sa.Table(
     "ctrbench",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
@@ -70,16 +85,16 @@ tasks = sa.Table(
     sa.Column("stage", _Text, nullable=False),
     sa.Column("reason", _Text, nullable=False),
     sa.Column("traceback", _Text, nullable=False),
-    sa.Column("outputs", sa.JSON, nullable=False),
-    sa.Column("values", sa.JSON, nullable=False),
-    sa.Column("seconds", sa.JSON, nullable=False),
+    sa.Column("outputs", _Json, nullable=False),
+    sa.Column("values", _Json, nullable=False),
+    sa.Column("seconds", _Json, nullable=False),
     sa.Column("peak_memory", sa.BigInteger, nullable=False),
     sa.Column("finished", sa.Float, nullable=False),
     sa.Column("run", sa.String(32), nullable=False),  # the run that did it
     sa.Column("started", sa.Float, nullable=False, server_default="0"),  # 0 where it is not known
     sa.Column("host", sa.String(12), nullable=False, server_default=""),
     sa.Column("peak_gpu_memory", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("inputs", sa.JSON, nullable=False, server_default="{}"),  # seeds, fingerprints
+    sa.Column("inputs", _Json, nullable=False, server_default="{}"),  # seeds, fingerprints
 )
 runs = sa.Table(
     "runs",
@@ -88,8 +103,8 @@ runs = sa.Table(
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("finished", sa.Float),
     sa.Column("command", _Text, nullable=False),
-    sa.Column("about", sa.JSON, nullable=False),  # suite, seed, budget, data sets, metrics, notes
-    sa.Column("environment", sa.JSON, nullable=False),
+    sa.Column("about", _Json, nullable=False),  # suite, seed, budget, data sets, metrics, notes
+    sa.Column("environment", _Json, nullable=False),
 )
 run_tasks = sa.Table(
     "run_tasks",
@@ -105,7 +120,7 @@ run_cells = sa.Table(
     sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True),
     sa.Column("kind", sa.String(8), nullable=False),  # "cell" or "pool"
-    sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("fields", _Json, nullable=False),
 )
 
 
@@ -175,6 +190,20 @@ class Database:
         """An insert that can say what to do about a row which is there already."""
         return (sqlite if self.path else postgresql).insert(table)
 
+    def taking_tasks(self, *, fresh: bool) -> sa.Executable:
+        """Takes in rows of `tasks`: a good result takes the place of a bad one, and never gives way to one.
+
+        Where they are `fresh`, results of equal worth take the place of stored ones too.
+        """
+        insert = self.insert(tasks)
+        good, was_good = insert.excluded.status == "ok", tasks.c.status == "ok"
+        kept: sa.Executable = insert.on_conflict_do_update(
+            index_elements=["key"],
+            set_={column.name: insert.excluded[column.name] for column in tasks.c if column.name != "key"},
+            where=good | ~was_good if fresh else good & ~was_good,
+        )
+        return kept
+
     def damage(self) -> list[str]:
         """What the database itself finds wrong with its file; PostgreSQL looks after its own."""
         if not self.path:
@@ -205,7 +234,7 @@ class Database:
 
     def _prepare(self, create: bool) -> None:
         names = set(sa.inspect(self._engine).get_table_names())
-        if names and about.name not in names:
+        if names and version_row.name not in names:
             raise UserError(
                 f"--store {self.shown}: is a database of something else (it has {', '.join(sorted(names)[:3])})"
             )
@@ -232,18 +261,18 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OUR_LOCK)))
-            present = sa.inspect(connection).has_table(about.name)
+            present = sa.inspect(connection).has_table(version_row.name)
             version = _version(connection) if present else None
             if version is None or version < SCHEMA_VERSION:
                 migrations.upgrade(connection, version)
-                connection.execute(sa.delete(about))
-                connection.execute(sa.insert(about).values(id=1, schema_version=SCHEMA_VERSION))
+                connection.execute(sa.delete(version_row))
+                connection.execute(sa.insert(version_row).values(id=1, schema_version=SCHEMA_VERSION))
                 version = SCHEMA_VERSION
         return version
 
 
 def _version(connection: sa.Connection) -> int | None:
-    return connection.scalar(sa.select(about.c.schema_version))
+    return connection.scalar(sa.select(version_row.c.schema_version))
 
 
 def _path(url: sa.URL) -> Path | None:

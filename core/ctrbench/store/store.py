@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from ctrbench.errors import UserError
-from ctrbench.plan import Cell, Plan, Pool, cell_result, pool_result
-from ctrbench.results import CellResult, PoolResult, Spent, Status, TaskResult
+from ctrbench.ids import DataId, TaskKind
+from ctrbench.results import (
+    Bookkeeping,
+    Cell,
+    CellResult,
+    Environment,
+    Pool,
+    PoolResult,
+    RunInfo,
+    Spent,
+    Status,
+    TaskResult,
+    cell_result,
+    pool_result,
+)
+from ctrbench.store import rows
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.text import encodable, without_password
@@ -40,12 +54,31 @@ class RunResults:
     started: float
     finished: float | None
     command: str
-    about: Mapping[str, Any]
-    environments: Sequence[Mapping[str, Any]]  # of all runs that did work for this one
+    info: RunInfo
+    environments: Sequence[Environment]  # of all runs that did work for this one
     cells: Sequence[CellResult]
     pools: Sequence[PoolResult]
     artefacts: Artefacts | None = None
     data: Mapping[str, TaskResult] = field(default_factory=dict)  # data set → how its splits were made
+
+
+@dataclass(frozen=True)
+class RunHead:
+    """A run in the list of all."""
+
+    run: str
+    started: float
+    finished: float | None
+    command: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stored result, as far as it tells why a task would run again."""
+
+    key: str
+    run: str  # that did it
+    bookkeeping: Bookkeeping
 
 
 class Store:
@@ -69,24 +102,22 @@ class Store:
     # Tasks
 
     def find(self, key: str) -> TaskResult | None:
-        """The stored result of a task, good or bad; None where there is none, or where its artefacts are lost."""
-        rows = self.database.read(sa.select(tasks).where(tasks.c.key == key))
-        if not rows:
-            return None
-        result = task_result(rows[0])
-        return result if all(self.artefacts.intact(digest) for digest in result.outputs.values()) else None
+        """The stored result of a task, good or bad; None where there is none that can be used.
 
-    def keep(self, run: str, task: str, kind: str, key: str, result: TaskResult) -> None:
+        One whose artefacts are lost cannot, nor one whose row cannot be read.
+        """
+        found = self.database.read(sa.select(tasks).where(tasks.c.key == key))
+        if not found:
+            return None
+        try:
+            result = rows.task_result(found[0])
+        except rows.BadRowError:
+            return None
+        return result if all(self.artefacts.intact(digest) for digest in result.artefacts.values()) else None
+
+    def keep(self, run: str, task: str, kind: TaskKind, key: str, result: TaskResult) -> None:
         """Store a result at once. A good result is replaced only by another good one of the same key."""
-        row = {
-            **asdict(result),
-            "key": key,
-            "kind": kind,
-            "status": str(result.status),
-            "finished": time.time(),
-            "run": run,
-        }
-        row.pop("users_mistake")
+        row = rows.task_row(run, kind, key, result, time.time())
         self._write((self._keeping, row), (self._linking, _link(run, task, key)))
 
     def link(self, run: str, task: str, key: str = "", blocked_by: str = "") -> None:
@@ -94,73 +125,96 @@ class Store:
         self._write((self._linking, _link(run, task, key, blocked_by)))
 
     def spent(self) -> dict[str, list[Spent]]:
-        """What finished tasks cost, by what they are alike in: what a forecast can start from."""
+        """What finished tasks cost, by their cost keys: what a forecast can start from."""
         found: dict[str, list[Spent]] = defaultdict(list)
         query = sa.select(tasks.c["values"], tasks.c.seconds, tasks.c.peak_memory).where(tasks.c.status == Status.OK)
         for row in self.database.read(query):
-            values, seconds = row["values"], row["seconds"]
+            try:
+                noted = rows.bookkeeping(row["values"])
+                seconds = rows.decoded(dict[str, float], row["seconds"], "seconds")
+            except (rows.BadRowError, TypeError):
+                continue
             fit = seconds.get("fit", 0.0)
-            effort = values.get("effort", 1.0)
-            found[values.get("alike", "")].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], effort))
+            found[noted.cost_key].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], noted.effort))
         return dict(found)
 
-    def made(self) -> list[tuple[str, str, str, Mapping[str, Any]]]:
-        """The results of the tasks of all runs, the latest last: task, key, the run that did it, values."""
-        links = sa.select(run_tasks.c.task, run_tasks.c.key).distinct().subquery()
-        query = sa.select(links.c.task, tasks.c.key, tasks.c.run, tasks.c["values"])
-        query = query.join(tasks, tasks.c.key == links.c.key).order_by(tasks.c.finished)
-        return [(row["task"], row["key"], row["run"], row["values"]) for row in self.database.read(query)]
+    def made(self) -> list[Made]:
+        """All stored results, the latest last."""
+        found = []
+        query = sa.select(tasks.c.key, tasks.c.run, tasks.c["values"]).order_by(tasks.c.finished)
+        for row in self.database.read(query):
+            try:
+                found.append(Made(row["key"], row["run"], rows.bookkeeping(row["values"])))
+            except (rows.BadRowError, TypeError):
+                continue
+        return found
 
     # Runs
 
-    def begin_run(self, command: str, about: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
-        """Note that a run begins; its name."""
+    def begin_run(self, command: str, suite: str, environment: Environment) -> str:
+        """Note that a run of a suite begins; its name."""
         run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
-        row = {"run": run, "started": time.time(), "command": without_password(command)}
-        begin = self.database.insert(runs).values(**row, about=about, environment=environment)
+        row = {"run": run, "started": time.time(), "command": without_password(command), "about": {"suite": suite}}
+        begin = self.database.insert(runs).values(**row, environment=rows.environment_json(environment))
         self._write((begin.on_conflict_do_nothing(), None))
         return run
 
-    def describe_run(self, run: str, about: Mapping[str, Any], plan: Plan) -> None:
+    def describe_run(self, run: str, info: RunInfo, pools: Iterable[Pool], cells: Iterable[Cell]) -> None:
         """Note what the run is to produce, once its data sets are known."""
-        grid = [("pool", asdict(pool)) for pool in plan.pools] + [("cell", asdict(cell)) for cell in plan.cells]
-        rows = [{"run": run, "position": i, "kind": kind, "fields": f} for i, (kind, f) in enumerate(grid)]
-        describe = sa.update(runs).where(runs.c.run == run).values(about=about)
+        grid = [*(("pool", asdict(pool)) for pool in pools), *(("cell", asdict(cell)) for cell in cells)]
+        places = [{"run": run, "position": i, "kind": kind, "fields": f} for i, (kind, f) in enumerate(grid)]
+        describe = sa.update(runs).where(runs.c.run == run).values(about=rows.run_json(info))
 
         def work(connection: sa.Connection) -> None:
             connection.execute(describe)
-            if rows:
-                connection.execute(self.database.insert(run_cells).on_conflict_do_nothing(), rows)
+            if places:
+                connection.execute(self.database.insert(run_cells).on_conflict_do_nothing(), places)
 
         self.database.write(work)
 
-    def finish_run(self, run: str, about: Mapping[str, Any]) -> None:
+    def finish_run(self, run: str, info: RunInfo) -> None:
         """Note that a run came to its end."""
-        self._write((sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=about), None))
+        end = sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=rows.run_json(info))
+        self._write((end, None))
 
-    def runs(self) -> list[tuple[str, float, float | None, str]]:
-        """All runs, the latest first: name, start, end, command."""
+    def runs(self) -> list[RunHead]:
+        """All runs, the latest first."""
         query = sa.select(runs.c.run, runs.c.started, runs.c.finished, runs.c.command)
-        rows = self.database.read(query.order_by(runs.c.started.desc()))
-        return [(row["run"], row["started"], row["finished"], row["command"]) for row in rows]
+        return [RunHead(**row) for row in self.database.read(query.order_by(runs.c.started.desc()))]
 
     def load_run(self, run: str | None = None) -> RunResults:
-        """A run with all its results, the latest where none is named; UserError where there is none."""
-        read = self.database.read
+        """A run with all its results, the latest where none is named; UserError where there is none to be read."""
+        head = self._head(run)
+        try:
+            return self._loaded(head)
+        except rows.BadRowError as error:
+            raise UserError(
+                f"--store {self.database.shown}: run {head['run']} cannot be read: {error}; "
+                "`ctrbench store check` says what is wrong"
+            ) from None
+
+    def _head(self, run: str | None) -> sa.RowMapping:
         run = encodable(run) if run else None
         described = runs.c.run.in_(sa.select(run_cells.c.run))  # one that was stopped before has nothing to show
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
-        heads = read(query.where(described, *([runs.c.run == run] if run else [])))
-        if not heads:
+        found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
+        if not found:
             known = "no run {!r} with cells; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
             raise UserError(f"--store {self.database.shown}: {known.format(run)}")
-        head = heads[0]
-        mine = run_tasks.c.run == head["run"]
+        return found[0]
+
+    def _loaded(self, head: sa.RowMapping) -> RunResults:
+        read = self.database.read
+        run = rows.checked(rows.RunRow, head)
+        if (info := run.info) is None:
+            raise rows.BadRowError("it has cells, but does not say which data sets")
+        mine = run_tasks.c.run == run.run
         links = {short_name(row["task"]): row for row in read(sa.select(run_tasks).where(mine))}
         used = tasks.c.key.in_(sa.select(run_tasks.c.key).where(mine))
-        stored = {row["key"]: task_result(row) for row in read(sa.select(tasks).where(used))}
-        grid = read(sa.select(run_cells).where(run_cells.c.run == head["run"]).order_by(run_cells.c.position))
-        makers = runs.c.run.in_(sa.select(tasks.c.run).where(used)) | (runs.c.run == head["run"])
+        stored = {row["key"]: _readable(row) for row in read(sa.select(tasks).where(used))}
+        grid = read(sa.select(run_cells).where(run_cells.c.run == run.run).order_by(run_cells.c.position))
+        places = [rows.checked(rows.GridRow, row).place for row in grid]
+        makers = runs.c.run.in_(sa.select(tasks.c.run).where(used)) | (runs.c.run == run.run)
         environments = read(sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.started))
 
         def result_of(task: str) -> TaskResult:
@@ -175,38 +229,23 @@ class Store:
                 task, waited = link["blocked_by"], True
             return NOT_RUN
 
-        about = head["about"]
         return RunResults(
-            head["run"],
-            head["started"],
-            head["finished"],
-            head["command"],
-            about,
-            [{"run": row["run"], **row["environment"]} for row in environments],
-            [
-                cell_result(Cell(**row["fields"]), about["prediction_metrics"], result_of)
-                for row in grid
-                if row["kind"] == "cell"
-            ],
-            [
-                pool_result(Pool(**row["fields"]), about["synthetic_metrics"], result_of)
-                for row in grid
-                if row["kind"] == "pool"
-            ],
+            run.run,
+            run.started,
+            run.finished,
+            run.command,
+            info,
+            [rows.environment(row["run"], row["environment"]) for row in environments],
+            [cell_result(place, info.prediction_metrics, result_of) for place in places if isinstance(place, Cell)],
+            [pool_result(place, info.synthetic_metrics, result_of) for place in places if isinstance(place, Pool)],
             self.artefacts,
-            {name: result_of(f"data/{name}") for name in about["datasets"]},
+            {name: result_of(str(DataId(name))) for name in info.datasets},
         )
 
     @cached_property
     def _keeping(self) -> sa.Executable:
-        """Takes in a row of `tasks`."""
-        insert = self.database.insert(tasks)
-        kept: sa.Executable = insert.on_conflict_do_update(
-            index_elements=["key"],
-            set_={column.name: insert.excluded[column.name] for column in tasks.c if column.name != "key"},
-            where=sa.or_(insert.excluded.status == Status.OK, tasks.c.status != Status.OK),
-        )
-        return kept
+        """Takes in a row of `tasks` that has just been made."""
+        return self.database.taking_tasks(fresh=True)
 
     @cached_property
     def _linking(self) -> sa.Executable:
@@ -231,7 +270,12 @@ def _link(run: str, task: str, key: str, blocked_by: str = "") -> dict[str, str]
     return {"run": run, "task": task, "key": key, "blocked_by": blocked_by}
 
 
-def task_result(row: Mapping[Any, Any]) -> TaskResult:
-    """The result in a row of `tasks`."""
-    names = [each.name for each in fields(TaskResult) if each.name not in ("status", "users_mistake")]
-    return TaskResult(Status(row["status"]), **{name: row[name] for name in names})
+def _readable(row: sa.RowMapping) -> TaskResult:
+    """The result in a row, or one that says why it cannot be read."""
+    try:
+        return rows.task_result(row)
+    except rows.BadRowError as error:
+        return TaskResult(
+            Status.FAILED,
+            reason=f"its stored result {str(row['key'])[:16]} cannot be read ({error}); the same command makes it anew",
+        )

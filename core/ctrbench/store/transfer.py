@@ -15,17 +15,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
-from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
+from ctrbench.store.rows import GridRow, LinkRow, Row, RunRow, TaskRow, checked
 from ctrbench.store.store import Store
 from ctrbench.text import encodable, one_line, plain
 
@@ -34,69 +33,11 @@ _ABOUT = "ctrbench.json"
 _LONGEST_LINE = 2**26  # bytes
 _BATCH = 400  # rows that are merged at once
 
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-_RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
-_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class _Row(BaseModel):
-    """A row as an archive may hold it; anything else is refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Run(_Row):
-    run: _RunName
-    started: float
-    finished: float | None
-    command: str
-    about: dict[str, Any]
-    environment: dict[str, Any]
-
-
-class _Task(_Row):
-    key: Digest
-    kind: Literal["data", "pool", "train", "score"]
-    status: Annotated[Status, Field(strict=False)]
-    plugin: str
-    stage: str
-    reason: str
-    traceback: str
-    outputs: dict[str, Digest]
-    values: dict[str, Any]
-    seconds: dict[str, float]
-    peak_memory: _Bytes
-    finished: float
-    run: _RunName
-    started: float = 0.0
-    host: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")] = ""
-    peak_gpu_memory: _Bytes = 0
-    inputs: dict[str, Any] = {}
-
-
-class _Link(_Row):
-    run: _RunName
-    task: str
-    key: Digest | Literal[""]
-    blocked_by: str
-
-
-class _CellRow(_Row):
-    run: _RunName
-    position: Annotated[int, Field(ge=0, lt=2**31)]
-    kind: Literal["cell", "pool"]
-    fields: dict[str, str | int]
-
-    def model_post_init(self, _context: Any) -> None:
-        """Refuse what no leaderboard can read."""
-        (Cell if self.kind == "cell" else Pool)(**cast(Any, self.fields))
-
-
-_TABLES: dict[str, tuple[sa.Table, type[_Row]]] = {
-    "runs": (runs, _Run),
-    "tasks": (tasks, _Task),
-    "run_tasks": (run_tasks, _Link),
-    "run_cells": (run_cells, _CellRow),
+_TABLES: dict[str, tuple[sa.Table, type[Row]]] = {
+    "runs": (runs, RunRow),
+    "tasks": (tasks, TaskRow),
+    "run_tasks": (run_tasks, LinkRow),
+    "run_cells": (run_cells, GridRow),
 }  # in the order in which one names another
 
 
@@ -242,14 +183,10 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     with archive.open(f"{name}.jsonl") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), 1):
             try:
-                row = model.model_validate(json.loads(line, parse_constant=_finite, parse_float=_finite)).model_dump(
-                    mode="json"
-                )
+                row = checked(model, json.loads(line, parse_constant=_finite, parse_float=_finite))
             except (ValueError, TypeError, RecursionError) as error:
-                cause = error.errors()[0] if isinstance(error, ValidationError) else None
-                said = f"{cause['loc']}: {cause['msg']}" if cause else str(error)
-                raise _UnusableError(f"line {number} of {name}.jsonl: {said[:200]}") from None
-            yield row
+                raise _UnusableError(f"line {number} of {name}.jsonl: {str(error)[:200]}") from None
+            yield row.model_dump(mode="json")
 
 
 def _finite(word: str) -> float:
@@ -279,15 +216,7 @@ def _merge(store: Store, connection: sa.Connection, archive: zipfile.ZipFile) ->
             before = statuses.get(row["key"])
             better = before != Status.OK and row["status"] == Status.OK
             imported.results["new" if before is None else "better" if better else "known"] += 1
-        insert = store.database.insert(tasks)
-        connection.execute(
-            insert.on_conflict_do_update(
-                index_elements=["key"],
-                set_={name: insert.excluded[name] for name in _Task.model_fields if name != "key"},
-                where=(insert.excluded.status == Status.OK) & (tasks.c.status != Status.OK),
-            ),
-            batch,
-        )
+        connection.execute(store.database.taking_tasks(fresh=False), batch)
     for batch in _batches(_lines(archive, "run_tasks")):
         insert = store.database.insert(run_tasks)
         connection.execute(

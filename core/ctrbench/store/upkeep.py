@@ -16,12 +16,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ctrbench.errors import UserError
-from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status, TaskResult
+from ctrbench.store import rows
 from ctrbench.store.artefacts import DIGEST
 from ctrbench.store.database import run_cells, run_tasks, runs, tasks
-from ctrbench.store.store import Store, task_result
-from ctrbench.text import one_line
+from ctrbench.store.store import Store
 
 _PAGE = 500
 _UNFINISHED = 30 * 86400.0
@@ -46,7 +45,7 @@ def check(store: Store) -> Checked:
     wrong += [f"artefact {digest} was corrupt; it has been set aside" for digest in present if digest not in intact]
     keys = [row["key"] for row in store.database.read(sa.select(tasks.c.key).order_by(tasks.c.key))]
     for key, result in _results(store, keys, wrong):
-        lost = [name for name, digest in result.outputs.items() if digest not in intact]
+        lost = [name for name, digest in result.artefacts.items() if digest not in intact]
         if lost:
             wrong.append(
                 f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it does it anew"
@@ -55,14 +54,14 @@ def check(store: Store) -> Checked:
     return Checked(len(keys), len(present), len(store.runs()), wrong)
 
 
-Kind = Literal["artefact", "corrupt artefact", "half-written file", "log", "checkpoint", "run that never began"]
+LeftoverKind = Literal["artefact", "corrupt artefact", "half-written file", "log", "checkpoint", "run that never began"]
 
 
 @dataclass(frozen=True)
 class Leftover:
     """Something that nobody needs: a file, a folder, or a run in the database."""
 
-    kind: Kind
+    kind: LeftoverKind
     name: str
     path: Path | None = None
     size: int = 0
@@ -73,10 +72,10 @@ def leftovers(store: Store, older_than: float) -> list[Leftover]:
     _refuse_shared(store)
     before = time.time() - older_than
     files = list(_old(store.artefacts.folder, before))  # first: what is written from now on is not among them
-    rows = store.database.read(sa.select(tasks.c.key, tasks.c.status, tasks.c.outputs))
-    named = {digest for row in rows for digest in row["outputs"].values()}
-    known = {row["key"][:16] for row in rows}
-    done = {row["key"][:16] for row in rows if row["status"] == Status.OK}
+    results = store.database.read(sa.select(tasks.c.key, tasks.c.status, tasks.c.outputs))
+    named = {digest for row in results if isinstance(row["outputs"], dict) for digest in row["outputs"].values()}
+    known = {row["key"][:16] for row in results}
+    done = {row["key"][:16] for row in results if row["status"] == Status.OK}
     found = []
     for path in files:
         kind = _kind(path, named, known, done, store.artefacts.folder)
@@ -107,32 +106,13 @@ def remove(store: Store, leftover: Leftover, older_than: float) -> bool:
 
 def _results(store: Store, keys: list[str], wrong: list[str]) -> Iterator[tuple[str, TaskResult]]:
     """The results of those keys; one that cannot be read is wrong."""
-    if len(keys) > _PAGE:
-        for start in range(0, len(keys), _PAGE):
-            yield from _results(store, keys[start : start + _PAGE], wrong)
-        return
-    try:
-        rows = store.database.read(sa.select(tasks).where(tasks.c.key.in_(keys)))
-        found = [(row["key"], _sound(task_result(row))) for row in rows]
-    except (ValueError, TypeError) as error:
-        if len(keys) == 1:
-            wrong.append(f"result {keys[0][:16]} cannot be read: {one_line(error)}")
-            return
-        middle = len(keys) // 2
-        yield from _results(store, keys[:middle], wrong)
-        yield from _results(store, keys[middle:], wrong)
-        return
-    yield from found
-
-
-def _sound(result: TaskResult) -> TaskResult:
-    for name in ("outputs", "values", "seconds", "inputs"):
-        if not isinstance(getattr(result, name), dict):
-            raise TypeError(f"its {name} are no mapping")
-    for digest in result.outputs.values():
-        if not DIGEST.fullmatch(str(digest)):
-            raise ValueError(f"{digest!r} is not a digest")
-    return result
+    for start in range(0, len(keys), _PAGE):
+        query = sa.select(tasks).where(tasks.c.key.in_(keys[start : start + _PAGE]))
+        for row in store.database.read(query):
+            try:
+                yield row["key"], rows.task_result(row)
+            except rows.BadRowError as error:
+                wrong.append(f"result {row['key'][:16]} cannot be read: {error}")
 
 
 def _bad_references(store: Store, keys: set[str]) -> list[str]:
@@ -148,9 +128,14 @@ def _bad_references(store: Store, keys: set[str]) -> list[str]:
             wrong.append(f"result {row['key'][:16]}: the run {row['run']} that did it is not in the store")
     for row in read(sa.select(run_cells)):
         try:
-            (Cell if row["kind"] == "cell" else Pool)(**row["fields"])
-        except TypeError as error:
-            wrong.append(f"run {row['run']}: its {row['kind']} {row['position']} cannot be read: {one_line(error)}")
+            rows.checked(rows.GridRow, row)
+        except rows.BadRowError as error:
+            wrong.append(f"run {row['run']}: its {row['kind']} {row['position']} cannot be read: {error}")
+    for row in read(sa.select(runs)):
+        try:
+            rows.checked(rows.RunRow, row)
+        except rows.BadRowError as error:
+            wrong.append(f"run {row['run']} cannot be read: {error}")
     return wrong
 
 
@@ -182,7 +167,7 @@ def _old(folder: Path, before: float) -> Iterator[Path]:
             yield path
 
 
-def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: Path) -> Kind | None:
+def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: Path) -> LeftoverKind | None:
     """What sort of leftover a path is; None where somebody may need it, or where it is not ours."""
     room, name = path.relative_to(folder).parts
     stem = path.stem

@@ -1,4 +1,4 @@
-"""Shows a run as it goes: a live display on a terminal, plain lines elsewhere; both on standard error."""
+"""Shows a run as it goes: a live display on a terminal or in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ctrbench.costs import Costs, warnings
-from ctrbench.driver import How
+from ctrbench.driver import How, Watcher
 from ctrbench.executors import Progress
+from ctrbench.ids import TaskKind
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
 from ctrbench.text import plain
@@ -30,14 +31,14 @@ def make_watcher(slots: int, costs: Costs) -> PlainWatcher:
     return (LiveWatcher if sys.stderr.isatty() else PlainWatcher)(slots, costs)
 
 
-class PlainWatcher:
+class PlainWatcher(Watcher):
     """A line for each expensive task that ended, and for whatever went wrong."""
 
     def __init__(self, slots: int, costs: Costs) -> None:
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._slots = slots
         self._costs = costs
-        self._measured: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._measured: dict[tuple[TaskKind, str], list[float]] = defaultdict(list)
         self._open: dict[str, Task] = {}
         self._flying: dict[str, _Flight] = {}
         self._count: Counter[str] = Counter()
@@ -45,14 +46,13 @@ class PlainWatcher:
         self._total = 0
         self._start = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
             self.note(f"{self.summary()} in {duration(time.monotonic() - self._start)}")
+        elif issubclass(kind, KeyboardInterrupt):
+            self.note(f"interrupted: {self.summary()}; all of it is kept, and the same command goes on from here")
 
     def planned(self, tasks: Mapping[str, Task]) -> None:
         """More tasks are known."""
@@ -63,31 +63,31 @@ class PlainWatcher:
 
     def begun(self, task: Task) -> None:
         """A task was handed to the executor."""
-        self._flying[task.id] = _Flight()
+        self._flying[task.name] = _Flight()
 
     def progressed(self, task: Task, progress: Progress) -> None:
         """A running task said how far it is."""
-        flight = self._flying.get(task.id)
+        flight = self._flying.get(task.name)
         if flight is None:  # its end was heard first
             return
         flight.heard(progress)
         if self._worth_a_word(task) and time.monotonic() - flight.shown > _SAY:
             flight.shown = time.monotonic()
-            self.note(f"… {task.id}: {flight.said}")
+            self.note(f"… {task.name}: {flight.said}")
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
-        self._open.pop(task.id, None)
-        self._flying.pop(task.id, None)
+        self._open.pop(task.name, None)
+        self._flying.pop(task.name, None)
         self._count[str(result.status) if how == "done" else how] += 1
         if how != "done":
             return
         spent = sum(result.seconds.values())
         if result.ok:
-            self._measured[task.kind, task.alike].append(spent)
+            self._measured[task.kind, task.cost_key].append(spent)
         if self._worth_a_line(task, result) and not self._said_before(result):
             what = f"{spent:.1f} s" if result.ok else result.describe()
-            self.note(f"[{self._done}/{self._total}] {task.id}: {what}{self._left()}")
+            self.note(f"[{self._done}/{self._total}] {task.name}: {what}{self._left()}")
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -106,7 +106,7 @@ class PlainWatcher:
 
     def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
         """Whatever went wrong, and every expensive task."""
-        return not result.ok or task.kind != "score"
+        return not result.ok or task.kind is not TaskKind.SCORE
 
     def _said_before(self, result: TaskResult) -> bool:
         """Whether this is a skip by the same plug-in, for the same reason, as one that had a line."""
@@ -132,7 +132,7 @@ class PlainWatcher:
         return f" · about {duration(seconds / self._slots)} left" if self._open else ""
 
     def _guess(self, task: Task) -> float | None:
-        same = self._measured.get((task.kind, task.alike))
+        same = self._measured.get((task.kind, task.cost_key))
         if same:
             return sum(same) / len(same)
         told = self._costs.of(task)

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from ctrbench.errors import Skip
+from ctrbench.contract import ContractError, expect
+from ctrbench.errors import Skip, UserError
 from ctrbench.text import one_line
 
 if TYPE_CHECKING:
     from ctrbench.table import Table
 
 T = TypeVar("T")
-Status = Literal["passed", "failed", "skipped"]
+CheckStatus = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,12 @@ class CheckResult:
     """How one check ended, and why where it did not pass."""
 
     name: str
-    status: Status
+    status: CheckStatus
     message: str = ""
 
 
-class Complaint(Exception):
-    """What a check has against a plug-in."""
-
-
-def expect(condition: object, complaint: str) -> None:
-    """Complain unless the condition holds."""
-    if not condition:
-        raise Complaint(complaint)
-
-
 @dataclass
-class Report:
+class Recorder:
     """Results as they come, and what the plug-in touched that is not its own."""
 
     results: list[CheckResult] = field(default_factory=list)
@@ -56,7 +47,7 @@ class Report:
     _calls: int = 0
     _touched: set[str] = field(default_factory=set)
 
-    def add(self, name: str, status: Status, message: str = "") -> None:
+    def add(self, name: str, status: CheckStatus, message: str = "") -> None:
         """Record a result."""
         self.checked |= self.about_behaviour and status != "skipped"
         self.results.append(CheckResult(self._named(name), status, message))
@@ -71,7 +62,7 @@ class Report:
             raise
         except Skip as skip:
             self.add(name, "skipped", str(skip))
-        except Complaint as complaint:
+        except (ContractError, UserError) as complaint:
             self.add(name, "failed", str(complaint))
         except BaseException as error:  # a plug-in may even call sys.exit
             self.add(name, "failed", one_line(error))
@@ -101,7 +92,7 @@ class Report:
             self._touched.add("a table that was given to it")
 
     def check_untouched(self) -> None:
-        """Report what `watch` has seen since the last report."""
+        """Recorder what `watch` has seen since the last report."""
         touched, self._touched = self._touched, set()
         complaint = "it changes " + " and ".join(sorted(touched))
         self.check("random state and input untouched", lambda: expect(not touched, complaint))

@@ -1,6 +1,6 @@
 """What a run says, in sentences that claim no more than their intervals.
 
-In: the effects of a data set. Out: a verdict on each scenario, and one sentence over all of them.
+In: the effects of a data set. Out: a finding on each scenario, and one sentence over all of them.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ctrbench.effects import Effects, Verdict
-from ctrbench.report.pictures import overall
+from ctrbench.effects import Effects, TestedEffect
 from ctrbench.results import Status
 from ctrbench.text import counted
 
-Finding = Literal["better", "worse", "different", "undecided", "unknown"]
-_SAID: dict[Finding, tuple[str, str]] = {
+Conclusion = Literal["better", "worse", "different", "undecided", "unknown"]
+_SAID: dict[Conclusion, tuple[str, str]] = {
     "better": ("is better than original", "are better than original"),
     "worse": ("is worse than original", "are worse than original"),
     "different": ("differs from original", "differ from original"),
@@ -24,49 +23,44 @@ _SAID: dict[Finding, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Sentence:
+class Finding:
     """A scenario, what was found of it, and how sure that is."""
 
+    dataset: str
     scenario: str
     recipe: str
-    finding: Finding
+    conclusion: Conclusion
     says: str
 
 
-def sentences(effects: Effects) -> list[Sentence]:
+def findings(effects: Effects) -> list[Finding]:
     """One for each scenario of the confirmatory family."""
-    about = effects.results.about["scenarios"]
+    told = effects.results.info.scenarios
     return [
-        Sentence(name, about[name].get("help", ""), *_verdict(effects, name, effects.scenario_verdicts.get(name)))
+        Finding(effects.dataset, name, told[name].help, *_concluded(effects, name, effects.tested_scenarios.get(name)))
         for name in effects.pool_scenarios
     ]
 
 
 def headline(effects: Effects) -> str:
     """One sentence over all scenarios."""
-    found: dict[Finding, list[str]] = {finding: [] for finding in get_args(Finding)}
-    for sentence in sentences(effects):
-        found[sentence.finding].append(sentence.scenario)
-    parts = [f"{_listed(names)} {_SAID[finding][len(names) > 1]}" for finding, names in found.items() if names]
+    found: dict[Conclusion, list[str]] = {conclusion: [] for conclusion in get_args(Conclusion)}
+    for finding in findings(effects):
+        found[finding.conclusion].append(finding.scenario)
+    parts = [f"{_listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
     if not parts:
         return "This run holds no scenario that uses synthetic rows."
-    repeats = effects.results.about["repeats"]
+    repeats = effects.results.info.repeats
     said = f"{'; '.join(parts)} ({counted(len(effects.distinct), 'generator')}, "
     said += f"{counted(len(effects.compared), 'model')}, {counted(repeats, 'repeat')})."
     return f"{said} With one repeat the noise of seeds is unknown: nothing is claimed." if repeats == 1 else said
 
 
-def _verdict(effects: Effects, scenario: str, verdict: Verdict | None) -> tuple[Finding, str]:
+def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> tuple[Conclusion, str]:
     metric = effects.metric
-    if verdict is None:
-        point = overall(effects, scenario)
-        if point is None:
-            return "unknown", _missing(effects, scenario)
-        return (
-            "undecided",
-            f"{metric} changes by {_signed(point.mean)}. Its error is unknown: one repeat, no test noise.",
-        )
-    effect = verdict.effect
+    if tested is None:
+        return "unknown", _missing(effects, scenario)
+    effect = tested.effect
     if effect.interval is None:
         return (
             "undecided",
@@ -77,21 +71,21 @@ def _verdict(effects: Effects, scenario: str, verdict: Verdict | None) -> tuple[
         text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, test noise only)."
         return "undecided", f"{text} One repeat cannot tell it from the luck of a seed."
     text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
-    holm = _chance(verdict.holm if verdict.holm is not None else 1.0)
-    if not verdict.certain:
+    holm = _chance(tested.holm if tested.holm is not None else 1.0)
+    if not tested.certain:
         power = f"Four of five such runs would have found a true change of {effect.detectable:.5f}."
         return "undecided", f"{text} This may be chance: {holm} with all scenarios tested at once. {power}"
-    finding: Finding = "different"
+    conclusion: Conclusion = "different"
     if effects.better != "neither":
-        finding = "better" if (effect.mean > 0) == (effects.better == "higher") else "worse"
-    return finding, f"{text} This is more than chance: {holm} with all scenarios tested at once."
+        conclusion = "better" if (effect.mean > 0) == (effects.better == "higher") else "worse"
+    return conclusion, f"{text} This is more than chance: {holm} with all scenarios tested at once."
 
 
 def _missing(effects: Effects, scenario: str) -> str:
     """How many cells lack a score, and why the first of them does."""
-    cells = [cell for place, cells in effects.cells.items() if place.scenario == scenario for cell in cells]
+    cells = [cell for arm, cells in effects.cells.items() if arm.scenario == scenario for cell in cells]
     lacking = [cell for cell in cells if effects.metric not in cell.scores]
-    causes = [cell.failed_scores.get(effects.metric, cell.result) if cell.ok else cell.result for cell in lacking]
+    causes = [cell.cause(effects.metric) for cell in lacking]
     first = next((c for c in causes if c.status is not Status.SKIPPED), None)
     if first is None:
         return f"No model has every score of {effects.metric}, on original and here."

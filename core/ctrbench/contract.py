@@ -1,0 +1,228 @@
+"""What tables, pools, probabilities and scores must be: tasks and conformance checks hold every plug-in to it.
+
+In: what a plug-in returned. Out: the same, in the harness's own types; `ContractError`, which says what is wrong, or
+UserError where it is the log and not the plug-in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctrbench.errors import UserError
+from ctrbench.interfaces import Published, Score, Splits
+from ctrbench.ranking import check_queries
+from ctrbench.table import MISSING, Table
+from ctrbench.text import encodable, one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ctrbench.results import Facts
+
+
+class ContractError(Exception):
+    """What a plug-in returned is not what its interface promises."""
+
+
+def expect(condition: object, complaint: str) -> None:
+    """ContractError unless the condition holds."""
+    if not condition:
+        raise ContractError(complaint)
+
+
+def expect_type(value: object, kind: type, method: str) -> None:
+    """ContractError where a method returned something else than it should."""
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    expect(isinstance(value, kind), f"{method} returned {type(value).__name__}, not {article} {kind.__name__}")
+
+
+# Data sets
+
+
+def check_splits(splits: object) -> Splits:
+    """Three tables that can be trained on and compared, and what belongs to them."""
+    expect_type(splits, Splits, "load")
+    assert isinstance(splits, Splits)
+    for name, table in tables(splits).items():
+        expect_type(table, Table, f"load's {name}")
+        check_table(table, name, lowest=1 if name == "train" else 0)
+        expect(table.schema == splits.train.schema, f"the schema of {name} is not train's")
+        expect(table.labels is not None, f"{name} has no labels")
+        expect(table.weights is None, f"{name} has weights: they are a scenario's business")
+    check_vocabularies(splits.train)
+    check_classes(splits)
+    check_truth(splits)
+    check_ranking(splits)
+    odd = [note for note in splits.notes if not isinstance(note, str)]
+    expect(not odd, f"notes must be texts, not {odd[:1]!r}")
+    return splits
+
+
+def tables(splits: Splits) -> dict[str, Table]:
+    """The splits by name."""
+    return {"train": splits.train, "valid": splits.valid, "test": splits.test}
+
+
+def check_table(table: Table, what: str, *, lowest: int) -> None:
+    """Columns as the schema says, finite numbers, codes from `lowest` to the end of the vocabulary, some rows."""
+    try:
+        table.check()
+    except ValueError as error:
+        raise ContractError(f"{what}: {error}") from None
+    expect(len(table), f"{what} has no rows")
+    for field in table.schema.categorical:
+        codes = table.rows[field.name].to_numpy()
+        inside = lowest <= codes.min() and codes.max() < field.vocab_size
+        expect(inside, f"{what} holds codes of {field.name!r} outside {lowest} … {field.vocab_size - 1}")
+
+
+def check_vocabularies(train: Table) -> None:
+    """Each field's values rise, as numbers or as text, and none stands there twice."""
+    for field in train.schema.categorical:
+        values = field.vocabulary or ()
+        good = len(set(values)) == len(values) and _rises([value for value in values if value != MISSING])
+        expect(good, f"the vocabulary of {field.name!r} is not sorted or repeats itself")
+
+
+def check_classes(splits: Splits) -> None:
+    """Clicks and non-clicks in every split; UserError otherwise."""
+    for name, table in tables(splits).items():
+        if not 0 < table.click_rate < 1:
+            raise UserError(f"{name} has {len(table)} rows of only one class: give it positives and negatives")
+
+
+def check_truth(splits: Splits) -> None:
+    """True probabilities that belong to a split each."""
+    for name, probabilities in splits.true_probabilities.items():
+        expect(name in tables(splits), f"true_probabilities names {name!r}, not train, valid or test")
+        check_probabilities(probabilities, len(tables(splits)[name]), f"true_probabilities of {name}")
+
+
+def check_ranking(splits: Splits) -> None:
+    """Queries that can be ranked, where there are some."""
+    if splits.ranking is not None:
+        check_table(splits.ranking, "ranking", lowest=0)
+        try:
+            check_queries(splits.ranking, splits.train.schema)
+        except ValueError as error:
+            raise ContractError(str(error)) from None
+
+
+def _rises(values: list[str]) -> bool:
+    with suppress(ValueError):
+        numbers = [float(value) for value in values]
+        if numbers == sorted(numbers):
+            return True
+    return values == sorted(values)
+
+
+def check_published(told: object) -> Published:
+    """A table of figures, each with three names."""
+    expect_type(told, Published, "published")
+    assert isinstance(told, Published)
+    for names, value in told.figures.items():
+        named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
+        expect(named, f"published: {names!r} is not (generator, scenario, model)")
+        number = isinstance(value, int | float) and math.isfinite(value)
+        expect(number, f"published: the figure of {names!r} is {value!r}")
+    return told
+
+
+# Generators
+
+
+def check_pool(pool: object, train: Table, rows: int) -> Table:
+    """So many new rows with labels, in train's schema, of values that train has."""
+    expect_type(pool, Table, "sample")
+    assert isinstance(pool, Table)
+    check_schema(pool, train, "sample")
+    expect(len(pool) == rows, f"sample was asked for {rows} rows and returned {len(pool)}")
+    expect(pool.weights is None, "sample returned rows with weights: they are a scenario's business")
+    if rows:
+        check_table(pool, "the pool", lowest=1)
+    return pool
+
+
+def check_schema(table: Table, train: Table, what: str) -> None:
+    """Train's fields in train's order, and labels."""
+    if table.schema != train.schema:
+        wrong = sorted(set(table.schema.names) ^ set(train.schema.names)) or "their vocabularies, kinds or order"
+        raise ContractError(f"{what} returned rows of another schema than train's; they differ in {wrong}")
+    expect(table.labels is not None, f"{what} returned rows without labels")
+
+
+def checked_facts(details: Mapping[str, Any]) -> Facts:
+    """What a plug-in says of its fit, as JSON can hold it: what is neither a number nor a text is written as one."""
+    facts: dict[str, int | float | str] = {}
+    for name, value in details.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        small = isinstance(plain, int) and abs(plain) < 2**63
+        storable = small or (isinstance(plain, float) and math.isfinite(plain))
+        facts[encodable(str(name))] = plain if storable else _text(plain)
+    return facts
+
+
+def _text(value: object) -> str:
+    try:
+        return encodable(str(value))[:1000]
+    except Exception as error:  # a `__str__` of its author's, or an integer too long to be written
+        return one_line(error)
+
+
+# Models
+
+
+def check_probabilities(values: object, rows: int, what: str = "predict") -> NDArray[np.float64]:
+    """An array of floats in [0, 1], (rows,)."""
+    expect(isinstance(values, np.ndarray), f"{what} returned {type(values).__name__}, not an array")
+    assert isinstance(values, np.ndarray)
+    expect(values.dtype.kind == "f", f"{what} returned an array of {values.dtype}, not of float64")
+    expect(values.shape == (rows,), f"{what} returned the shape {values.shape}, not ({rows},)")
+    odd = int((~np.isfinite(values)).sum())
+    expect(not odd, f"{what} returned {odd} values that are not finite")
+    if rows:
+        lowest, highest = float(values.min()), float(values.max())
+        expect(lowest >= 0 and highest <= 1, f"{what} returned values from {lowest} to {highest}, not probabilities")
+    return values.astype(np.float64, copy=False)
+
+
+# Metrics
+
+LARGEST = 1e50
+"""A score further from 0 cannot be averaged: its square would leave the range of numbers."""
+
+
+def check_score(score: object, rows: int | None = None) -> Score:
+    """A score in plain numbers: finite, its details too; `rows` is how many contributions it may have."""
+    expect_type(score, Score, "score")
+    assert isinstance(score, Score)
+    value = _number(score.value, "the score")
+    baseline = None if score.baseline is None else _number(score.baseline, "the baseline")
+    details: dict[str, float] = {}
+    for name, number in score.details.items():
+        expect(isinstance(number, int | float | np.number), f"the detail {name!r} is {_text(number)}, not a number")
+        if math.isfinite(number):  # what is not defined here is left out
+            details[encodable(str(name))] = float(number)
+    flagged = None if score.flagged is None else bool(score.flagged)
+    contributions = None
+    if score.contributions is not None and rows is not None:
+        contributions = np.asarray(score.contributions, dtype=np.float64)
+        good = contributions.shape == (rows,) and np.isfinite(contributions).all()
+        expect(good, f"contributions must be {rows} finite numbers, one a test row")
+    return Score(value, baseline, details, flagged, contributions)
+
+
+def _number(value: object, what: str) -> float:
+    real = isinstance(value, int | float | np.integer | np.floating)
+    expect(real, f"{what} is {_text(value)}, not a number")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:  # an integer of hundreds of digits
+        number = math.inf
+    expect(math.isfinite(number) and abs(number) <= LARGEST, f"{what} is {number:g}")
+    return number

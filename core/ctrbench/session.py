@@ -1,0 +1,318 @@
+"""The way in for Python and the command line alike: `run` does a suite, `load` reads a run; both give `Results`.
+
+In: plug-ins by their names, as on the command line, or as objects; data sets also as data frames. Out: a run, in the
+store and as data frames, findings, a report.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from ctrbench import choices, params, resources
+from ctrbench.driver import Driver, Redo, Watcher
+from ctrbench.errors import UserError
+from ctrbench.executors import EXECUTORS, Executor, Site, make_executor
+from ctrbench.executors._processes import interrupts_held
+from ctrbench.frames import Frames
+from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
+from ctrbench.jobs import Compute
+from ctrbench.limits import NO_LIMITS, Limits, limits_of
+from ctrbench.registry import Registry, load_registry
+from ctrbench.scenarios import Scenario
+from ctrbench.store.store import RunResults, Store
+from ctrbench.suite import ALL, SECTIONS, Suite, checked, load_suite
+from ctrbench.text import did_you_mean, encodable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ctrbench.findings import Finding
+
+STORE = "ctrbench.db"
+"""The store where none is named, beside which its artefacts lie."""
+
+T = TypeVar("T")
+Some: TypeAlias = T | Sequence[T]
+"""One, or several in a list or tuple."""
+Named = str | Plugin | Scenario
+
+
+def run(
+    *,
+    datasets: Some[str | Dataset | Frames] | None = None,
+    generators: Some[str | Generator] | None = None,
+    models: Some[str | Model] | None = None,
+    scenarios: Some[str | Scenario] | None = None,
+    metrics: Some[str | Metric] | None = None,
+    suite: str | Suite = "quick",
+    everything: bool = False,
+    repeats: int | None = None,
+    model_seeds: int | None = None,
+    seed: int | None = None,
+    budget: float | None = None,
+    store: str | os.PathLike[str] | None = None,
+    executor: str | None = None,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    timeout: float | Mapping[str, float] | None = None,
+    memory: str | None = None,
+    retry_failed: bool = False,
+    fresh: bool = False,
+    progress: bool | Watcher = True,
+) -> Results:
+    """Run a suite, as `ctrbench run` does, and give its results; what the store has already is not done again.
+
+    What is given takes the place of the suite's own; `everything` adds all that is installed. A plug-in is a name with
+    parameters, "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
+    `generators="none"` runs without pools. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
+    ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
+    seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
+
+    UserError where a name or a value cannot be used. A method that fails is a result: see `Results.failures`. Ctrl-C
+    loses nothing that was finished.
+    """
+    given = {name: value for name, value in locals().items() if value is not None and name != "progress"}
+    named = {
+        "datasets": datasets,
+        "generators": generators,
+        "models": models,
+        "metrics": metrics,
+        "scenarios": scenarios,
+    }
+    with closing(Store.open(os.fspath(store or default_store()))) as opened:
+        request = prepare(
+            suite,
+            {section: _several(section, given[section], opened) for section in SECTIONS if section in given},
+            {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+            everything=everything,
+            compute=Compute(device if executor == "ray" else resources.resolve_device(device), threads),
+            limits=limits_of(timeout, memory, "run"),
+            redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
+            executor=executor,
+            workers=workers,
+            ray_address=ray_address,
+        )
+        name = request.execute(opened, _command(given), progress)
+        return Results(opened.load_run(name))
+
+
+def load(store: str | os.PathLike[str] | None = None, run: str | None = None) -> Results:
+    """A run that a store holds, the latest where none is named; UserError where it, or the store, is not there."""
+    with closing(Store.open(os.fspath(store or default_store()), create=False)) as opened:
+        return Results(opened.load_run(run))
+
+
+def default_store() -> str:
+    """The store that is used where none is named."""
+    return os.environ.get("CTRBENCH_STORE") or STORE
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run, finished or not, and all that can be read from it."""
+
+    stored: RunResults = field(repr=False)
+
+    @property
+    def run(self) -> str:
+        """The run's name in its store."""
+        return self.stored.run
+
+    def frame(self, what: str, metric: str = "") -> pd.DataFrame:
+        """A tidy table: one row a thing, one column a number.
+
+        `what` is scenarios, generators, privacy, fidelity, cost, cells or pools (`ctrbench.tidy` says what each holds).
+        `metric` is the prediction metric of scenarios and generators, by default the run's first.
+        """
+        from ctrbench import tidy
+
+        if what not in tidy.FRAMES:
+            raise UserError(f"frame: no table {what!r}; {did_you_mean(what, tidy.FRAMES, 'there are')}")
+        return tidy.FRAMES[what](self.stored, self._metric(metric))
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What the run says of each scenario, for each data set, in its leading metric."""
+        from ctrbench.effects import Effects
+        from ctrbench.findings import findings
+
+        info = self.stored.info
+        return [each for name in info.datasets for each in findings(Effects(self.stored, name, info.leading_metric))]
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each failed task, with how many cells it cost."""
+        from ctrbench import leaderboard
+
+        return leaderboard.failures(self.stored)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing failed: no task, no data set, no plug-in that was to be run."""
+        return not (self.failures or self.stored.info.broken or self.stored.info.failed_data)
+
+    def leaderboards(
+        self, views: Sequence[str] = (), metric: str = "", style: str = "table", *, colour: bool = False
+    ) -> str:
+        """The leaderboards as text: as a table, markdown, csv, json or latex; `colour` is for terminals."""
+        from ctrbench import leaderboard, reporters
+
+        chosen = views or leaderboard.DEFAULT_VIEWS
+        return reporters.leaderboards(self.stored, chosen, self._metric(metric), style, colour=colour)
+
+    def report(self, file: str | os.PathLike[str], metric: str = "", *, force: bool = False) -> Path:
+        """Write the run as one page of HTML that opens offline; `force` writes over a file that exists."""
+        from ctrbench.files import refuse_existing, whole_file
+        from ctrbench.report import page
+
+        path = Path(file)
+        if not force:
+            refuse_existing(path, "say force=True")
+        text = page(self.stored, self._metric(metric)).encode()
+        with whole_file(path) as target:
+            target.write(text)
+        return path
+
+    def _metric(self, name: str) -> str:
+        known = self.stored.info.prediction_metrics
+        if name and name not in known:
+            raise UserError(f"metric {name!r}: {did_you_mean(name, known, 'this run has')}")
+        return name or self.stored.info.leading_metric
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the findings, and the scenarios' table."""
+        from markupsafe import Markup
+
+        said = Markup("").join(
+            Markup("<li>{}: {}</li>").format(f"{f.dataset}, {f.scenario}", f.says) for f in self.findings
+        )
+        table = self.frame("scenarios").to_html(index=False, float_format="{:.5f}".format, na_rep="", escape=True)
+        return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + table
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A suite and the plug-ins that are installed, and how the work is to be done."""
+
+    suite: Suite
+    registry: Registry
+    compute: Compute = field(default_factory=Compute)
+    limits: Limits = NO_LIMITS
+    redo: Redo = Redo.NONE
+    executor: str = "local"
+    workers: int | None = None
+    ray_address: str | None = None
+
+    def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
+        """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
+        site = Site(
+            store.artefacts.folder, self.compute.threads, self.suite.budget, choices.imports(self.suite, self.registry)
+        )
+        workers = make_executor(self.executor, self.workers, site, self.ray_address)
+        try:
+            with self._watcher(store, workers, progress) as watcher:
+                driver = Driver(
+                    self.suite, self.registry, store, workers, self.compute, watcher, self.limits, self.redo
+                )
+                return driver.run(encodable(command))
+        finally:
+            with interrupts_held():  # a second Ctrl-C must not cut the cleaning short
+                workers.close()
+
+    def _watcher(self, store: Store, workers: Executor, progress: bool | Watcher) -> Watcher:
+        if isinstance(progress, Watcher):
+            return progress
+        if not progress:
+            return Watcher()
+        from ctrbench.costs import Costs
+        from ctrbench.progress import make_watcher
+
+        return make_watcher(workers.slots, Costs(store.spent(), self.compute.threads))
+
+
+def prepare(
+    suite: str | Suite,
+    selection: Mapping[str, Sequence[Named]],
+    numbers: Mapping[str, int | float | None],
+    *,
+    everything: bool = False,
+    registry: Registry | None = None,
+    compute: Compute | None = None,
+    limits: Limits = NO_LIMITS,
+    redo: Redo = Redo.NONE,
+    executor: str | None = None,
+    workers: int | None = None,
+    ray_address: str | None = None,
+) -> RunRequest:
+    """The request that a suite becomes with what a user says; UserError where that cannot be done.
+
+    `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own.
+    """
+    found = load_suite(suite) if isinstance(suite, str) else suite
+    changes: dict[str, Any] = {section: (*getattr(found, section), ALL) for section in SECTIONS if everything}
+    own = [each for each in selection.get("scenarios", ()) if isinstance(each, Scenario)]
+    for section, names in selection.items():
+        plain = tuple(each.name if isinstance(each, Scenario) else each for each in names)
+        changes[section] = () if plain == ("none",) else plain
+    if own:
+        changes["own_scenarios"] = (*found.own_scenarios, *own)
+    changes |= {name: number for name, number in numbers.items() if number is not None}
+    wanted = checked(replace(found, **changes), "options")
+    registry = registry or load_registry()
+    choices.check_settings(wanted, registry)
+    place = executor or ("inline" if _lives_here(wanted) else "local")
+    if place not in EXECUTORS:
+        raise UserError(f"executor {place!r}: {did_you_mean(place, EXECUTORS, 'there are')}")
+    if place != "inline" and _lives_here(wanted):
+        raise UserError(f"executor {place!r}: a plug-in is defined in the main script, which workers cannot import")
+    if place == "inline" and (limits.memory or limits.stages):
+        raise UserError("executor inline: nobody can stop a task there; leave out memory and the timeouts of stages")
+    if ray_address is not None and place != "ray":
+        raise UserError(f"ray address {ray_address}: only with the executor ray")
+    return RunRequest(wanted, registry, compute or Compute(), limits, redo, place, workers, ray_address)
+
+
+def _several(section: str, value: object, store: Store) -> list[Named]:
+    """What is to stand in a section, frames taken in by the store; UserError for what is nothing of the kind."""
+    found: list[Named] = []
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(each, Frames) and section == "datasets":
+            found.append(each.taken_in(store.artefacts.folder / "frames"))
+        elif isinstance(each, str | Plugin | Scenario):
+            found.append(each)
+        else:
+            hint = "; `ctrbench.from_frames` makes a data set of it" if hasattr(each, "columns") else ""
+            raise UserError(f"{section}: {type(each).__name__} is neither a name nor a plug-in{hint}")
+    return found
+
+
+def _lives_here(suite: Suite) -> bool:
+    """Whether a plug-in that was given as an object is defined in the main script or a notebook."""
+    made = [each for section in SECTIONS for each in getattr(suite, section)]
+    return any(isinstance(each, Plugin) and type(each).__module__ == "__main__" for each in made)
+
+
+def _command(given: Mapping[str, object]) -> str:
+    """The call as it is recorded."""
+    said = (f"{name}={_shown(value)}" for name, value in given.items() if value is not False)
+    return f"ctrbench.run({', '.join(said)})"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case Plugin():
+            return params.label(value, params.changed(value))
+        case Frames() | Scenario() | Suite():
+            return value.name
+        case list() | tuple():
+            return f"[{', '.join(map(_shown, value))}]"
+        case _:
+            return repr(value)

@@ -1,0 +1,330 @@
+"""The edge of the store: what rows of the database may hold, and how they become typed values and rows again.
+
+In: rows of our own database, or of an archive that may come from anybody. Out: results, cells, runs; `BadRowError` for
+a row that is not of this form, in one line. Nothing behind this edge meets JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import cache, cached_property
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ctrbench.ids import TaskKind
+from ctrbench.interfaces import Published, Score
+from ctrbench.results import (
+    Bookkeeping,
+    Cell,
+    DataOutput,
+    DatasetInfo,
+    Environment,
+    Inputs,
+    Output,
+    Pool,
+    PoolOutput,
+    RunInfo,
+    Stage,
+    Status,
+    TaskResult,
+    TrainOutput,
+)
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
+_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+_T = TypeVar("_T")
+
+
+class BadRowError(ValueError):
+    """A row, or a part of one, that no ctrbench writes."""
+
+
+class Row(BaseModel):
+    """A row; anything else than what is declared is refused, and what it holds is read when it is made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RunRow(Row):
+    """A row of `runs`."""
+
+    run: RunName
+    started: float
+    finished: float | None
+    command: str
+    about: dict[str, Any]
+    environment: dict[str, Any]
+
+    @cached_property
+    def info(self) -> RunInfo | None:
+        """What the run says of itself; None where it was stopped before its data sets were loaded."""
+        return None if self.about.keys() == {"suite"} else run_info(self.about)
+
+    @cached_property
+    def made_in(self) -> Environment:
+        """The machine and the versions."""
+        return environment(self.run, self.environment)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse what cannot be read."""
+        _ = self.info, self.made_in
+
+
+class TaskRow(Row):
+    """A row of `tasks`."""
+
+    key: Digest
+    kind: Annotated[TaskKind, Field(strict=False)]
+    status: Annotated[Status, Field(strict=False)]
+    plugin: str
+    stage: str
+    reason: str
+    traceback: str
+    outputs: dict[str, Digest]
+    values: dict[str, Any]
+    seconds: dict[str, Annotated[float, Field(ge=0)]]
+    peak_memory: _Bytes
+    finished: float
+    run: RunName
+    started: float = 0.0
+    host: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")] = ""
+    peak_gpu_memory: _Bytes = 0
+    inputs: dict[str, Any] = {}
+
+    @cached_property
+    def result(self) -> TaskResult:
+        """The result in it."""
+        _refuse_infinite(self.values)
+        return TaskResult(
+            self.status,
+            self.plugin,
+            decoded(Stage, self.stage, "stage") if self.stage else None,
+            self.reason,
+            self.traceback,
+            _output(self.kind, self.values) if self.status is Status.OK else None,
+            self.outputs,
+            decoded(dict[str, list[tuple[int, float]]], self.values.get("history", {}), "values.history"),
+            self.seconds,
+            self.peak_memory,
+            self.peak_gpu_memory,
+            self.started,
+            self.host,
+            decoded(Inputs, self.inputs, "inputs"),
+            bookkeeping(self.values),
+            self.run,
+        )
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse what cannot be read."""
+        _ = self.result
+
+
+class LinkRow(Row):
+    """A row of `run_tasks`."""
+
+    run: RunName
+    task: str
+    key: Digest | Literal[""]
+    blocked_by: str
+
+
+class GridRow(Row):
+    """A row of `run_cells`."""
+
+    run: RunName
+    position: Annotated[int, Field(ge=0, lt=2**31)]
+    kind: Literal["cell", "pool"]
+    fields: dict[str, str | int]
+
+    @cached_property
+    def place(self) -> Cell | Pool:
+        """The cell or pool in it."""
+        unknown = self.fields.keys() - {field.name for field in fields(Cell if self.kind == "cell" else Pool)}
+        if unknown:
+            raise BadRowError(f"fields: a {self.kind} has no {min(unknown)!r}")
+        return decoded(Cell, self.fields, "fields") if self.kind == "cell" else decoded(Pool, self.fields, "fields")
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse what cannot be read."""
+        _ = self.place
+
+
+_R = TypeVar("_R", bound=Row)
+
+
+def checked(kind: type[_R], row: Mapping[Any, Any]) -> _R:
+    """A row of a table; BadRowError for one that cannot be read."""
+    try:
+        return kind.model_validate(dict(row))
+    except (ValidationError, RecursionError) as error:
+        raise BadRowError(_first(error)) from None
+
+
+def task_result(row: Mapping[Any, Any]) -> TaskResult:
+    """The result in a row of `tasks`."""
+    return checked(TaskRow, row).result
+
+
+def task_row(run: str, kind: TaskKind, key: str, result: TaskResult, finished: float) -> dict[str, Any]:
+    """The row of `tasks` that holds a result."""
+    values: dict[str, Any] = {}
+    if isinstance(result.output, Score):
+        score = result.output
+        values = {"value": score.value, "baseline": score.baseline, "details": dict(score.details)}
+        values["flagged"] = score.flagged
+    elif result.output is not None:
+        values = asdict(result.output)
+    if result.curves:
+        values["history"] = dict(result.curves)
+    noted = asdict(result.bookkeeping)
+    values |= {_WRITTEN.get(name, name): noted[name] for name in noted if noted[name] not in (None, False, "")}
+    return {
+        "key": key,
+        "kind": str(kind),
+        "status": str(result.status),
+        "plugin": result.plugin,
+        "stage": str(result.stage or ""),
+        "reason": result.reason,
+        "traceback": result.traceback,
+        "outputs": dict(result.artefacts),
+        "values": values,
+        "seconds": dict(result.seconds),
+        "peak_memory": result.peak_memory,
+        "peak_gpu_memory": result.peak_gpu_memory,
+        "started": result.started,
+        "finished": finished,
+        "host": result.host,
+        "inputs": inputs_json(result.inputs),
+        "run": run,
+    }
+
+
+def bookkeeping(values: Mapping[str, Any]) -> Bookkeeping:
+    """What the harness noted beside a result."""
+    noted = {name: values[written] for name, written in _NOTED if written in values}
+    return decoded(Bookkeeping, noted, "values")
+
+
+def inputs_json(inputs: Inputs) -> dict[str, str | int]:
+    """Seeds and fingerprints as JSON, without those that are not there."""
+    return {name: value for name, value in asdict(inputs).items() if value is not None}
+
+
+def run_info(about: Mapping[str, Any]) -> RunInfo:
+    """What a run says of itself, from the column `about`."""
+    _refuse_infinite(about)
+    try:
+        datasets = {
+            name: dict(told) | {"published": [_published(table) for table in told.get("published", ())]}
+            for name, told in about["datasets"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadRowError("about: it does not say which data sets it had") from None
+    return decoded(RunInfo, {"model_seeds": 1, **about, "datasets": datasets}, "about")
+
+
+def run_json(info: RunInfo) -> dict[str, Any]:
+    """What a run says of itself, for the column `about`."""
+    metrics = {name: {"better": told.better, "unit": told.unit} for name, told in info.prediction_metrics.items()}
+    return {
+        "suite": info.suite,
+        "seed": info.seed,
+        "budget": info.budget,
+        "repeats": info.repeats,
+        "model_seeds": info.model_seeds,
+        "datasets": {name: _dataset_json(told) for name, told in info.datasets.items()},
+        "scenarios": {name: asdict(told) for name, told in info.scenarios.items()},
+        "prediction_metrics": metrics,
+        "synthetic_metrics": {name: asdict(told) for name, told in info.synthetic_metrics.items()},
+        "broken": list(info.broken),
+        "left_out": list(info.left_out),
+        "failed_data": list(info.failed_data),
+    }
+
+
+def environment(run: str, described: Mapping[str, Any]) -> Environment:
+    """The machine and versions of a run, from the column `environment`."""
+    raw = {**described, "run": run} if isinstance(described, Mapping) else described
+    return decoded(Environment, raw, "environment")
+
+
+def environment_json(found: Environment) -> dict[str, Any]:
+    """The machine and versions of a run, for the column `environment`."""
+    described = asdict(found)
+    del described["run"]
+    return described
+
+
+def decoded(kind: type[_T], raw: object, where: str) -> _T:
+    """A value of that type; BadRowError, which names the place, where it cannot be one."""
+    try:
+        return cast(_T, _adapter(cast(Hashable, kind)).validate_python(raw))
+    except (ValidationError, RecursionError) as error:
+        raise BadRowError(f"{where}: {_first(error)}") from None
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+_WRITTEN = {"cost_key": "alike", "time_limit": "limit", "killed_from_outside": "from_outside"}
+"""The names under which stores have had these since their first version."""
+_NOTED = [(field.name, _WRITTEN.get(field.name, field.name)) for field in fields(Bookkeeping)]
+_OUTPUTS: dict[TaskKind, type[DataOutput | PoolOutput | TrainOutput]] = {
+    TaskKind.DATA: DataOutput,
+    TaskKind.POOL: PoolOutput,
+    TaskKind.TRAIN: TrainOutput,
+}
+
+
+class _Score(Row):
+    value: float
+    baseline: float | None
+    details: dict[str, float]
+    flagged: bool | None = None
+
+
+def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
+    if kind is TaskKind.SCORE:
+        raw = {name: values[name] for name in _Score.model_fields if name in values}
+        return Score(**dict(decoded(_Score, raw, "values")))
+    return decoded(_OUTPUTS[kind], values, "values")
+
+
+def _published(table: Mapping[str, Any]) -> Published:
+    figures = {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
+    return Published(**{**table, "figures": figures})
+
+
+def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
+    written = {name: getattr(told, name) for name in ("plugin", "parameters", "fingerprint", "rows", "click_rate")}
+    written["notes"] = list(told.notes)
+    if told.ranking:
+        written["ranking"] = told.ranking
+    tables = [asdict(table) | {"figures": [[*n, v] for n, v in table.figures.items()]} for table in told.published]
+    return {**written, "published": tables}
+
+
+def _refuse_infinite(value: object) -> None:
+    """BadRowError for a number that JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadRowError(f"{value} is no finite number")
+    if isinstance(value, Mapping):
+        for each in value.values():
+            _refuse_infinite(each)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for each in value:
+            _refuse_infinite(each)
+
+
+def _first(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    cause = error.errors()[0]
+    where = ".".join(map(str, cause["loc"]))
+    return f"{where}: {cause['msg']}".removeprefix(": ")

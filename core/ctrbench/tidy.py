@@ -1,0 +1,180 @@
+"""A run as tidy data frames: one row a thing, one column a number.
+
+In: a `RunResults`, and the prediction metric that differences are in. Out: a frame; a number that is missing is NaN.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ctrbench.effects import Effects, TestedEffect
+from ctrbench.interfaces import Aspect
+from ctrbench.intervals import Effect
+from ctrbench.results import Json, PoolResult, TaskResult
+from ctrbench.store.store import RunResults
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Json]
+
+
+def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set and scenario: its mean difference to original over generators and models, and its tests."""
+    rows: list[Row] = []
+    for effects in _parts(results, metric):
+        for name in [*effects.pool_scenarios, *effects.control_scenarios]:
+            tested = effects.tested_scenarios.get(name)
+            effect = tested.effect if tested else effects.scenario(name)
+            row: Row = {"dataset": effects.dataset, "scenario": name, "metric": metric}
+            rows.append({**row, "uses_pool": name in effects.pool_scenarios, **_effect(effect, tested)})
+    return _frame(rows)
+
+
+def generators(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set and generator: its mean difference to original over models, in scenarios that keep real rows."""
+    rows: list[Row] = []
+    for effects in _parts(results, metric):
+        means = [effects.generator(name, effects.kept_scenarios) for name in effects.distinct]
+        tested = dict(zip(effects.distinct, effects.family(means), strict=True))
+        for name in effects.generators:
+            found = tested.get(effects.same.get(name, ""))
+            row: Row = {"dataset": effects.dataset, "generator": name, "metric": metric}
+            rows.append({**row, **_effect(found.effect if found else None, found)})
+    return _frame(rows)
+
+
+def privacy(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set, generator and metric of privacy: means over repeats, and how many pools it flags."""
+    return _synthetic(results, "privacy")
+
+
+def fidelity(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set, generator and metric of fidelity: means over repeats, and how many pools it flags."""
+    return _synthetic(results, "fidelity")
+
+
+def cost(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set and plug-in: finished tasks, and means over them: seconds a stage, bytes of memory."""
+    groups: dict[tuple[str, str, str], dict[str, TaskResult]] = defaultdict(dict)
+    for number, pool in enumerate(results.pools):
+        groups[pool.dataset, "generator", pool.generator][str(number)] = pool.result
+    for cell in results.cells:
+        groups[cell.dataset, "model", cell.model][cell.training] = cell.result
+    rows: list[Row] = []
+    for (dataset, kind, name), tasks in groups.items():
+        done = [result for result in tasks.values() if result.ok]
+        row: Row = {"dataset": dataset, "kind": kind, "plugin": name, "tasks": len(done)}
+        for stage in ("fit", "sample", "predict"):
+            row[f"{stage}_seconds"] = _mean(result.seconds.get(stage) for result in done)
+        row["peak_memory"] = _mean(float(result.peak_memory) for result in done)
+        rows.append(row)
+    return _frame(rows)
+
+
+def cells(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a cell, a column a prediction metric; seconds of the fit, and why what is missing is missing."""
+    rows: list[Row] = []
+    for cell in results.cells:
+        row: Row = {
+            "dataset": cell.dataset,
+            "generator": cell.generator,
+            "scenario": cell.scenario,
+            "model": cell.model,
+            "repeat": cell.repeat,
+            "model_seed": cell.model_seed,
+            "status": str(cell.result.status),
+            "reason": cell.result.reason,
+            "fit_seconds": cell.result.seconds.get("fit"),
+        }
+        for name in results.info.prediction_metrics:
+            row[name] = cell.scores[name].value if name in cell.scores else None
+        rows.append(row)
+    return _frame(rows)
+
+
+def pools(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a pool: its click rate, and for each metric the value, what real rows would give, and the verdict."""
+    rows: list[Row] = []
+    for pool in results.pools:
+        row: Row = {
+            "dataset": pool.dataset,
+            "generator": pool.generator,
+            "repeat": pool.repeat,
+            "status": str(pool.result.status),
+            "reason": pool.result.reason,
+            "click_rate": pool.click_rate,
+            "fit_seconds": pool.result.seconds.get("fit"),
+            "sample_seconds": pool.result.seconds.get("sample"),
+        }
+        for name in results.info.synthetic_metrics:
+            score = pool.scores.get(name)
+            row[name] = score.value if score else None
+            row[f"{name}_baseline"] = score.baseline if score else None
+            row[f"{name}_flagged"] = score.flagged if score else None
+        rows.append(row)
+    return _frame(rows)
+
+
+FRAMES: Mapping[str, Callable[[RunResults, str], pd.DataFrame]] = {
+    "scenarios": scenarios,
+    "generators": generators,
+    "privacy": privacy,
+    "fidelity": fidelity,
+    "cost": cost,
+    "cells": cells,
+    "pools": pools,
+}
+
+
+def _parts(results: RunResults, metric: str) -> list[Effects]:
+    return [Effects(results, dataset, metric) for dataset in results.info.datasets] if metric else []
+
+
+def _effect(effect: Effect | None, tested: TestedEffect | None) -> Row:
+    """An effect as columns."""
+    low, high = (effect.interval or (None, None)) if effect else (None, None)
+    return {
+        "delta": effect.mean if effect else None,
+        "low": low,
+        "high": high,
+        "p": effect.p if effect and effect.testable else None,
+        "holm": tested.holm if tested else None,
+        "bh": tested.bh if tested else None,
+        "detectable": effect.detectable if effect and effect.interval else None,
+        "repeats": effect.repeats if effect else None,
+    }
+
+
+def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
+    groups: dict[tuple[str, str], list[PoolResult]] = defaultdict(list)
+    for pool in results.pools:
+        groups[pool.dataset, pool.generator].append(pool)
+    rows: list[Row] = []
+    for (dataset, generator), found in groups.items():
+        for name, told in results.info.synthetic_metrics.items():
+            if told.aspect == aspect:
+                scores = [pool.scores.get(name) for pool in found]
+                row: Row = {"dataset": dataset, "generator": generator, "metric": name, "pools": len(found)}
+                row["value"] = _mean(score.value if score else None for score in scores)
+                row["baseline"] = _mean(score.baseline if score else None for score in scores)
+                row["flagged"] = sum(score is not None and score.flagged is True for score in scores)
+                row["without_verdict"] = sum(score is None or score.flagged is None for score in scores)
+                rows.append(row)
+    return _frame(rows)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean; None where one is missing, since a mean never passes over it."""
+    found = list(values)
+    good = [value for value in found if value is not None]
+    return statistics.fmean(good) if good and len(good) == len(found) else None
+
+
+def _frame(rows: list[Row]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows)
