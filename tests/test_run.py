@@ -128,7 +128,7 @@ def test_a_twin_alone_gives_the_numbers_of_its_equivalent(bench: Bench, tmp_path
         ("skip", Status.SKIPPED, "fit", "not for logs of fruit"),
         ("exit", Status.FAILED, "fit", "SystemExit: 3"),
         ("memory", Status.OUT_OF_MEMORY, "fit", "MemoryError: too much fruit"),
-        ("code 0", Status.FAILED, "sample", "invented a value of 'user'"),
+        ("code 0", Status.FAILED, "sample", "holds codes of 'user' outside 1 … 6"),
         ("schema", Status.FAILED, "sample", "differ in ['hour', 'item']"),
     ],
 )
