@@ -256,7 +256,7 @@ def test_a_digest_from_a_hostile_store_is_never_a_path(here: Path, digest: str) 
 @pytest.mark.parametrize("text", [*HOSTILE.values(), "'; drop table tasks; --", "%s", ":run", "?"])
 def test_no_text_is_ever_sql(here: Path, text: str) -> None:
     store = Store.open("results.db")
-    good, key = TaskResult(Status.OK, "m", output=Score(1.0)), digest(text)
+    good, key = TaskResult(Status.OK, "m", output=Score(1.0)), digest(encodable(text))
     task = replace(good, plugin=encodable(text).replace("\0", r"\x00"))
     run = store.begin_run(text, text, Environment(cpu=encodable(text)))
     store.keep(run, text, TaskKind.SCORE, key, task)
