@@ -62,7 +62,7 @@ class Child:
         # Not a daemon: a plug-in may use multiprocessing itself.
         self.process = context.Process(target=target, args=(theirs, *args), daemon=False)
         self._guard.tell("start", self._mark, 0)  # before there is anything that could be left over
-        with _STARTING, _marked(self._mark), interrupts_held():
+        with _STARTING, _marked(self._mark), _main_script_hidden(), interrupts_held():
             self.process.start()
         theirs.close()
         self._guard.tell("start", self._mark, self.number)
@@ -114,6 +114,18 @@ def kill(children: Sequence[Child]) -> None:
         child.wait(10)
         child.line.close()
         child._guard.tell("gone", child._mark)
+
+
+@contextlib.contextmanager
+def _main_script_hidden() -> Iterator[None]:
+    """A child that is started meanwhile does not import the main script, which may be anybody's and do anything."""
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
 
 
 @contextlib.contextmanager
