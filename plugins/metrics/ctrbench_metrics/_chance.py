@@ -30,7 +30,7 @@ PERMUTATIONS = 99
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, and each user's part in its deviation from the truth (its influence), (users,)."""
+    """A share, or a difference of shares, and each user's part in its deviation from the truth (influence), (users,)."""
 
     value: float
     parts: NDArray[np.float64]
@@ -51,6 +51,8 @@ class Estimate:
     def _margin(self, level: float) -> float:
         from scipy.special import stdtrit
 
+        if len(self.parts) < 2:
+            return 1.0  # a single user says nothing of others, so a share may be anything
         users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
         return float(stdtrit(users - 1, 1 - level) * error)
