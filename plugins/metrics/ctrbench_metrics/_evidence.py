@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ctrbench_metrics._matched import Matched
     from numpy.typing import NDArray
 
-FOLDS = 5
+FOLDS = 2
 RADIUS = 2
 
 
