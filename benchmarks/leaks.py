@@ -326,8 +326,8 @@ def real(folder: Path, seed: int) -> str:
     """Values, intervals, verdicts and seconds on Frappe and MovieLens 100K."""
     with limited_threads(1):
         return "\n\n".join(
-            f"{name}, {len(splits.train):,} rows of train (fingerprint {splits.fingerprint[:12]}, seed {seed}, ctrbench "
-            f"{version('ctrbench')}, one thread):\n\n{on_real_log(splits, seed)}"
+            f"{name}, {len(splits.train):,} rows of train (fingerprint {splits.fingerprint[:12]}, seed {seed}, "
+            f"ctrbench {version('ctrbench')}, one thread):\n\n{on_real_log(splits, seed)}"
             for name, splits in real_logs(folder)
         )
 

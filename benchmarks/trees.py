@@ -32,7 +32,7 @@ class Tree(Generator):
 
 
 def _edges(codes: np.ndarray) -> list[tuple[int, int]]:
-    """Parent and child of each edge of the maximum spanning tree of mutual information, from the root outwards (Prim)."""
+    """Parent and child of each edge of the maximum spanning tree of mutual information, from the root on (Prim)."""
     fields = codes.shape[1]
     best = {child: (_mutual_information(codes[:, 0], codes[:, child]), 0) for child in range(1, fields)}
     edges = []

@@ -1,4 +1,4 @@
-"""What an attacker wins who scores real rows and takes the highest for members of train.
+"""What an attacker wins who scores real rows and takes the highest, or the lowest, for members of train.
 
 In: such scores for members and for rows that were not in train, and the same attack's scores where real rows stand in
 place of the pool. Out: the attack's AUC with its interval, and whether it tells the two apart because of the pool.
@@ -53,11 +53,12 @@ class Suspects:
         return judge((scores[:size], scores[size:]), (control[:size], control[size:]), (users[0], users[1]), below=True)
 
 
-Sides = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
-
-
 def judge(
-    scores: Sides, control: Sides, people: tuple[NDArray[np.int64], NDArray[np.int64]], *, below: bool
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    control: tuple[NDArray[np.float64], NDArray[np.float64]],
+    people: tuple[NDArray[np.int64], NDArray[np.int64]],
+    *,
+    below: bool,
 ) -> Score:
     """The attack's AUC, from numbers for members and for others, their control, and whose the suspects are.
 
@@ -74,8 +75,8 @@ def judge(
         "suspects": float(len(scores[0]) + len(scores[1])),
     }
     alike = without_pool.low < 0.5 + ALIKE and without_pool.high > 0.5 - ALIKE
-    above_chance = (attack - Estimate(0.5, np.zeros_like(attack.parts))).side()
-    told = above_chance in ((1, -1) if below else (1,)) and (attack - without_pool).side() == above_chance
+    side = (attack - Estimate(0.5, np.zeros(count))).side()
+    told = side in ((1, -1) if below else (1,)) and (attack - without_pool).side() == side
     return Score(attack.value, 0.5, details, told if alike else None)
 
 

@@ -30,7 +30,7 @@ PERMUTATIONS = 99
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A share, or a difference of shares, and each user's part in its deviation from the truth (influence), (users,)."""
+    """A share or a difference of shares, and each user's part in its deviation from the truth (influence), (users,)."""
 
     value: float
     parts: NDArray[np.float64]

@@ -33,18 +33,20 @@ NEW = 0.5
 class Matched:
     """Members (rows of train), others (rows of the holdout) and the rest of train, in the fields to be compared.
 
-    `people` number the persons of members and of others together, (rows,) each; None where the holdout's users are new
-    and no other field tells them apart.
+    `people` number the persons of members and of others together, (rows,) each.
     """
 
     members: Table
     others: Table
     rest: Table
-    people: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    people: tuple[NDArray[np.int64], NDArray[np.int64]]
 
     @classmethod
     def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Matched:
-        """At most `rows` of each and at most half of train; Skip where nothing is left to compare."""
+        """At most `rows` of each and at most half of train; Skip where nothing is left to compare.
+
+        Skip also where the holdout's users are new and no field but the id tells them apart.
+        """
         size = min(len(train) // 2, len(holdout), rows)
         order = rng.permutation(len(train))
         members, rest = (train.take(np.sort(part)) for part in (order[:size], order[size:]))
@@ -54,13 +56,14 @@ class Matched:
         if not (fields and all(each.any() for each in known)):
             raise Skip("train and valid have no rows whose values occur in the rest of train, so none can be compared")
         members, others = members.take(known[0]), others.take(known[1])
-        people = _people(members, others) if new_users else (*users_of(members, others),)
-        return cls(*(only(table, fields) for table in (members, others, rest)), people)  # type: ignore[arg-type]
+        first, second = _persons(members, others) if new_users else users_of(members, others)
+        members, others, rest = (only(table, fields) for table in (members, others, rest))
+        return cls(members, others, rest, (first, second))
 
     @property
     def count(self) -> int:
         """How many persons there are."""
-        return 0 if self.people is None else int(max(each.max() for each in self.people)) + 1
+        return int(max(each.max() for each in self.people)) + 1
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -96,10 +99,9 @@ def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[n
     return good
 
 
-def _people(members: Table, others: Table) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Persons by all that describes the user, since the ids of the others are unseen; None where only the id does."""
-    fields = [field.name for field in members.schema.with_role("user")]
-    numbers = number_rows(members, others, fields=fields)
-    both = np.unique(np.concatenate(numbers), return_inverse=True)[1]
-    people = both[: len(members)], both[len(members) :]
-    return people if len(np.unique(people[1])) > 1 else None
+def _persons(members: Table, others: Table) -> list[NDArray[np.int64]]:
+    """Persons by all that describes the user, since the ids of the others are unseen; Skip where only the id does."""
+    numbers = number_rows(members, others, fields=[field.name for field in members.schema.with_role("user")])
+    if len(np.unique(numbers[1])) < 2:
+        raise Skip("valid's users are unseen in train and nothing but their id tells them apart")
+    return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], [len(members)])

@@ -90,7 +90,8 @@ def count_matches(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> Matc
 def _small_integers(values: NDArray[np.generic]) -> tuple[NDArray[np.int64], int]:
     """Integers from 0 that are equal where the values are, and a bound above them."""
     if values.dtype.kind == "f":
-        return _ranks((values + 0.0).view(np.int64))  # by bits, which sort faster; adding 0.0 makes -0.0 the same number
+        zero = np.zeros((), values.dtype)
+        return _ranks(np.where(values == zero, zero, values).view(np.int64))  # -0.0 has other bits than 0.0
     if not len(values):
         return values.astype(np.int64), 1
     lowest, highest = int(values.min()), int(values.max())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 from ctrbench.interfaces import Better
 
 from ctrbench_metrics._chance import LEVEL, Estimate, identifier, mean_of, sample_of
@@ -33,14 +33,14 @@ WORST = 5
 class AttributeInference(SyntheticMetric):
     """Share of fields that an attacker guesses right from a row's other fields and the pool, for rows of train.
 
-    After Giomi et al. (Anonymeter, 2023): for each field in turn, the label among them (not the user's id), the attacker
-    looks up the pool's rows that agree on all other fields and takes their most frequent value; without such rows those
-    that agree on all but one, then those of the same user, then all. The baseline is the same share for as many rows of
-    the holdout: what a pool teaches of people in general, it teaches of those too. `excess`, with its 95 % interval
-    over users, is share less baseline; `without_pool` is the attacker's share for train's rows with real rows
-    (`reference`) in place of the pool; `excess of FIELD` are the five fields furthest from 0. Flagged where the mean or
-    a single field is off its baseline, above or below (Bonferroni, 5 % for all), and off what real rows as the pool
-    give; no verdict where with these the two sides differ too.
+    After Giomi et al. (Anonymeter, 2023): for each field in turn, the label among them (not the user's id), the
+    attacker looks up the pool's rows that agree on all other fields and takes their most frequent value; without
+    such rows those that agree on all but one, then those of the same user, then all. The baseline is the same share
+    for as many rows of the holdout: what a pool teaches of people in general, it teaches of those too. `excess`,
+    with its 95 % interval over users, is share less baseline; `without_pool` is the attacker's share for train's
+    rows with real rows (`reference`) in place of the pool; `excess of FIELD` are the five fields furthest from 0.
+    Flagged where the mean or a single field is off its baseline, above or below (Bonferroni, 5 % for all), and off
+    what real rows as the pool give; no verdict where with these the two sides differ too.
 
     It shows that whoever knows most of a row of train learns the rest from the pool. It does not show what is learned
     from little: an attacker with half of a row, or with several rows of a person, is another one. Fields that follow
@@ -56,11 +56,9 @@ class AttributeInference(SyntheticMetric):
     fields: Annotated[int, "at most so many fields are guessed, drawn by the seed", Ge(1)] = 12
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The share in [0, 1]; Skip where a table is empty, nothing tells users apart, or the user is the only field."""
+        """The share in [0, 1]; Skip where a table is empty, or nothing tells the holdout's users apart."""
         rng = np.random.default_rng(seed)
         matched = Matched.drawn(train, holdout, self.targets, rng)
-        if matched.people is None:
-            raise Skip("valid's users are unseen in train and nothing but their id tells them apart")
         pool = sample_of(only(synthetic, matched.fields), self.rows, rng)
         real = sample_of(only(reference, matched.fields), len(pool), rng)
         user = identifier(matched.members.schema, "user")
@@ -79,7 +77,7 @@ class AttributeInference(SyntheticMetric):
             """The share of members, and of others, over the columns of hits."""
             return tuple(  # type: ignore[return-value]
                 mean_of(side.mean(axis=1), people, matched.count)
-                for side, people in zip(hits, matched.people or (), strict=True)
+                for side, people in zip(hits, matched.people, strict=True)
             )
 
         of_members, of_others = estimates(found[0])

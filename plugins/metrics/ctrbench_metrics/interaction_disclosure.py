@@ -33,22 +33,25 @@ ALIKE = 0.02
 
 @dataclass(frozen=True)
 class InteractionDisclosure(SyntheticMetric):
-    """Share of train's user–item pairs that stand in the pool, beside pairs that its generator has never seen.
+    """Share of train's user–item pairs that the pool gives away, beside pairs that its generator has never seen.
 
-    An attacker takes each pair of user and item in the pool for a fact (the risk that Calandrino et al. 2011 showed for
-    recommenders). Compared are the distinct pairs of a part of train with those of as many holdout rows, both without
-    the pairs of the other side and of the rest of train: a pool that knows no more than the law of rows meets both
-    equally often. The baseline is the holdout's share, corrected for what the pool's marginals within each label alone
-    make of the two sides. The same is done for `clicked` and `unclicked` pairs, where the pool must have the label too,
-    and for users with at most five further rows in train (`few_rows`); `excess`, with its 95 % interval over users, is
-    share less baseline. Flagged where any of the four is off its baseline, above or below, by more than chance (5 % for
-    all together) and by more than with real rows (`reference`) as the pool; no verdict where those differ too, or where
-    the holdout's users are not train's. Other details: `precision` and `recall` of all of the pool's distinct pairs
-    against all of train's, and what shuffling items within each label leaves of them (`…_by_marginals`).
+    The attacker takes every pair of user and item in the pool for a fact; what is inferred so are the very
+    transactions that Calandrino et al. (2011) read off recommendations. Compared are distinct pairs of a part of
+    train with those of as many holdout rows, both without the pairs of the other side and of the rest of train: a
+    pool that knows only the law of rows meets both alike. The baseline is the holdout's share, corrected by what
+    the pool's marginals within each label make of the two sides; `excess`, with a 95 % interval over users, is the
+    value less the baseline. Beside it stand the same numbers for `clicked` and `unclicked` pairs, where the pool
+    must know the label too, and for the pairs of users with at most five other rows (`few_rows`). `precision` and
+    `recall` are of all distinct pairs of the pool and of train; `…_by_marginals` is what is left of them when items
+    are dealt anew within each label.
 
-    It shows that the pool tells who clicked what. It does not show that a pair is a secret: regular habits would come
-    true in any good pool, which is why the verdict is on the excess. It does not see pairs that come many times, and
-    no verdict is no proof that none can be guessed from two pools or from what an attacker knows besides.
+    Flagged where one of the four is off its baseline by more than chance (two-sided, 5 % for all together), and by more
+    than with reference rows as the pool. No verdict where those differ by themselves, or where the holdout's users are
+    new. A share below the baseline is a leak too: what should be there and is missing was in train.
+
+    It shows that the pool tells who met which item. A high `precision` alone does not, since habits come true in any
+    good pool. It does not see pairs that come back in many rows, what several pools tell together, or a leak of single
+    users, which is lost among the others.
     """
 
     name: ClassVar[str] = "interaction_disclosure"
@@ -68,25 +71,23 @@ class InteractionDisclosure(SyntheticMetric):
         pool, real = _Pairs(synthetic, names), _Pairs(reference, names)
         shuffled = pool.shuffled(rng)
         everything = _Pairs(train, names).of(None)
-        details = {
-            **_overlap(pool.of(None), everything, ""),
-            **_overlap(shuffled, everything, "_by_marginals"),
-        }
+        details = {**_overlap(pool.of(None), everything, ""), **_overlap(shuffled, everything, "_by_marginals")}
         comparisons = _comparisons(Matched.drawn(train, holdout, len(train), rng), names)
         if "pairs" not in comparisons:
             return Score(details["recall"], details["recall_by_marginals"], details)
         found = {name: each.read_off(pool) for name, each in comparisons.items()}
         control = {name: each.read_off(real).excess for name, each in comparisons.items()}
+        value = found["pairs"]
+        details |= {**value.share.interval, **value.off()}
         for name, each in found.items():
-            details |= {f"{name}_{what}": number for what, number in each.details.items()}
+            details |= {f"{name}_{what}": number for what, number in each.all().items() if name != "pairs"}
         level = LEVEL / len(found)  # Bonferroni
         told = any(
             each.excess.side(level) != 0 and each.excess.side(level) == (each.excess - control[name]).side(level)
             for name, each in found.items()
         )
         alike = control["pairs"].low < ALIKE and control["pairs"].high > -ALIKE
-        share = found["pairs"].share
-        return Score(share.value, found["pairs"].baseline, {**share.interval, **details}, told if alike else None)
+        return Score(value.share.value, value.baseline, details, told if alike else None)
 
 
 class _Pairs:
@@ -146,14 +147,16 @@ class _Reading:
 
     @property
     def baseline(self) -> float:
-        """The share that a pool which knows the law alone would tell."""
-        return self.share.value - self.excess.value
+        """The share that a pool which knows the law alone would give away; the correction may take it below 0."""
+        return max(self.share.value - self.excess.value, 0.0)
 
-    @property
-    def details(self) -> Mapping[str, float]:
-        """The numbers as details are named."""
-        ends = {"excess_low": self.excess.low, "excess_high": self.excess.high}
-        return {"share": self.share.value, "baseline": self.baseline, "excess": self.excess.value, **ends}
+    def off(self) -> Mapping[str, float]:
+        """The excess and its interval, as details are named."""
+        return {"excess": self.excess.value, "excess_low": self.excess.low, "excess_high": self.excess.high}
+
+    def all(self) -> Mapping[str, float]:
+        """These with the share and its baseline."""
+        return {"share": self.share.value, "baseline": self.baseline, **self.off()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,11 +189,13 @@ def _comparisons(matched: Matched, names: list[str]) -> Mapping[str, _Comparison
     found = {}
     for name, label in (("pairs", None), ("clicked", 1), ("unclicked", 0)):
         sides = [np.setdiff1d(each.of(label), rest.of(label), assume_unique=True) for each in (members, others)]
-        common = np.intersect1d(*sides, assume_unique=True)
+        common = np.intersect1d(sides[0], sides[1], assume_unique=True)
         told, untold = (np.setdiff1d(side, common, assume_unique=True) for side in sides)
         found[name] = _Comparison(told, untold, label, rest)
-    few = (each[rest.rows_of(rest.users(each)) <= FEW] for each in (found["pairs"].told, found["pairs"].untold))
-    found["few_rows"] = _Comparison(*few, None, rest)
+    told, untold = (
+        pairs[rest.rows_of(rest.users(pairs)) <= FEW] for pairs in (found["pairs"].told, found["pairs"].untold)
+    )
+    found["few_rows"] = _Comparison(told, untold, None, rest)
     return {
         name: each
         for name, each in found.items()

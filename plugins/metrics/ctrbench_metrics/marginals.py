@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Marginals(SyntheticMetric):
     """Likeness of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
 
-    One less the total variation distance of categories (TVComplement; counted here, since sdmetrics' time grows with
-    the square of the values), one less the largest gap between cumulative shares of numbers (KSComplement). Pool and holdout have equally many rows; the baseline is the holdout's likeness.
-    Details: the five columns furthest below the holdout's, and `chance`, by a permutation test on the codes (numbers in
-    20 bins), that real rows would be as far away. Flagged where that is at most 2.5 %.
+    One less the total variation distance of categories (TVComplement, counted here: sdmetrics takes the square of the
+    number of values), one less the largest gap between cumulative shares of numbers (KSComplement). Pool and holdout
+    have equally many rows; the baseline is the holdout's likeness. Details: the five columns furthest below the
+    holdout's, and `chance`, by a permutation test on the codes (numbers in 20 bins), that real rows would be as far
+    away. Flagged where that is at most 2.5 %.
 
     It shows columns that come out wrong. It does not show what columns have to do with each other, so `independent`
     passes.
