@@ -31,34 +31,39 @@ NEW = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """Members (rows of train), others (rows of the holdout) and the rest of train, in the fields to be compared.
-
-    `people` number the persons of members and of others together, (rows,) each.
-    """
+    """Members (rows of train), others (rows of the holdout) and the rest of train, in the fields to be compared."""
 
     members: Table
     others: Table
     rest: Table
-    people: tuple[NDArray[np.int64], NDArray[np.int64]]
+    _people: tuple[NDArray[np.int64], NDArray[np.int64]] | None
 
     @classmethod
     def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Matched:
-        """At most `rows` of each and at most half of train; Skip where nothing is left to compare.
-
-        Skip also where the holdout's users are new and no field but the id tells them apart.
-        """
+        """At most `rows` of each and at most half of train; Skip where nothing is left to compare."""
         size = min(len(train) // 2, len(holdout), rows)
         order = rng.permutation(len(train))
         members, rest = (train.take(np.sort(part)) for part in (order[:size], order[size:]))
         others = sample_of(holdout, size, rng)
         new_users, fields = _comparable(holdout)
-        known = [_values_occur(table, rest, fields) for table in (members, others)]
-        if not (fields and all(each.any() for each in known)):
+        possible = [_values_occur(table, rest, fields) for table in (members, others)]
+        if not (fields and all(each.any() for each in possible)):
             raise Skip("train and valid have no rows whose values occur in the rest of train, so none can be compared")
-        members, others = members.take(known[0]), others.take(known[1])
+        members, others = members.take(possible[0]), others.take(possible[1])
         first, second = _persons(members, others) if new_users else users_of(members, others)
+        known = not new_users or len(np.unique(second)) > 1
         members, others, rest = (only(table, fields) for table in (members, others, rest))
-        return cls(members, others, rest, (first, second))
+        return cls(members, others, rest, (first, second) if known else None)
+
+    @property
+    def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The persons of members and of others, (rows,) each, numbered together.
+
+        Skip where the holdout's users are new and no field but the id tells them apart.
+        """
+        if self._people is None:
+            raise Skip("valid's users are unseen in train, and nothing but their id tells them apart")
+        return self._people
 
     @property
     def count(self) -> int:
@@ -100,8 +105,6 @@ def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[n
 
 
 def _persons(members: Table, others: Table) -> list[NDArray[np.int64]]:
-    """Persons by all that describes the user, since the ids of the others are unseen; Skip where only the id does."""
+    """Persons by all that describes the user, since the ids of the others are unseen."""
     numbers = number_rows(members, others, fields=[field.name for field in members.schema.with_role("user")])
-    if len(np.unique(numbers[1])) < 2:
-        raise Skip("valid's users are unseen in train and nothing but their id tells them apart")
     return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], [len(members)])
