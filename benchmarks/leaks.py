@@ -41,7 +41,7 @@ from ctrbench_generators.uniform import Uniform
 from tabulate import tabulate
 from trees import Tree
 
-TRAIN, HELD = 4_000, 2_000  # rows of train, and of valid and of test
+TRAIN, HELD = 3_000, 1_500  # rows of train, and of valid and of test
 USERS = {"row": 300, "user": 1_000}  # of the world, by how rows are split
 ATTACKS = ("interaction_disclosure", "membership", "membership_density", "membership_classifier", "membership_users",
            "attribute_inference")  # fmt: skip

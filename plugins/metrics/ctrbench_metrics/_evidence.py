@@ -77,7 +77,7 @@ def _of_other_half(
         if not inside.any() or len(np.unique(is_member[~inside])) < 2:
             continue
         model = HistGradientBoostingClassifier(
-            max_iter=60,
+            max_iter=40,
             max_leaf_nodes=8,
             min_samples_leaf=40,
             l2_regularization=1.0,
