@@ -99,10 +99,12 @@ def copies(log: Log, rng: np.random.Generator) -> Table:
 
 
 def near_copies(log: Log, rng: np.random.Generator) -> Table:
-    """One row of five is one of train's but for one field, which is taken from another row."""
+    """One row of five is one of train's but for one field, which has the value of another row."""
     near = _some(log.splits.train, TRAIN // 5, rng)
     other = _some(log.splits.train, len(near), rng)
-    rows, changed = near.rows.copy(), rng.integers(len(near.schema.names), size=len(near))
+    differs = near.rows.to_numpy() != other.rows.to_numpy()
+    changed = np.where(differs, rng.random(differs.shape), 0).argmax(axis=1)  # one of the fields that differ
+    rows = near.rows.copy()
     for at, name in enumerate(near.schema.names):
         rows.loc[changed == at, name] = other.rows.loc[changed == at, name]
     return _mixed(log.fresh, Table(rows, near.schema, near.labels))
