@@ -30,7 +30,7 @@ PERMUTATIONS = 99
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, and each user's part in its deviation from the truth (its influence), (users,)."""
+    """A share or a difference of shares, and each user's part in its deviation from the truth (influence), (users,)."""
 
     value: float
     parts: NDArray[np.float64]
@@ -42,11 +42,20 @@ class Estimate:
     @cached_property
     def margin(self) -> float:
         """Half the width of the 95 % interval, by Student's t over users."""
+        return self._margin(LEVEL)
+
+    def side(self, level: float = LEVEL) -> int:
+        """1 or -1 where the number is above or below 0 by more than chance, at this level on either side; else 0."""
+        return int(np.sign(self.value)) if abs(self.value) > self._margin(level) else 0
+
+    def _margin(self, level: float) -> float:
         from scipy.special import stdtrit
 
+        if len(self.parts) < 2:
+            return 1.0  # a single user says nothing of others, so a share may be anything
         users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
-        return float(stdtrit(users - 1, 1 - LEVEL) * error)
+        return float(stdtrit(users - 1, 1 - level) * error)
 
     @property
     def low(self) -> float:

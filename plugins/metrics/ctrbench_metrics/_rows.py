@@ -34,7 +34,8 @@ class Matches:
 def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDArray[np.int64]]:
     """One number a row, (rows,) for each table, equal where all fields (or the named ones) are equal.
 
-    Categorical fields compare by code, numeric ones by their float64 bits. Numbers mean nothing beyond one call.
+    Categorical fields compare by code, numeric ones as float64 numbers (-0.0 is 0.0). Numbers mean nothing beyond one
+    call.
     """
     names = tables[0].schema.names if fields is None else tuple(fields)
     numbers = np.zeros(sum(len(table) for table in tables), np.int64)
@@ -89,7 +90,8 @@ def count_matches(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> Matc
 def _small_integers(values: NDArray[np.generic]) -> tuple[NDArray[np.int64], int]:
     """Integers from 0 that are equal where the values are, and a bound above them."""
     if values.dtype.kind == "f":
-        return _ranks(values.view(np.int64))
+        zero = np.zeros((), values.dtype)
+        return _ranks(np.where(values == zero, zero, values).view(np.int64))  # -0.0 has other bits than 0.0
     if not len(values):
         return values.astype(np.int64), 1
     lowest, highest = int(values.min()), int(values.max())
