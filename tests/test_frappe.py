@@ -57,7 +57,7 @@ class Web:
         self.pages, self.cut, self.asked = pages, cut, asked
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: self.server.serve_forever(0.01), daemon=True).start()
 
 
 @pytest.fixture
