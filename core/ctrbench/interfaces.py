@@ -32,6 +32,10 @@ class Budgeted:
     """Marks a parameter that `--budget` scales: `epochs: Annotated[int, "passes over train", Budgeted()] = 300`."""
 
 
+class Location:
+    """Marks a parameter that says where a file lies: what counts in a cache key is `version()`, not the way there."""
+
+
 def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
     """Report to nobody."""
 
@@ -124,6 +128,13 @@ class Plugin:
     cpus: ClassVar[float] = 1.0
     gpus: ClassVar[float] = 0.25
 
+    def version(self) -> str:
+        """What its results depend on beyond the parameters, such as the checksum of a file; cheap to compute.
+
+        UserError where that cannot be told, because the file is not there.
+        """
+        return ""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -145,10 +156,6 @@ class Dataset(Plugin, ABC):
     def availability(self) -> Ready | Missing:
         """Whether `load` can work here, found out without loading or downloading."""
         return Ready()
-
-    def version(self) -> str:
-        """What the data depends on beyond the parameters, such as the checksums of its files; cheap to compute."""
-        return ""
 
     @abstractmethod
     def load(self, *, seed: int, context: Context) -> Splits:

@@ -42,8 +42,8 @@ _NONE: Sums = MappingProxyType({})
 def fetch(folder: Path, sums: Sums, hosts: Sequence[Host], progress: Progress, *, archives: Sums = _NONE) -> None:
     """Put the files named in `sums` into the folder, from the first host whose files have these sums.
 
-    An address, or a member of an archive, stands for the wanted name that its path ends with: "u.data", or "bts/all.csv"
-    where a folder has to tell two files apart. `archives` holds the published sums of archives, by their names.
+    An address, or a member of an archive, stands for the wanted name that its path ends with: "u.data", or
+    "bts/all.csv" where a folder has to tell two files apart. `archives` holds the published sums of archives by name.
     """
     place = folder / ".fetching"
     try:
