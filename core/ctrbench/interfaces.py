@@ -141,12 +141,16 @@ class Published:
     """A table of figures that somebody published for a data set, for reports to show beside a run's own.
 
     `figures` maps (generator, scenario, model) to a value of `metric`; all are plug-ins' names, "" where none applies.
+    `statistic` says what a figure is, such as "mean of five runs" or "the best of many runs by test AUC", and
+    `deviations` holds the published standard deviations of those figures that have one.
     """
 
     title: str
     source: str
     metric: str
     figures: Mapping[tuple[str, str, str], float]
+    statistic: str = ""
+    deviations: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

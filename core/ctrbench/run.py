@@ -340,7 +340,9 @@ def _published(dataset: Dataset) -> list[dict[str, Any]]:
     try:
         return [
             {"title": str(table.title), "source": str(table.source), "metric": str(table.metric),
-             "figures": [[*map(str, names), float(value)] for names, value in table.figures.items()]}
+             "statistic": str(table.statistic),
+             "figures": [[*map(str, names), float(value)] for names, value in table.figures.items()],
+             "deviations": [[*map(str, names), float(value)] for names, value in table.deviations.items()]}
             for table in dataset.published()
         ]  # fmt: skip
     except KeyboardInterrupt:
