@@ -22,7 +22,7 @@ import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
-from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
+from ctrbench.table import MISSING, PRESENT, UNSEEN, Field, Schema, Table
 from ctrbench.text import did_you_mean, encodable, one_line
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write_rows(table: Table, file: Path) -> None:
     import pyarrow as pa
 
     columns = {table.schema.label: pa.array(table.targets)}
-    columns |= {known.name: _values(table.rows[known.name].to_numpy(), known) for known in table.schema.fields}
+    columns |= {known.name: _values(table, known) for known in _told(table.schema)}
     values = pa.table(columns)
     suffix = _suffix(file)
     with whole_file(file) as target:
@@ -71,12 +71,20 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
     Columns that the schema does not name are left out. A value fits that is in the field's vocabulary, as it is written
     or, where a tool has made numbers of ids, without the ".0" at its end; of a number any finite one.
     """
-    raw = _read(file, [schema.label, *schema.names])
+    fields = _told(schema)
+    raw = _read(file, [schema.label, *(known.name for known in fields)])
     misfits = Misfits(np.zeros(raw.num_rows, bool))
-    columns = {}
-    for known in schema.fields:
-        codes_or_numbers, bad = _codes(raw[known.name], known) if known.vocabulary else _numbers(raw[known.name])
-        columns[known.name] = codes_or_numbers
+    columns: dict[str, NDArray[Any]] = {}
+    for known in fields:
+        values, bad = _numbers(raw[known.name]) if known.vocabulary is None else _codes(raw[known.name], known)
+        if known.missing_indicator is not None:
+            missing = np.isnan(values) & _is_missing(raw[known.name])
+            bad &= ~missing
+            values = np.where(missing, known.imputed or 0.0, values)
+            vocabulary = schema.fields[schema.names.index(known.missing_indicator)].vocabulary or ()
+            codes = [vocabulary.index(value) + 1 for value in (PRESENT, MISSING)]
+            columns[known.missing_indicator] = np.array(codes, np.int32)[missing.astype(int)]
+        columns[known.name] = values
         _blame(misfits, known.name, bad, raw)
     labels, bad = _numbers(raw[schema.label])
     _blame(misfits, schema.label, bad | ~np.isin(labels, (0, 1)), raw)
@@ -84,7 +92,7 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
     import pandas as pd
 
     good = ~misfits.rows
-    rows = pd.DataFrame({name: column[good] for name, column in columns.items()}, copy=False)
+    rows = pd.DataFrame({name: columns[name][good] for name in schema.names}, copy=False)
     return Table(rows, schema, labels[good].astype(np.int8)), misfits
 
 
@@ -110,12 +118,19 @@ def _suffix(file: Path) -> str:
     raise UserError(f"{encodable(str(file))}: its name must end in {', '.join(SUFFIXES)}")
 
 
-def _values(column: NDArray[Any], known: Field) -> Any:
+def _told(schema: Schema) -> list[Field]:
+    """The fields that have a column of their own; that a number is missing is told by an empty value."""
+    indicators = {known.missing_indicator for known in schema.fields}
+    return [known for known in schema.fields if known.name not in indicators]
+
+
+def _values(table: Table, known: Field) -> Any:
     """A coded column as an Arrow array of texts, or of numbers."""
     import pyarrow as pa
 
+    column = table.rows[known.name].to_numpy()
     if known.vocabulary is None:
-        return pa.array(column)
+        return pa.array(column, mask=table.missing(known))
     texts = [UNSEEN_TEXT, *(None if value == MISSING else value for value in known.vocabulary)]
     return pa.DictionaryArray.from_arrays(pa.array(column), pa.array(texts, pa.string())).cast(pa.string())
 
@@ -193,6 +208,16 @@ def _numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         column = column.cast(pa.int8())
     numbers = pd.to_numeric(column.to_pandas(), errors="coerce").to_numpy(np.float64, na_value=np.nan)
     return numbers, ~np.isfinite(numbers)
+
+
+def _is_missing(column: Any) -> NDArray[np.bool_]:
+    """Where a column has no value, or an empty one, or one that is not a number by its own account."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = column.cast(pa.string())
+    found: NDArray[np.bool_] = pc.fill_null(pc.is_in(texts, value_set=pa.array(["", "nan", "NaN"])), True).to_numpy()
+    return found
 
 
 def _blame(misfits: Misfits, name: str, bad: NDArray[np.bool_], raw: Any) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ctrbench import UserError
 
+from ctrbench_datasets._reading import Dialect, read_log
+
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
@@ -25,21 +27,13 @@ def read_table(
 
     `only` are the columns to read, all where it is empty.
     """
-    import pandas as pd
-
-    headless: dict[str, Any] = {"names": list(names), "header": None, "quoting": 3, "index_col": False} if names else {}
-    try:
-        frame = pd.read_csv(
-            file, sep=separator, encoding=encoding, dtype=str, keep_default_na=False, na_values=[""],
-            engine="python" if len(separator) > 1 else "c", usecols=list(only) or None, **headless,
-        )  # fmt: skip
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror or error}); check the path and its rights") from None
-    except (ValueError, EOFError) as error:  # pandas' complaints, and text in another encoding
-        why = " ".join(str(error).split())
-        raise UserError(f"{file}: not the file that is published under that name ({why}); fetch it again") from None
-    if names and frame[names[-1]].isna().all():
-        raise UserError(f"{file}: not the file that is published under that name (no {names[-1]}); fetch it again")
+    dialect = Dialect(separator, "none" if names else "", "", encoding, tuple(names))
+    log = read_log(file, dialect, only=only or None)
+    if odd := log.files[0][2]:
+        raise UserError(f"{file}: row {odd[0]} is not of the form that is published under that name; fetch it again")
+    if lacking := [name for name in only if name not in log.names]:
+        raise UserError(f"{file}: not the file that is published under that name (no {lacking[0]}); fetch it again")
+    frame: pd.DataFrame = log.table.to_pandas().astype(object)
     return frame
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Annotated, ClassVar
 
 from ctrbench import Context, Dataset, Field, Missing, Published, Ready, Register, Splits, hookimpl
-from ctrbench.encoding import encode_splits
+from ctrbench.encoding import Rows, encode_splits
 from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._origin import Origin
@@ -65,7 +65,7 @@ class Frappe(Dataset):
         folder = ORIGIN.bring(self.path, context.progress)
         source = f"frappe ({folder})"
         splits = encode_splits(
-            *(read_log(folder / name, numeric=("label",)) for name in ORIGIN.files),
+            *(Rows.of(read_log(folder / name).table) for name in ORIGIN.files),
             label="label",
             fields=FIELDS,
             source=source,
