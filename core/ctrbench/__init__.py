@@ -23,10 +23,12 @@ from ctrbench.interfaces import (
     SyntheticMetric,
 )
 from ctrbench.scenarios import ClassShares, Scenario
-from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
+from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Schema, Table
 
 __all__ = [
     "MISSING",
+    "PRESENT",
+    "RARE",
     "UNSEEN",
     "Budgeted",
     "ClassShares",

@@ -15,7 +15,7 @@ from ctrbench.conformance._values import expect_probabilities, expect_schema, ex
 from ctrbench.interfaces import Context, Dataset, Missing, Ready, Splits
 from ctrbench.ranking import check_queries
 from ctrbench.scenarios import ClassShares, Scenario, compose
-from ctrbench.table import MISSING, Table
+from ctrbench.table import MISSING, RARE, Table
 
 if TYPE_CHECKING:
     from ctrbench.conformance._logs import Log
@@ -90,8 +90,8 @@ def _expect_splits(splits: Splits) -> Splits:
 
 
 def _in_order(vocabulary: tuple[str, ...]) -> bool:
-    """Whether the values rise, as numbers or as text; the missing value stands where its author likes."""
-    values = [value for value in vocabulary if value != MISSING]
+    """Whether the values rise, as numbers or as text; (missing) and (rare) stand where their author likes."""
+    values = [value for value in vocabulary if value not in (MISSING, RARE)]
     if len(set(vocabulary)) < len(vocabulary):
         return False
     with suppress(ValueError):

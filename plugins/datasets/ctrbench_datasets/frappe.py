@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ctrbench import Context, Dataset, Field, Missing, Published, Ready, Register, Splits, UserError, hookimpl
-from ctrbench.encoding import encode_splits
+from ctrbench.encoding import Rows, encode_splits
 from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._fetch import Host, fetch
-from ctrbench_datasets._reading import checksum, read_log
+from ctrbench_datasets._files import checksum
+from ctrbench_datasets._reading import read_log
 
 FIELDS = (
     Field("user", role="user"),
@@ -77,7 +78,7 @@ class Frappe(Dataset):
             fetch(folder, MD5, HOSTS, context.progress)
         source = f"frappe ({folder})"
         splits = encode_splits(
-            *(read_log(folder / name, numeric=("label",)) for name in MD5),
+            *(Rows.of(read_log(folder / name).table) for name in MD5),
             label="label",
             fields=FIELDS,
             source=source,
