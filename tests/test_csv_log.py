@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_categorical_fields_that_look_like_something_else_are_noted(tmp_path):
     frame.loc[:9, "when"] = 50
     notes = load(written(tmp_path, frame), numeric=()).notes
     assert any("field 'price' is categorical with" in note and "numeric=price" in note for note in notes)
-    assert any("field 'when' is categorical with 72 values in 80 rows" in note for note in notes)
+    assert any(re.search(r"field 'when' is categorical with \d+ values in 80 rows", note) for note in notes)
     assert not any("'uid'" in note or "'ad'" in note for note in notes)
 
 
@@ -149,7 +150,7 @@ def test_version_follows_the_files_content(tmp_path):
         ("click,b,b\n0,1,2\n", "two columns are called 'b'; rename one"),
         ("click,b\n0,1,2\n1,1,2\n", "more values than its header has names"),
         ("click,b\n0,1\n1,1,2\n", "1 of 2 rows do not fit the header: row 2 has 3 instead of 2 values"),
-        ('click,b\n0,"1\n', "line 2: the quotation mark before '1' is never closed"),
+        ('click,b\n0,"1,2\n', "line 2: the quotation mark before '1,2' is never closed"),
         ("click,b\n" + "0,1\n1,2\n" * 50 + "2,1\n", "label 'click': 2 in row 101 is neither 0 nor 1"),
         ("click,b\n" + "0,1\n1,1\n" * 50, "field 'b' has one value only, '1', in train: left out"),
         ("click,b\n" + "0,1\n0,2\n" * 50, "there are no positives"),

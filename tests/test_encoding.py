@@ -97,22 +97,32 @@ def test_fresh_rows_are_encoded_under_a_schema_that_exists():
         (["1", "x"], "numeric", "log, train: field 'x': 'x' in row 1 is not a finite number"),
         ([1.0, -np.inf], "numeric", "-inf in row 1 is not a finite number"),
         (pd.to_datetime(["2020-01-01", "2021-01-01"]), "numeric", "2020-01-01 00:00:00 in row 0 is not a finite"),
-        ([1.5, 1.5], "numeric", "no field is left beside the label 'label'; a model needs at least one: field 'x' has
-        one"), (["a", "a"], "categorical", "field 'x' has one value only, 'a', in train: left out"), ([None, None],
-        "categorical", "field 'x' has one value only, '(missing)', in train: left out"), ([None, np.nan], "numeric",
-        "field 'x' has one value only, '(missing)', in train: left out"), ([1, "a", 1], "categorical", "field 'x' mixes
-        types: 1 (int), 'a' (str); write all its values"), ([[1], [2]], "categorical", "field 'x' holds lists or other
-        compound values"), (frame(["a", "b"], [0, 2]), "categorical", "label 'label': 2 in row 1 is neither 0 nor 1"),
-        (frame(["a", "b"], ["click", "no"]), "categorical", "label 'label': 'click' in row 0 is neither 0 nor 1"),
-        (frame(["a", "b"], [1, None]), "categorical", "label 'label': nan in row 1 is neither 0 nor 1"), (frame(["a",
-        "b"], [0, 0]), "categorical", "log, train: there are no positives (label 1)"), (frame(["a", "b"], [1, 1]),
-        "categorical", "log, train: there are no negatives (label 0)"), (frame([], []), "categorical", "log, train: the
-        table has no rows"), (frame(["a", "b"], name="y"), "categorical", "the field 'x' is not there; the columns are
-        label, y"), ( frame(["a", "b"]).rename(columns={"label": "labels"}), "categorical", "the label 'label' is not
-        there; did you", ), (pd.concat([frame([1, 2]), frame([1, 2])[["x"]]], axis=1), "categorical", "has the column
-        'x' twice"), ], ) def test_unusable_input_is_one_line_that_names_the_value(train, kind, message): with
-        pytest.raises(UserError) as caught: splits(train, kind=kind) assert message in str(caught.value) assert "\n"
-        not in str(caught.value)
+        ([1.5, 1.5], "numeric", "no field is left beside the label 'label'; a model needs at least one: field 'x'"),
+        (["a", "a"], "categorical", "field 'x' has one value only, 'a', in train: left out"),
+        ([None, None], "categorical", "field 'x' has one value only, '(missing)', in train: left out"),
+        ([None, np.nan], "numeric", "field 'x' has one value only, '(missing)', in train: left out"),
+        ([1, "a", 1], "categorical", "field 'x' mixes types: 1 (int), 'a' (str); write all its values"),
+        ([[1], [2]], "categorical", "field 'x' holds lists or other compound values"),
+        (frame(["a", "b"], [0, 2]), "categorical", "label 'label': 2 in row 1 is neither 0 nor 1"),
+        (frame(["a", "b"], ["ja", "no"]), "categorical", "label 'label': 'ja' in row 0 is neither 0 nor 1"),
+        (frame(["a", "b"], [1, None]), "categorical", "label 'label': nan in row 1 is neither 0 nor 1"),
+        (frame(["a", "b"], [0, 0]), "categorical", "log, train: there are no positives (label 1)"),
+        (frame(["a", "b"], [1, 1]), "categorical", "log, train: there are no negatives (label 0)"),
+        (frame([], []), "categorical", "log, train: the table has no rows"),
+        (frame(["a", "b"], name="y"), "categorical", "the field 'x' is not there; the columns are label, y"),
+        (
+            frame(["a", "b"]).rename(columns={"label": "labels"}),
+            "categorical",
+            "the label 'label' is not there; did you",
+        ),
+        (pd.concat([frame([1, 2]), frame([1, 2])[["x"]]], axis=1), "categorical", "has the column 'x' twice"),
+    ],
+)
+def test_unusable_input_is_one_line_that_names_the_value(train, kind, message):
+    with pytest.raises(UserError) as caught:
+        splits(train, kind=kind)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_class_that_valid_lacks_is_named_with_its_split():

@@ -182,7 +182,7 @@ class Table:
         return where
 
     def settled(self) -> Table:
-        """The same rows, the imputed number in all that say that a number is missing, as synthetic ones may not have."""
+        """The same rows, the imputed number in all that say that it is missing: a sampler may have put another."""
         rows = self.rows
         for field in self.schema.numeric:
             if field.missing_indicator is not None and field.imputed is not None:

@@ -1,5 +1,4 @@
-"""From logs as they were read to splits: roles, labels, time, splits and codings, for every data set that is read from
-files.
+"""From logs as they were read to splits: roles, labels, time and codings, for all data sets that come of files.
 
 In: one `Log`, or one a split, and a `Recipe` that says what its columns are. Out: `Splits` with notes on all that was
 found; or a UserError that names the column and the fix.

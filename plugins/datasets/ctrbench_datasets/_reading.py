@@ -14,10 +14,10 @@ from typing import Any
 from ctrbench import UserError
 from ctrbench.encoding import as_text
 
-from ctrbench_datasets._files import Kind, checksum, kind_of, open_bytes, readable
+from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import BLOCK, Dialect, read_text
 
-__all__ = ["Dialect", "Log", "checksum", "read_log"]
+PLAIN = Dialect()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Log:
         return cls(table, ((source, table.num_rows, ()),), tuple(notes))
 
 
-def read_log(files: Path | Sequence[Path], dialect: Dialect = Dialect(), *, only: Sequence[str] | None = None) -> Log:
+def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None) -> Log:
     """The rows of files in the order given; all must have the first one's columns, in any order.
 
     `dialect` is for text files; `only` names the columns to read. Columns that only later files have are left out with

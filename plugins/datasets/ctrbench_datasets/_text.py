@@ -83,7 +83,7 @@ class TextFile:
     table: Any  # pyarrow.Table of dictionary<int32, string>
     left_out: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
 
 
 def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | None = None) -> TextFile:

@@ -33,7 +33,7 @@ _UNITS["weeks"] = 7 * DAY
 
 @dataclass(frozen=True, eq=False)
 class Instants:
-    """A time for each row: `coarse`, then `fine` where these are equal; `seconds` since 1970 where it is of a calendar."""
+    """A time for each row: `coarse`, in seconds since 1970 where it is of a calendar, and `fine` between equal ones."""
 
     coarse: NDArray[Any]
     fine: NDArray[np.int64]

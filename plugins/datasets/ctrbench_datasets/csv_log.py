@@ -14,7 +14,8 @@ from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._files import Sources, checksum, find_sources
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits
-from ctrbench_datasets._reading import Dialect, read_log
+from ctrbench_datasets._reading import read_log
+from ctrbench_datasets._text import Dialect
 
 Columns = str | tuple[str, ...]
 
