@@ -215,8 +215,8 @@ def _is_missing(column: Any) -> NDArray[np.bool_]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    texts = column.cast(pa.string())
-    found: NDArray[np.bool_] = pc.fill_null(pc.is_in(texts, value_set=pa.array(["", "nan", "NaN"])), True).to_numpy()
+    named = pc.is_in(column.cast(pa.string()), value_set=pa.array(["", "nan", "NaN"]))
+    found: NDArray[np.bool_] = pc.or_(column.is_null(), named).to_numpy()
     return found
 
 

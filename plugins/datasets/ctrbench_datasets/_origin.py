@@ -13,7 +13,7 @@ from pathlib import Path
 from ctrbench import Missing, Ready, UserError
 
 from ctrbench_datasets._fetch import Host, Progress, Sums, fetch
-from ctrbench_datasets._reading import checksum
+from ctrbench_datasets._files import checksum
 
 
 @dataclass(frozen=True)

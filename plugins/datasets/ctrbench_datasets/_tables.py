@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ctrbench import UserError
 
-from ctrbench_datasets._reading import Dialect, read_log
+from ctrbench_datasets._reading import read_log
+from ctrbench_datasets._text import Dialect
 
 if TYPE_CHECKING:
     import pandas as pd
