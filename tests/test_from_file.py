@@ -55,7 +55,11 @@ def test_the_export_is_what_another_csv_reader_sees(tmp_path):
         read = list(csv.DictReader(opened))
     assert list(read[0]) == ["label", "user", "text, with comma", "price"]
     assert [row["text, with comma"] or None for row in read[:9]] == ODD
-    assert [float(row["price"]) for row in read] == train.rows["price"].tolist()
+    missing = train.missing(train.schema.fields[2])
+    assert missing.any(), "a number that nobody can compute with stands for a missing one"
+    assert [row["price"] == "" for row in read] == missing.tolist()
+    prices = [float(row["price"] or "nan") for row in read]
+    assert np.array_equal(np.array(prices)[~missing], train.rows["price"][~missing])
 
 
 def test_what_pandas_made_of_the_rows_still_fits(tmp_path):

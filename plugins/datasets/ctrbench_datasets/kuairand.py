@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ctrbench import Context, Dataset, Field, Missing, Ready, Register, Splits, UserError, hookimpl
-from ctrbench.encoding import encode_splits
+from ctrbench.encoding import Coding, encode_splits
 from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._origin import Origin
@@ -41,9 +41,11 @@ VIDEO_FIELDS = ("author_id", "video_type", "upload_type", "visible_status", "mus
 FIELDS = (
     *(Field(name, role="user") for name in ("user_id", *USER_FIELDS)),
     *(Field(name, role="item") for name in ("video_id", *VIDEO_FIELDS)),
+    Field("video_duration", "numeric", "item"),
     *map(Field, ("tab", "hour", "weekday")),
 )
-"""`tag` is all tags of a video as one value; counts of users' friends and days are in the ranges of the publisher."""
+"""`tag` is all tags of a video as one value, its duration is in twenty bins of equal size; counts of users' friends and
+days are in the publisher's ranges."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class KuaiRand(Dataset):
             shown_at_random,
             label="is_click",
             fields=FIELDS,
+            codings={"video_duration": Coding(bins="quantiles:20")},
             source=source,
             notes=[*ORIGIN.notes(folder), *NOTES],
         )
@@ -99,7 +102,7 @@ def _read(folder: Path, name: str) -> pd.DataFrame:
 
     log = read_table(folder / name, only=("user_id", "video_id", "date", "hourmin", "is_click", "tab"))
     users = read_table(folder / USERS, only=("user_id", *USER_FIELDS))
-    videos = read_table(folder / VIDEOS, only=("video_id", *VIDEO_FIELDS))
+    videos = read_table(folder / VIDEOS, only=("video_id", "video_duration", *VIDEO_FIELDS))
     rows = join(join(log, users, "user_id", folder / USERS), videos, "video_id", folder / VIDEOS)
     days = pd.to_datetime(rows["date"], format="%Y%m%d", errors="coerce")
     if days.isna().any():
