@@ -154,8 +154,31 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """How a data set would read a file of somebody's: its parameters, and for each what was seen.
+
+    `others` maps a parameter to other values that would do as well, `fallbacks` are changes to try one after the other
+    where a split turns out to hold one class only, and `notes` are worth saying beside.
+    """
+
+    parameters: Mapping[str, object]
+    reasons: Mapping[str, str]
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    fallbacks: Sequence[Mapping[str, object]] = ()
+
+
+@dataclass(frozen=True)
 class Dataset(Plugin, ABC):
     """A source of train, valid and test tables."""
+
+    @classmethod
+    def propose(cls, path: str, given: Mapping[str, str]) -> Proposal | None:
+        """How it would read the file for `ctrbench try`, what the user says before what is seen; None where it cannot.
+
+        UserError, in one line, where the user has to say more.
+        """
+        return None
 
     def availability(self) -> Ready | Missing:
         """Whether `load` can work here, found out without loading or downloading."""

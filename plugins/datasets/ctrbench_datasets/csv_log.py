@@ -6,14 +6,16 @@ of all other columns, with notes on what was found, changed or left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from ctrbench import Context, Dataset, Missing, Ready, Register, Splits, UserError, hookimpl
+from ctrbench import Context, Dataset, Missing, Proposal, Ready, Register, Splits, UserError, hookimpl
 from ctrbench.ranking import Queries, with_ranking
 
 from ctrbench_datasets._files import Sources, checksum, find_sources
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits
+from ctrbench_datasets._look import look
 from ctrbench_datasets._reading import read_log
 from ctrbench_datasets._text import Dialect
 
@@ -60,6 +62,11 @@ class CsvLog(Dataset):
             self._dialect()
         except UserError as error:
             raise UserError(f"csv_log: {error}") from None
+
+    @classmethod
+    def propose(cls, path: str, given: Mapping[str, str]) -> Proposal:
+        """What the log seems to be, from its names and values."""
+        return look(path, given)
 
     def availability(self) -> Ready | Missing:
         """Ready where the files are there."""
