@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         Dataset,
         Forecast,
         Generator,
+        Location,
         Metric,
         Missing,
         Model,
         PredictionMetric,
         Predictions,
         Predictor,
+        Proposal,
         Published,
         Rankings,
         Ready,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from ctrbench.scenarios import ClassShares, Scenario
     from ctrbench.session import Results, load, run
     from ctrbench.suite import Suite, load_suite
-    from ctrbench.table import MISSING, UNSEEN, Field, Role, Schema, Table
+    from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
     from ctrbench.text import did_you_mean
 
 _HOMES = {
@@ -54,22 +56,24 @@ _HOMES = {
     "frames": ("Frames", "from_frames"),
     "hookspecs": ("Register", "hookimpl"),
     "interfaces": (
-        "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Metric", "Missing", "Model",
-        "PredictionMetric", "Predictions", "Predictor", "Published", "Rankings", "Ready", "Sampler", "Score", "Splits",
-        "SyntheticMetric",
+        "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Location", "Metric",
+        "Missing", "Model", "PredictionMetric", "Predictions", "Predictor", "Proposal", "Published",
+        "Rankings", "Ready", "Sampler", "Score", "Splits", "SyntheticMetric",
     ),
     "ranking": ("Queries", "with_ranking"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
     "scenarios": ("ClassShares", "Scenario"),
     "session": ("Results", "load", "run"),
     "suite": ("Suite", "load_suite"),
-    "table": ("MISSING", "UNSEEN", "Field", "Role", "Schema", "Table"),
+    "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
     "text": ("did_you_mean",),
 }  # fmt: skip
 """Where each name stands; a test holds it to the imports above."""
 
 __all__ = [
     "MISSING",
+    "PRESENT",
+    "RARE",
     "UNSEEN",
     "Aspect",
     "Better",
@@ -83,6 +87,7 @@ __all__ = [
     "Forecast",
     "Frames",
     "Generator",
+    "Location",
     "Metric",
     "Missing",
     "Model",
@@ -90,6 +95,7 @@ __all__ = [
     "PredictionMetric",
     "Predictions",
     "Predictor",
+    "Proposal",
     "Published",
     "Queries",
     "Rankings",

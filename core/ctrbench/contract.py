@@ -16,7 +16,7 @@ import numpy as np
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Published, Score, Splits
 from ctrbench.ranking import check_queries
-from ctrbench.table import MISSING, Table
+from ctrbench.table import MISSING, RARE, Table
 from ctrbench.text import encodable, one_line
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def check_vocabularies(train: Table) -> None:
     """Each field's values rise, as numbers or as text, and none stands there twice."""
     for field in train.schema.categorical:
         values = field.vocabulary or ()
-        good = len(set(values)) == len(values) and _rises([value for value in values if value != MISSING])
+        good = len(set(values)) == len(values) and _rises([value for value in values if value not in (MISSING, RARE)])
         expect(good, f"the vocabulary of {field.name!r} is not sorted or repeats itself")
 
 
@@ -122,10 +122,10 @@ def _rises(values: list[str]) -> bool:
 
 
 def check_published(told: object) -> Published:
-    """A table of figures, each with three names."""
+    """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
     assert isinstance(told, Published)
-    for names, value in told.figures.items():
+    for names, value in [*told.figures.items(), *told.deviations.items()]:
         named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
         expect(named, f"published: {names!r} is not (generator, scenario, model)")
         number = isinstance(value, int | float) and math.isfinite(value)

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Plugin
+from ctrbench.interfaces import Budgeted, Location, Plugin
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
@@ -107,6 +107,11 @@ def unbudgeted(plugin: Plugin) -> dict[str, Any]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
+
+
+def locations(plugin: Plugin) -> tuple[str, ...]:
+    """The names of its parameters that say where a file lies."""
+    return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
 def values(plugin: Plugin) -> dict[str, Any]:

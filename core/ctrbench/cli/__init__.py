@@ -8,7 +8,21 @@ from typing import Any
 
 import click
 
-from ctrbench.cli import check, compare, data, export, leaderboard, list_, plot, plugins, report, run, show, store
+from ctrbench.cli import (
+    check,
+    compare,
+    data,
+    export,
+    leaderboard,
+    list_,
+    plot,
+    plugins,
+    report,
+    run,
+    show,
+    store,
+    try_,
+)
 from ctrbench.errors import UserError
 
 COMMANDS_GROUP = "ctrbench.commands"
@@ -79,6 +93,7 @@ def main() -> None:
     \b
     ctrbench run --all                      everything installed, on the embedded data set
     ctrbench run -g smoten -m deepfm        one generator, one model, all scenarios
+    ctrbench try log.csv                    a suite for your own log
     ctrbench list                           what is installed
     ctrbench leaderboard --view privacy     the last run's tables again
     ctrbench report --html report.html      all of it as one page
@@ -86,7 +101,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_, show.show,
-    plugins.plugins, check.check, data.data, store.store,
+    run.run, try_.try_, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_,
+    show.show, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

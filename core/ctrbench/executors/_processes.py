@@ -120,7 +120,7 @@ def kill(children: Sequence[Child]) -> None:
 def _main_script_hidden() -> Iterator[None]:
     """A child that is started meanwhile does not import the main script, which may be anybody's and do anything."""
     main = vars(sys.modules["__main__"])
-    hidden = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
     main["__spec__"] = None
     try:
         yield

@@ -297,8 +297,8 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
 
 
 def _published(table: Mapping[str, Any]) -> Published:
-    figures = {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
-    return Published(**{**table, "figures": figures})
+    named = {kind: {(g, s, m): value for g, s, m, value in table.get(kind, ())} for kind in ("figures", "deviations")}
+    return Published(**{**table, **named})
 
 
 def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
@@ -306,8 +306,12 @@ def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
     written["notes"] = list(told.notes)
     if told.ranking:
         written["ranking"] = told.ranking
-    tables = [asdict(table) | {"figures": [[*n, v] for n, v in table.figures.items()]} for table in told.published]
-    return {**written, "published": tables}
+    return {**written, "published": [_published_json(table) for table in told.published]}
+
+
+def _published_json(table: Published) -> dict[str, Any]:
+    named = {"figures": table.figures, "deviations": table.deviations}
+    return asdict(table) | {kind: [[*names, value] for names, value in found.items()] for kind, found in named.items()}
 
 
 def _refuse_infinite(value: object) -> None:
