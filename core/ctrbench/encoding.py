@@ -17,6 +17,7 @@ import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
+from ctrbench.params import quoted
 from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Schema, Table
 from ctrbench.text import counted, did_you_mean
 
@@ -332,40 +333,43 @@ class _Work:
         return dict(zip(found, _merged(list(found.values())), strict=True))
 
     def _categorical(self, field: Field, columns: Mapping[str, Column], coding: Coding) -> list[_Coded]:
+        if field.name not in self.keep and (why := self._useless(field.name, columns["train"])):
+            self.notes.append(f"field {field.name!r}{why}")
+            return []
         if coding.hash:
             columns = _hashed(columns, coding.hash)
         train = columns["train"]
         counts = train.counts
-        values = train.values[counts > 0]
-        missing = bool((train.codes < 0).any())
-        if field.name not in self.keep:
-            if len(values) + missing < 2:
-                only = _shown(values[0]) if len(values) else repr(MISSING)
-                self.notes.append(f"field {field.name!r} has one value only, {only}, in train: left out")
-                return []
-            if field.name in self.identifiers and len(values) > 1 and counts.max() == 1 and not coding.hash:
-                self.notes.append(
-                    f"field {field.name!r}: none of its {len(values):,} values occurs twice in train: left out"
-                    f" (keep={field.name} keeps it)"
-                )
-                return []
         kept = _frequent(counts, train.values, coding)
         vocabulary = _in_order(train.values[(counts > 0) & kept & (train.values != MISSING)])
         folded = (counts > 0) & ~kept
         if folded.any():
             vocabulary = [*(value for value in vocabulary if value != RARE), RARE]
-            share = counts[folded].sum() / len(train.codes)
             self.notes.append(
-                f"field {field.name!r}: {folded.sum():,} of {len(values):,} values became {RARE}, {share:.1%} of "
-                "train's rows"
+                f"field {field.name!r}: {folded.sum():,} of {np.count_nonzero(counts):,} values became {RARE}, "
+                f"{counts[folded].sum() / len(train.codes):.1%} of train's rows"
             )
-        if missing or MISSING in values:
+        if (train.codes < 0).any() or MISSING in train.values[counts > 0]:
             vocabulary.append(MISSING)
+        if len(vocabulary) < 2 and field.name not in self.keep:
+            self.notes.append(f"field {field.name!r} has one value only, {vocabulary[0]}, in train: left out")
+            return []
         positions = _positions(train.values, vocabulary)
         if folded.any():
             positions[:-1][folded] = len(vocabulary) - (vocabulary[-1] == MISSING)
         learned = replace(field, kind="categorical", vocabulary=tuple(vocabulary))
         return [_Coded(learned, {split: positions[column.codes] for split, column in columns.items()})]
+
+    def _useless(self, name: str, train: Column) -> str:
+        """Why nothing can be learnt from a field; empty where something can."""
+        counts = train.counts
+        values = train.values[counts > 0]
+        if len(values) + bool((train.codes < 0).any()) < 2:
+            return f" has one value only, {_shown(values[0]) if len(values) else repr(MISSING)}, in train: left out"
+        if name in self.identifiers and len(values) > 1 and counts.max() == 1:
+            kept = f"(keep={quoted(name)} keeps it)"
+            return f": none of its {len(values):,} values occurs twice in train: left out {kept}"
+        return ""
 
     # Numeric fields
 
@@ -380,7 +384,9 @@ class _Work:
         if bad.any():
             at = int(bad.argmax())
             text = rows.value(name, at)
-            fix = f", or missing={text.strip(chr(39))} where it means a missing one" if text.startswith("'") else ""
+            word = text.strip("'")
+            means_none = text.startswith("'") and word and not any(map(str.isdigit, word))
+            fix = f", or say missing={quoted(word)} where it means that there is none" if means_none else ""
             self.refuse(
                 name,
                 split,
@@ -455,7 +461,9 @@ class _Work:
         present = train[~np.isnan(train)]
         edges = np.array([])
         if coding.bins != "criteo" and len(present):
-            edges = np.unique(np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1]))
+            edges = np.unique(
+                np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1], method="lower")
+            )
         columns = {}
         for split, values in numbers.items():
             known = values[~np.isnan(values)]
