@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from ctrbench import Field, Splits, UserError
 from ctrbench.encoding import Coding, Column, Rows, encode_splits, text_numbers
+from ctrbench.params import quoted
 from ctrbench.table import MISSING, RARE
 from ctrbench.text import counted, did_you_mean
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     ):
         raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
     times = _times(logs, recipe, source)
-    parts, told = _split(logs, times, recipe, seed, source)
+    parts, told = _split(logs, rule.column, times, recipe, seed, source)
     fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
     derived, rows = _derived(logs, times, parts, recipe, fields)
     identifiers = _identifiers(logs[0], fields, roles)
@@ -200,7 +201,7 @@ def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
 
 
 def _split(
-    logs: Sequence[Log], times: Sequence[Instants], recipe: Recipe, seed: int, source: str
+    logs: Sequence[Log], label: str, times: Sequence[Instants], recipe: Recipe, seed: int, source: str
 ) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
     """For train, valid and test the log and its rows; and what is worth saying."""
     if len(logs) == 3:
@@ -211,6 +212,10 @@ def _split(
     notes = [f"valid is {shares[1] / shares.sum():.0%} of the train file, by {kind}"] if len(logs) == 2 else []
     if kind == "chance":
         order = np.random.default_rng(seed).permutation(len(log))
+        labels = Rows(log.table, log.where).numbers(label)
+        if (by_class := _by_class(labels, order, cuts)) is not None:
+            notes.append("chance left a split without clicks, so clicks and other rows were shared out apart")
+            order = by_class
     elif kind == "user":
         order, cuts = _by_user(log, recipe, cuts, seed, source)
     else:
@@ -225,6 +230,20 @@ def _split(
         notes.append(f"split by {kind}: train, valid and test differ by more than chance")
     found = [(0, rows) for rows in parts]
     return (found if len(logs) == 1 else [*found[:2], (1, np.arange(len(logs[1])))]), notes
+
+
+def _by_class(labels: NDArray[np.float64], order: NDArray[np.int64], cuts: NDArray[Any]) -> NDArray[np.int64] | None:
+    """The rows so that every split has its share of clicks; None where each has both classes, or cannot have."""
+    parts = [part for part in np.split(labels[order], cuts) if len(part)]
+    if not np.isin(labels, (0, 1)).all() or all(0 < part.mean() < 1 for part in parts):
+        return None
+    clicks, others = order[labels[order] == 1], order[labels[order] == 0]
+    shares = np.round(cuts / len(labels) * len(clicks)).astype(int)
+    of_clicks = np.split(clicks, shares)
+    of_others = np.split(others, cuts - shares)
+    if any(not len(part) for part in (*of_clicks[: len(parts)], *of_others[: len(parts)])):
+        return None
+    return np.concatenate([np.concatenate(pair) for pair in zip(of_clicks, of_others, strict=True)])
 
 
 def _by_user(
@@ -414,24 +433,35 @@ def _joined_by(values: Sequence[str]) -> str:
 
 
 def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
-    """Categorical fields that look as if they were something else."""
-    remarks = []
+    """Categorical fields that look as if they were something else, those of one kind in one note."""
+    fractions, singles, joined = [], [], []
     train = splits.train
     for field in train.schema.categorical:
         values = [value for value in field.vocabulary or () if value not in (MISSING, RARE)]
         if len(values) < 2 or field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
             continue
         numbers = text_numbers(values)
-        count = f"field {field.name!r} is categorical with {len(values)} values"
         if np.all(np.isfinite(numbers)) and np.any(numbers % 1):
-            remarks.append(f"{count}, numbers with fractions: numeric={field.name} would make it a number")
+            fractions.append(field.name)
         elif len(values) > len(train) / 2:
-            remarks.append(f"{count} in {len(train)} rows of train, hardly any twice: drop={field.name} leaves it out")
+            singles.append(field.name)
         elif field.role == "context" and _many_joined(values):
-            remarks.append(
-                f"{count} that look like several joined by {_joined_by(values)!r}: sequence={field.name} leaves it out"
-            )
-    return remarks
+            joined.append(field.name)
+    rows = f"{len(train):,} rows of train"
+    return [
+        *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
+        *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
+        *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
+    ]
+
+
+def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(map(quoted, names))
+    if len(names) == 1:
+        return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
+    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
 
 
 def _many_joined(values: Sequence[str]) -> bool:
