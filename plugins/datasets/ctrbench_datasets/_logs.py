@@ -26,7 +26,7 @@ from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 RATIOS = (0.8, 0.1, 0.1)
 
 Split = Literal["", "chance", "time", "days", "user"]
-PerField = int | tuple[str, ...]
+PerField = int | str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     ):
         raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
     times = _times(logs, recipe, source)
-    parts, told = _split(logs, rule.column, times, recipe, seed, source)
+    told = [note for each in times for note in each.notes]
+    parts, of_split = _split(logs, rule.column, times, recipe, seed, source)
     fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
     derived, rows = _derived(logs, times, parts, recipe, fields)
     identifiers = _identifiers(logs[0], fields, roles)
@@ -116,7 +117,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         label=rule.column,
         fields=[*fields, *derived],
         source=source,
-        notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *by_comma],
+        notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *of_split, *by_comma],
         codings=codings,
         keep=recipe.keep,
         identifiers=identifiers,
@@ -313,42 +314,43 @@ def _derived(
 # Codings
 
 
+_CODED = {
+    "min_count": r"\d+",
+    "top": r"\d+",
+    "hash": r"\d+",
+    "scale": "standard|log",
+    "bins": r"criteo|quantiles:\d+",
+}
+"""What the value of each coding looks like; those of the last two are for numbers."""
+
+
 def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
-    """The coding of each field; UserError for a word that is none, or for a field that is not there."""
+    """The coding of each field; UserError for a word that is none and, where names are given, for a field that is none."""
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for parameter, of_numbers in (
-        ("min_count", False),
-        ("top", False),
-        ("hash", False),
-        ("scale", True),
-        ("bins", True),
-    ):
+    for parameter, pattern in _CODED.items():
         value = getattr(recipe, parameter)
-        if isinstance(value, tuple):
-            for entry in value:
-                name, _, own = entry.partition(":") if entry.split(":")[0] in names or not names else ("", "", "")
-                if names and name not in names:
-                    raise UserError(f"{parameter}={entry} must be field:value; the fields are {', '.join(names[:12])}")
-                given.setdefault(name, {})[parameter] = _value(parameter, own, of_numbers)
-        elif value not in (0, "") and not (parameter == "min_count" and value == 1):
-            for name in names:
-                if (name in numeric) == of_numbers:
-                    given[name][parameter] = _value(parameter, value, of_numbers)
-            if not names:
-                _value(parameter, value, of_numbers)
+        for entry in value if isinstance(value, tuple) else (value,):
+            own = re.fullmatch(rf"(.*):({pattern})", str(entry), re.DOTALL)
+            if own and not re.fullmatch(pattern, str(entry)):
+                if names and own[1] not in names:
+                    raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
+                given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
+            elif entry not in ("", 0) or parameter == "min_count":
+                checked = _value(parameter, entry)
+                for name in names:
+                    if (name in numeric) == (parameter in ("scale", "bins")):
+                        given[name].setdefault(parameter, checked)
     return {name: Coding(**values) for name, values in given.items() if values}
 
 
-def _value(parameter: str, value: Any, of_numbers: bool) -> Any:
-    if of_numbers:
-        text = "standard" if value == "standardised" else str(value)
-        return getattr(Coding(scale=text) if parameter == "scale" else Coding(bins=text), parameter)
-    if (
-        not str(value).isdecimal()
-        or (parameter != "hash" and int(value) < 1)
-        or (int(value) == 1 and parameter == "hash")
-    ):
-        raise UserError(f"{parameter}={value} must be a whole number of at least {2 if parameter == 'hash' else 1}")
+def _value(parameter: str, value: Any) -> Any:
+    if parameter == "scale":
+        return Coding(scale=value).scale
+    if parameter == "bins":
+        return Coding(bins=value).bins
+    least = 2 if parameter == "hash" else 1
+    if not str(value).isdecimal() or int(value) < least:
+        raise UserError(f"{parameter}={value} must be a whole number of at least {least}, or field:number")
     return int(value)
 
 
