@@ -52,7 +52,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
-    names = [found.registered.name for found in chosen]
+    names = [found.plugin.name for found in chosen]  # a log may have a name of its own
     return [
         Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
         for found, name in zip(chosen, names, strict=True)

@@ -184,7 +184,7 @@ def _make_pool(plugin: Generator, job: PoolJob, place: Workplace, context: Conte
     with stages("read"):
         train = place.artefacts.get_table(job.data.outputs["train"])
     with stages("fit"):
-        sampler = plugin.fit(train, seed=job.seed, context=context)
+        sampler = plugin.fit(train.drawn(job.seed), seed=job.seed, context=context)
         if not isinstance(sampler, Sampler):
             raise TypeError(f"fit returned {type(sampler).__name__}, not a Sampler")
     with stages("sample"):
@@ -333,7 +333,7 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
         _check_synthetic(part, train)
-        parts.append(part)
+        parts.append(part.settled())
         have += np.bincount(part.targets, minlength=2)
     return Table.concat(parts), (len(parts) - 1) * len(train)
 

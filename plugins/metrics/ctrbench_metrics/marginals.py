@@ -65,7 +65,9 @@ def _likeness(real: Table, other: Table) -> Mapping[str, float]:
     found = {real.schema.label: TVComplement.compute(pd.Series(real.targets), pd.Series(other.targets))}
     for field in real.schema.fields:
         measure = TVComplement if field.kind == "categorical" else KSComplement
-        found[field.name] = measure.compute(real.rows[field.name], other.rows[field.name])
+        values = [table.rows[field.name][~table.missing(field)] for table in (real, other)]
+        if all(map(len, values)):  # that numbers are missing shows in the field that says where
+            found[field.name] = measure.compute(*values)
     return {name: float(value) for name, value in found.items()}
 
 
