@@ -46,6 +46,7 @@ def test_it_tells_what_the_columns_are(tmp_path):
     found = seen(written(tmp_path / "log.csv")).parameters
     assert found == {
         "path": str(tmp_path / "log.csv"),
+        "name": "log",
         "label": "click",
         "time": "timestamp",
         "derive": ["hour", "weekday"],
@@ -189,7 +190,7 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     command = ["run", "--suite", "my log.toml", "--repeats", "2", "-s", "S3", "-m", "logistic", "--executor", "inline"]
     done = runner.invoke(main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "test auc by scenario" in done.output
+    assert "my log: test auc by scenario" in done.output
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "."])
