@@ -17,6 +17,7 @@ import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
+from ctrbench.params import quoted
 from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Schema, Table
 from ctrbench.text import counted, did_you_mean
 
@@ -34,6 +35,35 @@ FAR = 1000
 """Numbers of valid and test so many times train's range away from it are set to that distance."""
 
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+FINDINGS = {
+    "constant": (
+        "field {name!r} has one value only, {detail}, in train: left out",
+        "{count} fields have one value only in train and are left out: {listed}",
+    ),
+    "identifier": (
+        "field {name!r}: none of its {detail} values occurs twice in train: left out (keep={quoted} keeps it)",
+        "{count} fields have no value twice in train and are left out (keep= keeps one): {listed}",
+    ),
+    "rare": (
+        "field {name!r}: {detail}, became (rare)",
+        "in {count} fields values became (rare): {listed}",
+    ),
+    "missing": (
+        "field {name!r}: {detail} of train missing: train's median stands for these, and a field '{name} (missing)' "
+        "says where",
+        "{count} fields have missing numbers: train's median stands for them, and a field '… (missing)' says where; of "
+        "train: {listed}",
+    ),
+    "unseen": (
+        "field {name!r}: {detail} of the test rows hold a value that train lacks",
+        "{count} fields: most test rows hold a value that train lacks: {listed}",
+    ),
+}
+"""What may be found out about one field, and about many."""
+
+MOST_LISTED = 30
+"""So many fields are named in a note; of more the number is told."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _QUANTILES = re.compile(r"quantiles:(\d+)")
@@ -178,17 +208,15 @@ def encode_splits(
     coded = [each for field in fields for each in work.encode(field)]
     work.check(source)
     if not coded:
-        raise UserError(
-            f"{source}: no field is left beside the label {label!r}; a model needs at least one: "
-            f"{'; '.join(work.notes)}"
-        )
+        why = "; ".join(work.findings())
+        raise UserError(f"{source}: no field is left beside the label {label!r}; a model needs at least one: {why}")
     schema = Schema(tuple(each.field for each in coded), label)
     tables = _tables(schema, coded, labels)
     _check_classes(tables, source)
     return Splits(
         **tables,
         true_probabilities=dict(true_probabilities or {}),
-        notes=(*notes, *work.notes, *_warnings(tables)),
+        notes=(*notes, *work.findings(), *_warnings(tables)),
     )
 
 
@@ -208,6 +236,16 @@ def encode(frame: pd.DataFrame, schema: Schema, *, source: str) -> Table:
             columns[each.name] = _positions(column.values, each.vocabulary)[column.codes]
     work.check(source, of_splits=False)
     return Table(pd.DataFrame(columns, copy=False), schema, labels)
+
+
+def together(finding: str, fields: Sequence[tuple[str, str]]) -> list[str]:
+    """What was found out about some fields, of which each has a name and a detail, in one note; none for no field."""
+    one, many = FINDINGS[finding]
+    if len(fields) < 2:
+        return [one.format(name=name, detail=detail, quoted=quoted(name)) for name, detail in fields]
+    listed = ", ".join(f"{name!r} ({detail})" for name, detail in fields[:MOST_LISTED])
+    more = f" and {len(fields) - MOST_LISTED:,} more" if len(fields) > MOST_LISTED else ""
+    return [many.format(count=len(fields), listed=listed + more)]
 
 
 def as_text(parts: Sequence[Any], where: str) -> list[Any]:
@@ -270,7 +308,8 @@ class _Work:
         self.codings = codings
         self.keep = keep
         self.identifiers = identifiers
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # of single fields
+        self.found: dict[str, list[tuple[str, str]]] = {finding: [] for finding in FINDINGS}
         self.problems: dict[str, tuple[str, str]] = {}  # of each column the first split in which something is wrong
 
     def refuse(self, name: str, split: str, what: str) -> None:
@@ -286,6 +325,10 @@ class _Work:
             shown = [f"({n}) {what.removeprefix(', ').removeprefix(': ')}" for n, what in enumerate(told[:8], 1)]
             more = f"; and {len(told) - 8} more" if len(told) > 8 else ""
             raise UserError(f"{source}: {len(told)} columns cannot be used: {'; '.join(shown)}{more}")
+
+    def findings(self) -> list[str]:
+        """All notes, those that many fields share in one."""
+        return [*self.notes, *(note for finding, fields in self.found.items() for note in together(finding, fields))]
 
     def labels(self, name: str) -> dict[str, NDArray[np.int8]]:
         """The labels of each split."""
@@ -332,40 +375,42 @@ class _Work:
         return dict(zip(found, _merged(list(found.values())), strict=True))
 
     def _categorical(self, field: Field, columns: Mapping[str, Column], coding: Coding) -> list[_Coded]:
+        if field.name not in self.keep and self._useless(field.name, columns["train"]):
+            return []
         if coding.hash:
             columns = _hashed(columns, coding.hash)
         train = columns["train"]
         counts = train.counts
-        values = train.values[counts > 0]
-        missing = bool((train.codes < 0).any())
-        if field.name not in self.keep:
-            if len(values) + missing < 2:
-                only = _shown(values[0]) if len(values) else repr(MISSING)
-                self.notes.append(f"field {field.name!r} has one value only, {only}, in train: left out")
-                return []
-            if field.name in self.identifiers and len(values) > 1 and counts.max() == 1 and not coding.hash:
-                self.notes.append(
-                    f"field {field.name!r}: none of its {len(values):,} values occurs twice in train: left out"
-                    f" (keep={field.name} keeps it)"
-                )
-                return []
         kept = _frequent(counts, train.values, coding)
         vocabulary = _in_order(train.values[(counts > 0) & kept & (train.values != MISSING)])
         folded = (counts > 0) & ~kept
         if folded.any():
             vocabulary = [*(value for value in vocabulary if value != RARE), RARE]
-            share = counts[folded].sum() / len(train.codes)
-            self.notes.append(
-                f"field {field.name!r}: {folded.sum():,} of {len(values):,} values became {RARE}, {share:.1%} of "
-                "train's rows"
-            )
-        if missing or MISSING in values:
+            of_rows = counts[folded].sum() / len(train.codes)
+            told = f"{folded.sum():,} of {np.count_nonzero(counts):,} values, {of_rows:.1%} of train's rows"
+            self.found["rare"].append((field.name, told))
+        if (train.codes < 0).any() or MISSING in train.values[counts > 0]:
             vocabulary.append(MISSING)
+        if len(vocabulary) < 2 and field.name not in self.keep:
+            self.found["constant"].append((field.name, vocabulary[0]))
+            return []
         positions = _positions(train.values, vocabulary)
         if folded.any():
             positions[:-1][folded] = len(vocabulary) - (vocabulary[-1] == MISSING)
         learned = replace(field, kind="categorical", vocabulary=tuple(vocabulary))
         return [_Coded(learned, {split: positions[column.codes] for split, column in columns.items()})]
+
+    def _useless(self, name: str, train: Column) -> bool:
+        """Whether nothing can be learnt from a field, which is then noted."""
+        counts = train.counts
+        values = train.values[counts > 0]
+        if len(values) + bool((train.codes < 0).any()) < 2:
+            self.found["constant"].append((name, _shown(values[0]) if len(values) else repr(MISSING)))
+            return True
+        if name in self.identifiers and len(values) > 1 and counts.max() == 1:
+            self.found["identifier"].append((name, f"{len(values):,}"))
+            return True
+        return False
 
     # Numeric fields
 
@@ -380,7 +425,9 @@ class _Work:
         if bad.any():
             at = int(bad.argmax())
             text = rows.value(name, at)
-            fix = f", or missing={text.strip(chr(39))} where it means a missing one" if text.startswith("'") else ""
+            word = text.strip("'")
+            means_none = text.startswith("'") and word and not any(map(str.isdigit, word))
+            fix = f", or say missing={quoted(word)} where it means that there is none" if means_none else ""
             self.refuse(
                 name,
                 split,
@@ -402,7 +449,7 @@ class _Work:
         present = train[~np.isnan(train)]
         missing = {split: np.isnan(values) for split, values in numbers.items()}
         if not len(present) and field.name not in self.keep:
-            self.notes.append(f"field {field.name!r} has one value only, {MISSING!r}, in train: left out")
+            self.found["constant"].append((field.name, repr(MISSING)))
             return []
         coded, told = [], bool(missing["train"].any())
         self._limit(field, numbers, present)
@@ -416,7 +463,7 @@ class _Work:
                 )
         values = {split: np.where(missing[split], imputed, scaled(each)) for split, each in numbers.items()}
         if len(present) and present.min() == present.max() and field.name not in self.keep:
-            self.notes.append(f"field {field.name!r} has one value only, {_short(present[0])}, in train: left out")
+            self.found["constant"].append((field.name, _short(present[0])))
         else:
             learned = replace(field, vocabulary=None)
             if told:
@@ -425,11 +472,7 @@ class _Work:
         if told:
             indicator = Field(_indicator(field.name), "categorical", field.role, (PRESENT, MISSING))
             coded.append(_Coded(indicator, {split: each.astype(np.int32) + 1 for split, each in missing.items()}))
-            self.notes.append(
-                f"field {field.name!r}: {missing['train'].mean():.1%} of train missing: train's median stands for "
-                "these, "
-                f"and the field {indicator.name!r} says where"
-            )
+            self.found["missing"].append((field.name, f"{missing['train'].mean():.1%}"))
         return coded
 
     def _limit(self, field: Field, numbers: dict[str, NDArray[np.float64]], present: NDArray[np.float64]) -> None:
@@ -455,7 +498,9 @@ class _Work:
         present = train[~np.isnan(train)]
         edges = np.array([])
         if coding.bins != "criteo" and len(present):
-            edges = np.unique(np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1]))
+            edges = np.unique(
+                np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1], method="lower")
+            )
         columns = {}
         for split, values in numbers.items():
             known = values[~np.isnan(values)]
@@ -737,6 +782,7 @@ def _warnings(tables: Mapping[str, Table]) -> list[str]:
     train, test = tables["train"], tables["test"]
     positives = int(train.targets.sum())
     notes = []
+    news = []
     if positives < FEW_POSITIVES:
         notes.append(
             f"train has {positives} positives: below {FEW_POSITIVES:,}, noise hides most differences between methods"
@@ -744,5 +790,5 @@ def _warnings(tables: Mapping[str, Table]) -> list[str]:
     for each in train.schema.categorical:
         unseen = float((test.rows[each.name] == UNSEEN).mean())
         if unseen > 0.5:
-            notes.append(f"field {each.name!r}: {unseen:.0%} of the test rows hold a value that train lacks")
-    return notes
+            news.append((each.name, f"{unseen:.0%}"))
+    return [*notes, *together("unseen", news)]

@@ -70,7 +70,7 @@ def parse(text: str, source: str = "") -> Spec:
             if text[at : at + 1] == ",":
                 at += 1
             elif text[at:].strip() != "]":
-                raise _unreadable(text, at, source, "expected , or ]")
+                raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
     return Spec(named[1], values, source)
 
 
@@ -128,7 +128,14 @@ def changed(plugin: Plugin) -> list[str]:
 def label(plugin: Plugin, given: Iterable[str]) -> str:
     """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
     shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]
-    return plugin.name + (f"[{', '.join(shown)}]" if shown else "")
+    return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
+
+
+def quoted(text: str) -> str:
+    """A text as the grammar takes it: in quotes where it would be read otherwise."""
+    if _BARE.fullmatch(text) and text.strip() == text and text:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def parameters(cls: type[Plugin]) -> list[Parameter]:
@@ -233,8 +240,8 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_text, value))})"
-    if isinstance(value, str) and not (_BARE.fullmatch(value) and value.strip() == value and value):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, str):
+        return quoted(value)
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

@@ -204,6 +204,19 @@ class Table:
         where: NDArray[np.bool_] = self.rows[field.missing_indicator].to_numpy() == vocabulary.index(MISSING) + 1
         return where
 
+    def drawn(self, seed: int) -> Table:
+        """The same rows, each imputed number replaced by one of those that are not missing, drawn at random.
+
+        Generators learn from these, so that none takes an imputed number, which often stands there, for a real one.
+        """
+        rows, rng = self.rows, np.random.default_rng(seed)
+        for field in self.schema.numeric:
+            if (missing := self.missing(field)).any() and not missing.all():
+                values = rows[field.name].to_numpy().copy()
+                values[missing] = rng.choice(values[~missing], int(missing.sum()))
+                rows = rows.assign(**{field.name: values})
+        return self if rows is self.rows else replace(self, rows=rows)
+
     def settled(self) -> Table:
         """The same rows, the imputed number in all that say that it is missing: a sampler may have put another."""
         rows = self.rows

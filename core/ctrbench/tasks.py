@@ -180,7 +180,7 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.READ):
         train = workspace.artefacts.get_table(job.data.artefacts["train"])
     with stages(Stage.FIT):
-        sampler = plugin.fit(train, seed=job.seed, context=context)
+        sampler = plugin.fit(train.drawn(job.seed), seed=job.seed, context=context)
         contract.expect_type(sampler, Sampler, "fit")
     with stages(Stage.SAMPLE):
         pool, top_ups = _sample_pool(sampler, train, job)
@@ -287,7 +287,7 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     have = np.zeros(2, np.int64)
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
-        parts.append(contract.check_pool(part, train, len(train)))
+        parts.append(contract.check_pool(part, train, len(train)).settled())
         have += np.bincount(part.targets, minlength=2)
     return Table.concat(parts), (len(parts) - 1) * len(train)
 

@@ -10,6 +10,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 """Controls, and the marks that end a line or turn the direction of writing."""
 
 
+MOST_NAMES = 40
+"""So many names are listed where none is like a misspelt word."""
+
+
 def plain(text: str) -> str:
     """A text on one line, without control characters: nothing in it can move the cursor, end a row or turn it round."""
     return _CONTROL.sub(" ", encodable(text)).strip()
@@ -47,7 +51,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"{otherwise} {', '.join(names[:MOST_NAMES])}{more}" if names else f"{otherwise} none"
 
 
 def counted(number: int, noun: str) -> str:

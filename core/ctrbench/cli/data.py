@@ -192,7 +192,7 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    return dataset.load(seed=keys.seed(seed, "data", dataset.name), context=Context(progress=_say_progress))
+    return dataset.load(seed=keys.seed(seed, "data", registered.name), context=Context(progress=_say_progress))
 
 
 def _say_progress(done: int, total: int | None, _values: Mapping[str, float]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from ctrbench import Field, Splits, UserError
 from ctrbench.encoding import Coding, Column, Rows, encode_splits, text_numbers
+from ctrbench.params import quoted
 from ctrbench.table import MISSING, RARE
 from ctrbench.text import counted, did_you_mean
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 RATIOS = (0.8, 0.1, 0.1)
 
 Split = Literal["", "chance", "time", "days", "user"]
-PerField = int | tuple[str, ...]
+PerField = int | str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     ):
         raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
     times = _times(logs, recipe, source)
-    parts, told = _split(logs, times, recipe, seed, source)
+    told = [note for each in times for note in each.notes]
+    parts, of_split = _split(logs, rule.column, times, recipe, seed, source)
     fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
     derived, rows = _derived(logs, times, parts, recipe, fields)
     identifiers = _identifiers(logs[0], fields, roles)
@@ -115,7 +117,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         label=rule.column,
         fields=[*fields, *derived],
         source=source,
-        notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *by_comma],
+        notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *of_split, *by_comma],
         codings=codings,
         keep=recipe.keep,
         identifiers=identifiers,
@@ -200,7 +202,7 @@ def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
 
 
 def _split(
-    logs: Sequence[Log], times: Sequence[Instants], recipe: Recipe, seed: int, source: str
+    logs: Sequence[Log], label: str, times: Sequence[Instants], recipe: Recipe, seed: int, source: str
 ) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
     """For train, valid and test the log and its rows; and what is worth saying."""
     if len(logs) == 3:
@@ -211,6 +213,10 @@ def _split(
     notes = [f"valid is {shares[1] / shares.sum():.0%} of the train file, by {kind}"] if len(logs) == 2 else []
     if kind == "chance":
         order = np.random.default_rng(seed).permutation(len(log))
+        labels = Rows(log.table, log.where).numbers(label)
+        if (by_class := _by_class(labels, order, cuts)) is not None:
+            notes.append("chance left a split without clicks, so clicks and other rows were shared out apart")
+            order = by_class
     elif kind == "user":
         order, cuts = _by_user(log, recipe, cuts, seed, source)
     else:
@@ -225,6 +231,20 @@ def _split(
         notes.append(f"split by {kind}: train, valid and test differ by more than chance")
     found = [(0, rows) for rows in parts]
     return (found if len(logs) == 1 else [*found[:2], (1, np.arange(len(logs[1])))]), notes
+
+
+def _by_class(labels: NDArray[np.float64], order: NDArray[np.int64], cuts: NDArray[Any]) -> NDArray[np.int64] | None:
+    """The rows so that every split has its share of clicks; None where each has both classes, or cannot have."""
+    parts = [part for part in np.split(labels[order], cuts) if len(part)]
+    if not np.isin(labels, (0, 1)).all() or all(0 < part.mean() < 1 for part in parts):
+        return None
+    clicks, others = order[labels[order] == 1], order[labels[order] == 0]
+    shares = np.round(cuts / len(labels) * len(clicks)).astype(int)
+    of_clicks = np.split(clicks, shares)
+    of_others = np.split(others, cuts - shares)
+    if any(not len(part) for part in (*of_clicks[: len(parts)], *of_others[: len(parts)])):
+        return None
+    return np.concatenate([np.concatenate(pair) for pair in zip(of_clicks, of_others, strict=True)])
 
 
 def _by_user(
@@ -294,42 +314,43 @@ def _derived(
 # Codings
 
 
+_CODED = {
+    "min_count": r"\d+",
+    "top": r"\d+",
+    "hash": r"\d+",
+    "scale": "standard|log",
+    "bins": r"criteo|quantiles:\d+",
+}
+"""What the value of each coding looks like; those of the last two are for numbers."""
+
+
 def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
-    """The coding of each field; UserError for a word that is none, or for a field that is not there."""
+    """The coding of each field; UserError for a word that is none, or for a field that is not among `names`."""
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for parameter, of_numbers in (
-        ("min_count", False),
-        ("top", False),
-        ("hash", False),
-        ("scale", True),
-        ("bins", True),
-    ):
+    for parameter, pattern in _CODED.items():
         value = getattr(recipe, parameter)
-        if isinstance(value, tuple):
-            for entry in value:
-                name, _, own = entry.partition(":") if entry.split(":")[0] in names or not names else ("", "", "")
-                if names and name not in names:
-                    raise UserError(f"{parameter}={entry} must be field:value; the fields are {', '.join(names[:12])}")
-                given.setdefault(name, {})[parameter] = _value(parameter, own, of_numbers)
-        elif value not in (0, "") and not (parameter == "min_count" and value == 1):
-            for name in names:
-                if (name in numeric) == of_numbers:
-                    given[name][parameter] = _value(parameter, value, of_numbers)
-            if not names:
-                _value(parameter, value, of_numbers)
+        for entry in value if isinstance(value, tuple) else (value,):
+            own = re.fullmatch(rf"(.*):({pattern})", str(entry), re.DOTALL)
+            if own and not re.fullmatch(pattern, str(entry)):
+                if names and own[1] not in names:
+                    raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
+                given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
+            elif entry not in ("", 0) or parameter == "min_count":
+                checked = _value(parameter, entry)
+                for name in names:
+                    if (name in numeric) == (parameter in ("scale", "bins")):
+                        given[name].setdefault(parameter, checked)
     return {name: Coding(**values) for name, values in given.items() if values}
 
 
-def _value(parameter: str, value: Any, of_numbers: bool) -> Any:
-    if of_numbers:
-        text = "standard" if value == "standardised" else str(value)
-        return getattr(Coding(scale=text) if parameter == "scale" else Coding(bins=text), parameter)
-    if (
-        not str(value).isdecimal()
-        or (parameter != "hash" and int(value) < 1)
-        or (int(value) == 1 and parameter == "hash")
-    ):
-        raise UserError(f"{parameter}={value} must be a whole number of at least {2 if parameter == 'hash' else 1}")
+def _value(parameter: str, value: Any) -> Any:
+    if parameter == "scale":
+        return Coding(scale=value).scale
+    if parameter == "bins":
+        return Coding(bins=value).bins
+    least = 2 if parameter == "hash" else 1
+    if not str(value).isdecimal() or int(value) < least:
+        raise UserError(f"{parameter}={value} must be a whole number of at least {least}, or field:number")
     return int(value)
 
 
@@ -414,24 +435,35 @@ def _joined_by(values: Sequence[str]) -> str:
 
 
 def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
-    """Categorical fields that look as if they were something else."""
-    remarks = []
+    """Categorical fields that look as if they were something else, those of one kind in one note."""
+    fractions, singles, joined = [], [], []
     train = splits.train
     for field in train.schema.categorical:
         values = [value for value in field.vocabulary or () if value not in (MISSING, RARE)]
         if len(values) < 2 or field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
             continue
         numbers = text_numbers(values)
-        count = f"field {field.name!r} is categorical with {len(values)} values"
         if np.all(np.isfinite(numbers)) and np.any(numbers % 1):
-            remarks.append(f"{count}, numbers with fractions: numeric={field.name} would make it a number")
+            fractions.append(field.name)
         elif len(values) > len(train) / 2:
-            remarks.append(f"{count} in {len(train)} rows of train, hardly any twice: drop={field.name} leaves it out")
+            singles.append(field.name)
         elif field.role == "context" and _many_joined(values):
-            remarks.append(
-                f"{count} that look like several joined by {_joined_by(values)!r}: sequence={field.name} leaves it out"
-            )
-    return remarks
+            joined.append(field.name)
+    rows = f"{len(train):,} rows of train"
+    return [
+        *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
+        *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
+        *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
+    ]
+
+
+def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(map(quoted, names))
+    if len(names) == 1:
+        return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
+    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
 
 
 def _many_joined(values: Sequence[str]) -> bool:

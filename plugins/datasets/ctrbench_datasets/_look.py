@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ctrbench import Missing, Proposal, UserError
 from ctrbench.encoding import Column, text_numbers
-from ctrbench.text import counted
+from ctrbench.text import counted, plain
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._reading import Log, read_log
@@ -125,6 +125,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     log, made_up, form = _read(sources.train)
     found = _Look(log, _columns(log), given)
     found.decide("path", _paths(sources.train, path), f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
+    found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
     for split, files in (("valid", sources.valid), ("test", sources.test)):
         if files:
             found.decide(split, os.path.abspath(files[0]), told)
@@ -219,7 +220,7 @@ def _columns(log: Log) -> dict[str, Column]:
 # The label
 
 
-def _plain(name: str) -> str:
+def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -267,44 +268,44 @@ class _Rule:
 
 def _rule(name: str, column: Column) -> _Rule | None:
     """What of a column would be a click, if anything; a lower rank is likelier."""
-    plain, values = _plain(name), column.values
+    letters, values = _letters(name), column.values
     if (column.codes < 0).any() or len(values) < 2:
         return None
     numbers = text_numbers(values)
     shares = column.counts / len(column.codes)
-    rank = _rank(plain)
+    rank = _rank(letters)
     if set(numbers) == {0.0, 1.0}:
         kind = "0 and 1" if rank < _UNNAMED else "0 and 1, though its name tells nothing"
         return _Rule(name, name, rank, kind, float(shares[numbers == 1].sum()))
-    if plain in EVENTS and (clicks := [value for value in values if _plain(value) in CLICKS]):
+    if letters in EVENTS and (clicks := [value for value in values if _letters(value) in CLICKS]):
         clicked = float(shares[list(values).index(clicks[0])])
         return _Rule(name, f"{name} == {clicks[0]}", 30, f"events, of which {clicks[0]} is one", clicked)
-    if (rank >= _UNNAMED and plain not in RATINGS) or not np.isfinite(numbers).all():
+    if (rank >= _UNNAMED and letters not in RATINGS) or not np.isfinite(numbers).all():
         return None
     if len(values) == 2:
         low, high = sorted(range(2), key=lambda place: numbers[place])
         why = f"it has {values[low]} and {values[high]}, of which the larger is taken for the click"
         opposite = f"{name} == {values[low]}"
         return _Rule(name, f"{name} == {values[high]}", rank, why, float(shares[high]), opposite)
-    if plain in RATINGS and len(values) <= 21 and 2 < numbers.max() <= 100:
+    if letters in RATINGS and len(values) <= 21 and 2 < numbers.max() <= 100:
         least = np.ceil(0.8 * numbers.max())
         why = f"ratings up to {numbers.max():g}"
         return _Rule(name, f"{name} >= {least:g}", 40, why, float(shares[numbers >= least].sum()))
     return None
 
 
-def _rank(plain: str) -> int:
+def _rank(letters: str) -> int:
     for first, words in ((0, CLICKS), (20, LABELS), (50, OUTCOMES)):
-        if plain in words:
-            return first + min(words.index(plain), 9)
+        if letters in words:
+            return first + min(words.index(letters), 9)
     return _UNNAMED
 
 
 def _leave_out_outcomes(found: _Look) -> None:
     label = _column_of(found.parameters["label"], found.log.names)
     for name in found.log.names:
-        plain = _plain(name)
-        if name != label and (plain in OUTCOMES or plain in CLICKS):
+        letters = _letters(name)
+        if name != label and (letters in OUTCOMES or letters in CLICKS):
             found.dropped[name] = "looks like an outcome of the impression, or like its policy's, and no feature of it"
 
 
@@ -313,7 +314,7 @@ def _leave_out_outcomes(found: _Look) -> None:
 
 def _find_time(found: _Look, *, splits_given: bool) -> None:
     given = found.given.get("time")
-    likely = [given] if given else [name for name in found.free if _plain(name) in TIMES]
+    likely = [given] if given else [name for name in found.free if _letters(name) in TIMES]
     times = sorted(((name, *_instants(found, name)) for name in likely), key=lambda each: not _tells(each[1]))
     for name, when, format in times:
         if when is None:
@@ -367,7 +368,7 @@ def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
     free = [name for name in found.free if name in found.columns]
     identifier = found.given.get(role)
     if identifier is None:
-        likely = sorted((words.index(_plain(name)), name) for name in free if _plain(name) in words)
+        likely = sorted((words.index(_letters(name)), name) for name in free if _letters(name) in words)
         identifier = next((name for _, name in likely if len(found.columns[name].values) > 1), None)
     elif identifier not in found.log.names:
         raise UserError(f"--{role} {identifier} is not a column; the columns are {', '.join(found.log.names)}")

@@ -150,7 +150,7 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
 
     table = parsed([])
     dates = [column.name for column in table.schema if pa.types.is_timestamp(column.type)]
-    return parsed(dates) if dates else table  # what is written as text stays text
+    return parsed(dates).select(table.column_names) if dates else table  # what is written as text stays text
 
 
 def _without_pandas_index(table: Any) -> Any:

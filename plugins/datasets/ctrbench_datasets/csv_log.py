@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from ctrbench import Context, Dataset, Missing, Proposal, Ready, Register, Splits, UserError, hookimpl
 from ctrbench.ranking import Queries, with_ranking
+from ctrbench.text import plain
 
 from ctrbench_datasets._files import Sources, checksum, find_sources
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits
@@ -26,7 +27,6 @@ Columns = str | tuple[str, ...]
 class CsvLog(Dataset):
     """Any click log: csv_log[path=log.csv, label="rating >= 4", user=uid, item=(ad, brand), time=ts]."""
 
-    name: ClassVar[str] = "csv_log"
     path: Annotated[Columns, "a file, a pattern such as logs/*.csv.gz, several, or a folder of splits or of days"] = ""
     label: Annotated[str, 'the column of clicks, 0 and 1, or a rule: "rating >= 4", "event == click"'] = "label"
     user: Annotated[Columns, "columns that describe the user, the identifier first"] = ()
@@ -54,9 +54,12 @@ class CsvLog(Dataset):
     top: Annotated[PerField, "all but so many most frequent values become (rare); or (field:number, …)"] = 0
     hash: Annotated[PerField, "values are put into so many buckets; or (field:buckets, …)"] = 0
     scale: Annotated[Columns, "of numbers: standard or log; or (field:log, …)"] = ""
+    name: Annotated[str, "what tables call the log"] = "csv_log"  # type: ignore[misc]
     bins: Annotated[Columns, "numbers become categories: quantiles:20 or criteo; or (field:quantiles:20, …)"] = ""
 
     def __post_init__(self) -> None:
+        if not self.name.strip() or self.name != plain(self.name):
+            raise UserError(f"csv_log: name={self.name!r} must be a text that can be printed on one line")
         try:
             self._recipe()
             self._dialect()

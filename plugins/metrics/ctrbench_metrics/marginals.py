@@ -66,10 +66,10 @@ def _likeness(real: Table, other: Table) -> Mapping[str, float]:
 
     found = {real.schema.label: _shared(real.targets, other.targets)}
     for field in real.schema.fields:
-        columns = real.rows[field.name], other.rows[field.name]
+        columns = [table.rows[field.name][~table.missing(field)] for table in (real, other)]
         if field.kind == "categorical":
             found[field.name] = _shared(*(column.to_numpy() for column in columns))
-        else:
+        elif all(map(len, columns)):  # that numbers are missing shows in the field that says where
             found[field.name] = float(KSComplement.compute(*columns))
     return found
 
