@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 from ctrbench.errors import UserError
-from ctrbench.gate.compare import Comparison, Finding, Margin, Verdict, compare, parse_margins
-from ctrbench.gate.snapshot import Dataset, Metric, Place, Snapshot
+from ctrbench.gate.compare import Answer, Comparison, Judgement, Margin, compare, parse_margins
+from ctrbench.gate.snapshot import ArmScores, DatasetEntry, MetricEntry, Snapshot
 from ctrbench.intervals import Effect, Spread, unpaired
 from scipy import stats
 
-FINE, THIN, REGRESSION = Verdict
-SHARED = {"log": Dataset(fingerprint="a" * 64, rows={"train": 1000, "valid": 100, "test": 100})}
+FINE, THIN, REGRESSION = Judgement
+SHARED = {"log": DatasetEntry(fingerprint="a" * 64, rows={"train": 1000, "valid": 100, "test": 100})}
 OTHER = {"log": SHARED["log"].model_copy(update={"fingerprint": "b" * 64})}
 METRICS = {
-    "auc": Metric(better="higher", unit="AUC", of="cells"),
-    "logloss": Metric(better="lower", unit="nats", of="cells"),
-    "bias": Metric(better="neither", unit="", of="cells"),
-    "identical": Metric(better="lower", unit="rows", of="pools"),
+    "auc": MetricEntry(better="higher", unit="AUC", of="cells"),
+    "logloss": MetricEntry(better="lower", unit="nats", of="cells"),
+    "bias": MetricEntry(better="neither", unit="", of="cells"),
+    "identical": MetricEntry(better="lower", unit="rows", of="pools"),
 }
 
 
-def snap(*places: Place, **changes: Any) -> Snapshot:
+def snap(*places: ArmScores, **changes: Any) -> Snapshot:
     made: dict[str, Any] = {
         "format": 1, "run": "r1", "command": "ctrbench run", "started": 0.0, "finished": 1.0, "suite": "s", "seed": 1,
         "repeats": len(next(iter(places[0].values.values()))) if places else 1, "model_seeds": 1, "budget": 1.0,
@@ -33,21 +33,21 @@ def snap(*places: Place, **changes: Any) -> Snapshot:
     return Snapshot(**{**made, **changes})
 
 
-def at(model: str, generator: str = "", scenario: str = "original", **values: Any) -> Place:
-    return Place(dataset="log", generator=generator, scenario=scenario, model=model, values=values)
+def at(model: str, generator: str = "", scenario: str = "original", **values: Any) -> ArmScores:
+    return ArmScores(dataset="log", generator=generator, scenario=scenario, model=model, values=values)
 
 
 def noisy(rng: np.random.Generator, mean: float, sd: float = 0.002, repeats: int = 6) -> list[float]:
     return list(rng.normal(mean, sd, repeats))
 
 
-def only(made: Comparison) -> Finding:
-    [finding] = made.findings
-    return finding
+def only(made: Comparison) -> Answer:
+    [answer] = made.answers
+    return answer
 
 
-def said(made: Comparison, subject: str, metric: str = "auc") -> Verdict:
-    return next(f.verdict for f in made.findings if (f.metric, f.subject) == (metric, subject))
+def said(made: Comparison, subject: str, metric: str = "auc") -> Judgement:
+    return next(a.judgement for a in made.answers if (a.metric, a.subject) == (metric, subject))
 
 
 def test_unpaired_is_welchs_t_and_knows_test_rows() -> None:
@@ -71,7 +71,7 @@ def test_rounding_is_no_difference_and_no_noise() -> None:
     assert unpaired(new, old) == Effect(0.0, 0.0, np.inf, 2, "seeds and test rows", Spread(0.0, 0.0))
     before, after = (snap(at("m", auc=list(scores))) for scores in (old, new))
     made = compare(before, after, ["auc"], {"auc": Margin()})
-    assert made.verdict is Verdict.FINE
+    assert made.judgement is Judgement.FINE
     assert not made.shifts
 
 
@@ -83,7 +83,7 @@ def test_unchanged_trees_are_fine_under_new_seeds_each_time() -> None:
         return snap(*(at(model, **each) for model, each in values.items()))
 
     baseline = tree(20)
-    assert {compare(baseline, tree(5), ["auc"]).verdict for _ in range(200)} == {FINE}
+    assert {compare(baseline, tree(5), ["auc"]).judgement for _ in range(200)} == {FINE}
 
 
 def test_a_fault_in_one_model_of_six_is_found_though_the_mean_hides_it() -> None:
@@ -94,9 +94,9 @@ def test_a_fault_in_one_model_of_six_is_found_though_the_mean_hides_it() -> None
 
     made = compare(tree(0), tree(0.04), ["auc"])
     assert said(made, "all") is FINE
-    assert [f.subject for f in made.findings if f.verdict is REGRESSION] == ["log: model m2 on real rows"]
-    assert made.verdict is REGRESSION
-    assert compare(tree(0.04), tree(0), ["auc"]).verdict is FINE  # better is no regression
+    assert [a.subject for a in made.answers if a.judgement is REGRESSION] == ["log: model m2 on real rows"]
+    assert made.judgement is REGRESSION
+    assert compare(tree(0.04), tree(0), ["auc"]).judgement is FINE  # better is no regression
 
 
 def test_a_model_is_also_asked_about_without_the_noise_of_pools() -> None:
@@ -108,23 +108,23 @@ def test_a_model_is_also_asked_about_without_the_noise_of_pools() -> None:
     made = compare(tree(0), tree(0.03), ["auc"])
     assert said(made, "log: model m on real rows") is REGRESSION
     assert said(made, "log: generator gan") is not REGRESSION
-    assert [f.subject for f in made.findings] == ["log: model m", "log: model m on real rows", "log: generator gan"]
+    assert [a.subject for a in made.answers] == ["log: model m", "log: model m on real rows", "log: generator gan"]
 
 
 def test_a_leak_in_one_generator_of_three_is_found_though_the_mean_hides_it() -> None:
     def tree(leaked: float) -> Snapshot:
         counts = {"copies": [1000.0, 1000.0], "sound": [1.0 + leaked, 3.0 + leaked], "other": [40.0, 44.0]}
-        return snap(*(Place(dataset="log", generator=g, values={"identical": v}) for g, v in counts.items()))
+        return snap(*(ArmScores(dataset="log", generator=g, values={"identical": v}) for g, v in counts.items()))
 
-    assert compare(tree(0), tree(0), ["identical"]).verdict is FINE
+    assert compare(tree(0), tree(0), ["identical"]).judgement is FINE
     made = compare(tree(0), tree(5000), ["identical"], {"identical": Margin(least=100)})
     assert said(made, "log: generator sound", "identical") is REGRESSION
     assert said(made, "log: generator other", "identical") is FINE
-    assert compare(tree(0), tree(-1), ["identical"]).verdict is FINE
+    assert compare(tree(0), tree(-1), ["identical"]).judgement is FINE
 
 
 @pytest.mark.parametrize(
-    ("sd", "repeats", "worse", "verdict"),
+    ("sd", "repeats", "worse", "judgement"),
     [
         (0.0, 3, 0.0, FINE),  # what has no noise is certain
         (0.0, 3, 0.0199, REGRESSION),
@@ -134,20 +134,20 @@ def test_a_leak_in_one_generator_of_three_is_found_though_the_mean_hides_it() ->
         (0.01, 3, 0.03, THIN),  # it looks worse, but it might be chance
     ],
 )
-def test_verdicts_follow_from_the_interval_and_the_margin(
-    sd: float, repeats: int, worse: float, verdict: Verdict
+def test_judgements_follow_from_the_interval_and_the_margin(
+    sd: float, repeats: int, worse: float, judgement: Judgement
 ) -> None:
     spread = sd * stats.norm.ppf((np.arange(repeats) + 0.5) / repeats)
     old, new = (snap(at("m", auc=list(mean + spread))) for mean in (0.7, 0.7 - worse))
     found = only(compare(old, new, ["auc"]))
-    assert found.verdict is verdict
+    assert found.judgement is judgement
     assert found.difference == pytest.approx(-worse)
-    assert bool(found.reason) == (verdict is THIN)
+    assert bool(found.reason) == (judgement is THIN)
 
 
 def test_one_repeat_is_too_thin() -> None:
     same = snap(at("m", auc=[0.7]))
-    assert only(compare(same, same, ["auc"])).verdict is THIN
+    assert only(compare(same, same, ["auc"])).judgement is THIN
     assert "one repeat" in only(compare(same, same, ["auc"])).reason
 
 
@@ -156,7 +156,7 @@ def test_a_regression_beyond_twice_the_margin_passes_no_more_often_than_promised
     passed = 0
     for _ in range(600):
         old, new = (snap(at("m", auc=noisy(rng, mean, 0.005, 4))) for mean in (0.7, 0.68))
-        passed += compare(old, new, ["auc"]).verdict is FINE
+        passed += compare(old, new, ["auc"]).judgement is FINE
     assert passed <= 600 * 0.05 + 3 * math.sqrt(600 * 0.05)
 
 
@@ -169,31 +169,31 @@ def test_what_is_lost_is_a_regression_and_what_is_new_is_left_out() -> None:
     assert said(made, "log: model a on real rows") is FINE
     assert said(made, "log: model b on real rows") is REGRESSION
     assert said(made, "all") is REGRESSION
-    assert any("crashed in fit" in f.reason for f in made.findings)
+    assert any("crashed in fit" in a.reason for a in made.answers)
     assert any("left out" in note and "c" in note and "1 more" in note for note in made.notes)
-    assert all("c" not in f.subject.split() for f in made.findings)
+    assert all("c" not in a.subject.split() for a in made.answers)
     gone = compare(old, snap(at("a", auc=[0.7, 0.7])), ["auc"])
     assert said(gone, "log: model b on real rows") is REGRESSION
     assert any("not run" in note for note in gone.notes)
 
 
 def test_other_rows_add_the_noise_of_test_rows_and_the_same_rows_do_not() -> None:
-    def tree(datasets: dict[str, Dataset], variance: float | None) -> Snapshot:
+    def tree(datasets: dict[str, DatasetEntry], variance: float | None) -> Snapshot:
         known = {} if variance is None else {"auc": variance}
         places = [at(m, auc=[0.7, 0.701, 0.702]).model_copy(update={"test_variance": known}) for m in "ab"]
         return snap(*places, datasets=datasets)
 
     same = compare(tree(SHARED, 1e-4), tree(SHARED, 1e-4), ["auc"])
     other = compare(tree(SHARED, 1e-4), tree(OTHER, 1e-4), ["auc"])
-    assert same.verdict is FINE
+    assert same.judgement is FINE
     assert not same.notes
-    assert other.verdict is THIN  # √2 · .01 of standard error beside a margin of .01
+    assert other.judgement is THIN  # √2 · .01 of standard error beside a margin of .01
     assert any("not the baseline's rows" in note for note in other.notes)
-    narrow, wide = same.findings[0].interval, other.findings[0].interval
+    narrow, wide = same.answers[0].interval, other.answers[0].interval
     assert narrow is not None
     assert wide is not None
     assert wide[0] < narrow[0] - 0.01  # 1.64 · √2 · .01
-    assert compare(tree(SHARED, 1e-4), tree(OTHER, None), ["auc"]).verdict is THIN
+    assert compare(tree(SHARED, 1e-4), tree(OTHER, None), ["auc"]).judgement is THIN
 
 
 def test_costs_compare_as_ratios_and_short_ones_not_at_all() -> None:
@@ -204,18 +204,18 @@ def test_costs_compare_as_ratios_and_short_ones_not_at_all() -> None:
     made = compare(tree(1), tree(3), ["fit_seconds"])
     assert said(made, "log: model slow", "fit_seconds") is REGRESSION
     assert said(made, "log: model quick", "fit_seconds") is FINE
-    slow = next(f for f in made.findings if "slow" in f.subject)
+    slow = next(a for a in made.answers if "slow" in a.subject)
     assert slow.difference == pytest.approx(3)
     assert slow.margin == pytest.approx(1.5)
     wide = parse_margins(["fit_seconds=300%"], ["fit_seconds"])
-    assert compare(tree(1), tree(3), ["fit_seconds"], wide).verdict is FINE
+    assert compare(tree(1), tree(3), ["fit_seconds"], wide).judgement is FINE
 
 
 def test_costs_of_trainings_are_the_models_and_those_of_pools_the_generators() -> None:
     training = at("dnn", "gan", "S5", auc=[0.7, 0.7], fit_seconds=[2.0, 2.0])
-    made = Place(dataset="log", generator="gan", values={"fit_seconds": [9.0, 9.0], "sample_seconds": [1.0, 1.0]})
+    made = ArmScores(dataset="log", generator="gan", values={"fit_seconds": [9.0, 9.0], "sample_seconds": [1.0, 1.0]})
     same = snap(training, made)
-    found = {(f.metric, f.subject): f.baseline for f in compare(same, same, ["fit_seconds", "sample_seconds"]).findings}
+    found = {(a.metric, a.subject): a.baseline for a in compare(same, same, ["fit_seconds", "sample_seconds"]).answers}
     assert found[("fit_seconds", "log: model dnn")] == pytest.approx(2)
     assert found[("fit_seconds", "log: generator gan")] == pytest.approx(9)
     assert found[("fit_seconds", "all")] == pytest.approx(math.sqrt(18))
@@ -241,8 +241,8 @@ def test_a_margin_that_is_none_is_refused(word: str, complaint: str) -> None:
 def test_margins_replace_the_defaults() -> None:
     old, new = snap(at("m", auc=[0.7, 0.7])), snap(at("m", auc=[0.66, 0.66]))
     assert only(compare(old, new, ["auc"])).margin == pytest.approx(0.01)
-    for word, verdict in (("auc=0.05", FINE), ("auc=0.03", REGRESSION), ("auc=10%", FINE), ("auc=5%", REGRESSION)):
-        assert only(compare(old, new, ["auc"], parse_margins([word], ["auc"]))).verdict is verdict
+    for word, judgement in (("auc=0.05", FINE), ("auc=0.03", REGRESSION), ("auc=10%", FINE), ("auc=5%", REGRESSION)):
+        assert only(compare(old, new, ["auc"], parse_margins([word], ["auc"]))).judgement is judgement
 
 
 @pytest.mark.parametrize(

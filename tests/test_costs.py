@@ -3,18 +3,18 @@ from __future__ import annotations
 import pytest
 from ctrbench import Forecast
 from ctrbench.costs import LIBRARIES, Costs, warnings
+from ctrbench.ids import PoolId
 from ctrbench.plan import Task
 from ctrbench.results import Cost, Spent
 
 
 def task(effort: float = 10.0, forecast: Forecast | None = None) -> Task:
     return Task(
-        "pool/log/gan",
-        "pool",
+        PoolId("log", "0123", 0, "gan"),
         "gan (x 1)",
         lambda results: None,
         label="gan",
-        alike="a",
+        cost_key="a",
         effort=effort,
         forecast=forecast,
     )

@@ -6,32 +6,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from ctrbench import Score
-from ctrbench.driver import Driver
-from ctrbench.effects import Effects, Place
-from ctrbench.executors import Site
-from ctrbench.executors.inline import InlineExecutor
+from ctrbench.effects import Arm, Effects
 from ctrbench.intervals import holm
-from ctrbench.jobs import Compute
 from ctrbench.registry import load_registry
-from ctrbench.results import CellResult, Status, TaskResult
+from ctrbench.results import CellResult, MetricInfo, RunInfo, ScenarioInfo, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.store import RunResults, Store
 from ctrbench.suite import Suite
-from test_run import Silent
+from recording import run_on
 from toys import TOYS
 
 OK, FAILED, SKIPPED = (TaskResult(status, "toy") for status in (Status.OK, Status.FAILED, Status.SKIPPED))
-SCENARIOS = {"original": {"keeps_real": True}, "S3": {"keeps_real": True}, "S5": {"keeps_real": False}}
+INFO = RunInfo(
+    "toys", 1, 1.0, 3, 1,
+    datasets={},
+    scenarios={name: ScenarioInfo("", name != "S5") for name in ("original", "S3", "S5")},
+    prediction_metrics={"auc": MetricInfo("higher", "")},
+    synthetic_metrics={},
+)  # fmt: skip
 ORIGINAL = [0.80, 0.70, 0.75]  # of three repeats
 
 
 def cells(generator: str, scenario: str, values: list[float | None], model: str = "dnn") -> list[CellResult]:
-    """A place of the grid: one cell a repeat."""
+    """An arm of the grid: one cell a repeat."""
     return [
         CellResult("log", generator, scenario, model, repeat, FAILED if value is None else OK,
                    {} if value is None else {"auc": Score(value)}, training=f"{generator} {scenario} {model} {repeat}")
@@ -44,8 +45,7 @@ def raised(*gains: float) -> list[float | None]:
 
 
 def results(*parts: list[CellResult], artefacts: Artefacts | None = None) -> RunResults:
-    about: dict[str, Any] = {"prediction_metrics": {"auc": {"better": "higher"}}, "scenarios": SCENARIOS}
-    return RunResults("run1", 0.0, 1.0, "", about, [], [cell for part in parts for cell in part], [], artefacts)
+    return RunResults("run1", 0.0, 1.0, "", INFO, [], [cell for part in parts for cell in part], [], artefacts)
 
 
 def effects(*parts: list[CellResult]) -> Effects:
@@ -58,7 +58,7 @@ VAE = cells("vae", "S3", raised(0.05, 0.04, 0.06))
 
 
 def mean(of: Effects, generator: str = "gan", scenario: str = "S3", model: str = "dnn") -> float | None:
-    found = of.cell(Place(generator, scenario, model))
+    found = of.cell(Arm(generator, scenario, model))
     return None if found is None else pytest.approx(found.mean)
 
 
@@ -66,14 +66,14 @@ def mean(of: Effects, generator: str = "gan", scenario: str = "S3", model: str =
 
 
 def test_a_repeat_is_compared_with_its_own_original() -> None:
-    found = effects(BASE, GAN).cell(Place("gan", "S3", "dnn"))
+    found = effects(BASE, GAN).cell(Arm("gan", "S3", "dnn"))
     assert found is not None
     assert found.mean == pytest.approx(0.02)
     assert found.spread.seeds == pytest.approx(1e-4), "the spread of the differences, not that of the scores"
 
 
 def test_the_order_of_cells_does_not_matter() -> None:
-    shuffled = effects(GAN[::-1], BASE[1:], BASE[:1]).cell(Place("gan", "S3", "dnn"))
+    shuffled = effects(GAN[::-1], BASE[1:], BASE[:1]).cell(Arm("gan", "S3", "dnn"))
     assert shuffled is not None
     assert shuffled.spread.seeds == pytest.approx(1e-4)
 
@@ -89,7 +89,7 @@ def test_model_seeds_are_paired_within_their_repeat_and_averaged() -> None:
     base = {(0, 0): 0.80, (0, 1): 0.70, (1, 0): 0.90, (1, 1): 0.60}
     gains = {(0, 0): 0.01, (0, 1): 0.02, (1, 0): 0.03, (1, 1): 0.04}
     made = {at: base[at] + gain for at, gain in gains.items()}
-    found = effects(nested("", "original", base), nested("gan", "S3", made)).cell(Place("gan", "S3", "dnn"))
+    found = effects(nested("", "original", base), nested("gan", "S3", made)).cell(Arm("gan", "S3", "dnn"))
     assert found is not None
     assert (found.mean, found.repeats) == (pytest.approx(0.025), 2)
     assert found.spread.seeds == pytest.approx(2e-4)  # of .015 and .035
@@ -145,12 +145,12 @@ def test_a_missing_cell_leaves_no_effect_rather_than_a_better_mean() -> None:
     assert mean(of, "vae") is None
     assert of.scenario("S3") is None
     assert of.generator("vae", ["S3"]) is None
-    assert of.generator("gan", ["S3"]) == of.cell(Place("gan", "S3", "dnn"))
-    assert set(of.verdicts) == {Place("gan", "S3", "dnn")}
-    assert of.scenario_verdicts == {}
+    assert of.generator("gan", ["S3"]) == of.cell(Arm("gan", "S3", "dnn"))
+    assert set(of.tested) == {Arm("gan", "S3", "dnn")}
+    assert of.tested_scenarios == {}
 
 
-def test_a_place_that_is_not_there_and_no_places_have_no_effect() -> None:
+def test_an_arm_that_is_not_there_and_no_arms_have_no_effect() -> None:
     of = effects(BASE, GAN)
     assert (mean(of, "gan", "S5"), of.average([])) == (None, None)
 
@@ -160,7 +160,7 @@ def test_a_model_without_original_is_compared_nowhere() -> None:
     of = effects(BASE, GAN, *bad)
     assert of.compared == ["dnn"]
     assert of.scenario("S3") == effects(BASE, GAN).scenario("S3")
-    assert set(of.verdicts) == {Place("gan", "S3", "dnn")}
+    assert set(of.tested) == {Arm("gan", "S3", "dnn")}
 
 
 def test_other_data_sets_and_metrics_do_not_count() -> None:
@@ -169,13 +169,13 @@ def test_other_data_sets_and_metrics_do_not_count() -> None:
     assert Effects(results(BASE, GAN), "log", "logloss").compared == []
 
 
-# Verdicts
+# Tests of many at once
 
 
 def test_the_scenarios_are_one_family() -> None:
-    alone = effects(BASE, GAN).scenario_verdicts["S3"]
+    alone = effects(BASE, GAN).tested_scenarios["S3"]
     assert alone.holm == alone.effect.p
-    both = effects(BASE, GAN, cells("gan", "S5", raised(-0.3, -0.3, -0.31))).scenario_verdicts
+    both = effects(BASE, GAN, cells("gan", "S5", raised(-0.3, -0.3, -0.31))).tested_scenarios
     assert [both[name].holm for name in ("S3", "S5")] == pytest.approx(holm([v.effect.p for v in both.values()]))
     assert both["S5"].certain
     assert both["S5"].holm == pytest.approx(2 * both["S5"].effect.p)
@@ -184,9 +184,9 @@ def test_the_scenarios_are_one_family() -> None:
 
 def test_cells_that_read_the_same_trainings_are_one_claim() -> None:
     twin = [replace(cell, generator="copulagan") for cell in GAN]
-    verdicts = effects(BASE, GAN, twin).verdicts
-    assert len(verdicts) == 2
-    assert all(verdict.holm == verdict.bh == verdict.effect.p for verdict in verdicts.values())
+    tested = effects(BASE, GAN, twin).tested
+    assert len(tested) == 2
+    assert all(each.holm == each.bh == each.effect.p for each in tested.values())
 
 
 # Test rows
@@ -205,7 +205,7 @@ def scored(store: Artefacts, part: list[CellResult], parts: Callable[[int], list
 def test_what_repeats_owe_to_the_same_test_rows_is_the_mean_of_their_products(store: Artefacts) -> None:
     base = scored(store, BASE, lambda r: [0.0, 0.0, 0.0])
     made = scored(store, GAN, lambda r: [[0.01, 0.0, -0.01], [0.02, -0.02, 0.0], [0.01, 0.01, -0.02]][r])
-    found = Effects(results(base, made, artefacts=store), "log", "auc").cell(Place("gan", "S3", "dnn"))
+    found = Effects(results(base, made, artefacts=store), "log", "auc").cell(Arm("gan", "S3", "dnn"))
     assert found is not None
     assert found.basis == "seeds and test rows"
     assert found.spread.test == pytest.approx((2e-4 + 3e-4 + 0) / 3)
@@ -215,10 +215,10 @@ def test_one_repeat_has_test_noise_only_and_is_never_marked(store: Artefacts) ->
     base = scored(store, BASE[:1], lambda r: [0.01, -0.01])
     made = scored(store, GAN[:1], lambda r: [0.02, -0.02])
     of = Effects(results(base, made, artefacts=store), "log", "auc")
-    [verdict] = of.verdicts.values()
-    assert verdict.effect.basis == "test rows only"
-    assert verdict.effect.variance == pytest.approx(2e-4)
-    assert (verdict.holm, verdict.certain, verdict.likely) == (None, False, False)
+    [tested] = of.tested.values()
+    assert tested.effect.basis == "test rows only"
+    assert tested.effect.variance == pytest.approx(2e-4)
+    assert (tested.holm, tested.certain, tested.likely) == (None, False, False)
 
 
 def test_a_lost_artefact_leaves_an_interval_over_seeds(store: Artefacts) -> None:
@@ -226,14 +226,14 @@ def test_a_lost_artefact_leaves_an_interval_over_seeds(store: Artefacts) -> None
     whole = results(scored(store, BASE, lambda r: [0.0, 0.0]), made, artefacts=store)
     [lost] = {cell.contributions["auc"] for cell in made}
     next(path for path in store.folder.rglob("*") if lost in path.name).unlink()
-    found = Effects(whole, "log", "auc").cell(Place("gan", "S3", "dnn"))
+    found = Effects(whole, "log", "auc").cell(Arm("gan", "S3", "dnn"))
     assert found is not None
     assert (found.basis, found.spread.test) == ("seeds only", 0.0)
 
 
 def test_a_metric_without_contributions_has_an_interval_over_seeds_or_none() -> None:
-    assert effects(BASE, GAN).verdicts[Place("gan", "S3", "dnn")].effect.basis == "seeds only"
-    alone = effects(BASE[:1], GAN[:1]).verdicts[Place("gan", "S3", "dnn")]
+    assert effects(BASE, GAN).tested[Arm("gan", "S3", "dnn")].effect.basis == "seeds only"
+    alone = effects(BASE[:1], GAN[:1]).tested[Arm("gan", "S3", "dnn")]
     assert (alone.effect.basis, alone.holm) == ("nothing", None)
 
 
@@ -253,8 +253,7 @@ def test_a_run_with_model_seeds_has_effects_that_its_scores_bear_out(tmp_path: P
         model_seeds=2,
     )
     store = Store.open(str(tmp_path / "results.db"))
-    driver = Driver(suite, registry, store, InlineExecutor(Site(store.artefacts.folder)), Compute(), Silent())
-    run = store.load_run(driver.run("ctrbench run"))
+    run = store.load_run(run_on(store, registry, suite)[1])
     of = Effects(run, "toy_log", "auc")
     at = {(c.scenario, c.repeat, c.model_seed): c for c in run.cells if c.generator != "twin"}
     gains, parts = np.zeros((3, 2)), np.zeros((3, 6))  # repeats × model seeds; repeats × users
@@ -273,5 +272,5 @@ def test_a_run_with_model_seeds_has_effects_that_its_scores_bear_out(tmp_path: P
     products = (parts @ parts.T)[np.triu_indices(3, 1)]
     assert found.spread.test == pytest.approx(max(0, products.mean()))
     assert of.distinct == ["bootstrap"]
-    assert len(of.verdicts) == 4, "two generators in two scenarios"
+    assert len(of.tested) == 4, "two generators in two scenarios"
     store.close()

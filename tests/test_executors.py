@@ -71,7 +71,7 @@ def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> 
     inline.close()
     there = finish(local, {"a": (job, None)})["a"]
     assert here.status is there.status is Status.OK
-    assert here.outputs == there.outputs
+    assert here.artefacts == there.artefacts
     assert there.peak_memory > 10e6
     assert set(there.seconds) == {"import", "read", "fit", "sample", "keep"}
     assert set(there.seconds) <= set(STAGES)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from ctrbench import Field, Predictions, Schema, Table, intervals
 from ctrbench.intervals import Effect, Spread, effect, friedman
-from ctrbench.tasks import users
 from ctrbench_metrics.auc import Auc
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,12 +200,12 @@ def test_rows_without_groups_keep_their_contributions() -> None:
 def test_users_are_told_apart_by_all_their_fields_and_unseen_ones_stand_alone() -> None:
     fields = Field("user", role="user", vocabulary=("a", "b")), Field("city", role="user", vocabulary=("x", "y"))
     frame = DataFrame({"user": [1, 1, 2, 0, 0, 1], "city": [1, 1, 1, 2, 2, 2]}, dtype=np.int32)
-    found = users(Table(frame, Schema(fields), np.zeros(6, np.int8)))
+    found = Table(frame, Schema(fields), np.zeros(6, np.int8)).users
     assert found is not None
     assert found[0] == found[1]
     assert sorted(set(found)) == [0, 1, 2, 3, 4]
     item = Schema((Field("item", role="item", vocabulary=("a", "b")),))
-    assert users(Table(DataFrame({"item": np.ones(2, np.int32)}), item, np.zeros(2, np.int8))) is None
+    assert Table(DataFrame({"item": np.ones(2, np.int32)}), item, np.zeros(2, np.int8)).users is None
 
 
 # How small an effect could have been found

@@ -11,53 +11,9 @@ from typing import Any
 import pytest
 from ctrbench import leaderboard, reporters
 from ctrbench.interfaces import Score
-from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
 from ctrbench.store.store import RunResults
-
-DONE = TaskResult(Status.OK, "m", seconds={"fit": 2.0, "predict": 0.5, "sample": 1.0}, peak_memory=50_000_000)
-FAILED = TaskResult(Status.FAILED, "gan (third 1.0)", "fit", "ValueError: | *no* \x1b[2J luck\n")
-ENVIRONMENT = {"libraries": {"ctrbench": "1", "torch": "2"}}
-
-
-def cell(generator: str, scenario: str, model: str, auc: float | None, repeat: int = 0) -> CellResult:
-    result = FAILED if auc is None else DONE
-    scores = {} if auc is None else {"auc": Score(auc), "logloss": Score(1 - auc)}
-    training = f"{generator} {scenario} {model} {repeat}"
-    return CellResult("log", generator, scenario, model, repeat, result, scores, training=training)
-
-
-def pool(generator: str, value: float | None, same_as: str = "") -> PoolResult:
-    good = TaskResult(Status.OK, generator, values={"click_rate": 0.25}, seconds={"fit": 9.0, "sample": 1.0})
-    scores = {} if value is None else {"identical": Score(value, 3.0, {"distinct": value / 2})}
-    return PoolResult("log", generator, 0, FAILED if value is None else good, same_as, scores)
-
-
-SCENARIOS = {"original": {"keeps_real": True}, "S3": {"keeps_real": True}, "S5": {"keeps_real": False}}
-
-
-def results(cells: list[CellResult], pools: list[PoolResult], **about: Any) -> RunResults:
-    described = {
-        "suite": "s", "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [], "broken": [], "failed_data": [],
-        "datasets": {"log": {"fingerprint": "f" * 64, "rows": {"train": 1000}, "notes": ["a note"]}},
-        "scenarios": SCENARIOS,
-        "prediction_metrics": {
-            "auc": {"better": "higher", "unit": "AUC"}, "logloss": {"better": "lower", "unit": "nats"}
-        },
-        "synthetic_metrics": {"identical": {"better": "lower", "unit": "rows"}},
-    }  # fmt: skip
-    return RunResults("run1", 0.0, 1.0, "ctrbench run", described | about, [ENVIRONMENT], cells, pools)
-
-
-GRID = results(
-    [
-        cell("", "original", "dnn", 0.8), cell("", "original", "fm", 0.7),
-        cell("vae", "S3", "dnn", 0.81), cell("vae", "S3", "fm", 0.69),
-        cell("vae", "S5", "dnn", 0.6), cell("vae", "S5", "fm", 0.5),
-        cell("gan", "S3", "dnn", 0.82), cell("gan", "S3", "fm", 0.72),
-        cell("gan", "S5", "dnn", 0.5), cell("gan", "S5", "fm", None),
-    ],
-    [pool("vae", 40.0), pool("gan", 10.0, "other")],
-)  # fmt: skip
+from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
 
 def board(view: Any, of: RunResults = GRID, metric: str = "") -> leaderboard.Board:
@@ -105,7 +61,7 @@ def test_a_mean_never_passes_over_a_missing_value() -> None:
 
 def test_scenarios_without_a_pool_stand_beside_the_gains_of_generators() -> None:
     again = [cell("", "again", "dnn", 0.803), cell("", "again", "fm", 0.702)]
-    known = SCENARIOS | {"again": {"keeps_real": True, "help": "A/A"}}
+    known = INFO.scenarios | {"again": ScenarioInfo("A/A", True)}
     of = results([*GRID.cells, *again], GRID.pools, scenarios=known)
     [family] = [made for made in leaderboard.boards(of, ["scenarios"]) if made.columns[0] == "scenario"]
     assert texts(family)[-1] == ["again", "+0.00250", "", "", "", "A/A"]
@@ -207,7 +163,7 @@ def several(count: int, gains: dict[str, float]) -> RunResults:
         ]
     ]
     pools = [replace(pool(g, 1.0), dataset=name) for name in names for g in gains]
-    told = {name: {"fingerprint": "f", "rows": {}, "notes": []} for name in names}
+    told = dict.fromkeys(names, replace(INFO.datasets["log"], rows={}, notes=[]))
     return results(cells, pools, datasets=told)
 
 
@@ -238,9 +194,9 @@ def test_only_what_is_equal_everywhere_is_left_out_over_all_and_the_order_of_dat
         same = {"copy": "gan", "twin": "gan" if cell.dataset == "log0" else "twin"}.get(cell.generator, cell.generator)
         return replace(cell, training=f"{cell.dataset} {same} {cell.scenario}")
 
-    told = of.about["datasets"]
-    about = {**of.about, "datasets": dict(reversed(told.items())) if turned else told}
-    table = leaderboard.boards(replace(of, cells=[trained(c) for c in of.cells], about=about), ["generators"])[-1]
+    told = of.info.datasets
+    info = replace(of.info, datasets=dict(reversed(told.items())) if turned else told)
+    table = leaderboard.boards(replace(of, cells=[trained(c) for c in of.cells], info=info), ["generators"])[-1]
     assert [(row[0], row[2]) for row in texts(table)] == [("gan", "1.50"), ("twin", "1.50"), ("bad", "3.00")]
     assert "left out, as another generator equals them on every data set: copy" in table.notes
 
@@ -269,8 +225,8 @@ def test_remarks_tell_seed_fingerprint_versions_and_what_is_missing() -> None:
 
 
 def test_mixed_versions_in_one_table_are_said() -> None:
-    newer = {"libraries": {"ctrbench": "1", "torch": "3"}}
-    of = RunResults("r", 0.0, None, "", GRID.about, [ENVIRONMENT, newer], GRID.cells, GRID.pools)
+    newer = Environment(libraries={"ctrbench": "1", "torch": "3"})
+    of = RunResults("r", 0.0, None, "", GRID.info, [ENVIRONMENT, newer], GRID.cells, GRID.pools)
     said = "\n".join(leaderboard.remarks(of))
     assert "different versions stand side by side: torch 2, 3" in said
     assert "did not come to its end" in said
@@ -281,9 +237,8 @@ def test_failures_are_counted_once_each() -> None:
 
 
 def test_every_format_carries_the_numbers() -> None:
-    made, remarks = leaderboard.boards(GRID), leaderboard.remarks(GRID)
     for style in reporters.FORMATS:
-        assert "0.72" in reporters.render(made, remarks, style), style
+        assert "0.72" in reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style=style), style
 
 
 def test_what_a_plug_in_says_is_escaped() -> None:
@@ -304,17 +259,17 @@ def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
 
 def test_csv_is_one_number_a_row_and_no_formula() -> None:
     cells = [cell("=cmd()", "S3", "dnn", 0.8), *GRID.cells]
-    made = leaderboard.boards(results(cells, list(GRID.pools)), ["scenarios"])
-    made = [made for made in made if "generator" in made.columns]
-    rows = list(csv.DictReader(io.StringIO(reporters.render(made, [], "csv"))))
+    text = reporters.leaderboards(results(cells, list(GRID.pools)), ["scenarios"], style="csv")
+    rows = [row for row in csv.DictReader(io.StringIO(text)) if row["model"]]
     assert len(rows) == len(cells)
     assert {"dataset", "generator", "scenario", "model", "repeat", "metric", "value", "status"} <= set(rows[0])
     assert "'=cmd()" in {row["generator"] for row in rows}
 
 
 def test_json_has_the_bare_numbers() -> None:
-    content = json.loads(reporters.render(leaderboard.boards(GRID), ["a remark"], "json"))
-    assert content["remarks"] == ["a remark"]
+    content = json.loads(reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style="json"))
+    assert content["remarks"] == leaderboard.remarks(GRID)
+    assert content["provenance"]["run"] == "run1"
     records = content["boards"][0]["records"]
     assert {"generator": "gan", "scenario": "S3", "model": "dnn", "value": 0.82}.items() <= records[6].items()
 
@@ -324,15 +279,21 @@ def test_a_run_without_metrics_or_pools_has_no_empty_tables() -> None:
     assert [made.view for made in leaderboard.boards(of)] == ["cost"]
 
 
+@pytest.mark.parametrize("style", ["table", "markdown", "latex"])
+def test_an_empty_board_prints(style: str) -> None:
+    assert "title" in reporters.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style)
+
+
 @pytest.mark.parametrize("style", reporters.FORMATS)
-def test_an_empty_board_prints(style: reporters.Format) -> None:
-    assert isinstance(reporters.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style), str)
+def test_a_run_without_cells_and_pools_prints(style: str) -> None:
+    text = reporters.leaderboards(results([], []), leaderboard.VIEWS, style=style)
+    assert "run1" in text or style == "csv"
 
 
 def test_a_mark_of_the_family_stands_with_all_the_others() -> None:
     """Gains whose p-values are .02 to .05 each: Benjamini and Hochberg's marks do not belong there."""
     names = [f"S{n}" for n in range(1, 5)]
-    known = {"original": {"keeps_real": True}} | {name: {"keeps_real": True} for name in names}
+    known = dict.fromkeys(["original", *names], ScenarioInfo("", True))
     cells = [cell("", "original", "dnn", 0.8, repeat) for repeat in range(3)]
     cells += [
         cell("gan", name, "dnn", 0.8 + 0.01 * gain, repeat)
@@ -353,7 +314,7 @@ def test_bold_is_for_what_beats_original_only() -> None:
 
 
 def test_a_metric_without_a_better_side_ranks_nobody() -> None:
-    of = results(GRID.cells, GRID.pools, prediction_metrics={"auc": {"better": "neither", "unit": "AUC"}})
+    of = results(GRID.cells, GRID.pools, prediction_metrics={"auc": MetricInfo("neither", "AUC")})
     rows = texts(board("generators", of))
     assert [(row[0], row[3], row[4]) for row in rows] == [("—", "—", "—")] * 2
     assert not any("*" in text for row in rows for text in row)

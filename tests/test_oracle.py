@@ -10,7 +10,7 @@ import pytest
 from ctrbench import Context, Field, Schema, Skip, Table
 from ctrbench.conformance._logs import Log
 from ctrbench.conformance._methods import check_generator
-from ctrbench.conformance._report import Report
+from ctrbench.conformance._recorder import Recorder
 from ctrbench_datasets.oracle import Oracle
 from ctrbench_datasets.simulated import Simulated
 from scipy.stats import chi2_contingency
@@ -151,11 +151,11 @@ def test_other_logs_are_skipped(change, train):
 
 def test_it_keeps_what_generators_owe():
     """The conformance check knows no log of `simulated`, so it is put to one here."""
-    report = Report()
+    recorder = Recorder()
     splits = Simulated(train_rows=300, valid_rows=100, test_rows=100).load(seed=1, context=Context())
-    check_generator(report, Oracle(), Log("", splits), Context())
-    assert [(result.name, result.message) for result in report.results if result.status != "passed"] == []
-    assert len(report.results) >= 9
+    check_generator(recorder, Oracle(), Log("", splits), Context())
+    assert [(result.name, result.message) for result in recorder.results if result.status != "passed"] == []
+    assert len(recorder.results) >= 9
 
 
 def test_its_defaults_are_those_of_simulated():

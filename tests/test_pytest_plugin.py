@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,12 +57,16 @@ def test_a_run_has_results_boards_and_failures(ctrbench_run: Run) -> None:
     selection = {"datasets": [SMALL], "generators": ["independent"], "models": ["item_rate"], "scenarios": ["S5"]}
     done = ctrbench_run(**selection, metrics=["auc", "identical"], repeats=2, seed=7)  # type: ignore[arg-type]
     assert not done.failures
-    assert done.results.about["seed"] == 7
-    assert [(cell.scenario, cell.repeat) for cell in done.results.cells] == [
+    assert done.stored.info.seed == 7
+    assert [(cell.scenario, cell.repeat) for cell in done.stored.cells] == [
         ("original", 0), ("S5", 0), ("original", 1), ("S5", 1)
     ]  # fmt: skip
-    assert {board.view for board in done.boards} >= {"scenarios", "privacy", "cost"}
-    assert not ctrbench_run(datasets=[SMALL], generators=(), models=["item_rate"], metrics=["auc"]).results.pools
+    records = json.loads(done.leaderboards(style="json"))["boards"]
+    assert {board["view"] for board in records} >= {"scenarios", "privacy", "cost"}
+    assert list(done.frame("cells")["auc"]) == [cell.scores["auc"].value for cell in done.stored.cells]
+    one = ctrbench_run(datasets=SMALL, generators=(), models="item_rate", metrics="auc")
+    assert not one.stored.pools
+    assert {cell.model for cell in one.stored.cells} == {"item_rate"}
 
 
 def test_mistakes_are_the_harness_s_own_lines(ctrbench_run: Run, ctrbench_check: Check) -> None:

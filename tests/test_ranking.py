@@ -35,7 +35,7 @@ from ctrbench.registry import load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite
-from ctrbench.tasks import Workplace, perform
+from ctrbench.tasks import Workspace, perform
 from ctrbench_datasets.csv_log import CsvLog
 from ctrbench_metrics.coverage import Coverage
 from ctrbench_metrics.diversity import Diversity
@@ -43,7 +43,7 @@ from ctrbench_metrics.novelty import Novelty
 from ctrbench_metrics.recall_at_k import RecallAtK
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_run import Bench
+from recording import Bench
 
 SCHEMA = Schema(
     (
@@ -294,8 +294,8 @@ class Elsewhere(InlineExecutor):
         for digest in reads(job):
             with open(here.path(digest), "rb") as file:
                 there.take_in(digest, file)
-        result = perform(job, Workplace(there, self._site.checkpoints))
-        for digest in result.outputs.values():
+        result = perform(job, Workspace(there, self._site.checkpoints))
+        for digest in result.artefacts.values():
             with open(there.path(digest), "rb") as file:
                 here.take_in(digest, file)
         self._events.append(Finished(task, result))

@@ -29,7 +29,7 @@ from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.ray import RayExecutor
 from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
-from ctrbench.results import Status
+from ctrbench.results import KILLED_FROM_OUTSIDE, Status
 from ctrbench.store.artefacts import Artefacts
 from ray_cluster import Cluster, cluster
 from test_executors import finish, gone, pool_job, started
@@ -182,9 +182,9 @@ class TestOneExecutor:
         jobs["else"] = (dataclasses.replace(other, plugin=dataclasses.replace(other.plugin, source="x")), None)
         results = finish(executor, jobs)
         inline = InlineExecutor(site)
-        assert results["good"].outputs == finish(inline, {"good": jobs["good"]})["good"].outputs
+        assert results["good"].artefacts == finish(inline, {"good": jobs["good"]})["good"].artefacts
         inline.close()
-        assert all(Artefacts(site.artefacts).intact(digest) for digest in results["good"].outputs.values())
+        assert all(Artefacts(site.artefacts).intact(digest) for digest in results["good"].artefacts.values())
         assert (results["die"].status, results["segfault"].status) == (Status.CRASHED, Status.CRASHED)
         assert "exit status 7" in results["die"].reason
         assert "killed by SIGABRT" in results["segfault"].reason
@@ -234,7 +234,7 @@ class TestOneExecutor:
         results = finish(executor, jobs)
         assert results["good"].ok
         assert results["bad"].status is Status.CRASHED
-        assert results["bad"].values == {"from_outside": True}
+        assert results["bad"].bookkeeping == KILLED_FROM_OUTSIDE
         assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
 
     def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(self, executor: RayExecutor, site: Site) -> None:

@@ -21,17 +21,19 @@ import pytest
 from click.testing import CliRunner, Result
 from ctrbench.cli import main
 from ctrbench.driver import _published as published_figures
-from ctrbench.effects import Effects, Place
+from ctrbench.effects import Arm, Effects
+from ctrbench.findings import findings, headline
 from ctrbench.history import POINTS, History
-from ctrbench.interfaces import Published
+from ctrbench.interfaces import Better, Published
 from ctrbench.registry import Registry
-from ctrbench.report import drawing, page, words
+from ctrbench.report import drawing, page
 from ctrbench.report.pictures import NAMES, estimate, pictures
+from ctrbench.results import MetricInfo, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.store import RunResults
 from ctrbench_datasets.frappe import Frappe
-from test_leaderboard import DONE, GRID, cell, pool, results
-from test_run import SUITE, Bench
+from handmade import DONE, GRID, cell, pool, results
+from recording import SUITE, Bench
 from test_security import HOSTILE, UNSAFE, hostile_run
 from toys import ToyLog
 
@@ -54,7 +56,7 @@ def html(run: RunResults) -> str:
     return page(run)
 
 
-def repeated(gains: dict[str, Sequence[float]], better: str = "higher") -> RunResults:
+def repeated(gains: dict[str, Sequence[float]], better: Better = "higher") -> RunResults:
     """A run of one generator and model with so many repeats as gains."""
     cells = [
         cell(generator, scenario, "m", 0.8 + gain, repeat)
@@ -62,7 +64,7 @@ def repeated(gains: dict[str, Sequence[float]], better: str = "higher") -> RunRe
         for generator in ["" if scenario == "original" else "vae"]
         for repeat, gain in enumerate(all_)
     ]
-    metrics = {"auc": {"better": better, "unit": "AUC"}}
+    metrics = {"auc": MetricInfo(better, "AUC")}
     return results(cells, [pool("vae", 4.0)], repeats=len(cells) // (len(gains) + 1), prediction_metrics=metrics)
 
 
@@ -101,25 +103,25 @@ def test_the_page_holds_every_board_every_figure_failures_and_provenance(run: Ru
 
 def test_findings_claim_no_more_than_their_intervals() -> None:
     of = repeated({"S3": [0.010, 0.011, 0.012], "S5": [-0.1, 0.1, 0.05]})
-    good, open_ = words.sentences(Effects(of, "log", "auc"))
-    assert (good.finding, open_.finding) == ("better", "undecided")
+    good, open_ = findings(Effects(of, "log", "auc"))
+    assert (good.conclusion, open_.conclusion) == ("better", "undecided")
     assert "+0.01100 (95 % interval" in good.says
     assert "more than chance" in good.says
     assert "may be chance" in open_.says
     assert "Four of five such runs" in open_.says
-    said = words.headline(Effects(of, "log", "auc"))
+    said = headline(Effects(of, "log", "auc"))
     assert said.startswith("S3 is better than original; S5 cannot be told apart from original (1 generator, 1 model")
 
 
 def test_a_gain_is_worse_where_lower_is_better_and_different_where_neither_is() -> None:
     gains = {"S3": [0.010, 0.011, 0.012]}
-    assert words.sentences(Effects(repeated(gains, "lower"), "log", "auc"))[0].finding == "worse"
-    assert words.sentences(Effects(repeated(gains, "neither"), "log", "auc"))[0].finding == "different"
+    assert findings(Effects(repeated(gains, "lower"), "log", "auc"))[0].conclusion == "worse"
+    assert findings(Effects(repeated(gains, "neither"), "log", "auc"))[0].conclusion == "different"
 
 
 def test_one_repeat_claims_nothing() -> None:
     of = repeated({"S3": [0.2]})
-    assert words.sentences(Effects(of, "log", "auc"))[0].finding == "undecided"
+    assert findings(Effects(of, "log", "auc"))[0].conclusion == "undecided"
     assert "nothing is claimed" in page(of)
 
 
@@ -135,12 +137,12 @@ def test_one_repeat_of_a_metric_with_contributions_has_an_interval_of_test_noise
         )
     ]
     of = replace(results(cells, []), artefacts=artefacts)
-    assert "test noise only" in words.sentences(Effects(of, "log", "auc"))[0].says
+    assert "test noise only" in findings(Effects(of, "log", "auc"))[0].says
 
 
 def test_a_missing_score_is_named_and_never_passed_over() -> None:
-    [_, s5] = words.sentences(Effects(GRID, "log", "auc"))
-    assert s5.finding == "unknown"
+    [_, s5] = findings(Effects(GRID, "log", "auc"))
+    assert s5.conclusion == "unknown"
     assert "1 of 4 cells have no auc" in s5.says
     assert "gan (third 1.0): failed in fit" in s5.says
 
@@ -165,9 +167,9 @@ def test_a_run_without_much_has_a_page_too(of: RunResults) -> None:
 
 
 def test_several_data_sets_stand_one_after_the_other() -> None:
-    other = {**GRID.about["datasets"], "second": {"fingerprint": "e" * 64, "rows": {}, "notes": []}}
+    other = {**GRID.info.datasets, "second": replace(GRID.info.datasets["log"], fingerprint="e" * 64)}
     cells = [*GRID.cells, *(replace(each, dataset="second") for each in GRID.cells)]
-    text = page(replace(GRID, cells=cells, about={**GRID.about, "datasets": other}))
+    text = page(replace(GRID, cells=cells, info=replace(GRID.info, datasets=other)))
     assert re.findall('<h2 id="(data-.)">(.*?)</h2>', text) == [("data-0", "log"), ("data-1", "second")]
     identities = re.findall(' id="(.*?)"', text)
     assert len(identities) == len(set(identities))
@@ -186,20 +188,18 @@ def test_marginals_are_shares_and_distances(run: RunResults) -> None:
 
 
 def test_published_figures_stand_beside_the_runs_own() -> None:
-    figures = [["gan", "original", "dnn", 0.98], ["gan", "S3", "dnn", 0.99], ["gan", "S3", "other", 0.97]]
+    figures = {("gan", "original", "dnn"): 0.98, ("gan", "S3", "dnn"): 0.99, ("gan", "S3", "other"): 0.97}
     tables = [
-        {"title": "Table 2", "source": "a paper", "metric": "auc", "figures": figures},
-        {"title": "Table 1", "source": "a paper", "metric": "identical", "figures": [["gan", "", "", 1234]]},
+        Published("Table 2", "a paper", "auc", figures),
+        Published("Table 1", "a paper", "identical", {("gan", "", ""): 1234}),
     ]
-    data = {"log": {**GRID.about["datasets"]["log"], "published": tables}}
-    of = replace(
-        results([replace(each, model=f"{each.model}[epochs=2]") for each in GRID.cells], list(GRID.pools)),
-    )
-    of = replace(of, about={**of.about, "datasets": data})
+    data = {"log": replace(GRID.info.datasets["log"], published=tables)}
+    cells = [replace(each, model=f"{each.model}[epochs=2]") for each in GRID.cells]
+    of = results(cells, list(GRID.pools), datasets=data)
     text = page(of)
     for row in ('<td>gan</td><td>S3</td><td class="n">0.99000</td><td class="n">0.82000</td>', ">1,234</td>"):
         assert row in text
-    found = estimate(Effects(of, "log", "auc"), Place("gan", "S3", "dnn[epochs=2]"))
+    found = estimate(Effects(of, "log", "auc"), Arm("gan", "S3", "dnn[epochs=2]"))
     assert found
     assert found.published == pytest.approx(0.01)
 
@@ -251,7 +251,7 @@ def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
             sys.exit(3)
 
     assert published_figures(Rotten()) == []
-    assert len(published_figures(Frappe())[1]["figures"]) == 108
+    assert len(published_figures(Frappe())[1].figures) == 108
 
 
 # What is recorded for it
@@ -271,9 +271,9 @@ def test_a_history_is_bounded_and_depends_on_steps_alone() -> None:
 
 
 def test_learning_curves_are_kept_with_results(run: RunResults) -> None:
-    histories = [each.result.values["history"] for each in run.pools if each.generator == "bootstrap"]
+    histories = [each.result.curves for each in run.pools if each.generator == "bootstrap"]
     assert [len(points) for history in histories for points in history.values()] == [10, 10, 10]
-    assert histories[0]["loss"][:2] == [[1, 1.0], [2, 0.5]]
+    assert histories[0]["loss"][:2] == [(1, 1.0), (2, 0.5)]
 
 
 # Safety
@@ -339,7 +339,7 @@ def test_headings_are_in_order_and_figures_have_names(html: str) -> None:
 def test_the_page_of_a_large_run_stays_small() -> None:
     names = [f"generator_{number}" for number in range(20)]
     cells = [
-        replace(cell(generator, scenario, f"model_{m}", 0.8 + 0.01 * m, r), result=with_history(r))
+        replace(cell(generator, scenario, f"model_{m}", 0.8 + 0.01 * m, r), result=with_curves(r))
         for generator in ["", *names]
         for scenario in (["S3", "S5"] if generator else ["original"])
         for m in range(8)
@@ -349,9 +349,9 @@ def test_the_page_of_a_large_run_stays_small() -> None:
     assert len(text.encode()) < 2e6
 
 
-def with_history(repeat: int) -> Any:
-    points = [[step, 1 / step + repeat] for step in range(1, 101)]
-    return replace(DONE, values={"history": {"loss": points, "valid_auc": points}})
+def with_curves(repeat: int) -> TaskResult:
+    points = [(step, 1 / step + repeat) for step in range(1, 101)]
+    return replace(DONE, curves={"loss": points, "valid_auc": points})
 
 
 @needs_chromium

@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import toys
-from ctrbench import UserError, driver, leaderboard
-from ctrbench.executors import Finished, Site
+from ctrbench import UserError, leaderboard
+from ctrbench.driver import Redo, why_again
+from ctrbench.executors import Finished
 from ctrbench.executors.inline import InlineExecutor
-from ctrbench.jobs import Compute, TrainJob
+from ctrbench.ids import TaskKind
+from ctrbench.jobs import TrainJob
 from ctrbench.limits import Limits
 from ctrbench.registry import Registry
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, PoolOutput, Stage, Status, TaskResult
 from ctrbench.store.database import tasks
 from ctrbench.store.store import RunResults, Store
 from ctrbench.suite import Suite
-
-SUITE = Suite(
-    "toys", "", ("toy_log",), ("bootstrap",), ("rate",), ("hits", "same"), ("original", "S1", "S3", "S5")
-)  # fmt: skip
-
-AS_STORED = driver.Again()
-
-
-class Silent:
-    """Counts what is done and what is found in the store."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.found: list[str] = []
-        self.blocked: list[str] = []
-        self.notes: list[str] = []
-
-    def planned(self, tasks) -> None: ...
-    def begun(self, task) -> None: ...
-    def progressed(self, task, progress) -> None: ...
-    def ended(self, task, result, how) -> None:
-        {"done": self.done, "stored": self.found, "blocked": self.blocked}[how].append(task.id)
-
-    def note(self, text) -> None:
-        self.notes.append(text)
-
-
-@dataclasses.dataclass
-class Bench:
-    """A store in a folder, and runs on it."""
-
-    folder: Path
-    registry: Registry
-    executor: Callable[[Site], InlineExecutor] = InlineExecutor
-
-    def run(self, suite: Suite = SUITE, again: driver.Again = AS_STORED):
-        """A run's watcher and results."""
-        store = Store.open(str(self.folder / "results.db"))
-        executor = self.executor(Site(store.artefacts.folder, 1, suite.budget))
-        watcher = Silent()
-        walk = driver.Driver(suite, self.registry, store, executor, Compute(), watcher, Limits(), again)
-        try:
-            name = walk.run("ctrbench run")
-            return watcher, store.load_run(name)
-        finally:
-            executor.close()
-            store.close()
+from recording import SUITE, Bench
 
 
 @pytest.fixture
@@ -89,7 +44,7 @@ def test_a_run_fills_every_cell(bench: Bench) -> None:
     assert all(cell.ok and "hits" in cell.scores for cell in results.cells)
     assert results.pools[0].scores["same"].value == 200
     assert results.pools[0].scores["same"].baseline == 80
-    assert results.pools[0].result.values["facts"] == {"source rows": 200, "loss": "nan"}
+    assert results.pools[0].result.facts == {"source rows": 200, "loss": "nan"}
     assert results.finished is not None
 
 
@@ -106,7 +61,7 @@ def test_a_new_store_gives_the_same_numbers_bit_for_bit(bench: Bench, tmp_path: 
     _, first = bench.run()
     _, second = Bench(tmp_path / "other", bench.registry).run()
     assert scores(first) == scores(second)
-    assert first.pools[0].result.outputs == second.pools[0].result.outputs
+    assert first.pools[0].result.artefacts == second.pools[0].result.artefacts
 
 
 def test_another_seed_gives_other_numbers(bench: Bench) -> None:
@@ -173,7 +128,7 @@ def test_a_twin_alone_gives_the_numbers_of_its_equivalent(bench: Bench, tmp_path
         ("skip", Status.SKIPPED, "fit", "not for logs of fruit"),
         ("exit", Status.FAILED, "fit", "SystemExit: 3"),
         ("memory", Status.OUT_OF_MEMORY, "fit", "MemoryError: too much fruit"),
-        ("code 0", Status.FAILED, "sample", "invented a value of 'user'"),
+        ("code 0", Status.FAILED, "sample", "holds codes of 'user' outside 1 … 6"),
         ("schema", Status.FAILED, "sample", "differ in ['hour', 'item']"),
     ],
 )
@@ -200,7 +155,7 @@ def test_predictions_that_are_not_numbers_fail_their_cell_only(bench: Bench) -> 
 
 def test_a_pool_that_lacks_a_class_is_topped_up_and_then_fails_the_scenarios_that_need_it(bench: Bench) -> None:
     _, results = bench.run(with_(generators=("negatives",)))
-    assert results.pools[0].result.values["top_ups"] == 9 * 200
+    assert results.pools[0].result.output_as(PoolOutput).top_ups == 9 * 200
     failed = [cell for cell in results.cells if not cell.ok]
     assert [cell.scenario for cell in failed] == ["S1"]
     assert "the pool has 0 positives" in failed[0].result.reason
@@ -228,7 +183,7 @@ def test_a_good_result_outlives_a_later_failure_of_the_same_task(bench: Bench) -
     _, before = bench.run()
     store = Store.open(str(bench.folder / "results.db"))
     key = next(iter(store_keys(store)))
-    store.keep(before.run, "x", "train", key, TaskResult(Status.TIMED_OUT, "m"))
+    store.keep(before.run, "x", TaskKind.TRAIN, key, TaskResult(Status.TIMED_OUT, "m"))
     assert store.find(key).ok
 
 
@@ -237,28 +192,28 @@ def store_keys(store: Store) -> list[str]:
 
 
 def test_a_longer_limit_gives_a_timed_out_task_another_chance() -> None:
-    late = TaskResult(Status.TIMED_OUT, "m", values={"limit": 10.0})
-    assert not driver.why_again(late, AS_STORED, Limits(10.0))
-    assert not driver.why_again(late, AS_STORED, Limits(5.0))
-    assert driver.why_again(late, AS_STORED, Limits(20.0))
-    assert driver.why_again(late, AS_STORED, Limits())
+    late = TaskResult(Status.TIMED_OUT, "m", bookkeeping=Bookkeeping(time_limit=10.0))
+    assert not why_again(late, Redo.NONE, Limits(10.0))
+    assert not why_again(late, Redo.NONE, Limits(5.0))
+    assert why_again(late, Redo.NONE, Limits(20.0))
+    assert why_again(late, Redo.NONE, Limits())
 
 
 def test_a_higher_limit_gives_a_stage_and_a_big_eater_another_chance() -> None:
-    values = {"limit": 100.0, "stage_limit": 10.0, "memory_limit": 10**9}
-    late = TaskResult(Status.TIMED_OUT, "m", "fit", values=values)
-    assert not driver.why_again(late, AS_STORED, Limits(100.0, {"fit": 10.0, "sample": 99.0}))
-    assert driver.why_again(late, AS_STORED, Limits(100.0, {"fit": 20.0}))
-    big = TaskResult(Status.OUT_OF_MEMORY, "m", "fit", values=values)
-    assert not driver.why_again(big, AS_STORED, Limits(memory=10**9))
-    assert driver.why_again(big, AS_STORED, Limits(memory=2 * 10**9))
-    assert driver.why_again(big, AS_STORED, Limits())
+    noted = Bookkeeping(time_limit=100.0, stage_limit=10.0, memory_limit=10**9)
+    late = TaskResult(Status.TIMED_OUT, "m", Stage.FIT, bookkeeping=noted)
+    assert not why_again(late, Redo.NONE, Limits(100.0, {Stage.FIT: 10.0, Stage.SAMPLE: 99.0}))
+    assert why_again(late, Redo.NONE, Limits(100.0, {Stage.FIT: 20.0}))
+    big = TaskResult(Status.OUT_OF_MEMORY, "m", Stage.FIT, bookkeeping=noted)
+    assert not why_again(big, Redo.NONE, Limits(memory=10**9))
+    assert why_again(big, Redo.NONE, Limits(memory=2 * 10**9))
+    assert why_again(big, Redo.NONE, Limits())
 
 
 def test_a_worker_that_somebody_else_killed_is_no_fault_of_the_method() -> None:
-    killed = TaskResult(Status.CRASHED, "m", "fit", values={"from_outside": True})
-    assert driver.why_again(killed, AS_STORED, Limits())
-    assert not driver.why_again(TaskResult(Status.CRASHED, "m", "fit"), AS_STORED, Limits())
+    killed = TaskResult(Status.CRASHED, "m", Stage.FIT, bookkeeping=KILLED_FROM_OUTSIDE)
+    assert why_again(killed, Redo.NONE, Limits())
+    assert not why_again(TaskResult(Status.CRASHED, "m", Stage.FIT), Redo.NONE, Limits())
 
 
 def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:
@@ -266,19 +221,19 @@ def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None
     bench.run(suite)
     watcher, _ = bench.run(suite)
     assert watcher.done == []
-    watcher, _ = bench.run(suite, driver.Again(failed=True))
+    watcher, _ = bench.run(suite, Redo.FAILED)
     assert [name.split("/")[0] for name in watcher.done] == ["pool"]
 
 
 def test_fresh_does_everything_anew(bench: Bench) -> None:
     first, _ = bench.run()
-    again, _ = bench.run(again=driver.Again(all=True))
+    again, _ = bench.run(redo=Redo.ALL)
     assert len(again.done) == len(first.done)
 
 
 def test_a_lost_artefact_is_made_again(bench: Bench) -> None:
     _, before = bench.run()
-    digest = before.pools[0].result.outputs["pool"]
+    digest = before.pools[0].result.artefacts["pool"]
     next((bench.folder / "results-artefacts").rglob(f"{digest}.parquet")).write_bytes(b"damaged")
     watcher, after = bench.run()
     assert [name.split("/")[0] for name in watcher.done] == ["pool"]
@@ -300,7 +255,7 @@ def test_lost_predictions_that_cannot_be_made_again_are_a_failure_that_the_same_
 ) -> None:
     _, before = bench.run()
     for cell in before.cells:
-        for digest in cell.result.outputs.values():
+        for digest in cell.result.artefacts.values():
             (bench.folder / "results-artefacts" / digest[:2] / f"{digest}.parquet").unlink(missing_ok=True)
     _, unlucky = dataclasses.replace(bench, executor=Unlucky).run()
     assert scores_or_failures(unlucky) == {"failed"}
@@ -328,7 +283,7 @@ def test_a_data_set_that_cannot_be_loaded_is_the_users_to_mend(bench: Bench) -> 
 
 def test_all_leaves_out_what_is_not_at_hand_and_says_so(bench: Bench) -> None:
     watcher, results = bench.run(with_(datasets=("all",)))
-    assert list(results.about["datasets"]) == ["toy_log"]
+    assert list(results.info.datasets) == ["toy_log"]
     assert any("absent_log: not on this machine" in line for line in leaderboard.remarks(results))
     assert any("absent_log" in note for note in watcher.notes)
 
@@ -336,7 +291,7 @@ def test_all_leaves_out_what_is_not_at_hand_and_says_so(bench: Bench) -> None:
 @pytest.mark.parametrize("name", ["rotten_log", "rotten_log[early=true]"])
 def test_a_data_set_with_a_bug_is_a_failure_that_stops_nothing_else(bench: Bench, name: str) -> None:
     _, results = bench.run(with_(datasets=(name, "toy_log")))
-    assert list(results.about["datasets"]) == ["toy_log"]
+    assert list(results.info.datasets) == ["toy_log"]
     assert len(scores(results)) == 4
     [said] = [line for line in leaderboard.remarks(results) if "rotten_log (toys" in line]
     assert "IndexError: a bug of its author" in said

@@ -20,8 +20,22 @@ from click.testing import CliRunner
 from ctrbench import leaderboard, reporters
 from ctrbench.cli import main
 from ctrbench.interfaces import Score
-from ctrbench.reporters import FORMATS, Format
-from ctrbench.results import CellResult, PoolResult, Status, TaskResult
+from ctrbench.ids import PoolId, TaskKind
+from ctrbench.keys import digest
+from ctrbench.reporters import FORMATS
+from ctrbench.results import (
+    CellResult,
+    DatasetInfo,
+    Environment,
+    MetricInfo,
+    PoolOutput,
+    PoolResult,
+    RunInfo,
+    ScenarioInfo,
+    Stage,
+    Status,
+    TaskResult,
+)
 from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.store.store import RunResults, Store
 from ctrbench.text import encodable
@@ -55,8 +69,9 @@ UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 def hostile_run(text: str) -> RunResults:
     """A run in which everything that anybody but the harness may name is called `text`."""
-    bad = TaskResult(Status.FAILED, text, text, text, text)
-    done = TaskResult(Status.OK, text, values={"facts": {text: text}, "click_rate": 0.5}, seconds={"fit": 1.0})
+    bad = TaskResult(Status.FAILED, text, Stage.FIT, text, text)
+    made = PoolOutput(text, 1000, 0, 0.5, {text: text})
+    done = TaskResult(Status.OK, text, output=made, seconds={"fit": 1.0}, curves={text: [(1, 0.5), (2, 0.4)]})
     cells = [
         CellResult(text, "", "original", text, 0, done, {text: Score(0.5)}),
         CellResult(text, "", "original", "other", 0, bad),
@@ -64,28 +79,28 @@ def hostile_run(text: str) -> RunResults:
         CellResult(text, text, text, "other", 0, bad),
     ]
     pools = [PoolResult(text, text, 0, done, text, {text: Score(1.0, None, {text: 2.0, "value": 3.0})})]
-    scenario = {"keeps_real": True, "help": text}
-    about = {
-        "suite": text, "seed": 1, "budget": 1.0, "repeats": 1, "left_out": [text], "broken": [text],
-        "failed_data": [text],
-        "datasets": {text: {"fingerprint": "f" * 64, "rows": {text: 1000}, "notes": [text]}},
-        "scenarios": {"original": scenario, text: scenario},
-        "prediction_metrics": {text: {"better": "higher", "unit": text}},
-        "synthetic_metrics": {text: {"better": "lower", "unit": text}},
-    }  # fmt: skip
-    environment = {"libraries": {"ctrbench": text.replace(",", ""), "torch": text.replace(",", "")}}
-    return RunResults("run1", 0.0, 1.0, text, about, [environment], cells, pools)
+    scenario = ScenarioInfo(text, True)
+    info = RunInfo(
+        text, 1, 1.0, 1, 1,
+        datasets={text: DatasetInfo(text, {text: text}, "f" * 64, {text: 1000}, {text: 0.5}, [text])},
+        scenarios={"original": scenario, text: scenario},
+        prediction_metrics={text: MetricInfo("higher", text)},
+        synthetic_metrics={text: MetricInfo("lower", text, "privacy")},
+        left_out=[text], failed_data=[text], broken=[text],
+    )  # fmt: skip
+    named = text.replace(",", "")
+    environment = Environment(text, libraries={"ctrbench": named, "torch": named}, plugins={text: text}, cpu=text)
+    return RunResults("run1", 0.0, 1.0, text, info, [environment], cells, pools)
 
 
-def printed(text: str, style: Format) -> str:
-    run = hostile_run(text)
-    return reporters.render(leaderboard.boards(run), leaderboard.remarks(run), style)
+def printed(text: str, style: str) -> str:
+    return reporters.leaderboards(hostile_run(text), leaderboard.DEFAULT_VIEWS, style=style)
 
 
 @pytest.mark.parametrize("style", FORMATS)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_no_report_holds_anything_that_moves_a_cursor_or_turns_the_direction_of_writing(
-    kind: str, style: Format
+    kind: str, style: str
 ) -> None:
     text = printed(HOSTILE[kind], style)
     assert not UNSAFE.search(text)
@@ -94,7 +109,7 @@ def test_no_report_holds_anything_that_moves_a_cursor_or_turns_the_direction_of_
 
 @pytest.mark.parametrize("style", ["table", "markdown", "latex", "csv"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_name_adds_a_row_to_a_report(kind: str, style: Format) -> None:
+def test_no_name_adds_a_row_to_a_report(kind: str, style: str) -> None:
     assert printed(HOSTILE[kind], style).count("\n") == printed("harmless", style).count("\n")
 
 
@@ -133,17 +148,17 @@ def test_a_plug_in_cannot_pass_another_number_off_as_its_score() -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_progress_and_notes_of_a_run_show_hostile_names_as_text(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from ctrbench.cli._progress import PlainWatcher
     from ctrbench.costs import Costs
     from ctrbench.executors import Progress
     from ctrbench.plan import Task
+    from ctrbench.progress import PlainWatcher
 
-    task = Task(HOSTILE[kind], "pool", HOSTILE[kind], lambda results: None)
+    task = Task(PoolId(HOSTILE[kind], "0123", 0, HOSTILE[kind]), HOSTILE[kind], lambda results: None)
     with PlainWatcher(1, Costs({}, 1)) as watcher:
         watcher.note(HOSTILE[kind])
         watcher.begun(task)
-        watcher.progressed(task, Progress(task.id, 1, 2, {HOSTILE[kind]: 1.0}))
-        watcher.ended(task, TaskResult(Status.FAILED, HOSTILE[kind], "fit", HOSTILE[kind]), "done")
+        watcher.progressed(task, Progress(task.name, 1, 2, {HOSTILE[kind]: 1.0}))
+        watcher.ended(task, TaskResult(Status.FAILED, HOSTILE[kind], Stage.FIT, HOSTILE[kind]), "done")
     said = capsys.readouterr().err
     assert said.count("\n") == 3
     assert not UNSAFE.search(said)
@@ -243,11 +258,11 @@ def test_a_digest_from_a_hostile_store_is_never_a_path(here: Path, digest: str) 
 @pytest.mark.parametrize("text", [*HOSTILE.values(), "'; drop table tasks; --", "%s", ":run", "?"])
 def test_no_text_is_ever_sql(here: Path, text: str) -> None:
     store = Store.open("results.db")
-    good = TaskResult(Status.OK, "m", values={"value": 1.0})
+    good, key = TaskResult(Status.OK, "m", output=Score(1.0)), digest(text)
     task = replace(good, plugin=encodable(text).replace("\0", r"\x00"))
-    run = store.begin_run("c", {"x": text}, {})
-    store.keep(run, "t", "score", "k", task)
-    assert store.find("k") == task
+    run = store.begin_run(text, text, Environment(cpu=encodable(text)))
+    store.keep(run, text, TaskKind.SCORE, key, task)
+    assert store.find(key) == task
     assert store.find(encodable(text)) is None
     refused = CliRunner().invoke(main, ["leaderboard", "--store", "results.db", f"--run={text}"])
     assert refused.exit_code == 2

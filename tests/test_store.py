@@ -6,22 +6,26 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from ctrbench import UserError
-from ctrbench.results import Status, TaskResult
+from ctrbench import Score, UserError
+from ctrbench.ids import TaskKind
+from ctrbench.keys import digest
+from ctrbench.results import Bookkeeping, Environment, Inputs, Stage, Status, TaskResult, TrainOutput
 from ctrbench.store.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
 from ctrbench.store.store import Store
 
 GOOD = TaskResult(
     Status.OK,
     "m (d 1)",
-    values={"value": 0.1 + 0.2, "baseline": None, "details": {"é": 1.0}},
+    output=Score(0.1 + 0.2, None, {"é": 1.0}),
     seconds={"fit": 1.5},
     peak_memory=2**40,
     peak_gpu_memory=2**33,
     started=1.5e9,
     host="0123456789ab",
-    inputs={"seed": 2**32 - 1, "data": "f" * 64},
+    inputs=Inputs(seed=2**32 - 1, data="f" * 64),
 )
+
+KEYS = [digest(number) for number in range(100)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,7 +43,7 @@ def store(where: str) -> Store:
 
 
 def begin(store: Store) -> str:
-    return store.begin_run("ctrbench run", {}, {"libraries": {}})
+    return store.begin_run("ctrbench run", "toys", Environment())
 
 
 def count(store: Store, table: sa.Table) -> int:
@@ -49,44 +53,51 @@ def count(store: Store, table: sa.Table) -> int:
 
 def test_a_result_comes_back_as_it_was(store: Store) -> None:
     run = begin(store)
-    store.keep(run, "score/x", "score", "k1", GOOD)
-    found = store.find("k1")
+    store.keep(run, "score/x", TaskKind.SCORE, KEYS[0], GOOD)
+    found = store.find(KEYS[0])
     assert found == GOOD
     assert found.run == run
-    assert store.find("k2") is None
+    assert store.find(KEYS[1]) is None
 
 
 def test_a_new_result_of_a_key_replaces_the_old_but_a_bad_one_no_good_one(store: Store) -> None:
     run = begin(store)
-    bad = TaskResult(Status.FAILED, "m", "fit", "bad luck")
-    store.keep(run, "t", "train", "k", bad)
-    assert store.find("k") == bad
-    store.keep(run, "t", "train", "k", GOOD)
-    assert store.find("k") == GOOD
-    store.keep(run, "t", "train", "k", bad)
-    assert store.find("k") == GOOD
+    bad = TaskResult(Status.FAILED, "m", Stage.FIT, "bad luck")
+    store.keep(run, "t", TaskKind.SCORE, KEYS[0], bad)
+    assert store.find(KEYS[0]) == bad
+    store.keep(run, "t", TaskKind.SCORE, KEYS[0], GOOD)
+    assert store.find(KEYS[0]) == GOOD
+    store.keep(run, "t", TaskKind.SCORE, KEYS[0], bad)
+    assert store.find(KEYS[0]) == GOOD
 
 
 def test_results_survive_reopening(store: Store, where: str) -> None:
-    store.keep(begin(store), "t", "train", "k", GOOD)
+    store.keep(begin(store), "t", TaskKind.SCORE, KEYS[0], GOOD)
     store.close()
-    assert Store.open(where, create=False).find("k") == GOOD
+    assert Store.open(where, create=False).find(KEYS[0]) == GOOD
 
 
 def test_whatever_a_plug_in_says_can_be_stored(store: Store) -> None:
-    bad = TaskResult(Status.FAILED, "m\0", "fit", "a\0b \udc80 \U0001f600", "x" * 100_000, values={"\0": "\udc80"})
-    store.keep(begin(store), "train/" + "é" * 5000, "train", "k", bad)
-    found = store.find("k")
+    noted = Bookkeeping(made_from={"\0": "\udc80"})
+    bad = TaskResult(Status.FAILED, "m\0", Stage.FIT, "a\0b \udc80 \U0001f600", "x" * 100_000, bookkeeping=noted)
+    run = begin(store)
+    store.keep(run, "train/" + "é" * 5000, TaskKind.TRAIN, KEYS[0], bad)
+    found = store.find(KEYS[0])
     assert found is not None
     assert (found.reason, found.plugin) == ("a\\x00b \\udc80 \U0001f600", "m\\x00")
-    assert found.values == bad.values
+    assert found.bookkeeping == noted
+    good = TaskResult(Status.OK, output=TrainOutput(7, 0.5, {"\0": "\0\x1b"}), curves={"\0": [(1, 0.5)]})
+    store.keep(run, "train", TaskKind.TRAIN, KEYS[1], good)
+    assert store.find(KEYS[1]) == good
 
 
 def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
-    for key, seconds in (("a", 1.0), ("b", 3.0)):
-        store.keep(run, key, "train", key, TaskResult(Status.OK, "dnn", seconds={"fit": seconds}))
-    assert sorted(spent.fit for spent in store.spent()[""]) == [1.0, 3.0]
+    for key, seconds in zip(KEYS, (1.0, 3.0), strict=False):
+        noted = Bookkeeping(cost_key="deep", effort=2.0)
+        done = TaskResult(Status.OK, "dnn", output=TrainOutput(7, 0.5), seconds={"fit": seconds}, bookkeeping=noted)
+        store.keep(run, key, TaskKind.TRAIN, key, done)
+    assert sorted((spent.fit, spent.effort) for spent in store.spent()["deep"]) == [(1.0, 2.0), (3.0, 2.0)]
 
 
 def test_a_store_without_runs_says_so(store: Store) -> None:
@@ -99,8 +110,8 @@ def test_a_store_without_runs_says_so(store: Store) -> None:
 
 
 def test_no_password_is_stored_or_said(store: Store) -> None:
-    store.begin_run("ctrbench run --store postgresql+psycopg://me:secret@host/db", {}, {})
-    assert store.runs()[0][3] == "ctrbench run --store postgresql+psycopg://me:***@host/db"
+    store.begin_run("ctrbench run --store postgresql+psycopg://me:secret@host/db", "toys", Environment())
+    assert store.runs()[0].command == "ctrbench run --store postgresql+psycopg://me:***@host/db"
     with pytest.raises(UserError, match=r"me:\*\*\*@127\.0\.0\.1") as caught:
         Store.open("postgresql+psycopg://me:secret@127.0.0.1:1/db")
     assert "secret" not in str(caught.value)
@@ -115,7 +126,7 @@ def write(where: str, first: int) -> None:
     store = Store.open(where)
     run = begin(store)
     for number in range(first, first + 60):
-        store.keep(run, f"t{number}", "train", f"k{number}", GOOD)
+        store.keep(run, f"t{number}", TaskKind.SCORE, KEYS[number], GOOD)
 
 
 def test_two_processes_write_at_once_and_nothing_is_lost_or_doubled(where: str) -> None:
@@ -144,7 +155,7 @@ def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:
     store = Store.open(new_database)
     run, cut = begin(store), 0
     for number in range(20):
-        store.keep(run, f"t{number}", "train", f"k{number}", GOOD)
+        store.keep(run, f"t{number}", TaskKind.SCORE, KEYS[number], GOOD)
         cut += cut_lines(new_database)
     assert cut >= 20
     assert (count(store, tasks), count(store, run_tasks)) == (20, 20)
@@ -162,7 +173,7 @@ def test_a_line_cut_within_a_transaction_is_mended_by_doing_it_again(new_databas
         connection.execute(sa.insert(tasks).values(row))
 
     row = {
-        "key": "k", "kind": "train", "status": "ok", "plugin": "", "stage": "", "reason": "", "traceback": "",
+        "key": KEYS[0], "kind": "train", "status": "ok", "plugin": "", "stage": "", "reason": "", "traceback": "",
         "outputs": {}, "values": {}, "seconds": {}, "peak_memory": 0, "finished": 0.0, "run": "r",
     }  # fmt: skip
     store.database.write(work)
@@ -252,12 +263,17 @@ CREATE TABLE run_cells (run VARCHAR(32) NOT NULL, position INTEGER NOT NULL, kin
 CREATE TABLE run_tasks (run VARCHAR(32) NOT NULL, task VARCHAR(512) NOT NULL, key VARCHAR(64) NOT NULL,
     blocked_by VARCHAR(512) NOT NULL, PRIMARY KEY (run, task), FOREIGN KEY(run) REFERENCES runs (run));
 INSERT INTO ctrbench VALUES (1, 1);
-INSERT INTO runs VALUES ('r', 1.5, NULL, 'ctrbench run', '{"a": 0.30000000000000004}', '{}');
-INSERT INTO tasks VALUES ('k', 'score', 'ok', 'm (d 1)', '', '', '', '{}', '{"value": 0.30000000000000004}',
-    '{"fit": 1.5}', 7, 2.5, 'r');
-INSERT INTO run_cells VALUES ('r', 0, 'cell', '{"x": 1}');
-INSERT INTO run_tasks VALUES ('r', 't', 'k', '');
-"""
+INSERT INTO runs VALUES ('r', 1.5, NULL, 'ctrbench run', '{"suite": "s", "seed": 1, "budget": 0.30000000000000004,
+    "repeats": 1, "datasets": {"log": {"plugin": "log (d 1)", "parameters": {"path": "x"}, "fingerprint": "f",
+    "rows": {"train": 9}, "click_rate": {"train": 0.5}, "notes": ["n"]}}, "scenarios": {"original":
+    {"keeps_real": true, "help": "h"}}, "prediction_metrics": {"auc": {"better": "higher", "unit": "AUC"}},
+    "synthetic_metrics": {}, "left_out": [], "failed_data": [], "broken": []}', '{"python": "3.11"}');
+INSERT INTO tasks VALUES ('KEY', 'score', 'ok', 'm (d 1)', '', '', '', '{}',
+    '{"value": 0.30000000000000004, "baseline": null, "details": {}}', '{"fit": 1.5}', 7, 2.5, 'r');
+INSERT INTO run_cells VALUES ('r', 0, 'cell', '{"dataset": "log", "generator": "", "scenario": "original",
+    "model": "dnn", "repeat": 0, "train": "train/x"}');
+INSERT INTO run_tasks VALUES ('r', 'score/auc/train/x', 'KEY', '');
+""".replace("KEY", KEYS[0])
 """A store as the first version made it."""
 
 
@@ -287,10 +303,14 @@ def test_a_store_of_version_1_is_brought_to_this_schema_with_all_it_holds(where:
     make_version_1(where)
     before = everything(where)
     store = Store.open(where, create=False)
-    old = TaskResult(Status.OK, "m (d 1)", values={"value": 0.1 + 0.2}, seconds={"fit": 1.5}, peak_memory=7)
-    assert store.find("k") == old
-    store.keep("r", "t2", "train", "k2", GOOD)
-    assert store.find("k2") == GOOD
+    old = TaskResult(Status.OK, "m (d 1)", output=Score(0.1 + 0.2), seconds={"fit": 1.5}, peak_memory=7)
+    assert store.find(KEYS[0]) == old
+    store.keep("r", "t2", TaskKind.SCORE, KEYS[1], GOOD)
+    assert store.find(KEYS[1]) == GOOD
+    run = store.load_run("r")
+    assert (run.info.budget, run.info.model_seeds, run.info.datasets["log"].notes) == (0.1 + 0.2, 1, ["n"])
+    assert run.environments == [Environment("r", "3.11")]
+    assert [cell.scores for cell in run.cells] == [{"auc": Score(0.1 + 0.2)}]
     store.close()
     after = everything(where)
     assert after.pop("ctrbench") == [{"id": 1, "schema_version": SCHEMA_VERSION}]
@@ -316,7 +336,7 @@ def open_at_once(where: str, go: object, said: object) -> None:
     go.wait()  # type: ignore[attr-defined]
     try:
         store = Store.open(where)
-        said.put((store.find("k") is not None, ""))  # type: ignore[attr-defined]
+        said.put((store.find(KEYS[0]) is not None, ""))  # type: ignore[attr-defined]
     except Exception as error:
         said.put((False, repr(error)))  # type: ignore[attr-defined]
 
@@ -352,4 +372,4 @@ def test_a_migration_that_fails_changes_nothing(where: str, monkeypatch: pytest.
         Database.open(where)
     monkeypatch.undo()
     assert everything(where) == before
-    assert Store.open(where).find("k") is not None
+    assert Store.open(where).find(KEYS[0]) is not None

@@ -16,12 +16,12 @@ from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import transfer, upkeep
 from ctrbench.store.store import RunResults, Store
-from test_upkeep import fill
+from recording import fill
 
 
 def tables(results: RunResults) -> str:
     """All boards, the cost of each task included."""
-    return reporters.render(leaderboard.boards(results), leaderboard.remarks(results), "csv")
+    return reporters.leaderboards(results, leaderboard.DEFAULT_VIEWS, style="csv")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_run_comes_with_all_that_it_uses(store: Store, toy_registry: Registr
     assert tables(other(tmp_path).load_run()) == tables(store.load_run(second))
     assert upkeep.check(other(tmp_path)).wrong == []
     assert fill(other(tmp_path), toy_registry, "bootstrap", "twin")
-    assert not [row for row in other(tmp_path).runs() if row[0] not in {run for run, *_ in store.runs()}][1:]
+    assert not [head for head in other(tmp_path).runs() if head.run not in {head.run for head in store.runs()}][1:]
 
 
 def test_results_that_the_store_has_are_kept_and_good_beats_bad(
@@ -124,7 +124,7 @@ def test_an_import_that_was_interrupted_changes_no_result_and_is_finished_by_the
 
 
 def test_a_lost_artefact_is_said_and_its_results_come_all_the_same(store: Store, tmp_path: Path) -> None:
-    digest = next(pool for pool in store.load_run().pools if pool.result.ok).result.outputs["pool"]
+    digest = next(pool for pool in store.load_run().pools if pool.result.ok).result.artefacts["pool"]
     store.artefacts.path(digest).unlink()
     assert transfer.export(store, tmp_path / "a.zip").lacking == [digest]
     assert transfer.import_(other(tmp_path), tmp_path / "a.zip").results["new"] == 7

@@ -12,28 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ctrbench import UserError
-from ctrbench.driver import Driver
-from ctrbench.executors import Site
-from ctrbench.executors.inline import InlineExecutor
-from ctrbench.jobs import Compute
+from ctrbench.ids import TaskKind
 from ctrbench.registry import Registry
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import Environment, Status, TaskResult
 from ctrbench.store import upkeep
 from ctrbench.store.store import Store
-from ctrbench.suite import Suite
-from test_run import Silent
+from recording import fill
 
 DAY = 86400.0
-
-
-def fill(store: Store, registry: Registry, *generators: str) -> str:
-    """Run the toys; the run's name."""
-    suite = Suite("toys", "", ("toy_log",), generators or ("bootstrap",), ("rate",), ("hits",), ("original", "S1"))
-    executor = InlineExecutor(Site(store.artefacts.folder))
-    try:
-        return Driver(suite, registry, store, executor, Compute(), Silent()).run("ctrbench run")
-    finally:
-        executor.close()
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def change(store: Store, statement: str) -> None:
 
 
 def pool_of(store: Store) -> str:
-    return store.load_run().pools[0].result.outputs["pool"]
+    return store.load_run().pools[0].result.artefacts["pool"]
 
 
 def test_a_store_after_a_run_is_sound_and_nothing_in_it_is_left_over(store: Store) -> None:
@@ -85,10 +71,10 @@ def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
     [
         ("delete from tasks where kind = 'train'", "is not in the store"),
         ("update tasks set run = 'gone'", "the run gone that did it is not in the store"),
-        ("update tasks set status = 'fine' where kind = 'pool'", "'fine' is not a valid Status"),
+        ("update tasks set status = 'fine' where kind = 'pool'", "status: Input should be 'ok'"),
         ("update tasks set outputs = '{' where kind = 'pool'", "cannot be read"),
-        ("update tasks set outputs = '{\"pool\": \"../../etc/passwd\"}' where kind = 'pool'", "is not a digest"),
-        ("update tasks set seconds = 'null' where kind = 'pool'", "its seconds are no mapping"),
+        ("update tasks set outputs = '{\"pool\": \"../../etc/passwd\"}' where kind = 'pool'", "outputs.pool: String should match pattern"),
+        ("update tasks set seconds = 'null' where kind = 'pool'", "seconds: Input should be a valid dictionary"),
         ("update run_cells set fields = '{\"a\": 1}' where position = 0", "cannot be read"),
         ("update run_tasks set run = 'gone'", "a row of run_tasks names no row of runs"),
     ],
@@ -141,7 +127,7 @@ def test_what_nobody_needs_goes_and_what_is_new_or_needed_stays(store: Store, to
 
 
 def test_the_checkpoint_of_a_finished_fit_goes(store: Store) -> None:
-    [key] = [key for key in keys(store) if store.find(key).outputs.keys() == {"pool"}]
+    [key] = [key for key in keys(store) if store.find(key).artefacts.keys() == {"pool"}]
     (store.artefacts.folder / "checkpoints" / key[:16]).mkdir(parents=True)
     age_all(store, 2 * DAY)
     assert collect(store) == ["checkpoint"]
@@ -170,13 +156,13 @@ def test_the_artefacts_of_failed_results_and_their_logs_are_no_leftovers(store: 
 
 
 def test_a_run_that_never_knew_its_cells_goes_unless_others_use_its_work(store: Store) -> None:
-    stopped, useful = (store.begin_run("ctrbench run", {}, {"libraries": {}}) for _ in range(2))
+    stopped, useful = (store.begin_run("ctrbench run", "toys", Environment()) for _ in range(2))
     store.link(stopped, "data/x")
-    store.keep(useful, "data/y", "data", "k", TaskResult(Status.OK, "d"))
+    store.keep(useful, "data/y", TaskKind.DATA, "a" * 64, TaskResult(Status.OK, "d"))
     assert collect(store) == []
     change(store, f"update runs set started = started - {2 * DAY}")
     assert collect(store) == ["run that never began"]
-    assert {run for run, *_ in store.runs()} == {store.load_run().run, useful}
+    assert {head.run for head in store.runs()} == {store.load_run().run, useful}
 
 
 def test_artefacts_that_two_stores_share_are_left_alone(store: Store) -> None:

@@ -53,8 +53,11 @@ class _Name(sa.TypeDecorator[str]):
         return None if value is None else short_name(encodable(value).replace("\0", r"\x00"))
 
 
-class _Json(sa.JSON):
+class _Json(sa.TypeDecorator[Any]):
     """JSON; a text that is none is handed on as it is, for the edge of the store to refuse with its row's name."""
+
+    impl = sa.JSON
+    cache_ok = True
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
         read = super().result_processor(dialect, coltype)

@@ -18,8 +18,8 @@ def test_the_toys_work_together(ctrbench_run):
         repeats=2,
     )
     assert not done.failures
-    assert all(0 < cell.scores["toy_brier"].value < 0.25 for cell in done.results.cells)
-    assert all(pool.scores["identical"].value > 100 for pool in done.results.pools)  # it draws real rows
+    assert all(0 < cell.scores["toy_brier"].value < 0.25 for cell in done.stored.cells)
+    assert all(pool.scores["identical"].value > 100 for pool in done.stored.pools)  # it draws real rows
 
 
 def test_exchanging_all_values_leaves_nothing_to_learn(ctrbench_run):
@@ -29,5 +29,5 @@ def test_exchanging_all_values_leaves_nothing_to_learn(ctrbench_run):
 
 
 def _brier(done):
-    (cell,) = (cell for cell in done.results.cells if cell.scenario == "S5")
+    (cell,) = (cell for cell in done.stored.cells if cell.scenario == "S5")
     return cell.scores["toy_brier"].value
