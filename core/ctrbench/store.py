@@ -142,7 +142,7 @@ class Store:
         """All runs, the latest first: name, start, end, command."""
         query = sa.select(runs.c.run, runs.c.started, runs.c.finished, runs.c.command)
         rows = self.database.read(query.order_by(runs.c.started.desc()))
-        return [(row["run"], row["started"], row["finished"], row["command"]) for row in rows]
+        return [(row["run"], row["started"], row["finished"], without_password(row["command"])) for row in rows]
 
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none."""
@@ -180,7 +180,7 @@ class Store:
             head["run"],
             head["started"],
             head["finished"],
-            head["command"],
+            without_password(head["command"]),  # an earlier ctrbench may have kept one
             about,
             [{"run": row["run"], **row["environment"]} for row in environments],
             [

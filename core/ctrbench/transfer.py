@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ctrbench.artefacts import LostArtefactError
 from ctrbench.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
@@ -27,7 +27,7 @@ from ctrbench.files import refuse_existing, whole_file
 from ctrbench.plan import Cell, Pool
 from ctrbench.results import Status
 from ctrbench.store import Store
-from ctrbench.text import encodable, one_line, plain
+from ctrbench.text import encodable, one_line, plain, without_password
 
 FORMAT = 1
 _ABOUT = "ctrbench.json"
@@ -49,7 +49,7 @@ class _Run(_Row):
     run: _RunName
     started: float
     finished: float | None
-    command: str
+    command: Annotated[str, AfterValidator(without_password)]  # whoever exported it may have kept one
     about: dict[str, Any]
     environment: dict[str, Any]
 
@@ -100,6 +100,11 @@ _TABLES: dict[str, tuple[sa.Table, type[_Row]]] = {
 }  # in the order in which one names another
 
 
+def _shown(row: sa.RowMapping) -> dict[str, Any]:
+    """A row as others may see it; an earlier ctrbench may have kept a password in a command."""
+    return {name: without_password(value) if name == "command" else value for name, value in dict(row).items()}
+
+
 @dataclass
 class Exported:
     """What went into an archive."""
@@ -125,7 +130,7 @@ def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
-                lines.writelines(json.dumps(dict(row)).encode() + b"\n" for row in rows[name])
+                lines.writelines(json.dumps(_shown(row)).encode() + b"\n" for row in rows[name])
         for digest in digests:
             if digest not in lacking:
                 archive.write(store.artefacts.path(digest), _member(digest))

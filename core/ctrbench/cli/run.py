@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 from contextlib import closing
@@ -204,7 +203,7 @@ def _do(
     from ctrbench.executors import Site, make_executor
     from ctrbench.run import Driver
     from ctrbench.store import Store
-    from ctrbench.text import encodable
+    from ctrbench.text import command_line
 
     executor, number, address = place
     with closing(Store.open(store)) as results:
@@ -214,7 +213,7 @@ def _do(
             try:
                 with watcher:
                     driver = Driver(suite, registry, results, workers, compute, watcher, limits, again)
-                    return driver.run(encodable(shlex.join(["ctrbench", *sys.argv[1:]])))
+                    return driver.run(command_line(["ctrbench", *sys.argv[1:]]))
             except KeyboardInterrupt:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not cut the cleaning short
                 click.echo(
