@@ -11,7 +11,6 @@ import json
 import math
 import re
 import sys
-import traceback
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from ctrbench.errors import UserError
 from ctrbench.installed import Brought
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import did_you_mean, one_line, plain
+from ctrbench.text import did_you_mean, one_line, plain, trace
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -128,7 +127,7 @@ class Registry:
             except BaseException as error:  # it may even call sys.exit
                 self.listeners.remove((source, manager))
                 distribution = source.split(":")[0]
-                self.broken.append(Broken(source, distribution, "", one_line(error), traceback.format_exc()))
+                self.broken.append(Broken(source, distribution, "", one_line(error), trace()))
 
 
 def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
@@ -181,7 +180,7 @@ def _load(brought: Brought, registry: Registry) -> list[Registered]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plug-in may even call sys.exit while it is imported
-        refuse(one_line(error), traceback.format_exc())
+        refuse(one_line(error), trace())
     return taken
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from ctrbench import choices, environment, params, plan
 from ctrbench.choices import Chosen
-from ctrbench.errors import UserError
+from ctrbench.errors import RunFailed, UserError
 from ctrbench.executors import Executor, Progress
 from ctrbench.interfaces import Dataset
 from ctrbench.jobs import Compute, Job, ingredients, key
@@ -127,6 +127,7 @@ class Driver:
     limits: Limits = NO_LIMITS  # what the user says, over what the suite says
     again: Again = Again()
     results: dict[str, TaskResult] = field(default_factory=dict)
+    _blamed: set[str] = field(default_factory=set)
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
@@ -151,7 +152,7 @@ class Driver:
 
     def _usable(self, datasets: Mapping[str, Chosen]) -> tuple[dict[str, tuple[Chosen, TaskResult]], list[str]]:
         """The data sets that were loaded, and what is wrong with the others; the user's own mistake ends the run."""
-        loaded, failed = {}, []
+        loaded, failed, mistakes = {}, [], 0
         for name, dataset in datasets.items():
             result = self.results[name]
             if result.ok:
@@ -162,13 +163,22 @@ class Driver:
                 raise UserError(result.reason)
             else:
                 failed.append(result.describe())
+                mistakes += result.users_mistake
         if not loaded:
-            raise UserError(f"no data set could be loaded: {'; '.join(failed)}")
+            raise (UserError if mistakes == len(failed) else RunFailed)(
+                f"no data set could be loaded: {'; '.join(failed)}"
+            )
         return loaded, failed
 
     def _walk(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
+
+    def blame(self, text: str) -> None:
+        """Tell the user once what a plug-in did to its worker."""
+        if text not in self._blamed:
+            self._blamed.add(text)
+            self.watcher.note(text)
 
     def stored(self, name: str, limits: Limits) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
@@ -245,6 +255,8 @@ class _Walk:
         if result.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY):
             stage_limit = task.limits.stages.get(result.stage)
             told |= {"limit": task.limits.seconds, "stage_limit": stage_limit, "memory_limit": task.limits.memory}
+        if changed := result.values.get("changed"):
+            self.driver.blame(f"{result.plugin} left {', '.join(changed)} changed: its worker serves nobody else")
         result = replace(result, values={**result.values, **told})
         self.driver.store.keep(self.run, task.id, task.kind, name, result)
         for waiting in self._flying.pop(name):

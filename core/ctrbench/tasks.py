@@ -10,10 +10,10 @@ import importlib
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +42,16 @@ from ctrbench.ranking import Catalogue, check_queries, rank
 from ctrbench.results import Status, TaskResult
 from ctrbench.scenarios import compose
 from ctrbench.table import UNSEEN, Table
-from ctrbench.text import encodable, one_line
+from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
+
+_FACTS, _NAME = 1_000, 200
+"""So many facts of a fit, details of a score or notes are kept, under names of so many letters."""
 
 
 Report = Callable[[int, int | None, Mapping[str, float]], None]
@@ -171,7 +174,7 @@ def _load(plugin: Dataset, job: DataJob, place: Workplace, context: Context, sta
             "schema": splits.train.schema.to_json(),
             "rows": {name: len(getattr(splits, name)) for name in ("train", "valid", "test")},
             "click_rate": {name: getattr(splits, name).click_rate for name in ("train", "valid", "test")},
-            "notes": list(splits.notes),
+            "notes": [bounded(text, LINE) if isinstance(text, str) else text for text in list(splits.notes)[:_FACTS]],
         }
         if splits.ranking is not None:
             outputs["item clicks"] = place.artefacts.put_array(Catalogue.of(splits.train, splits.ranking).clicks)
@@ -288,7 +291,11 @@ def _scored(score: Score) -> TaskResult:
     values = {
         "value": float(score.value),
         "baseline": None if score.baseline is None else float(score.baseline),
-        "details": {str(name): float(value) for name, value in score.details.items() if np.isfinite(value)},
+        "details": {
+            bounded(str(name), _NAME): float(value)
+            for name, value in islice(score.details.items(), _FACTS)
+            if np.isfinite(value)
+        },
         "flagged": None if score.flagged is None else bool(score.flagged),
     }
     return TaskResult(Status.OK, values=values)
@@ -317,10 +324,10 @@ def users(rows: Table) -> NDArray[np.int64] | None:
 def _facts(details: Mapping[str, Any]) -> dict[str, int | float | str]:
     """What a plug-in says of its fit, as JSON can hold it."""
     facts: dict[str, int | float | str] = {}
-    for name, value in details.items():
+    for name, value in islice(details.items(), _FACTS):
         plain = value.item() if isinstance(value, np.generic) else value
         storable = isinstance(plain, int) or (isinstance(plain, float) and np.isfinite(plain))
-        facts[str(name)] = plain if storable else encodable(str(plain))
+        facts[bounded(str(name), _NAME)] = plain if storable else encodable(bounded(str(plain), LINE))
     return facts
 
 
@@ -382,18 +389,18 @@ def _checked_probabilities(values: NDArray[np.float64], rows: int) -> NDArray[np
 
 
 def _failure(error: BaseException, stage: str) -> TaskResult:
-    status = Status.FAILED
+    status, said = Status.FAILED, message(error)
     if isinstance(error, Skip):
         status = Status.SKIPPED
     elif isinstance(error, TimeoutError):
         status = Status.TIMED_OUT
-    elif isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    elif isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
         status = Status.OUT_OF_MEMORY
     plain = isinstance(error, Skip | UserError)
     return TaskResult(
         status,
         stage=stage,
-        reason=encodable(" ".join(str(error).split())) if plain else one_line(error),
-        traceback="" if plain else encodable(traceback.format_exc()),
+        reason=said if plain else one_line(error),
+        traceback="" if plain else trace(),
         users_mistake=isinstance(error, UserError),
     )

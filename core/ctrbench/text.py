@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import traceback
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, unquote_plus
 
@@ -32,7 +33,12 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
 
 
+LINE, PAGE = 2_000, 40_000
+"""Letters of one message, and of one traceback, that are kept: an exception may carry megabytes of data."""
+
 HIDDEN = "***"
+"""What stands in the place of a secret."""
+
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]+:/+")
 _ADDRESS = re.compile(
     r"(?P<account>(?P<user>[\w.+-]*)(?::[^\s:/@?#\[\]]*)?@)?"
@@ -116,10 +122,35 @@ def _harmless(query: str | None) -> str:
     return "?" + "&".join(dict.fromkeys(shown)) if shown else ""
 
 
+def message(error: BaseException) -> str:
+    """What an exception says, on one line of bounded length; nothing where it cannot even be asked."""
+    try:
+        said = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its own `__str__` fails
+        return ""
+    return encodable(" ".join(bounded(said, LINE).split()))
+
+
 def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
-    message = encodable(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    said = message(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def trace() -> str:
+    """The traceback of the exception that is being handled, of bounded length."""
+    return encodable(bounded(traceback.format_exc(), PAGE))
+
+
+def bounded(text: str, length: int) -> str:
+    """A text of at most so many letters: of a longer one the beginning and the end."""
+    if len(text) <= length:
+        return text
+    left_out = f" [… {len(text) - length:,} letters …] "
+    kept = max(0, length - len(left_out))
+    return text[: kept - kept // 2] + left_out + text[len(text) - kept // 2 :]
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
