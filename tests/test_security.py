@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench import leaderboard, reporters
 from ctrbench.cli import main
-from ctrbench.interfaces import Score
 from ctrbench.ids import PoolId, TaskKind
+from ctrbench.interfaces import Score
 from ctrbench.keys import digest
 from ctrbench.reporters import FORMATS
 from ctrbench.results import (
@@ -99,9 +99,7 @@ def printed(text: str, style: str) -> str:
 
 @pytest.mark.parametrize("style", FORMATS)
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_report_holds_anything_that_moves_a_cursor_or_turns_the_direction_of_writing(
-    kind: str, style: str
-) -> None:
+def test_no_report_holds_anything_that_moves_a_cursor_or_turns_the_direction_of_writing(kind: str, style: str) -> None:
     text = printed(HOSTILE[kind], style)
     assert not UNSAFE.search(text)
     text.encode()

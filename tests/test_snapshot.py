@@ -11,8 +11,8 @@ import pytest
 from ctrbench.errors import UserError
 from ctrbench.gate import snapshot
 from ctrbench.store.artefacts import Artefacts
-from test_compare import at, snap
 from handmade import cell, pool, results
+from test_compare import at, snap
 
 
 def test_a_snapshot_survives_its_file_which_is_never_overwritten(tmp_path: Path) -> None:
@@ -55,7 +55,9 @@ def test_a_snapshot_holds_every_repeat_and_why_one_is_missing() -> None:
         [cell("", "original", "dnn", 0.8), cell("", "original", "dnn", None, 1), cell("gan", "S5", "dnn", 0.7)],
         [pool("gan", 40.0), pool("gan", None)],
     )
-    run = with_changes(run, info=with_changes(run.info, repeats=2), cells=[*run.cells, cell("gan", "S5", "dnn", 0.6, 1)])
+    run = with_changes(
+        run, info=with_changes(run.info, repeats=2), cells=[*run.cells, cell("gan", "S5", "dnn", 0.6, 1)]
+    )
     places = {place.scenario: place for place in snapshot.take(run).places}
     original, synthetic, made = places["original"], places["S5"], places[""]
     assert original.values["auc"] == [0.8, None]

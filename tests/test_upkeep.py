@@ -73,7 +73,10 @@ def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
         ("update tasks set run = 'gone'", "the run gone that did it is not in the store"),
         ("update tasks set status = 'fine' where kind = 'pool'", "status: Input should be 'ok'"),
         ("update tasks set outputs = '{' where kind = 'pool'", "cannot be read"),
-        ("update tasks set outputs = '{\"pool\": \"../../etc/passwd\"}' where kind = 'pool'", "outputs.pool: String should match pattern"),
+        (
+            "update tasks set outputs = '{\"pool\": \"../../etc/passwd\"}' where kind = 'pool'",
+            "outputs.pool: String should match pattern",
+        ),
         ("update tasks set seconds = 'null' where kind = 'pool'", "seconds: Input should be a valid dictionary"),
         ("update run_cells set fields = '{\"a\": 1}' where position = 0", "cannot be read"),
         ("update run_tasks set run = 'gone'", "a row of run_tasks names no row of runs"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,16 @@ from ctrbench.errors import UserError
 from ctrbench.interfaces import Published, Score, Splits
 from ctrbench.ranking import check_queries
 from ctrbench.table import MISSING, RARE, Table
-from ctrbench.text import encodable, one_line
+from ctrbench.text import LINE, bounded, encodable, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ctrbench.results import Facts
+
+
+MOST_FACTS, LONGEST_NAME = 1_000, 200
+"""So many facts of a fit, details of a score or notes of a data set are kept, under names of so many letters."""
 
 
 class ContractError(Exception):
@@ -159,17 +164,21 @@ def check_schema(table: Table, train: Table, what: str) -> None:
 def checked_facts(details: Mapping[str, Any]) -> Facts:
     """What a plug-in says of its fit, as JSON can hold it: what is neither a number nor a text is written as one."""
     facts: dict[str, int | float | str] = {}
-    for name, value in details.items():
+    for name, value in islice(details.items(), MOST_FACTS):
         plain = value.item() if isinstance(value, np.generic) else value
         small = isinstance(plain, int) and abs(plain) < 2**63
         storable = small or (isinstance(plain, float) and math.isfinite(plain))
-        facts[encodable(str(name))] = plain if storable else _text(plain)
+        facts[_name(name)] = plain if storable else _text(plain)
     return facts
+
+
+def _name(name: object) -> str:
+    return encodable(bounded(str(name), LONGEST_NAME))
 
 
 def _text(value: object) -> str:
     try:
-        return encodable(str(value))[:1000]
+        return encodable(bounded(str(value), LINE))
     except Exception as error:  # a `__str__` of its author's, or an integer too long to be written
         return one_line(error)
 
@@ -204,10 +213,10 @@ def check_score(score: object, rows: int | None = None) -> Score:
     value = _number(score.value, "the score")
     baseline = None if score.baseline is None else _number(score.baseline, "the baseline")
     details: dict[str, float] = {}
-    for name, number in score.details.items():
+    for name, number in islice(score.details.items(), MOST_FACTS):
         expect(isinstance(number, int | float | np.number), f"the detail {name!r} is {_text(number)}, not a number")
         if math.isfinite(number):  # what is not defined here is left out
-            details[encodable(str(name))] = float(number)
+            details[_name(name)] = float(number)
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:

@@ -10,7 +10,6 @@ import importlib
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -44,7 +43,7 @@ from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, 
 from ctrbench.scenarios import compose
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
-from ctrbench.text import encodable, one_line
+from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
@@ -170,7 +169,7 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
             splits.train.schema.to_json(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
-            list(splits.notes),
+            [bounded(note, LINE) for note in splits.notes[: contract.MOST_FACTS]],
             splits.ranking.digest() if splits.ranking is not None else "",
         )
     return TaskResult(Status.OK, output=output, artefacts=artefacts)
@@ -293,18 +292,18 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
 
 
 def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
-    status = Status.FAILED
+    status, said = Status.FAILED, message(error)
     if isinstance(error, Skip):
         status = Status.SKIPPED
     elif isinstance(error, TimeoutError):
         status = Status.TIMED_OUT
-    elif isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    elif isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
         status = Status.OUT_OF_MEMORY
     plain = isinstance(error, Skip | UserError | ContractError)
     return TaskResult(
         status,
         stage=stage,
-        reason=encodable(" ".join(str(error).split())) if plain else one_line(error),
-        traceback="" if plain else encodable(traceback.format_exc()),
+        reason=said if plain else one_line(error),
+        traceback="" if plain else trace(),
         users_mistake=isinstance(error, UserError),
     )

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Published, Score
@@ -32,6 +32,7 @@ from ctrbench.results import (
     TaskResult,
     TrainOutput,
 )
+from ctrbench.text import without_password
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
@@ -55,7 +56,7 @@ class RunRow(Row):
     run: RunName
     started: float
     finished: float | None
-    command: str
+    command: Annotated[str, AfterValidator(without_password)]  # an earlier ctrbench may have kept one
     about: dict[str, Any]
     environment: dict[str, Any]
 
@@ -181,7 +182,7 @@ def task_row(run: str, kind: TaskKind, key: str, result: TaskResult, finished: f
     if result.curves:
         values["history"] = dict(result.curves)
     noted = asdict(result.bookkeeping)
-    values |= {_WRITTEN.get(name, name): noted[name] for name in noted if noted[name] not in (None, False, "")}
+    values |= {_WRITTEN.get(name, name): noted[name] for name in noted if noted[name] not in (None, False, "", ())}
     return {
         "key": key,
         "kind": str(kind),
