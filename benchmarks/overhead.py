@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 from ctrbench import choices
 from ctrbench.driver import Driver, How, Silent
-from ctrbench.executors import Site
+from ctrbench.executors import WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.jobs import Compute
 from ctrbench.plan import Task
@@ -56,7 +56,7 @@ def main(everything: bool, repeats: int, profile: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, cProfile.Profile() if profile else nullcontext() as profiler:
         store = Store.open(str(Path(folder, "overhead.db")))
         clock = Clock()
-        executor = InlineExecutor(Site(store.artefacts.folder, imports=choices.imports(suite, registry)))
+        executor = InlineExecutor(WorkerSettings(store.artefacts.folder, imports=choices.imports(suite, registry)))
         start = time.perf_counter()
         Driver(suite, registry, store, executor, Compute(), clock).run("overhead")
         wall = time.perf_counter() - start

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 from ctrbench import choices
 from ctrbench.driver import Driver, Silent
-from ctrbench.executors import Site, make_executor
+from ctrbench.executors import WorkerSettings, make_executor
 from ctrbench.gate import compare, snapshot
 from ctrbench.jobs import Compute
 from ctrbench.registry import Registry, load_registry
@@ -75,8 +75,8 @@ def with_fault(name: str) -> Registry:
 def _run(store: Store, registry: Registry, seed: int) -> snapshot.Snapshot:
     """The suite under another seed."""
     suite = replace(load_suite(str(HERE / "suite.toml")), seed=seed)
-    site = Site(store.artefacts.folder, imports=choices.imports(suite, registry))
-    with closing(make_executor("inline", 1, site)) as executor:
+    settings = WorkerSettings(store.artefacts.folder, imports=choices.imports(suite, registry))
+    with closing(make_executor("inline", 1, settings)) as executor:
         name = Driver(suite, registry, store, executor, Compute(), Silent()).run(f"seed {seed}")
     return snapshot.take(store.load_run(name))
 

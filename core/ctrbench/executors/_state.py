@@ -53,7 +53,7 @@ class Watch:
 
     def changes(self) -> list[str]:
         """What is not as it was."""
-        found = [what for what, look in _PARTS.items() if not _alike(self._before[what], _look(look))]
+        found = [what for what, look in _PARTS.items() if not _equal(self._before[what], _look(look))]
         found += self._patches() + self._left_threads()
         self._learn()
         return found
@@ -115,7 +115,7 @@ def _look(part: Callable[[], Any]) -> Any:
         return f"cannot be read: {type(error).__name__}"
 
 
-def _alike(before: Any, now: Any) -> bool:
+def _equal(before: Any, now: Any) -> bool:
     """A library that was loaded meanwhile must be as it comes, so far as that is known."""
     return bool(
         now == before or (before is _UNLOADED and (not isinstance(now, tuple) or now == _FRESH.get(now[0], now)))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ctrbench import resources, tasks
-from ctrbench.executors import Site, _guard, _state
+from ctrbench.executors import WorkerSettings, _guard, _state
 from ctrbench.executors._processes import SAFE_PATH
 from ctrbench.jobs import Job
 from ctrbench.results import Stage, Status, TaskResult
@@ -30,12 +30,12 @@ from ctrbench.text import one_line
 _REPORT_EVERY = 0.5  # seconds
 
 
-def serve(line: Connection, driver: int, site: Site) -> None:
+def serve(line: Connection, driver: int, settings: WorkerSettings) -> None:
     """Do jobs until the driver closes the line."""
     number = settle_in(driver)
     print_to(Path(os.devnull))
     resources.keep_freed_memory()
-    site.import_all()
+    settings.import_all()
     reports = _Reports(line)
     watch = _state.Watch()
     reports.send("ready")
@@ -44,7 +44,7 @@ def serve(line: Connection, driver: int, site: Site) -> None:
             job, seconds = line.recv()
         except (EOFError, ConnectionError):
             return
-        result = _do(job, seconds, site, reports, number)
+        result = _do(job, seconds, settings, reports, number)
         reports.send("done", result, watch.changes())
 
 
@@ -129,18 +129,18 @@ class _Reports:
             self.send("progress", step, total, dict(values))
 
 
-def _do(job: Job, seconds: float | None, site: Site, reports: _Reports, number: int) -> TaskResult:
+def _do(job: Job, seconds: float | None, settings: WorkerSettings, reports: _Reports, number: int) -> TaskResult:
     reports.begin()
     workspace = tasks.Workspace(
-        Artefacts(site.artefacts),
-        site.checkpoints,
-        site.budget,
+        Artefacts(settings.artefacts),
+        settings.checkpoints,
+        settings.budget,
         time.time() + seconds if seconds else None,
         reports.progress,
         lambda stage: reports.send("stage", stage),
     )
     try:
-        print_to(site.open_log(job, number))
+        print_to(settings.open_log(job, number))
         return tasks.perform(job, workspace)
     except OSError as error:  # the log's: no disk, or no right to it
         return TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
@@ -150,7 +150,7 @@ def _do(job: Job, seconds: float | None, site: Site, reports: _Reports, number: 
         _end_children()
         print_to(Path(os.devnull))
         with suppress(OSError):
-            site.close_log(job, number)
+            settings.close_log(job, number)
 
 
 def _end_children() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, Site, _logs, _worker, thread_limits
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, thread_limits
 from ctrbench.executors._processes import Child, Guard, how_it_ended, interrupts_held, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
@@ -39,16 +39,16 @@ _START = 600.0  # seconds that a worker may take to start: it imports what is he
 class LocalExecutor:
     """So many worker processes, one job each at a time; a temporary folder goes with them, however they end."""
 
-    def __init__(self, workers: int, site: Site, temporary: Path | None = None) -> None:
+    def __init__(self, workers: int, settings: WorkerSettings, temporary: Path | None = None) -> None:
         self.slots = workers
-        self._site = site
+        self._settings = settings
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[_Task | _Said | None] = queue.SimpleQueue()  # None: stop
         self._waiting: deque[_Task] = deque()
         self._workers: list[_Worker] = []
         self._clock = _Clock()
         self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(thread_limits(site.threads))
+        self._cleanup.enter_context(thread_limits(settings.threads))
         self._guard = Guard()
         if temporary:
             self._guard.tell("folder", temporary)
@@ -123,7 +123,7 @@ class LocalExecutor:
             case "done" if task:
                 self._take_result(worker, task, *about)
             case "silent":
-                self._bury(worker)
+                self._on_death(worker)
 
     def _take_result(self, worker: _Worker, task: _Task, result: TaskResult, changed: list[str]) -> None:
         """Pass a result on, or try the task again; a worker that is not as it was serves nobody else."""
@@ -155,13 +155,13 @@ class LocalExecutor:
     def _watch(self, worker: _Worker) -> None:
         """Kill a worker whose task is beyond a limit, and notice the death of one."""
         if not worker.child.alive:
-            self._bury(worker)
+            self._on_death(worker)
             return
         task = worker.task
         if task is None:
             return
         worker.child.look()
-        _logs.bound(self._site.open_log(task.job, worker.child.number))
+        _logs.bound(self._settings.open_log(task.job, worker.child.number))
         verdict = task.beyond_its_time(self._clock.now()) or self._beyond_its_memory(worker, task)
         if verdict:
             worker.child.kill()
@@ -177,15 +177,15 @@ class LocalExecutor:
         reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise --memory"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _on_death(self, worker: _Worker) -> None:
         """Take leave of a worker that has died, or has closed its line to us."""
         worker.child.wait(1)
-        lively = worker.child.alive
+        still_alive = worker.child.alive
         status = worker.child.kill()
         task = worker.task
         if task and (task.begun or task.tries >= _TRIES):
             closed = TaskResult(Status.CRASHED, reason="the worker process closed its line to the driver")
-            verdict = closed if lively else _death(status, task)
+            verdict = closed if still_alive else _death(status, task)
             if task.tries >= _TRIES or not verdict.bookkeeping.killed_from_outside:
                 self._give_up(worker, verdict)
                 return
@@ -201,7 +201,7 @@ class LocalExecutor:
             return
         log = None
         with contextlib.suppress(OSError):
-            log = self._site.close_log(task.job, worker.child.number)
+            log = self._settings.close_log(task.job, worker.child.number)
         self._events.put(Finished(task.name, task.verdict(verdict, log, self._clock.now())))
 
     def _hand_out(self) -> None:
@@ -224,7 +224,7 @@ class LocalExecutor:
             worker.child.line.send((task.job, task.limits.seconds))
 
     def _new_worker(self) -> _Worker:
-        worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._site))
+        worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._settings))
         self._workers.append(worker)
         with interrupts_held():
             threading.Thread(target=self._listen, args=(worker,), daemon=True).start()

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ctrbench import UserError
-from ctrbench.encoding import Column, text_numbers
-from ctrbench.text import did_you_mean
+from ctrbench import Column, UserError, did_you_mean, text_numbers
 from numpy.typing import NDArray
 
 from ctrbench_datasets._reading import Log

@@ -12,11 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from ctrbench import Field, Splits, UserError
-from ctrbench.encoding import Coding, Column, Rows, encode_splits, text_numbers
-from ctrbench.params import quoted
-from ctrbench.table import MISSING, RARE
-from ctrbench.text import counted, did_you_mean
+from ctrbench import (
+    MISSING,
+    RARE,
+    Coding,
+    Column,
+    Field,
+    Rows,
+    Splits,
+    UserError,
+    counted,
+    did_you_mean,
+    encode_splits,
+    quoted,
+    text_numbers,
+)
 from numpy.typing import NDArray
 
 from ctrbench_datasets._labels import LabelRule, check_label

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctrbench import Missing, Proposal, UserError
-from ctrbench.encoding import Column, text_numbers
-from ctrbench.text import counted, plain
+from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_numbers
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._reading import Log, read_log

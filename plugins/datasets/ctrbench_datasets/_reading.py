@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ctrbench import UserError
-from ctrbench.encoding import as_text
+from ctrbench import UserError, as_text
 
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import BLOCK, Dialect, read_text

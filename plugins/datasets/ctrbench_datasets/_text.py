@@ -18,8 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ctrbench import UserError
-from ctrbench.text import counted
+from ctrbench import UserError, counted
 
 from ctrbench_datasets._files import Kind, open_bytes, readable
 

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from ctrbench import UserError
-from ctrbench.encoding import Column
+from ctrbench import Column, UserError
 from numpy.typing import NDArray
 
 DAY = 86_400

@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from ctrbench import Context, Dataset, Missing, Proposal, Ready, Register, Splits, UserError, hookimpl
-from ctrbench.ranking import Queries, with_ranking
-from ctrbench.text import plain
+from ctrbench import (
+    Context,
+    Dataset,
+    Missing,
+    Proposal,
+    Queries,
+    Ready,
+    Register,
+    Splits,
+    UserError,
+    hookimpl,
+    plain,
+    with_ranking,
+)
 
 from ctrbench_datasets._files import Sources, checksum, find_sources
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits

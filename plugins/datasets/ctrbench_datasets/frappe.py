@@ -11,9 +11,21 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, ClassVar
 
-from ctrbench import Context, Dataset, Field, Missing, Published, Ready, Register, Splits, hookimpl
-from ctrbench.encoding import Rows, encode_splits
-from ctrbench.ranking import Queries, with_ranking
+from ctrbench import (
+    Context,
+    Dataset,
+    Field,
+    Missing,
+    Published,
+    Queries,
+    Ready,
+    Register,
+    Rows,
+    Splits,
+    encode_splits,
+    hookimpl,
+    with_ranking,
+)
 
 from ctrbench_datasets._origin import Origin
 from ctrbench_datasets._published import published_tables

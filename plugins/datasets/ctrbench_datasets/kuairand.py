@@ -10,9 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from ctrbench import Context, Dataset, Field, Missing, Ready, Register, Splits, UserError, hookimpl
-from ctrbench.encoding import Coding, encode_splits
-from ctrbench.ranking import Queries, with_ranking
+from ctrbench import (
+    Coding,
+    Context,
+    Dataset,
+    Field,
+    Missing,
+    Queries,
+    Ready,
+    Register,
+    Splits,
+    UserError,
+    encode_splits,
+    hookimpl,
+    with_ranking,
+)
 
 from ctrbench_datasets._origin import Origin
 from ctrbench_datasets._tables import join, read_table, whole_numbers

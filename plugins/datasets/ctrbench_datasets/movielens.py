@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
-from ctrbench import Context, Dataset, Field, Missing, Ready, Register, Splits, hookimpl
-from ctrbench.encoding import encode_splits
-from ctrbench.ranking import Queries, with_ranking
+from ctrbench import (
+    Context,
+    Dataset,
+    Field,
+    Missing,
+    Queries,
+    Ready,
+    Register,
+    Splits,
+    encode_splits,
+    hookimpl,
+    with_ranking,
+)
 
 from ctrbench_datasets._origin import Origin
 from ctrbench_datasets._tables import clock, join, read_table, whole_numbers

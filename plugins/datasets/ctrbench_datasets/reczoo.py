@@ -16,8 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Dataset, Missing, Published, Ready, Register, Splits, hookimpl
-from ctrbench.ranking import Queries, with_ranking
+from ctrbench import Context, Dataset, Missing, Published, Queries, Ready, Register, Splits, hookimpl, with_ranking
 
 from ctrbench_datasets._logs import Recipe, make_splits
 from ctrbench_datasets._origin import Origin

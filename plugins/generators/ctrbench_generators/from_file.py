@@ -12,8 +12,19 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from ctrbench import Context, Generator, Location, Register, Sampler, Skip, Table, UserError, hookimpl
-from ctrbench.row_files import file_digest, read_rows
+from ctrbench import (
+    Context,
+    Generator,
+    Location,
+    Register,
+    Sampler,
+    Skip,
+    Table,
+    UserError,
+    file_digest,
+    hookimpl,
+    read_rows,
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench_metrics._chance import identifier, sample_of
+from ctrbench_metrics._chance import sample_of
 from ctrbench_metrics._matched import only
 from ctrbench_metrics._nearest import count_near, encode, find_nearest
 
@@ -57,7 +57,7 @@ def _evidence(matched: Matched, table: Table) -> NDArray[np.float64]:
     coded = [np.column_stack([codes, each.targets]) for codes, each in zip(encode(*tables), tables, strict=True)]
     suspects, codes = np.concatenate(coded[1:3]), coded[3]
     features = [np.log1p(count_near(suspects, codes, RADIUS)), find_nearest(suspects, codes).first[:, None]]
-    ids = [identifier(matched.members.schema, role) for role in ("user", "item")]
+    ids = [matched.members.schema.identifier(role) for role in ("user", "item")]
     places = [matched.fields.index(field.name) for field in ids if field is not None]
     for columns in [[place] for place in places] + ([places] if len(places) == 2 else []):
         features.append(np.log1p(count_near(suspects[:, columns], codes[:, columns], 0)))

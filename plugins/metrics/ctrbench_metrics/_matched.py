@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ctrbench import UNSEEN, Schema, Skip, Table
 
-from ctrbench_metrics._chance import identifier, sample_of, users_of
+from ctrbench_metrics._chance import sample_of, users_of
 from ctrbench_metrics._rows import number_rows
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def only(table: Table, fields: Sequence[str]) -> Table:
 def _comparable(holdout: Table) -> tuple[bool, list[str]]:
     """Whether the holdout's users are new, and the fields whose values train and holdout share."""
     new = {field.name: float((holdout.rows[field.name] == UNSEEN).mean()) for field in holdout.schema.categorical}
-    user = identifier(holdout.schema, "user")
+    user = holdout.schema.identifier("user")
     new_users = user is not None and new[user.name] > NEW
     return new_users, [
         field.name

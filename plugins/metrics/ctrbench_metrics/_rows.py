@@ -15,8 +15,7 @@ from ctrbench import Skip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ctrbench import Schema, Table
-    from ctrbench.table import Role
+    from ctrbench import Field, Role, Schema, Table
     from numpy.typing import NDArray
 
 LARGEST = 2**62
@@ -53,12 +52,12 @@ def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDA
     return np.split(numbers, ends[:-1])
 
 
-def fields_of(schema: Schema, role: Role) -> list[str]:
-    """The names of the fields that describe the user or the item; Skip where there are none."""
-    names = [field.name for field in schema.with_role(role)]
-    if not names:
-        raise Skip(f"no field has the role {role}")
-    return names
+def identifier_of(schema: Schema, role: Role) -> Field:
+    """The field that identifies the user or the item; Skip where there is none."""
+    field = schema.identifier(role)
+    if field is None:
+        raise Skip(f"no categorical field has the role {role}")
+    return field
 
 
 def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, Estimate, identifier, mean_of, sample_of
+from ctrbench_metrics._chance import SIGNIFICANCE, Estimate, mean_of, sample_of
 from ctrbench_metrics._matched import Matched, only
 from ctrbench_metrics._nearest import encode
 
@@ -61,7 +60,7 @@ class AttributeInference(SyntheticMetric):
         matched = Matched.drawn(train, holdout, self.targets, rng)
         pool = sample_of(only(synthetic, matched.fields), self.rows, rng)
         real = sample_of(only(reference, matched.fields), len(pool), rng)
-        user = identifier(matched.members.schema, "user")
+        user = matched.members.schema.identifier("user")
         names = (*matched.fields, matched.members.schema.label)
         secrets = [at for at, name in enumerate(names) if user is None or name != user.name]
         secrets = sorted(rng.permutation(secrets)[: self.fields])
@@ -85,7 +84,7 @@ class AttributeInference(SyntheticMetric):
         for at in range(len(secrets)):
             for differences, hits in zip((excess, control), found, strict=True):
                 differences.append(_difference(estimates([side[:, [at]] for side in hits])))
-        level = LEVEL / len(excess)  # Bonferroni
+        level = SIGNIFICANCE / len(excess)  # Bonferroni
         told = any(
             one.side(level) != 0 and (one - other).side(level) == one.side(level)
             for one, other in zip(excess, control, strict=True)

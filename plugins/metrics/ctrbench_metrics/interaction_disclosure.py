@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, Estimate, identifier, mean_of
+from ctrbench_metrics._chance import SIGNIFICANCE, Estimate, mean_of
 from ctrbench_metrics._matched import Matched
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class InteractionDisclosure(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip without a user or item field, or without rows."""
-        ids = [identifier(train.schema, role) for role in ("user", "item")]
+        ids = [train.schema.identifier(role) for role in ("user", "item")]
         names = [field.name for field in ids if field is not None]
         if len(names) < 2:
             raise Skip("needs a categorical field with the role user and one with the role item")
@@ -81,7 +80,7 @@ class InteractionDisclosure(SyntheticMetric):
         details |= {**value.share.interval, **value.off()}
         for name, each in found.items():
             details |= {f"{name}_{what}": number for what, number in each.all().items() if name != "pairs"}
-        level = LEVEL / len(found)  # Bonferroni
+        level = SIGNIFICANCE / len(found)  # Bonferroni
         told = any(
             each.excess.side(level) != 0 and each.excess.side(level) == (each.excess - control[name]).side(level)
             for name, each in found.items()

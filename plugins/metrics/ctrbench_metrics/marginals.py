@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, sample_of
+from ctrbench_metrics._chance import SIGNIFICANCE, sample_of
 from ctrbench_metrics._columns import encode_labelled
 from ctrbench_metrics._similarity import chance_of_distance, worst_of
 
@@ -57,7 +56,7 @@ class Marginals(SyntheticMetric):
         chance = chance_of_distance(in_train, in_pool, in_holdout, rng)
         value, baseline = (float(np.mean(list(each.values()))) for each in (of_pool, of_holdout))
         details = {**worst_of(of_pool, of_holdout), "chance": chance, "compared_rows": float(size)}
-        return Score(value, baseline, details, chance <= LEVEL)
+        return Score(value, baseline, details, chance <= SIGNIFICANCE)
 
 
 def _likeness(real: Table, other: Table) -> Mapping[str, float]:
