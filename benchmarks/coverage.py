@@ -29,10 +29,9 @@ from pathlib import Path
 import click
 import numpy as np
 from ctrbench import Context, Predictions, environment, intervals, keys, resources
-from ctrbench.effects import Place
+from ctrbench.effects import Arm
 from ctrbench.intervals import Effect
 from ctrbench.store.store import RunResults, Store
-from ctrbench.tasks import users
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_metrics.auc import Auc
 from numpy.random import Generator
@@ -51,11 +50,11 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Arm:
+class Contrast:
     """What is compared: the mean of places with `original`, or a place with itself under other seeds (A/A)."""
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[Arm, ...]
     against_itself: bool = False
 
 
@@ -65,23 +64,23 @@ class Bank:
     def __init__(self, results: RunResults) -> None:
         if results.artefacts is None or not all("auc" in cell.scores for cell in results.cells):
             raise click.ClickException("a training of the bank has no AUC: the same command again tries it once more")
-        [self.dataset] = results.about["datasets"].values()
+        [self.dataset] = results.info.datasets.values()
         self.environment = results.environments[0]
-        self.trainings: int = results.about["repeats"]
-        seed = keys.seed(results.about["seed"], "data", Simulated.name)
-        splits = Simulated(**self.dataset["parameters"]).load(seed=seed, context=Context())
-        if splits.fingerprint != self.dataset["fingerprint"]:
+        self.trainings = results.info.repeats
+        seed = keys.seed(results.info.seed, "data", Simulated.name)
+        splits = Simulated(**self.dataset.parameters).load(seed=seed, context=Context())
+        if splits.fingerprint != self.dataset.fingerprint:
             raise click.ClickException("`simulated` no longer makes the rows of the bank: give a new --store")
         self.test = splits.test
-        user = users(self.test)
+        user = self.test.users
         assert user is not None
         self.rows_of = np.split(np.argsort(user, kind="stable"), np.cumsum(np.bincount(user))[:-1])
         self.probabilities: list[Floats] = []  # (rows,) of each training, equal ones once
-        self.numbers: dict[Place, list[int]] = defaultdict(list)  # of each repeat's training
-        values: dict[Place, list[float]] = defaultdict(list)
+        self.numbers: dict[Arm, list[int]] = defaultdict(list)  # of each repeat's training
+        values: dict[Arm, list[float]] = defaultdict(list)
         number: dict[str, int] = {}
         for cell in results.cells:
-            place, digest = Place(cell.generator, cell.scenario, cell.model), cell.result.outputs["test"]
+            place, digest = Arm(cell.generator, cell.scenario, cell.model), cell.result.artefacts["test"]
             if digest not in number:
                 number[digest] = len(number)
                 self.probabilities.append(results.artefacts.get_array(digest))
@@ -94,33 +93,33 @@ class Bank:
     def digest(self) -> str:
         """What identifies the bank, and the code whose intervals are studied."""
         studied = [keys.source_digest(module) for module in ("ctrbench.intervals", Auc.__module__)]
-        return keys.digest([self.digests, self.dataset["fingerprint"], studied])[:12]
+        return keys.digest([self.digests, self.dataset.fingerprint, studied])[:12]
 
-    def truth(self, arm: Arm) -> float:
+    def truth(self, arm: Contrast) -> float:
         """The mean difference over all trainings and test rows; of a place against itself it is 0."""
         if arm.against_itself:
             return 0.0
         return float(np.mean([self.means[place] - self.means[_original(place)] for place in arm.places]))
 
 
-def _arms(places: Iterable[Place]) -> list[Arm]:
+def _arms(places: Iterable[Arm]) -> list[Contrast]:
     """Two places against themselves, every place against `original`, and each scenario's mean over all its places."""
     compared = [place for place in places if place.scenario != "original"]
-    again = Place("", "original", "dnn"), Place("independent", "S4", "dnn"), Place("independent", "S4", "logistic")
+    again = Arm("", "original", "dnn"), Arm("independent", "S4", "dnn"), Arm("independent", "S4", "logistic")
     scenarios = dict.fromkeys(place.scenario for place in compared)
     return [
-        *(Arm(f"A/A: {_name(place)}", (place,), against_itself=True) for place in again),
-        *(Arm(_name(place), (place,)) for place in compared),
-        *(Arm(f"{name}, all of them", tuple(p for p in compared if p.scenario == name)) for name in scenarios),
+        *(Contrast(f"A/A: {_name(place)}", (place,), against_itself=True) for place in again),
+        *(Contrast(_name(place), (place,)) for place in compared),
+        *(Contrast(f"{name}, all of them", tuple(p for p in compared if p.scenario == name)) for name in scenarios),
     ]
 
 
-def _name(place: Place) -> str:
+def _name(place: Arm) -> str:
     return " ".join(part for part in (place.scenario, place.generator, place.model) if part)
 
 
-def _original(place: Place) -> Place:
-    return Place("", "original", place.model)
+def _original(place: Arm) -> Arm:
+    return Arm("", "original", place.model)
 
 
 # What a worker does
@@ -144,14 +143,14 @@ def _one_draw(bank: Bank, design: str, rows: int, rng: Generator) -> Floats:
     scores = [Auc().score(Predictions(table, bank.probabilities[i][index], table, table.click_rate)) for i in used]
     differences = weights @ [score.value for score in scores]
     outcomes = []
-    for group in [None, users(table)] if user is None else [user]:
+    for group in [None, table.users] if user is None else [user]:
         parts = np.stack([intervals.by_group(np.asarray(score.contributions), group) for score in scores])
         shared = weights @ (parts @ parts.T) @ weights.swapaxes(1, 2)  # (arms, repeats, repeats)
         outcomes.append([_outcomes(differences[a], shared[a], bank.truth(arm)) for a, arm in enumerate(bank.arms)])
     return np.array(outcomes)
 
 
-def _weights(bank: Bank, arm: Arm, seeds: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
+def _weights(bank: Bank, arm: Contrast, seeds: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
     """What each training of the bank counts in the difference of each repeat."""
     weights = np.zeros((len(seeds), len(bank.probabilities)))
     repeat, base = np.arange(len(seeds)), others if arm.against_itself else seeds
@@ -204,14 +203,14 @@ def report(bank: Bank, shares: dict[str, Floats], resamples: int, rows: int, see
     """The study as Markdown."""
     made, data = bank.environment, bank.dataset
     here = environment.describe("cpu", 1, {})
-    versions = ", ".join(f"{name} {made['libraries'][name]}" for name in ("ctrbench", "torch", "numpy"))
+    versions = ", ".join(f"{name} {made.libraries[name]}" for name in ("ctrbench", "torch", "numpy"))
     noise = 1.96 * math.sqrt(0.95 * 0.05 / resamples)
     lines = [
         f"{bank.trainings} trainings of each arm on {len(bank.test):,} test rows of `simulated` (fingerprint "
-        f"{data['fingerprint'][:12]}, {data['rows']['train']:,} rows of train, {len(bank.rows_of):,} users, each row "
+        f"{data.fingerprint[:12]}, {data.rows['train']:,} rows of train, {len(bank.rows_of):,} users, each row "
         f"of a user whom train lacks being one); {resamples:,} draws of each design, of {rows:,} test rows; a coverage "
-        f"of 95 % is known to ±{noise:.1%}. Bank: commit {made['git'][:12]}, {versions}; study: commit "
-        f"{here['git'][:12]}, seed {seed}.",
+        f"of 95 % is known to ±{noise:.1%}. Bank: commit {made.git[:12]}, {versions}; study: commit "
+        f"{here.git[:12]}, seed {seed}.",
         _verdict(shares),
     ]
     for view, said in (

@@ -10,28 +10,25 @@ Imports are done beforehand, as a worker's start does them.
 from __future__ import annotations
 
 import cProfile
+import importlib
 import pstats
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from ctrbench import choices
-from ctrbench.driver import Driver, How, Silent
-from ctrbench.executors import WorkerSettings
-from ctrbench.executors.inline import InlineExecutor
-from ctrbench.jobs import Compute
+from ctrbench.driver import How, Watcher
 from ctrbench.plan import Task
-from ctrbench.registry import load_registry
 from ctrbench.results import TaskResult
+from ctrbench.session import prepare
 from ctrbench.store.store import Store
-from ctrbench.suite import load_suite
 
 
 @dataclass
-class Clock(Silent):
+class Clock(Watcher):
     """Adds up what tasks say that they took."""
 
     seconds: float = 0.0
@@ -50,15 +47,14 @@ class Clock(Silent):
 @click.option("--profile", is_flag=True, help="show where the harness spends its time")
 def main(everything: bool, repeats: int, profile: bool) -> None:
     """Run the suite `quick` on `simulated`."""
-    registry = load_registry()
-    every = dict.fromkeys(("generators", "models", "metrics", "scenarios"), ("all",)) if everything else {}
-    suite = replace(load_suite("quick"), repeats=repeats, **every)
+    request = prepare("quick", {}, {"repeats": repeats}, everything=everything, executor="inline")
+    for module in choices.imports(request.suite, request.registry):
+        importlib.import_module(module)
     with tempfile.TemporaryDirectory() as folder, cProfile.Profile() if profile else nullcontext() as profiler:
         store = Store.open(str(Path(folder, "overhead.db")))
         clock = Clock()
-        executor = InlineExecutor(WorkerSettings(store.artefacts.folder, imports=choices.imports(suite, registry)))
         start = time.perf_counter()
-        Driver(suite, registry, store, executor, Compute(), clock).run("overhead")
+        request.execute(store, "overhead", clock)
         wall = time.perf_counter() - start
     share = (wall - clock.seconds) / clock.seconds
     click.echo(f"{clock.tasks} tasks: {clock.seconds:.1f} s in tasks, {wall:.1f} s in all, overhead {share:.2%}")

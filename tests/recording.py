@@ -1,4 +1,4 @@
-"""Runs that several test files share: a store in a folder, runs on it in this process, and a record of what they did."""
+"""Runs that several test files share: a store in a folder, runs on it in this process, and what they did."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,15 +72,15 @@ def test_a_run_has_results_boards_and_failures(ctrbench_run: Run) -> None:
 def test_mistakes_are_the_harness_s_own_lines(ctrbench_run: Run, ctrbench_check: Check) -> None:
     with pytest.raises(UserError, match="no model 'item_rat'; did you mean 'item_rate'"):
         ctrbench_run(models=["item_rat"])
-    with pytest.raises(UserError, match="ctrbench_run: repeats=0 must lie between"):
+    with pytest.raises(UserError, match="options: repeats=0 must lie between"):
         ctrbench_run(repeats=0)
     for wrong in ({"repeats": 1.5}, {"seed": "x"}, {"repeats": True}):
-        with pytest.raises(UserError, match=r"ctrbench_run: \w+=\S+ must be a whole number"):
+        with pytest.raises(UserError, match=r"options: \w+=\S+ must be a whole number"):
             ctrbench_run(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="generators='smoten' must be a list"):
-        ctrbench_run(generators="smoten")
-    with pytest.raises(UserError, match="executor='ray' must be"):
-        ctrbench_run(executor="ray")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="generators: int is neither a name nor a plug-in"):
+        ctrbench_run(generators=[3])  # type: ignore[list-item]
+    with pytest.raises(UserError, match="executor 'inlin': did you mean 'inline'"):
+        ctrbench_run(executor="inlin")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="ctrbench_check: no plug-in 'smotten'"):
         ctrbench_check("smotten")
 
@@ -96,3 +97,16 @@ def test_the_plug_in_loads_nothing_heavy_and_can_be_left_out(tmp_path: Path) -> 
     without = pytest_run(tmp_path, "-p", "no:ctrbench")
     assert without.returncode == 1
     assert "'ctrbench.pytest_plugin' in sys.modules" in without.stdout
+
+
+def test_the_tests_that_the_page_about_ci_shows_pass(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert "my_generator" in source
+    assert "my_model" in source
+    (tmp_path / "test_page.py").write_text(
+        source.replace("my_generator", "independent").replace("my_model", "item_rate")
+    )
+    done = pytest_run(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout

@@ -273,7 +273,7 @@ INSERT INTO tasks VALUES ('KEY', 'score', 'ok', 'm (d 1)', '', '', '', '{}',
 INSERT INTO run_cells VALUES ('r', 0, 'cell', '{"dataset": "log", "generator": "", "scenario": "original",
     "model": "dnn", "repeat": 0, "train": "train/x"}');
 INSERT INTO run_tasks VALUES ('r', 'score/auc/train/x', 'KEY', '');
-""".replace("KEY", KEYS[0])
+""".replace("'KEY'", f"'{KEYS[0]}'")
 """A store as the first version made it."""
 
 

@@ -1,7 +1,7 @@
 """How often the gate is right: trees without a change, and trees with a planted fault, new seeds each time.
 
-In: the suite and baseline beside this file. Out: for each arm, how many comparisons ended with which verdict. The arms
-of one try share its seed, so that what a fault does not touch is done once.
+In: the suite and baseline beside this file. Out: for each arm, how many comparisons ended with which judgement. The
+arms of one try share its seed, so that what a fault does not touch is done once.
 
     python benchmarks/quality/power.py
     python benchmarks/quality/power.py --tries 5 --arm unchanged --arm leak --verbose
@@ -18,12 +18,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import click
-from ctrbench import choices
-from ctrbench.driver import Driver, Silent
-from ctrbench.executors import WorkerSettings, make_executor
 from ctrbench.gate import compare, snapshot
-from ctrbench.jobs import Compute
 from ctrbench.registry import Registry, load_registry
+from ctrbench.session import RunRequest
 from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 
@@ -46,7 +43,7 @@ ARMS = {  # arm → the plug-in that has a fault
 @click.option("--store", "where", help="Keep the results there; the same command then goes on.  [default: nowhere]")
 @click.option("--verbose", is_flag=True, help="Say what each comparison found that was not fine.")
 def main(tries: int, first: int, arms: Sequence[str], where: str | None, verbose: bool) -> None:
-    """Run the suite again and again, compare each run with the baseline, and count the verdicts."""
+    """Run the suite again and again, compare each run with the baseline, and count the judgements."""
     baseline = snapshot.read(HERE / "baseline.json")
     registries = {arm: with_fault(ARMS[arm]) for arm in arms or ARMS}
     counts: dict[str, Counter[str]] = {arm: Counter() for arm in registries}
@@ -54,11 +51,11 @@ def main(tries: int, first: int, arms: Sequence[str], where: str | None, verbose
         for seed in range(first, first + tries):
             for arm, registry in registries.items():
                 made = compare.compare(baseline, _run(store, registry, seed), METRICS, MARGINS)
-                counts[arm][str(made.verdict)] += 1
-                for finding in made.findings if verbose else ():
-                    if finding.verdict is not compare.Verdict.FINE:
-                        click.echo(f"  seed {seed}, {arm}: {finding.metric}, {finding.subject}: {finding.verdict}, "
-                                   f"{finding.difference} {finding.interval} {finding.reason}")  # fmt: skip
+                counts[arm][str(made.judgement)] += 1
+                for answer in made.answers if verbose else ():
+                    if answer.judgement is not compare.Judgement.FINE:
+                        click.echo(f"  seed {seed}, {arm}: {answer.metric}, {answer.subject}: {answer.judgement}, "
+                                   f"{answer.difference} {answer.interval} {answer.reason}")  # fmt: skip
             click.echo(f"after seed {seed}: " + "; ".join(f"{arm}: {dict(found)}" for arm, found in counts.items()))
 
 
@@ -75,9 +72,7 @@ def with_fault(name: str) -> Registry:
 def _run(store: Store, registry: Registry, seed: int) -> snapshot.Snapshot:
     """The suite under another seed."""
     suite = replace(load_suite(str(HERE / "suite.toml")), seed=seed)
-    settings = WorkerSettings(store.artefacts.folder, imports=choices.imports(suite, registry))
-    with closing(make_executor("inline", 1, settings)) as executor:
-        name = Driver(suite, registry, store, executor, Compute(), Silent()).run(f"seed {seed}")
+    name = RunRequest(suite, registry, executor="inline").execute(store, f"seed {seed}")
     return snapshot.take(store.load_run(name))
 
 
