@@ -75,7 +75,7 @@ def test_numeric_fields_are_float64_and_have_no_vocabulary():
 
 
 def test_labels_may_be_written_as_numbers_text_or_truth_values():
-    for labels in ([0, 1], [0.0, 1.0], ["0", "1"], [False, True], pd.Categorical(["0", "1"])):
+    for labels in ([0, 1], [0.0, 1.0], ["0", "1"], [False, True], ["no", "Yes"], pd.Categorical(["0", "1"])):
         assert splits(frame(["a", "b"], labels)).train.labels.tolist() == [0, 1]
 
 
@@ -95,16 +95,16 @@ def test_fresh_rows_are_encoded_under_a_schema_that_exists():
     ("train", "kind", "message"),
     [
         (["1", "x"], "numeric", "log, train: field 'x': 'x' in row 1 is not a finite number"),
-        ([1.0, np.nan], "numeric", "nan in row 1 is not a finite number"),
         ([1.0, -np.inf], "numeric", "-inf in row 1 is not a finite number"),
         (pd.to_datetime(["2020-01-01", "2021-01-01"]), "numeric", "2020-01-01 00:00:00 in row 0 is not a finite"),
-        ([1.5, 1.5], "numeric", "field 'x' has one value only, 1.5; drop the field"),
-        (["a", "a"], "categorical", "field 'x' has one value only, 'a'; drop the field"),
-        ([None, None], "categorical", "field 'x' has one value only, '(missing)'; drop the field"),
+        ([1.5, 1.5], "numeric", "no field is left beside the label 'label'; a model needs at least one: field 'x'"),
+        (["a", "a"], "categorical", "field 'x' has one value only, 'a', in train: left out"),
+        ([None, None], "categorical", "field 'x' has one value only, '(missing)', in train: left out"),
+        ([None, np.nan], "numeric", "field 'x' has one value only, '(missing)', in train: left out"),
         ([1, "a", 1], "categorical", "field 'x' mixes types: 1 (int), 'a' (str); write all its values"),
         ([[1], [2]], "categorical", "field 'x' holds lists or other compound values"),
         (frame(["a", "b"], [0, 2]), "categorical", "label 'label': 2 in row 1 is neither 0 nor 1"),
-        (frame(["a", "b"], ["yes", "no"]), "categorical", "label 'label': 'yes' in row 0 is neither 0 nor 1"),
+        (frame(["a", "b"], ["ja", "no"]), "categorical", "label 'label': 'ja' in row 0 is neither 0 nor 1"),
         (frame(["a", "b"], [1, None]), "categorical", "label 'label': nan in row 1 is neither 0 nor 1"),
         (frame(["a", "b"], [0, 0]), "categorical", "log, train: there are no positives (label 1)"),
         (frame(["a", "b"], [1, 1]), "categorical", "log, train: there are no negatives (label 0)"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ctrbench.executors import Executor, Finished, Progress, Site
+from ctrbench.executors import Executor, Finished, Progress, WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
@@ -24,7 +24,7 @@ from ctrbench.store.artefacts import Artefacts
 from toys import TOYS, log
 
 
-def pool_job(site: Site, generator: str, **parameters: object) -> PoolJob:
+def pool_job(site: WorkerSettings, generator: str, **parameters: object) -> PoolJob:
     """A job for a toy generator, on a log that lies ready."""
     registered = load_registry(TOYS).get("generator", generator)
     table = log(100, 1)
@@ -53,18 +53,18 @@ def gone(process: int) -> bool:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "artefacts")
+def site(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(tmp_path / "artefacts")
 
 
 @pytest.fixture
-def local(site: Site) -> Iterator[LocalExecutor]:
+def local(site: WorkerSettings) -> Iterator[LocalExecutor]:
     executor = LocalExecutor(2, site)
     yield executor
     executor.close()
 
 
-def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> None:
+def test_both_executors_give_the_same_bits(local: LocalExecutor, site: WorkerSettings) -> None:
     job = pool_job(site, "bootstrap")
     inline = InlineExecutor(site)
     here = finish(inline, {"a": (job, None)})["a"]
@@ -88,7 +88,7 @@ def test_both_executors_give_the_same_bits(local: LocalExecutor, site: Site) -> 
     ],
 )
 def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
-    local: LocalExecutor, site: Site, how: str, words: str
+    local: LocalExecutor, site: WorkerSettings, how: str, words: str
 ) -> None:
     bad = {f"bad{i}": (pool_job(site, "misbehaves", how=how), None) for i in range(2)}
     good = {f"good{i}": (pool_job(site, "bootstrap", steps=i + 1), None) for i in range(4)}
@@ -98,7 +98,9 @@ def test_a_worker_that_dies_is_that_tasks_end_and_is_replaced(
     assert results["bad0"].plugin.startswith("misbehaves")
 
 
-def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: LocalExecutor, site: Site) -> None:
+def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(
+    local: LocalExecutor, site: WorkerSettings
+) -> None:
     bad = {"hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 5.0}))}
     results = finish(local, bad | {"good": (pool_job(site, "bootstrap"), 600.0)})
     assert results["hang"].status is Status.TIMED_OUT
@@ -109,14 +111,14 @@ def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(local: Loca
     assert gone(child), "the plug-in's own child outlived its time limit"
 
 
-def started(site: Site) -> list[int]:
+def started(site: WorkerSettings) -> list[int]:
     """The numbers of the processes that toys have started."""
     said = "".join(path.read_text() for path in site.logs.glob("*.log"))
     return [int(number) for number in re.findall(r"started (\d+)", said)]  # several may write at once
 
 
 def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
-    local: LocalExecutor, site: Site
+    local: LocalExecutor, site: WorkerSettings
 ) -> None:
     jobs = {
         "stuck": (pool_job(site, "misbehaves", how="stuck"), 4.0),
@@ -140,7 +142,7 @@ def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
 
 
 @pytest.mark.parametrize("how", ["escape", "escape and be done"])
-def test_children_that_left_the_family_end_with_their_task(site: Site, how: str) -> None:
+def test_children_that_left_the_family_end_with_their_task(site: WorkerSettings, how: str) -> None:
     executor = LocalExecutor(1, site)
     result = finish(executor, {"escape": (pool_job(site, "misbehaves", how=how), Limits(None, {"fit": 15.0}))})[
         "escape"
@@ -152,7 +154,7 @@ def test_children_that_left_the_family_end_with_their_task(site: Site, how: str)
     executor.close()
 
 
-def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else_along(site: Site) -> None:
+def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else_along(site: WorkerSettings) -> None:
     neighbour = subprocess.Popen(["sleep", "600"], env={**os.environ, "CTRBENCH_WORKER": "somebody else's"})
     executor = LocalExecutor(1, site)
     executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
@@ -175,7 +177,9 @@ def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else
     neighbour.wait()
 
 
-def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(local: LocalExecutor, site: Site) -> None:
+def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(
+    local: LocalExecutor, site: WorkerSettings
+) -> None:
     for i in range(2):
         assert finish(local, {"warm": (pool_job(site, "bootstrap", steps=i + 1), None)})["warm"].ok
         for worker in list(local._workers):
@@ -185,7 +189,7 @@ def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(local: Lo
     assert finish(local, {"good": (pool_job(site, "bootstrap", steps=9), None)})["good"].ok
 
 
-def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: Site) -> None:
+def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: WorkerSettings) -> None:
     result = finish(local, {"flood": (pool_job(site, "misbehaves", how="flood"), None)})["flood"]
     assert result.ok
     [log] = site.logs.glob("*.log")
@@ -196,7 +200,7 @@ def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecu
     assert "left out" in said
 
 
-def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalExecutor, site: Site) -> None:
+def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalExecutor, site: WorkerSettings) -> None:
     jobs = {"bad": (pool_job(site, "misbehaves", how="interrupt"), None), "good": (pool_job(site, "bootstrap"), None)}
     results = finish(local, jobs)
     assert results["bad"].status is Status.FAILED
@@ -204,9 +208,11 @@ def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalE
     assert results["good"].ok
 
 
-def test_a_plug_in_that_changes_the_working_directory_harms_nobody(site: Site, monkeypatch, tmp_path: Path) -> None:
+def test_a_plug_in_that_changes_the_working_directory_harms_nobody(
+    site: WorkerSettings, monkeypatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    near = Site(Path("artefacts"))
+    near = WorkerSettings(Path("artefacts"))
     executor = LocalExecutor(1, near)
     results = finish(executor, {how: (pool_job(near, "misbehaves", how=how), None) for how in ("wander", "stay")})
     executor.close()
@@ -214,7 +220,7 @@ def test_a_plug_in_that_changes_the_working_directory_harms_nobody(site: Site, m
 
 
 def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
-    local: LocalExecutor, site: Site, capfd: pytest.CaptureFixture[str]
+    local: LocalExecutor, site: WorkerSettings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = finish(local, {"loud": (pool_job(site, "misbehaves", how="print"), None)})["loud"]
     assert result.ok
@@ -225,7 +231,7 @@ def test_what_a_task_prints_goes_to_its_log_and_nowhere_else(
     assert "loud" not in out + err
 
 
-def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Site) -> None:
+def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: WorkerSettings) -> None:
     local.submit("steps", pool_job(site, "bootstrap", steps=5), Limits())
     events = []
     while not any(isinstance(event, Finished) for event in events):
@@ -241,10 +247,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
     from test_executors import pool_job
-    from ctrbench.executors import Site
+    from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
     from ctrbench.limits import Limits
-    site = Site(Path(sys.argv[1]))
+    site = WorkerSettings(Path(sys.argv[1]))
     executor = LocalExecutor(2, site)
     executor.submit("hang", pool_job(site, "misbehaves", how="escape"), Limits())
     while True:
@@ -253,7 +259,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_outlives_a_driver_that_is_killed(site: Site, tmp_path: Path, signal_: signal.Signals) -> None:
+def test_no_process_outlives_a_driver_that_is_killed(
+    site: WorkerSettings, tmp_path: Path, signal_: signal.Signals
+) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     here = os.fspath(Path(__file__).parent)

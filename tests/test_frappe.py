@@ -6,6 +6,7 @@ import hashlib
 import io
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -57,7 +58,7 @@ class Web:
         self.pages, self.cut, self.asked = pages, cut, asked
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=lambda: self.server.serve_forever(0.01), daemon=True).start()
 
 
 @pytest.fixture
@@ -67,8 +68,8 @@ def web(monkeypatch, tmp_path):
     web.pages["/one/Frappe_x1.zip"] = archive({f"Frappe_x1/{name}": body for name, body in FILES.items()})
     web.pages |= {f"/two/{name}": body for name, body in FILES.items()}
     hosts = ((f"{web.address}/one/Frappe_x1.zip",), tuple(f"{web.address}/two/{name}" for name in NAMES))
-    monkeypatch.setattr(frappe, "HOSTS", hosts)
-    monkeypatch.setattr(frappe, "MD5", {name: hashlib.md5(body).hexdigest() for name, body in FILES.items()})
+    sums = {name: hashlib.md5(body).hexdigest() for name, body in FILES.items()}
+    monkeypatch.setattr(frappe, "ORIGIN", replace(frappe.ORIGIN, files=sums, hosts=hosts))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CTRBENCH_DATA", raising=False)

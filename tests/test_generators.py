@@ -1,4 +1,4 @@
-"""What every generator owes the harness, put to all six on small tables."""
+"""What every generator owes the harness, put to each of them on small tables."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from ctrbench import Context, Field, Generator, Sampler, Schema, Table
+from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.copulagan import CopulaGan
 from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.gaussian_copula import GaussianCopula
@@ -29,6 +30,7 @@ GENERATORS = {
     "gaussian_copula": GaussianCopula(),
     "ctgan": Ctgan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,)),
     "copulagan": CopulaGan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,)),
+    "bayes_net": BayesNet(parents=2, smoothing=0.1),
     "tvae": Tvae(epochs=60, batch_size=50, embedding_dim=8, compress_dims=(32,), decompress_dims=(32,)),
 }
 NUMERIC = [name for name in GENERATORS if name != "smoten"]

@@ -290,11 +290,11 @@ class Elsewhere(InlineExecutor):
     """Does each job in a folder that holds only what the job says it reads, as another machine would."""
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
-        here, there = Artefacts(self._site.artefacts), Artefacts(self._site.artefacts / "there" / key(job))
+        here, there = Artefacts(self._settings.artefacts), Artefacts(self._settings.artefacts / "there" / key(job))
         for digest in reads(job):
             with open(here.path(digest), "rb") as file:
                 there.take_in(digest, file)
-        result = perform(job, Workspace(there, self._site.checkpoints))
+        result = perform(job, Workspace(there, self._settings.checkpoints))
         for digest in result.artefacts.values():
             with open(there.path(digest), "rb") as file:
                 here.take_in(digest, file)

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench.cli import main
 from ctrbench.errors import UserError
-from ctrbench.executors import Event, Finished, Progress, Site, ray
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, ray
 from ctrbench.executors._slot import Slot, UnlikeError, installed
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.ray import RayExecutor
@@ -69,12 +69,12 @@ def let_in(three: Cluster, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="class")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return Site(tmp_path_factory.mktemp("driver") / "artefacts")
+def site(tmp_path_factory: pytest.TempPathFactory) -> WorkerSettings:
+    return WorkerSettings(tmp_path_factory.mktemp("driver") / "artefacts")
 
 
 @pytest.fixture(scope="class")
-def executor(three: Cluster, site: Site) -> Iterator[RayExecutor]:
+def executor(three: Cluster, site: WorkerSettings) -> Iterator[RayExecutor]:
     with pytest.MonkeyPatch.context() as patch:
         let_in(three, patch)
         made = RayExecutor(None, site, three.address, patience=3.0)
@@ -166,7 +166,7 @@ class TestOneExecutor:
     """What one executor does on the cluster, one thing after the other."""
 
     def test_every_end_of_a_task_is_told_as_in_local_workers_and_no_disk_is_shared(
-        self, executor: RayExecutor, three: Cluster, site: Site
+        self, executor: RayExecutor, three: Cluster, site: WorkerSettings
     ) -> None:
         jobs = {
             "good": (pool_job(site, "bootstrap", steps=5), None),
@@ -203,7 +203,7 @@ class TestOneExecutor:
         assert slots(three, site.artefacts)
 
     def test_tasks_of_a_node_that_dies_go_to_another_and_new_nodes_are_used(
-        self, executor: RayExecutor, three: Cluster, site: Site
+        self, executor: RayExecutor, three: Cluster, site: WorkerSettings
     ) -> None:
         def nap(*seeds: int) -> None:
             for seed in seeds:
@@ -228,7 +228,7 @@ class TestOneExecutor:
             raise AssertionError("the new node never had work")
 
     def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(
-        self, executor: RayExecutor, site: Site
+        self, executor: RayExecutor, site: WorkerSettings
     ) -> None:
         jobs = {"bad": (pool_job(site, "misbehaves", how="keeper"), None), "good": (pool_job(site, "bootstrap"), None)}
         results = finish(executor, jobs)
@@ -237,7 +237,9 @@ class TestOneExecutor:
         assert results["bad"].bookkeeping == KILLED_FROM_OUTSIDE
         assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
 
-    def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(self, executor: RayExecutor, site: Site) -> None:
+    def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(
+        self, executor: RayExecutor, site: WorkerSettings
+    ) -> None:
         jobs = {}
         for seed, (device, gpus) in enumerate((("cpu", 1.0), ("cuda", 0.5), ("cuda", 1.0))):
             job = pool_job(site, "misbehaves", how="gpu")
@@ -249,7 +251,7 @@ class TestOneExecutor:
         assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
         assert seen[1:] == ["sees the GPUs 0\n"] * 2
 
-    def test_another_bridge_takes_over_from_one_that_dies(self, executor: RayExecutor, site: Site) -> None:
+    def test_another_bridge_takes_over_from_one_that_dies(self, executor: RayExecutor, site: WorkerSettings) -> None:
         executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
         assert listened(executor, 1)
         assert executor._bridge
@@ -259,7 +261,9 @@ class TestOneExecutor:
         assert sorted(name for name, result in ends.items() if result.ok) == ["good", "nap"]
 
 
-def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_another(three: Cluster, site: Site) -> None:
+def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_another(
+    three: Cluster, site: WorkerSettings
+) -> None:
     before = set(psutil.Process().children())
     killed = []
 
@@ -279,7 +283,7 @@ def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_anothe
     executor.close()
 
 
-def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: Site) -> None:
+def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: WorkerSettings) -> None:
     executor = RayExecutor(None, dataclasses.replace(site, threads=64), three.address, patience=1.0)
     with pytest.raises(UserError, match=r"--ray-address 127.*: no living node has 64 CPU for a task"):
         finish(executor, {"wide": (pool_job(site, "bootstrap"), None)})
@@ -292,10 +296,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
     from test_executors import pool_job
-    from ctrbench.executors import Site
+    from ctrbench.executors import WorkerSettings
     from ctrbench.executors.ray import RayExecutor
     from ctrbench.limits import Limits
-    site = Site(Path(sys.argv[1]))
+    site = WorkerSettings(Path(sys.argv[1]))
     executor = RayExecutor(1, site, sys.argv[3] or None)
     executor.submit("hang", pool_job(site, "misbehaves", how="escape"), Limits())
     while True:
@@ -312,14 +316,16 @@ def short() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_nothing_outlives_a_driver_that_is_killed(three: Cluster, site: Site, short: Path, own: bool) -> None:
+def test_nothing_outlives_a_driver_that_is_killed(three: Cluster, site: WorkerSettings, short: Path, own: bool) -> None:
     (short / "driver.py").write_text(DRIVER)
     (short / "t").mkdir()
     mark = {"CTRBENCH_TEST_DRIVER": str(short), "PYTHONPATH": str(HERE), "TMPDIR": str(short / "t")}
     words = [sys.executable, short / "driver.py", site.artefacts, HERE, "" if own else three.address]
     driver = subprocess.Popen(words, env={**os.environ, **mark}, start_new_session=True)
     try:
-        while len(escaped := [n for slot in slots(three, short) for n in started(Site(slot / "artefacts"))]) < 4:
+        while (
+            len(escaped := [n for slot in slots(three, short) for n in started(WorkerSettings(slot / "artefacts"))]) < 4
+        ):
             assert driver.poll() is None
             time.sleep(0.1)
         time.sleep(1)  # the local executor looks around a few times a second
@@ -413,13 +419,13 @@ def test_an_address_where_something_else_listens_is_one_line(tmp_path: Path, mon
     assert address in result.stderr
 
 
-def test_a_node_that_is_installed_otherwise_is_refused(site: Site) -> None:
+def test_a_node_that_is_installed_otherwise_is_refused(site: WorkerSettings) -> None:
     with pytest.raises(UnlikeError, match=r"numpy .* instead of 0\.1"):
         Slot(site).open({**installed(), "numpy": "0.1"})
 
 
 @pytest.mark.slow
-def test_a_node_without_ctrbench_is_named(three: Cluster, site: Site, tmp_path: Path) -> None:
+def test_a_node_without_ctrbench_is_named(three: Cluster, site: WorkerSettings, tmp_path: Path) -> None:
     (tmp_path / "ctrbench").mkdir()
     (tmp_path / "ctrbench" / "__init__.py").touch()
     bare = three.add(path=str(tmp_path))
@@ -444,10 +450,12 @@ def test_help_does_not_load_ray() -> None:
 
 
 def test_no_node_left_ends_the_run_in_one_line_and_nothing_is_left_on_the_nodes(
-    executor: RayExecutor, three: Cluster, site: Site
+    executor: RayExecutor, three: Cluster, site: WorkerSettings
 ) -> None:
     executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
-    while len(escaped := [n for slot in slots(three, site.logs) for n in started(Site(slot / "artefacts"))]) < 4:
+    while (
+        len(escaped := [n for slot in slots(three, site.logs) for n in started(WorkerSettings(slot / "artefacts"))]) < 4
+    ):
         executor.wait(0.1)
     time.sleep(1)
     for node in three.nodes[1:]:

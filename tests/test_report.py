@@ -204,8 +204,29 @@ def test_published_figures_stand_beside_the_runs_own() -> None:
     assert found.published == pytest.approx(0.01)
 
 
-def test_frappe_brings_the_papers_two_tables() -> None:
-    first, second = Frappe().published()
+def test_published_figures_of_real_rows_alone_say_what_they_are_and_how_they_vary() -> None:
+    table = {
+        "title": "A benchmark", "source": "its pages", "metric": "auc", "statistic": "mean of five runs",
+        "figures": [["", "original", "dnn", 0.98405], ["", "original", "absent", 0.9]],
+        "deviations": [["", "original", "dnn", 0.00051]],
+    }  # fmt: skip
+    absent = {**table, "title": "Others", "figures": [["", "original", "absent", 0.9]]}
+    data = {"log": {**GRID.about["datasets"]["log"], "published": [table, absent]}}
+    of = results(list(GRID.cells), list(GRID.pools))
+    text = page(replace(of, about={**of.about, "datasets": data}))
+    assert "<td></td><td>original</td><td" in text
+    assert "0.98405 ±0.00051" in text
+    assert "published: mean of five runs" in text
+    assert "Others" not in text
+
+
+def test_frappe_brings_the_papers_two_tables_and_the_benchmarks_means() -> None:
+    first, second, means, single = Frappe().published()
+    assert means.figures["", "original", "dnn"] == 0.984045
+    assert means.deviations["", "original", "dnn"] == 0.00051004
+    assert set(means.figures) == set(means.deviations)
+    assert "five" in means.statistic
+    assert single.figures["", "original", "finalmlp"] == 0.986072
     assert (len(first.figures), len(second.figures)) == (6, 6 * 6 * 3)
     assert first.figures["smoten", "", ""] == 41272
     assert second.figures["smoten", "original", "deepfm"] == 0.9843

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ctrbench import Skip
 from ctrbench.scenarios import BUILT_IN, ClassShares, Scenario, compose
 from toys import log
 
@@ -45,6 +46,15 @@ def test_another_seed_draws_other_rows() -> None:
 def test_a_pool_that_lacks_rows_is_named() -> None:
     with pytest.raises(LookupError, match="the pool has 0 positives, the scenario needs"):
         compose(TRAIN, POOL.take(POOL.targets == 0), BY_NAME["S1"], seed=1)
+
+
+@pytest.mark.parametrize("positives", [1, 2])
+def test_a_scenario_that_adds_no_row_is_skipped_with_the_reason(positives: int) -> None:
+    few = TRAIN.take(np.concatenate([np.flatnonzero(TRAIN.targets == 0), np.flatnonzero(TRAIN.targets)[:positives]]))
+    with pytest.raises(Skip, match=f"S1 adds no row: 25% of {positives} positives rounds to 0"):
+        compose(few, POOL, BY_NAME["S1"], seed=1)
+    both = Scenario("both", synthetic=ClassShares(0.25, 0.25))
+    assert len(compose(few, POOL, both, seed=1)) > len(few)
 
 
 def test_undersampling_and_class_weights_are_scenarios_too() -> None:

@@ -156,9 +156,32 @@ def test_shuffling_deals_other_rows_to_the_chunks():
 
 def test_a_chunk_that_lacks_a_class_is_named_and_shuffling_helps():
     train = log(by_label=True)
-    with pytest.raises(ValueError, match=r"chunk 1 of 3 has 0 of class 1: .*chunk_order=shuffled"):
+    with pytest.raises(ValueError, match=r"chunk 1 of 3 has 0 of class 1: take fewer chunks or chunk_order=shuffled"):
         sample(Smoten(chunks=3), train)
     assert len(sample(Smoten(chunks=3, chunk_order="shuffled"), train)) == 300
+
+
+@pytest.mark.parametrize(("rows", "chunks", "advice"), [
+    (2, 1, "train has 2 in all: take k_neighbors=1"),
+    (2, 2, "train has 2 in all: take k_neighbors=1 and chunks=1"),
+    (1, 1, "train has 1 in all: there is no neighbour to be had"),
+])  # fmt: skip
+def test_advice_can_be_followed(rows, chunks, advice):
+    train = log()
+    labels = np.zeros(len(train), np.int8)
+    labels[:rows] = 1
+    table = Table(train.rows, train.schema, labels)
+    with pytest.raises(ValueError, match=advice) as caught:
+        Smoten(chunks=chunks).fit(table, seed=1, context=Context())
+    assert "fewer chunks" not in str(caught.value)
+    if rows > 1:
+        assert len(sample(Smoten(k_neighbors=1), table)) == len(train)
+
+
+def test_shuffled_rows_are_not_told_to_be_shuffled():
+    train = log(by_label=True)
+    with pytest.raises(ValueError, match=r"take fewer chunks$"):
+        sample(Smoten(chunks=75, chunk_order="shuffled"), train)
 
 
 def test_numeric_fields_are_refused_with_a_reason():

@@ -1,7 +1,7 @@
 """How often the gate is right: trees without a change, and trees with a planted fault, new seeds each time.
 
-In: the suite and baseline beside this file. Out: for each arm, how many comparisons ended with which judgement. Arms
-of one try share its seed, so that what a fault does not touch is done once.
+In: the suite and baseline beside this file. Out: for each arm, how many comparisons ended with which judgement. The
+arms of one try share its seed, so that what a fault does not touch is done once.
 
     python benchmarks/quality/power.py
     python benchmarks/quality/power.py --tries 5 --arm unchanged --arm leak --verbose

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ctrbench.dependencies import Dependencies, find_dependencies
     from ctrbench.driver import Watcher
-    from ctrbench.encoding import encode, encode_splits
+    from ctrbench.encoding import Coding, Column, Rows, as_text, encode, encode_splits, text_numbers
     from ctrbench.errors import Skip, UserError
     from ctrbench.frames import Frames, from_frames
     from ctrbench.hookspecs import Register, hookimpl
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         Dataset,
         Forecast,
         Generator,
+        Location,
         Metric,
         Missing,
         Model,
         PredictionMetric,
         Predictions,
         Predictor,
+        Proposal,
         Published,
         Rankings,
         Ready,
@@ -38,44 +40,52 @@ if TYPE_CHECKING:
         Splits,
         SyntheticMetric,
     )
+    from ctrbench.params import quoted
     from ctrbench.ranking import Queries, with_ranking
     from ctrbench.results import CellResult, PoolResult, TaskResult
+    from ctrbench.row_files import file_digest, read_rows
     from ctrbench.scenarios import ClassShares, Scenario
     from ctrbench.session import Results, load, run
     from ctrbench.suite import Suite, load_suite
-    from ctrbench.table import MISSING, UNSEEN, Field, Role, Schema, Table
-    from ctrbench.text import did_you_mean
+    from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
+    from ctrbench.text import counted, did_you_mean, plain
 
 _HOMES = {
     "dependencies": ("Dependencies", "find_dependencies"),
     "driver": ("Watcher",),
-    "encoding": ("encode", "encode_splits"),
+    "encoding": ("Coding", "Column", "Rows", "as_text", "encode", "encode_splits", "text_numbers"),
     "errors": ("Skip", "UserError"),
     "frames": ("Frames", "from_frames"),
     "hookspecs": ("Register", "hookimpl"),
     "interfaces": (
-        "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Metric", "Missing", "Model",
-        "PredictionMetric", "Predictions", "Predictor", "Published", "Rankings", "Ready", "Sampler", "Score", "Splits",
-        "SyntheticMetric",
+        "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Location", "Metric",
+        "Missing", "Model", "PredictionMetric", "Predictions", "Predictor", "Proposal", "Published",
+        "Rankings", "Ready", "Sampler", "Score", "Splits", "SyntheticMetric",
     ),
+    "params": ("quoted",),
     "ranking": ("Queries", "with_ranking"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
+    "row_files": ("file_digest", "read_rows"),
     "scenarios": ("ClassShares", "Scenario"),
     "session": ("Results", "load", "run"),
     "suite": ("Suite", "load_suite"),
-    "table": ("MISSING", "UNSEEN", "Field", "Role", "Schema", "Table"),
-    "text": ("did_you_mean",),
+    "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
+    "text": ("counted", "did_you_mean", "plain"),
 }  # fmt: skip
 """Where each name stands; a test holds it to the imports above."""
 
 __all__ = [
     "MISSING",
+    "PRESENT",
+    "RARE",
     "UNSEEN",
     "Aspect",
     "Better",
     "Budgeted",
     "CellResult",
     "ClassShares",
+    "Coding",
+    "Column",
     "Context",
     "Dataset",
     "Dependencies",
@@ -83,6 +93,7 @@ __all__ = [
     "Forecast",
     "Frames",
     "Generator",
+    "Location",
     "Metric",
     "Missing",
     "Model",
@@ -90,6 +101,7 @@ __all__ = [
     "PredictionMetric",
     "Predictions",
     "Predictor",
+    "Proposal",
     "Published",
     "Queries",
     "Rankings",
@@ -97,6 +109,7 @@ __all__ = [
     "Register",
     "Results",
     "Role",
+    "Rows",
     "Sampler",
     "Scenario",
     "Schema",
@@ -109,15 +122,22 @@ __all__ = [
     "TaskResult",
     "UserError",
     "Watcher",
+    "as_text",
+    "counted",
     "did_you_mean",
     "encode",
     "encode_splits",
+    "file_digest",
     "find_dependencies",
     "from_frames",
     "hookimpl",
     "load",
     "load_suite",
+    "plain",
+    "quoted",
+    "read_rows",
     "run",
+    "text_numbers",
     "with_ranking",
 ]
 

@@ -5,12 +5,11 @@ In: a question, as a call. Out: its answer, or `NoAnswer`. Only Ctrl-C passes.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ctrbench.text import one_line
+from ctrbench.text import one_line, trace
 
 T = TypeVar("T")
 
@@ -31,4 +30,4 @@ def ask(question: Callable[[], T]) -> T | NoAnswer:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return NoAnswer(error, one_line(error), traceback.format_exc())
+        return NoAnswer(error, one_line(error), trace())

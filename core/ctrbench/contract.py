@@ -9,20 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Published, Score, Splits
 from ctrbench.ranking import check_queries
-from ctrbench.table import MISSING, Table
-from ctrbench.text import encodable, one_line
+from ctrbench.table import MISSING, RARE, Table
+from ctrbench.text import LINE, bounded, encodable, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ctrbench.results import Facts
+
+
+MOST_FACTS, LONGEST_NAME = 1_000, 200
+"""So many facts of a fit, details of a score or notes of a data set are kept, under names of so many letters."""
 
 
 class ContractError(Exception):
@@ -85,7 +90,7 @@ def check_vocabularies(train: Table) -> None:
     """Each field's values rise, as numbers or as text, and none stands there twice."""
     for field in train.schema.categorical:
         values = field.vocabulary or ()
-        good = len(set(values)) == len(values) and _rises([value for value in values if value != MISSING])
+        good = len(set(values)) == len(values) and _rises([value for value in values if value not in (MISSING, RARE)])
         expect(good, f"the vocabulary of {field.name!r} is not sorted or repeats itself")
 
 
@@ -122,10 +127,10 @@ def _rises(values: list[str]) -> bool:
 
 
 def check_published(told: object) -> Published:
-    """A table of figures, each with three names."""
+    """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
     assert isinstance(told, Published)
-    for names, value in told.figures.items():
+    for names, value in [*told.figures.items(), *told.deviations.items()]:
         named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
         expect(named, f"published: {names!r} is not (generator, scenario, model)")
         number = isinstance(value, int | float) and math.isfinite(value)
@@ -156,20 +161,24 @@ def check_schema(table: Table, train: Table, what: str) -> None:
     expect(table.labels is not None, f"{what} returned rows without labels")
 
 
-def checked_facts(details: Mapping[str, Any]) -> Facts:
+def checked_facts(details: Mapping[str, float | str]) -> Facts:
     """What a plug-in says of its fit, as JSON can hold it: what is neither a number nor a text is written as one."""
     facts: dict[str, int | float | str] = {}
-    for name, value in details.items():
+    for name, value in islice(details.items(), MOST_FACTS):
         plain = value.item() if isinstance(value, np.generic) else value
         small = isinstance(plain, int) and abs(plain) < 2**63
         storable = small or (isinstance(plain, float) and math.isfinite(plain))
-        facts[encodable(str(name))] = plain if storable else _text(plain)
+        facts[_name(name)] = plain if storable else _text(plain)
     return facts
+
+
+def _name(name: object) -> str:
+    return encodable(bounded(str(name), LONGEST_NAME))
 
 
 def _text(value: object) -> str:
     try:
-        return encodable(str(value))[:1000]
+        return encodable(bounded(str(value), LINE))
     except Exception as error:  # a `__str__` of its author's, or an integer too long to be written
         return one_line(error)
 
@@ -204,10 +213,10 @@ def check_score(score: object, rows: int | None = None) -> Score:
     value = _number(score.value, "the score")
     baseline = None if score.baseline is None else _number(score.baseline, "the baseline")
     details: dict[str, float] = {}
-    for name, number in score.details.items():
+    for name, number in islice(score.details.items(), MOST_FACTS):
         expect(isinstance(number, int | float | np.number), f"the detail {name!r} is {_text(number)}, not a number")
         if math.isfinite(number):  # what is not defined here is left out
-            details[encodable(str(name))] = float(number)
+            details[_name(name)] = float(number)
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:

@@ -16,7 +16,7 @@ from typing import Literal, Self
 from ctrbench import choices, contract, environment, params, plan
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen
-from ctrbench.errors import UserError
+from ctrbench.errors import RunFailed, UserError
 from ctrbench.executors import Executor, Progress
 from ctrbench.ids import TaskKind, score_name
 from ctrbench.interfaces import Dataset, Published
@@ -130,6 +130,7 @@ class Driver:
     limits: Limits = NO_LIMITS  # what the user says, over what the suite says
     redo: Redo = Redo.NONE
     results: dict[str, TaskResult] = field(default_factory=dict)  # by the task's name
+    _blamed: set[str] = field(default_factory=set)
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
@@ -155,7 +156,7 @@ class Driver:
         self, datasets: Sequence[tuple[Chosen[Dataset], TaskResult]]
     ) -> tuple[list[tuple[Chosen[Dataset], TaskResult]], list[str]]:
         """The data sets that were loaded, and what is wrong with the others; the user's own mistake ends the run."""
-        loaded, failed = [], []
+        loaded, failed, mistakes = [], [], 0
         for dataset, result in datasets:
             if result.ok:
                 loaded.append((dataset, result))
@@ -165,13 +166,22 @@ class Driver:
                 raise UserError(result.reason)
             else:
                 failed.append(result.describe())
+                mistakes += result.users_mistake
         if not loaded:
-            raise UserError(f"no data set could be loaded: {'; '.join(failed)}")
+            raise (UserError if mistakes == len(failed) else RunFailed)(
+                f"no data set could be loaded: {'; '.join(failed)}"
+            )
         return loaded, failed
 
     def _walk(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
+
+    def blame(self, text: str) -> None:
+        """Tell the user once what a plug-in did to its worker."""
+        if text not in self._blamed:
+            self._blamed.add(text)
+            self.watcher.note(text)
 
     def stored(self, key: str, limits: Limits) -> TaskResult | None:
         """The stored result that makes a task unnecessary."""
@@ -254,6 +264,8 @@ class _Walk:
         )
         if result.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY):
             noted = _with_limits(noted, task.limits, result.stage)
+        if noted.changed:
+            self.driver.blame(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
         result = replace(result, bookkeeping=noted)
         self.driver.store.keep(self.run, task.name, task.kind, name, result)
         for waiting in self._flying.pop(name):

@@ -1,21 +1,25 @@
-"""From raw data frames to coded tables: what every data set's `load` ends with.
+"""From raw rows to coded tables: what every data set's `load` ends with.
 
-In: three frames as they were read or simulated, with the fields' kinds and roles. Out: `Splits`, their vocabularies
-taken from train; or a UserError that says which value of which column is unusable.
+In: the rows of three splits as they were read or simulated, with the fields' kinds, roles and codings. Out: `Splits`,
+all that is learnt taken from train, with notes on what was left out or changed; or a UserError that says all at once
+which values of which columns are unusable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
-from ctrbench.table import MISSING, UNSEEN, Field, Schema, Table
-from ctrbench.text import did_you_mean
+from ctrbench.params import quoted
+from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Schema, Table
+from ctrbench.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,36 +28,195 @@ if TYPE_CHECKING:
 FEW_POSITIVES = 1000
 """Below so many positives in train, the noise of training hides most differences between methods."""
 
+LARGEST = 1e37
+"""Numbers of this size stand for missing ones (such as the largest float), as nobody can compute with them."""
+
+FAR = 1000
+"""Numbers of valid and test so many times train's range away from it are set to that distance."""
+
+TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+FINDINGS = {
+    "constant": (
+        "field {name!r} has one value only, {detail}, in train: left out",
+        "{count} fields have one value only in train and are left out: {listed}",
+    ),
+    "identifier": (
+        "field {name!r}: none of its {detail} values occurs twice in train: left out (keep={quoted} keeps it)",
+        "{count} fields have no value twice in train and are left out (keep= keeps one): {listed}",
+    ),
+    "rare": (
+        "field {name!r}: {detail}, became (rare)",
+        "in {count} fields values became (rare): {listed}",
+    ),
+    "missing": (
+        "field {name!r}: {detail} of train missing: train's median stands for these, and a field '{name} (missing)' "
+        "says where",
+        "{count} fields have missing numbers: train's median stands for them, and a field '… (missing)' says where; of "
+        "train: {listed}",
+    ),
+    "unseen": (
+        "field {name!r}: {detail} of the test rows hold a value that train lacks",
+        "{count} fields: most test rows hold a value that train lacks: {listed}",
+    ),
+}
+"""What may be found out about one field, and about many."""
+
+MOST_LISTED = 30
+"""So many fields are named in a note; of more the number is told."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_QUANTILES = re.compile(r"quantiles:(\d+)")
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a field's values become codes or numbers; all of it is fitted on train.
+
+    Categorical: values in fewer than `min_count` rows, or not among the `top` most frequent, become `(rare)`; `hash`
+    puts all into so many buckets first. Numeric: `scale` is "", "standard" (mean 0, deviation 1) or "log" (sign · log
+    of 1 + size); `bins` makes the field categorical, "quantiles:N" (a bin is called by its least number) or "criteo"
+    (⌊log²⌋ of numbers above 2, as the winners of Criteo's challenge did). `decimal` is the decimal point of texts.
+    """
+
+    min_count: int = 1
+    top: int = 0
+    hash: int = 0
+    scale: str = ""
+    bins: str = ""
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        if self.scale not in ("", "standard", "log"):
+            raise UserError(f"scale={self.scale} must be standard or log")
+        found = _QUANTILES.fullmatch(self.bins)
+        if self.bins not in ("", "criteo") and not (found and int(found[1]) > 1):
+            raise UserError(f"bins={self.bins} must be criteo or quantiles:N, as in quantiles:20")
+        if self.scale and self.bins:
+            raise UserError(f"scale={self.scale} and bins={self.bins} exclude each other; leave one out")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of named columns, which are pandas series or pyarrow arrays; `where` names a row for people.
+
+    `split` gives some of the rows; all that come of one share the column that was read last, so that it is read once.
+    """
+
+    columns: Any  # a pandas frame or a pyarrow table
+    where: Callable[[int], str]
+    positions: NDArray[np.int64] | None = None
+    _last: dict[str, Column] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: Any) -> Rows:
+        """All rows of a pandas frame, which its index names, or of a pyarrow table, counted from 1."""
+        if isinstance(table, Rows):
+            return table
+        index = getattr(table, "index", None)
+        return cls(table, lambda position: f"row {position + 1 if index is None else index[position]}")
+
+    def __len__(self) -> int:
+        return len(self.columns) if self.positions is None else len(self.positions)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names, in order."""
+        return [str(name) for name in getattr(self.columns, "column_names", getattr(self.columns, "columns", ()))]
+
+    def split(self, positions: NDArray[np.int64]) -> Rows:
+        """The rows at these positions, in this order."""
+        return replace(self, positions=positions if self.positions is None else self.positions[positions])
+
+    def row(self, position: int) -> str:
+        """The name of the row at this position."""
+        return self.where(position if self.positions is None else int(self.positions[position]))
+
+    def raw(self, name: str) -> Any:
+        """The column of all rows, as it is."""
+        return self.columns[name]
+
+    def column(self, name: str) -> Column:
+        """The column as distinct texts; UserError for one that has compound values."""
+        if name not in self._last:
+            self._last.clear()
+            self._last[name] = Column.of(self.raw(name))
+        found = self._last[name]
+        return found if self.positions is None else replace(found, codes=found.codes[self.positions])
+
+    def numbers(self, name: str, decimal: str = ".") -> NDArray[np.float64]:
+        """The column as numbers: NaN where it is missing, infinite where it is no number or none to compute with."""
+        found = _floats(self.raw(name), decimal)
+        return found if self.positions is None else found[self.positions]
+
+    def value(self, name: str, position: int) -> str:
+        """A value as people are shown it."""
+        raw = self.raw(name)
+        place = position if self.positions is None else int(self.positions[position])
+        value = raw.iloc[place] if hasattr(raw, "iloc") else raw[place].as_py()
+        return _shown(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column as its distinct values in text, and for each row the position of its value, -1 where it is missing."""
+
+    codes: NDArray[np.int32]
+    values: NDArray[np.object_]
+    numeric: bool = False
+    """Whether the values are of a type of numbers, and not texts."""
+
+    @classmethod
+    def of(cls, raw: Any) -> Column:
+        """From a pandas series or a pyarrow array; TypeError or ValueError, as a phrase, for what is neither."""
+        return _from_arrow(raw) if type(raw).__module__.startswith("pyarrow") else _from_series(raw)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows hold each value, (values,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+
 
 def encode_splits(
-    train: pd.DataFrame,
-    valid: pd.DataFrame,
-    test: pd.DataFrame,
+    train: pd.DataFrame | Rows,
+    valid: pd.DataFrame | Rows,
+    test: pd.DataFrame | Rows,
     *,
     label: str,
     fields: Sequence[Field],
     source: str,
     notes: Sequence[str] = (),
     true_probabilities: Mapping[str, NDArray[np.float64]] | None = None,
+    codings: Mapping[str, Coding] | None = None,
+    keep: Collection[str] = (),
+    identifiers: Collection[str] = (),
 ) -> Splits:
     """The splits of a log; columns that are neither `label` nor one of `fields` are left out.
 
-    A field's vocabulary is train's values, sorted as numbers where all are numbers and as text otherwise, with
-    `(missing)` last. `source` stands in front of every error; rows are named by the frames' index.
+    A field's vocabulary is train's values, sorted as numbers where all are numbers and as text otherwise, then `(rare)`
+    and `(missing)` where train has them. A missing number is replaced by train's median, and a field beside it says in
+    which rows; in bins it has one of its own. Fields that have one value in train are left out with a note, and so
+    are those of `identifiers` of which no value occurs twice; not those of `keep`. `source` stands in front of errors.
     """
-    frames = {"train": train, "valid": valid, "test": test}
-    for split, frame in frames.items():
-        _check_columns(frame, [label, *(field.name for field in fields)], f"{source}, {split}")
+    splits = {"train": Rows.of(train), "valid": Rows.of(valid), "test": Rows.of(test)}
+    for split, rows in splits.items():
+        _check_columns(rows, [label, *(field.name for field in fields)], f"{source}, {split}")
     if not fields:
         raise UserError(f"{source}: no field is left beside the label {label!r}; a model needs at least one")
-    learned = (_learn(field, train[field.name], f"{source}, train") for field in fields)
-    schema = Schema(tuple(learned), label)
-    tables = {split: encode(frame, schema, source=f"{source}, {split}") for split, frame in frames.items()}
-    _check_values(tables, source)
+    work = _Work(splits, codings or {}, set(keep), set(identifiers))
+    labels = work.labels(label)
+    coded = [each for field in fields for each in work.encode(field)]
+    work.check(source)
+    if not coded:
+        why = "; ".join(work.findings())
+        raise UserError(f"{source}: no field is left beside the label {label!r}; a model needs at least one: {why}")
+    schema = Schema(tuple(each.field for each in coded), label)
+    tables = _tables(schema, coded, labels)
+    _check_classes(tables, source)
     return Splits(
         **tables,
         true_probabilities=dict(true_probabilities or {}),
-        notes=(*notes, *_warnings(tables)),
+        notes=(*notes, *work.findings(), *_warnings(tables)),
     )
 
 
@@ -61,75 +224,458 @@ def encode(frame: pd.DataFrame, schema: Schema, *, source: str) -> Table:
     """The rows and labels of a frame under a schema that train has fixed; other categorical values become 0."""
     import pandas as pd
 
-    columns = {
-        field.name: _numbers(frame[field.name], f"{source}: field {field.name!r}")
-        if field.vocabulary is None
-        else _codes(frame[field.name], field.vocabulary, f"{source}: field {field.name!r}")
-        for field in schema.fields
-    }
-    labels = _labels(frame[schema.label], f"{source}: label {schema.label!r}")
+    rows = Rows.of(frame)
+    work = _Work({source: rows}, {}, set(), set())
+    labels = work.labels(schema.label)[source]
+    columns: dict[str, NDArray[Any]] = {}
+    for each in schema.fields:
+        if each.vocabulary is None:
+            columns[each.name] = work.numbers(each.name, source, rows)
+        else:
+            column = work.columns(each.name)[source]
+            columns[each.name] = _positions(column.values, each.vocabulary)[column.codes]
+    work.check(source, of_splits=False)
     return Table(pd.DataFrame(columns, copy=False), schema, labels)
 
 
-def _check_columns(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> None:
-    names = [str(name) for name in frame.columns]
+def together(finding: str, fields: Sequence[tuple[str, str]]) -> list[str]:
+    """What was found out about some fields, of which each has a name and a detail, in one note; none for no field."""
+    one, many = FINDINGS[finding]
+    if len(fields) < 2:
+        return [one.format(name=name, detail=detail, quoted=quoted(name)) for name, detail in fields]
+    listed = ", ".join(f"{name!r} ({detail})" for name, detail in fields[:MOST_LISTED])
+    more = f" and {len(fields) - MOST_LISTED:,} more" if len(fields) > MOST_LISTED else ""
+    return [many.format(count=len(fields), listed=listed + more)]
+
+
+def as_text(parts: Sequence[Any], where: str) -> list[Any]:
+    """Columns of one name and different types as pyarrow dictionaries of text, so that equal values meet."""
+    import pyarrow as pa
+
+    try:
+        columns = _merged([Column.of(part) for part in parts])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} {error}") from None
+    values = pa.array(columns[0].values.tolist(), pa.string())
+    return [
+        pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(each.codes, mask=each.codes < 0), values)])
+        for each in columns
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    """A field of the tables, and its values in each split."""
+
+    field: Field
+    values: Mapping[str, NDArray[Any]]
+
+
+def _tables(schema: Schema, coded: list[_Coded], labels: Mapping[str, NDArray[np.int8]]) -> dict[str, Table]:
+    import pandas as pd
+
+    return {
+        split: Table(
+            pd.DataFrame({each.field.name: each.values[split] for each in coded}, copy=False), schema, labels[split]
+        )
+        for split in labels
+    }
+
+
+def _check_columns(rows: Rows, wanted: Sequence[str], source: str) -> None:
+    names = rows.names
     for kind, among in (("the table has", names), ("label and fields name", wanted)):
-        twice = sorted({name for name in among if among.count(name) > 1})
-        if twice:
+        if len(set(among)) < len(among):
+            twice = sorted({name for name in among if among.count(name) > 1})
             raise UserError(f"{source}: {kind} the column {twice[0]!r} twice; rename or drop one")
+    there = set(names)
     for name in wanted:
-        if name not in names:
+        if name not in there:
             kind = "label" if name == wanted[0] else "field"
             hint = did_you_mean(name, names, "the columns are")
             raise UserError(f"{source}: the {kind} {name!r} is not there; {hint}")
-    if frame.empty:
+    if not len(rows):
         raise UserError(f"{source}: the table has no rows; give it some")
 
 
-def _learn(field: Field, column: pd.Series[Any], source: str) -> Field:
-    """The field with its vocabulary: the values of train, sorted."""
+class _Work:
+    """Encodes one field after the other, and gathers what is wrong or worth saying."""
+
+    def __init__(
+        self, splits: Mapping[str, Rows], codings: Mapping[str, Coding], keep: set[str], identifiers: set[str]
+    ) -> None:
+        self.splits = splits
+        self.codings = codings
+        self.keep = keep
+        self.identifiers = identifiers
+        self.notes: list[str] = []  # of single fields
+        self.found: dict[str, list[tuple[str, str]]] = {finding: [] for finding in FINDINGS}
+        self.problems: dict[str, tuple[str, str]] = {}  # of each column the first split in which something is wrong
+
+    def refuse(self, name: str, split: str, what: str) -> None:
+        """Remember what is wrong with a column."""
+        self.problems.setdefault(name, (split, what))
+
+    def check(self, source: str, *, of_splits: bool = True) -> None:
+        """UserError where anything was wrong, with all of it in one line."""
+        told = [f", {split}: {what}" if of_splits else f": {what}" for split, what in self.problems.values()]
+        if len(told) == 1:
+            raise UserError(source + told[0])
+        if told:
+            shown = [f"({n}) {what.removeprefix(', ').removeprefix(': ')}" for n, what in enumerate(told[:8], 1)]
+            more = f"; and {len(told) - 8} more" if len(told) > 8 else ""
+            raise UserError(f"{source}: {len(told)} columns cannot be used: {'; '.join(shown)}{more}")
+
+    def findings(self) -> list[str]:
+        """All notes, those that many fields share in one."""
+        return [*self.notes, *(note for finding, fields in self.found.items() for note in together(finding, fields))]
+
+    def labels(self, name: str) -> dict[str, NDArray[np.int8]]:
+        """The labels of each split."""
+        found = {}
+        for split, rows in self.splits.items():
+            values = rows.numbers(name)
+            bad = (values != 0) & (values != 1)
+            if bad.any():
+                at = int(bad.argmax())
+                self.refuse(
+                    name,
+                    split,
+                    f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it or name "
+                    "another "
+                    f'label column, or say which values are clicks, as in label="{name} == 1"',
+                )
+                values = np.where(bad, 0, values)
+            found[split] = values.astype(np.int8)
+        return found
+
+    def encode(self, field: Field) -> list[_Coded]:
+        """The field, or none where it is of no use, or two where numbers are missing."""
+        coding = self.codings.get(field.name, Coding())
+        if field.kind == "categorical":
+            columns = self.columns(field.name)
+            return self._categorical(field, columns, coding) if columns else []
+        numbers = {split: self.numbers(field.name, split, rows, coding.decimal) for split, rows in self.splits.items()}
+        if field.name in self.problems:
+            return []
+        return self._binned(field, numbers, coding) if coding.bins else self._numeric(field, numbers, coding)
+
+    # Categorical fields
+
+    def columns(self, name: str) -> dict[str, Column]:
+        """The column of each split, all of them with the same values; empty where it cannot be used."""
+        found = {}
+        for split, rows in self.splits.items():
+            try:
+                found[split] = rows.column(name)
+            except (TypeError, ValueError) as error:
+                self.refuse(name, split, f"field {name!r} {error}")
+        if len(found) < len(self.splits):
+            return {}
+        return dict(zip(found, _merged(list(found.values())), strict=True))
+
+    def _categorical(self, field: Field, columns: Mapping[str, Column], coding: Coding) -> list[_Coded]:
+        if field.name not in self.keep and self._useless(field.name, columns["train"]):
+            return []
+        if coding.hash:
+            columns = _hashed(columns, coding.hash)
+        train = columns["train"]
+        counts = train.counts
+        kept = _frequent(counts, train.values, coding)
+        vocabulary = _in_order(train.values[(counts > 0) & kept & (train.values != MISSING)])
+        folded = (counts > 0) & ~kept
+        if folded.any():
+            vocabulary = [*(value for value in vocabulary if value != RARE), RARE]
+            of_rows = counts[folded].sum() / len(train.codes)
+            told = f"{folded.sum():,} of {np.count_nonzero(counts):,} values, {of_rows:.1%} of train's rows"
+            self.found["rare"].append((field.name, told))
+        if (train.codes < 0).any() or MISSING in train.values[counts > 0]:
+            vocabulary.append(MISSING)
+        if len(vocabulary) < 2 and field.name not in self.keep:
+            self.found["constant"].append((field.name, vocabulary[0]))
+            return []
+        positions = _positions(train.values, vocabulary)
+        if folded.any():
+            positions[:-1][folded] = len(vocabulary) - (vocabulary[-1] == MISSING)
+        learned = replace(field, kind="categorical", vocabulary=tuple(vocabulary))
+        return [_Coded(learned, {split: positions[column.codes] for split, column in columns.items()})]
+
+    def _useless(self, name: str, train: Column) -> bool:
+        """Whether nothing can be learnt from a field, which is then noted."""
+        counts = train.counts
+        values = train.values[counts > 0]
+        if len(values) + bool((train.codes < 0).any()) < 2:
+            self.found["constant"].append((name, _shown(values[0]) if len(values) else repr(MISSING)))
+            return True
+        if name in self.identifiers and len(values) > 1 and counts.max() == 1:
+            self.found["identifier"].append((name, f"{len(values):,}"))
+            return True
+        return False
+
+    # Numeric fields
+
+    def numbers(self, name: str, split: str, rows: Rows, decimal: str = ".") -> NDArray[np.float64]:
+        """A split's numbers, NaN where they are missing."""
+        try:
+            values = rows.numbers(name, decimal)
+        except (TypeError, ValueError) as error:
+            self.refuse(name, split, f"field {name!r} {error}")
+            return np.zeros(len(rows))
+        bad = np.isinf(values)
+        if bad.any():
+            at = int(bad.argmax())
+            text = rows.value(name, at)
+            word = text.strip("'")
+            means_none = text.startswith("'") and word and not any(map(str.isdigit, word))
+            fix = f", or say missing={quoted(word)} where it means that there is none" if means_none else ""
+            self.refuse(
+                name,
+                split,
+                f"field {name!r}: {text} in {rows.row(at)} is not a finite number; mend it or make the field "
+                f"categorical{fix}",
+            )
+        huge = np.abs(values) >= LARGEST
+        if huge.any() and not bad.any():
+            at = int(huge.argmax())
+            self.notes.append(
+                f"field {name!r}: {counted(int(huge.sum()), 'number')} of {split} as large as {rows.value(name, at)} "
+                f"(first in {rows.row(at)}), taken for missing"
+            )
+            values = np.where(huge, np.nan, values)
+        return values
+
+    def _numeric(self, field: Field, numbers: dict[str, NDArray[np.float64]], coding: Coding) -> list[_Coded]:
+        train = numbers["train"]
+        present = train[~np.isnan(train)]
+        missing = {split: np.isnan(values) for split, values in numbers.items()}
+        if not len(present) and field.name not in self.keep:
+            self.found["constant"].append((field.name, repr(MISSING)))
+            return []
+        coded, told = [], bool(missing["train"].any())
+        self._limit(field, numbers, present)
+        scaled = _scaling(present, coding.scale)
+        imputed = float(scaled(np.array([np.median(present)]))[0]) if len(present) else 0.0
+        for split, absent in missing.items():
+            if absent.any() and not told:
+                self.notes.append(
+                    f"field {field.name!r}: {counted(int(absent.sum()), 'number')} of {split} missing, none of train: "
+                    "train's median stands for them"
+                )
+        values = {split: np.where(missing[split], imputed, scaled(each)) for split, each in numbers.items()}
+        if len(present) and present.min() == present.max() and field.name not in self.keep:
+            self.found["constant"].append((field.name, _short(present[0])))
+        else:
+            learned = replace(field, vocabulary=None)
+            if told:
+                learned = replace(learned, missing_indicator=_indicator(field.name), imputed=imputed)
+            coded.append(_Coded(learned, values))
+        if told:
+            indicator = Field(_indicator(field.name), "categorical", field.role, (PRESENT, MISSING))
+            coded.append(_Coded(indicator, {split: each.astype(np.int32) + 1 for split, each in missing.items()}))
+            self.found["missing"].append((field.name, f"{missing['train'].mean():.1%}"))
+        return coded
+
+    def _limit(self, field: Field, numbers: dict[str, NDArray[np.float64]], present: NDArray[np.float64]) -> None:
+        """Bring numbers that are beyond all of train's to a distance with which a model can compute."""
+        if not len(present):
+            return
+        low, high = float(present.min()), float(present.max())
+        reach = FAR * (high - low)
+        for split, values in numbers.items():
+            far = (values < low - reach) | (values > high + reach)
+            if split != "train" and reach and far.any():
+                at = int(far.argmax())
+                row = self.splits[split].row(at)
+                self.notes.append(
+                    f"field {field.name!r}: {counted(int(far.sum()), 'number')} of {split} over {FAR:,} times "
+                    "train's range "
+                    f"away from it (first {_short(values[at])} in {row}), set to that distance"
+                )
+                numbers[split] = np.clip(values, low - reach, high + reach)
+
+    def _binned(self, field: Field, numbers: dict[str, NDArray[np.float64]], coding: Coding) -> list[_Coded]:
+        train = numbers["train"]
+        present = train[~np.isnan(train)]
+        edges = np.array([])
+        if coding.bins != "criteo" and len(present):
+            edges = np.unique(
+                np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1], method="lower")
+            )
+        columns = {}
+        for split, values in numbers.items():
+            known = values[~np.isnan(values)]
+            if coding.bins == "criteo":
+                bins = _criteo_bins(known)
+            elif len(edges):
+                bins = edges[np.maximum(np.searchsorted(edges, known, side="right") - 1, 0)]
+            else:
+                bins = known
+            codes = np.full(len(values), -1, np.int32)
+            distinct, positions = np.unique(bins, return_inverse=True)
+            codes[~np.isnan(values)] = positions.astype(np.int32)
+            columns[split] = Column(codes, _float_texts(distinct))
+        merged = dict(zip(columns, _merged(list(columns.values())), strict=True))
+        return self._categorical(replace(field, kind="categorical"), merged, replace(coding, bins=""))
+
+
+def _indicator(name: str) -> str:
+    return f"{name} {MISSING}"
+
+
+def _hashed(columns: Mapping[str, Column], buckets: int) -> dict[str, Column]:
     import pandas as pd
 
-    if field.kind == "numeric":
-        return replace(field, vocabulary=None)
-    codes, texts = _categories(column, f"{source}: field {field.name!r}")
-    values = np.sort(pd.unique(texts[texts != MISSING]))
-    numbers = pd.to_numeric(values, errors="coerce")
+    values = next(iter(columns.values())).values
+    texts = np.array([str(zlib.crc32(value.encode("utf-8", "surrogatepass")) % buckets) for value in values], object)
+    positions, distinct = pd.factorize(texts)
+    codes: NDArray[np.int32] = np.append(positions, -1).astype(np.int32)  # the last is read by the code -1
+    return {split: Column(codes[column.codes], np.asarray(distinct)) for split, column in columns.items()}
+
+
+def _frequent(counts: NDArray[np.int64], values: NDArray[np.object_], coding: Coding) -> NDArray[np.bool_]:
+    """Which values keep a code of their own; of equally frequent ones the first in order of text."""
+    kept = counts >= coding.min_count
+    if coding.top and np.count_nonzero(counts) > coding.top:
+        order = np.lexsort((np.argsort(np.argsort(values, kind="stable")), -counts))
+        first = np.zeros(len(counts), np.bool_)
+        first[order[: coding.top]] = True
+        kept &= first
+    return kept
+
+
+def _in_order(values: NDArray[np.object_]) -> list[str]:
+    """Sorted as numbers where all are numbers, as text otherwise."""
+    import pandas as pd
+
+    texts = np.array(sorted(values.tolist()), object)
+    numbers = pd.to_numeric(texts, errors="coerce")
     if np.isfinite(numbers.astype(np.float64)).all():
-        values = values[np.argsort(numbers, kind="stable")]
-    missing = bool((codes < 0).any() or (texts == MISSING).any())
-    return replace(field, vocabulary=(*values.tolist(), *([MISSING] if missing else [])))
+        texts = texts[np.argsort(numbers, kind="stable")]
+    ordered: list[str] = texts.tolist()
+    return ordered
 
 
-def _codes(column: pd.Series[Any], vocabulary: Sequence[str], where: str) -> NDArray[np.int32]:
+def _positions(values: NDArray[np.object_], vocabulary: Sequence[str]) -> NDArray[np.int32]:
+    """The code of each value, (values + 1,): UNSEEN for what the vocabulary lacks, and last that of a missing value."""
     import pandas as pd
 
-    codes, texts = _categories(column, where)
-    # A missing value's position, -1, reads the last entry; what the vocabulary lacks is found at -1, so + 1 is UNSEEN.
-    positions = pd.Index(list(vocabulary)).get_indexer(pd.Index([*texts.tolist(), MISSING]))
-    return (positions + 1).astype(np.int32)[codes]
+    found = pd.Index(list(vocabulary), dtype=object).get_indexer(pd.Index([*values.tolist(), MISSING], dtype=object))
+    codes: NDArray[np.int32] = (found + 1).astype(np.int32)  # not found is -1, and UNSEEN is 0
+    return codes
 
 
-def _categories(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], NDArray[np.object_]]:
-    """The distinct values of a column as text, and for each row the position of its value, -1 where it is missing."""
+def _merged(columns: list[Column]) -> list[Column]:
+    """The columns with the same values; numbers that one has as text and another as a number meet."""
+    import pandas as pd
+
+    if all(column.values is columns[0].values for column in columns):
+        return columns
+    if len({column.numeric for column in columns}) > 1:
+        columns = [
+            column if column.numeric else replace(column, values=_plain_numbers(column.values)) for column in columns
+        ]
+    positions, distinct = pd.factorize(np.concatenate([column.values for column in columns]))
+    ends = np.cumsum([len(column.values) for column in columns])[:-1]
+    return [
+        replace(column, codes=np.append(own, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
+        for column, own in zip(columns, np.split(positions, ends), strict=True)
+    ]
+
+
+def _plain_numbers(texts: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Texts that are numbers written as numbers of another type would be: "1.0" as "1"; "007" stays."""
+    found = texts.copy()
+    for place, text in enumerate(texts):
+        if ("." in text or "e" in text or "E" in text) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
+            found[place] = _float_texts(np.array([float(text)]))[0]
+    return found
+
+
+def _from_series(column: pd.Series[Any]) -> Column:
     import pandas as pd
 
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
-        raise UserError(f"{where} holds lists or other compound values; drop it or flatten it") from None
+        raise TypeError("holds lists or other compound values; drop it or flatten it") from None
     values = np.asarray(distinct)
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind.startswith("mixed") and kind != "mixed-integer-float":
         kinds = {type(value).__name__: value for value in values}
         shown = ", ".join(f"{_shown(value)} ({name})" for name, value in sorted(kinds.items())[:3])
-        raise UserError(f"{where} mixes types: {shown}; write all its values as text or all as numbers")
+        raise ValueError(f"mixes types: {shown}; write all its values as text or all as numbers")
     if kind in ("floating", "mixed-integer-float"):
-        return codes, _float_texts(values.astype(np.float64))
-    return codes, values.astype(str).astype(object)
+        texts = _float_texts(values if values.dtype == np.float32 else values.astype(np.float64))
+    elif kind in ("string", "empty"):
+        texts = values.astype(object)
+    else:
+        texts = np.array([str(value) for value in values], object)
+    return _distinct(Column(codes.astype(np.int32), texts, kind in ("integer", "floating", "mixed-integer-float")))
 
 
-def _float_texts(numbers: NDArray[np.float64]) -> NDArray[np.object_]:
+def _from_arrow(column: Any) -> Column:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = pa.types
+    chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    if isinstance(chunked.type, pa.BaseExtensionType):
+        chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
+    if kinds.is_nested(chunked.type):
+        raise TypeError("holds lists or other compound values; drop it or flatten it")
+    if kinds.is_float16(chunked.type):
+        chunked = chunked.cast(pa.float32())
+    if not kinds.is_dictionary(chunked.type):
+        if kinds.is_floating(chunked.type):
+            chunked = pc.if_else(pc.is_nan(chunked), pa.scalar(None, chunked.type), chunked)
+        if kinds.is_null(chunked.type):
+            return Column(np.full(len(chunked), -1, np.int32), np.array([], object))
+        chunked = chunked.dictionary_encode()
+    chunked = chunked.unify_dictionaries()
+    if not chunked.num_chunks:
+        return Column(np.array([], np.int32), np.array([], object))
+    codes = np.concatenate([_indices(chunk) for chunk in chunked.chunks])
+    values = chunked.chunk(0).dictionary
+    numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
+    return _distinct(Column(codes, _arrow_texts(values), numeric))
+
+
+def _indices(chunk: Any) -> NDArray[np.int32]:
+    found: NDArray[np.int32] = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return found
+
+
+def _arrow_texts(values: Any) -> NDArray[np.object_]:
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_floating(kind):
+        return _float_texts(values.to_numpy(zero_copy_only=False))
+    if pa.types.is_boolean(kind):
+        return np.array([str(value) for value in values.to_pylist()], object)
+    if pa.types.is_duration(kind):
+        values = values.cast(pa.int64())
+    try:
+        texts: NDArray[np.object_] = values.cast(pa.string()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        raise ValueError("holds bytes that are no UTF-8 text; drop it or write it as text") from None
+    except pa.ArrowNotImplementedError:
+        raise TypeError(f"is of the type {kind}, which is no text; drop it or convert it") from None
+    return texts
+
+
+def _distinct(column: Column) -> Column:
+    """The column with each text once: several numbers may be written alike."""
+    import pandas as pd
+
+    missing = np.array([text is None for text in column.values], np.bool_)
+    if not missing.any() and (not column.numeric or len(set(column.values.tolist())) == len(column.values)):
+        return column
+    positions, distinct = pd.factorize(column.values)
+    return replace(column, codes=np.append(positions, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
+
+
+def _float_texts(numbers: NDArray[Any]) -> NDArray[np.object_]:
     """Whole numbers without their ".0": a column of integers becomes floats as soon as one value is missing."""
     texts = numbers.astype(str).astype(object)
     whole = np.abs(numbers) < 2**53
@@ -138,65 +684,111 @@ def _float_texts(numbers: NDArray[np.float64]) -> NDArray[np.object_]:
     return texts
 
 
-def _numbers(column: pd.Series[Any], where: str) -> NDArray[np.float64]:
-    values = _floats(column)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise UserError(f"{where}: {_first(column, bad)} is not a finite number; mend it or make the field categorical")
-    return values
-
-
-def _labels(column: pd.Series[Any], where: str) -> NDArray[np.int8]:
-    values = _floats(column)
-    bad = (values != 0) & (values != 1)
-    if bad.any():
-        raise UserError(f"{where}: {_first(column, bad)} is neither 0 nor 1; mend it or name another label column")
-    return values.astype(np.int8)
-
-
-def _floats(column: pd.Series[Any]) -> NDArray[np.float64]:
-    """The column as numbers, NaN where it has none."""
+def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
+    """The column as numbers: NaN where a value is missing, infinite where it is no number."""
+    if type(column).__module__.startswith("pyarrow"):
+        return _arrow_floats(column, decimal)
     import pandas as pd
 
+    if column.dtype.kind in "mMc":  # durations, dates, complex numbers
+        return np.where(column.isna(), np.nan, np.inf)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
-    if column.dtype.kind in "mMc":  # durations, dates, complex numbers
+    if column.dtype == object:
+        column = column.map(lambda value: TRUTHS.get(value.lower(), value) if isinstance(value, str) else value)
+    found = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isnan(found) & ~column.isna().to_numpy(), np.inf, found)
+
+
+def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    kinds = pa.types
+    kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
+    if kinds.is_nested(kind):
+        raise TypeError("holds lists or other compound values; drop it or flatten it")
+    if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
+        plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
+        plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
+        numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        return numbers
+    if kinds.is_null(kind):
         return np.full(len(column), np.nan)
-    return pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if kinds.is_temporal(kind):
+        return np.where(column.is_null().to_numpy(), np.nan, np.inf)
+    found = Column.of(column)
+    return np.append(text_numbers(found.values, decimal), np.nan)[found.codes]
 
 
-def _first(column: pd.Series[Any], bad: NDArray[np.bool_]) -> str:
-    position = int(bad.argmax())
-    return f"{_shown(column.iloc[position])} in row {column.index[position]}"
+def text_numbers(texts: Iterable[str], decimal: str = ".") -> NDArray[np.float64]:
+    """Texts as numbers, true, yes, false and no as 1 and 0; infinite where a text is no number."""
+    found = []
+    for text in texts:
+        plain = text.strip()
+        if decimal != ".":
+            plain = "no" * 2 if "." in plain else plain.replace(decimal, ".")
+        if _NUMBER.fullmatch(plain) and plain.isascii():
+            found.append(float(plain))
+        else:
+            found.append(TRUTHS.get(plain.lower(), np.inf))
+    return np.array(found, np.float64)
+
+
+def _scaling(present: NDArray[np.float64], scale: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    if scale == "log":
+        return lambda values: np.sign(values) * np.log1p(np.abs(values))
+    if scale == "standard" and len(present):
+        mean, deviation = float(present.mean()), float(present.std()) or 1.0
+        return lambda values: (values - mean) / deviation
+    return lambda values: values
+
+
+def _criteo_bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """⌊log(x)²⌋ above 2, else the whole part."""
+    large = values > 2
+    bins = np.trunc(values)
+    bins[large] = np.floor(np.log(values[large]) ** 2)
+    return bins + 0.0  # no minus zero
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if isinstance(value, str) else str(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:60] + "…")
+    return "nan" if value is None else str(value)
 
 
-def _check_values(tables: Mapping[str, Table], source: str) -> None:
-    train = tables["train"]
-    for field in train.schema.fields:
-        column = train.rows[field.name]
-        if column.min() == column.max():
-            only = field.vocabulary[0] if field.vocabulary else column.iloc[0]
-            raise UserError(f"{source}, train: field {field.name!r} has one value only, {_shown(only)}; drop the field")
+def _short(number: float) -> str:
+    return str(_float_texts(np.array([number]))[0])
+
+
+def _check_classes(tables: Mapping[str, Table], source: str) -> None:
+    lacking = []
     for split, table in tables.items():
         if table.click_rate in (0, 1):
-            lacking = "positives (label 1)" if table.click_rate == 0 else "negatives (label 0)"
-            raise UserError(f"{source}, {split}: there are no {lacking}; AUC needs both classes: use more rows")
+            lacking.append((split, "positives (label 1)" if table.click_rate == 0 else "negatives (label 0)"))
+    if not lacking:
+        return
+    if len(lacking) == len(tables) and len({what for _, what in lacking}) == 1:
+        raise UserError(
+            f"{source}, train: there are no {lacking[0][1]}, and none in valid and test; AUC needs both classes: "
+            "name another "
+            'label column, or say which values are clicks, as in label="rating >= 4"'
+        )
+    split, what = lacking[0]
+    raise UserError(f"{source}, {split}: there are no {what}; AUC needs both classes: use more rows or other ratios")
 
 
 def _warnings(tables: Mapping[str, Table]) -> list[str]:
     train, test = tables["train"], tables["test"]
     positives = int(train.targets.sum())
     notes = []
+    news = []
     if positives < FEW_POSITIVES:
         notes.append(
             f"train has {positives} positives: below {FEW_POSITIVES:,}, noise hides most differences between methods"
         )
-    for field in train.schema.categorical:
-        unseen = float((test.rows[field.name] == UNSEEN).mean())
+    for each in train.schema.categorical:
+        unseen = float((test.rows[each.name] == UNSEEN).mean())
         if unseen > 0.5:
-            notes.append(f"field {field.name!r}: {unseen:.0%} of the test rows hold a value that train lacks")
-    return notes
+            news.append((each.name, f"{unseen:.0%}"))
+    return [*notes, *together("unseen", news)]

@@ -7,13 +7,13 @@ import os
 import platform
 import re
 import socket
-import subprocess
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from ctrbench import gpu
+from ctrbench import gpu, installed
 from ctrbench.results import Environment
+
+_LARGEST = 2**24  # bytes of a file of git's that are read
 
 LIBRARIES = (
     "ctrbench", "numpy", "pandas", "torch", "scikit-learn", "scipy", "pyarrow",
@@ -44,7 +44,7 @@ def describe(device: str, threads: int, distributions: Mapping[str, str]) -> Env
 
 def libraries(more: Iterable[str] = ()) -> dict[str, str]:
     """The versions of the libraries on which results may depend, and of more, so far as they are installed."""
-    return {name: found for name in [*LIBRARIES, *more] if (found := _version(name))}
+    return installed.versions([*LIBRARIES, *more])
 
 
 def host() -> str:
@@ -54,22 +54,8 @@ def host() -> str:
 
 def _required(distributions: Iterable[str]) -> list[str]:
     """The names of what third parties' distributions require."""
-    found: dict[str, None] = {}
-    for name in distributions:
-        if name != "ctrbench":
-            try:
-                needs = requires(name) or []
-            except PackageNotFoundError:
-                continue
-            found |= dict.fromkeys(match[0] for need in needs if (match := re.match(r"[\w.-]+", need)))
+    found = dict.fromkeys(name for each in distributions if each != "ctrbench" for name in installed.needs(each))
     return [name for name in found if name not in LIBRARIES]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:
@@ -83,14 +69,41 @@ def _cpu() -> str:
 
 
 def _git_commit(folder: Path) -> str:
-    """The commit of the tree that a folder belongs to, `+` where it has changes; empty where there is none."""
+    """The commit of the tree that a folder belongs to, empty where there is none.
+
+    Read from git's own files: git itself may run whatever the tree's configuration names (filters, monitors), so it is
+    not asked, and nobody can tell whether the tree has changes.
+    """
     try:
-        commit = subprocess.run(
-            # a file-system monitor is a program that the tree's own configuration names
-            ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=folder, capture_output=True, text=True, timeout=5, check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+        top = next(each for each in (folder, *folder.parents) if (each / ".git").exists())
+        own = top / ".git"
+        if own.is_file():  # of a work tree or a submodule
+            own = top / _read(own).removeprefix("gitdir:").strip()
+        common = own / _read(own / "commondir") if (own / "commondir").is_file() else own
+        head = _read(own / "HEAD")
+        for _ in range(5):  # a name may stand for another one
+            if not head.startswith("ref:"):
+                break
+            head = _resolve(head.removeprefix("ref:").strip(), own, common)
+    except (OSError, ValueError, StopIteration):
         return ""
-    return commit.stdout.strip()
+    return head[:12] if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", head) else ""
+
+
+def _resolve(name: str, own: Path, common: Path) -> str:
+    """What a reference of a repository holds; empty where it has none of that name."""
+    if not re.fullmatch(r"refs/[\w./+@-]+", name) or ".." in name:
+        return ""
+    for place in (own, common):
+        if (place / name).is_file():
+            return _read(place / name)
+    packed = _read(common / "packed-refs").splitlines()
+    return next((line.split()[0] for line in packed if line.split()[1:] == [name]), "")
+
+
+def _read(path: Path) -> str:
+    """The text of one of git's small files; a pipe or a device in its place is not opened."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    with open(path, "rb") as file:
+        return file.read(_LARGEST).decode("utf-8", "replace").strip()

@@ -1,10 +1,14 @@
-"""The two things a plug-in or the harness may say instead of a result: the user's mistake, and "not for me"."""
+"""What a plug-in or the harness may say instead of a result: the user's mistake, "not for me", "it came to nothing"."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
     """A mistake the user can mend: one line that names the value, where it came from and the fix; exit status 2."""
+
+
+class RunFailed(Exception):
+    """A run came to nothing, and not by a mistake of the user's: one line that says why; exit status 1."""
 
 
 class Skip(Exception):

@@ -34,6 +34,10 @@ class Budgeted:
     """Marks a parameter that `--budget` scales: `epochs: Annotated[int, "passes over train", Budgeted()] = 300`."""
 
 
+class Location:
+    """Marks a parameter that says where a file lies: what counts in a cache key is `version()`, not the way there."""
+
+
 def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
     """Report to nobody."""
 
@@ -126,18 +130,44 @@ class Plugin:
     cpus: ClassVar[float] = 1.0
     gpus: ClassVar[float] = 0.25
 
+    def version(self) -> str:
+        """What its results depend on beyond the parameters, such as the checksum of a file; cheap to compute.
+
+        UserError where that cannot be told, because the file is not there.
+        """
+        return ""
+
 
 @dataclass(frozen=True)
 class Published:
     """A table of figures that somebody published for a data set, for reports to show beside a run's own.
 
     `figures` maps (generator, scenario, model) to a value of `metric`; all are plug-ins' names, "" where none applies.
+    `statistic` says what a figure is, such as "mean of five runs" or "the best of many runs by test AUC", and
+    `deviations` holds the published standard deviations of those figures that have one.
     """
 
     title: str
     source: str
     metric: str
     figures: Mapping[tuple[str, str, str], float]
+    statistic: str = ""
+    deviations: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """How a data set would read a file of somebody's: its parameters, and for each what was seen.
+
+    `others` maps a parameter to other values that would do as well, `fallbacks` are changes to try one after the other
+    where a split turns out to hold one class only, and `notes` are worth saying beside.
+    """
+
+    parameters: Mapping[str, object]
+    reasons: Mapping[str, str]
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    fallbacks: Sequence[Mapping[str, object]] = ()
 
 
 @dataclass(frozen=True)
@@ -149,13 +179,17 @@ class Dataset(Plugin, ABC):
         """What tables call it: the plug-in's name, unless it reads many logs, each of which has one of its own."""
         return self.name
 
+    @classmethod
+    def propose(cls, path: str, given: Mapping[str, str]) -> Proposal | None:
+        """How it would read the file for `ctrbench try`, what the user says before what is seen; None where it cannot.
+
+        UserError, in one line, where the user has to say more.
+        """
+        return None
+
     def availability(self) -> Ready | Missing:
         """Whether `load` can work here, found out without loading or downloading."""
         return Ready()
-
-    def version(self) -> str:
-        """What the data depends on beyond the parameters, such as the checksums of its files; cheap to compute."""
-        return ""
 
     @abstractmethod
     def load(self, *, seed: int, context: Context) -> Splits:

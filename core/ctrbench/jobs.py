@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ctrbench import keys, params
-from ctrbench.interfaces import Plugin
+from ctrbench.interfaces import Dataset, Plugin
 from ctrbench.results import Inputs, Json
 from ctrbench.scenarios import Scenario
 
@@ -31,15 +31,18 @@ class PluginCall:
     source: str  # digest of its source, or its distribution's version
     cpus: float = 1.0  # what a cluster keeps free for it
     gpus: float = 0.0
+    version: str = ""  # of what it reads beside its input; a data set's stands in its job
+    locations: tuple[str, ...] = ()  # parameters that only say where that lies
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
-        """The call that makes this plug-in."""
+        """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
         source = keys.source_digest(kind.__module__) or registered.version
         values = params.values(plugin)
+        read = ("", ()) if isinstance(plugin, Dataset) else (plugin.version(), params.locations(plugin))
         needs = plugin.cpus, plugin.gpus
-        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
+        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs, *read)
 
     def make(self) -> Plugin:
         """The plug-in."""
@@ -51,7 +54,12 @@ class PluginCall:
 
     def identity(self) -> list[Json]:
         """What of it changes a result."""
-        return [self.module, self.qualname, dict(self.parameters), self.source]
+        return [self.module, self.qualname, self.lasting_parameters, self.source, *filter(None, [self.version])]
+
+    @property
+    def lasting_parameters(self) -> dict[str, Json]:
+        """The parameters that mean the same on every machine."""
+        return {key: value for key, value in self.parameters.items() if key not in self.locations}
 
 
 @dataclass(frozen=True)
@@ -223,7 +231,8 @@ def ingredients(job: Job) -> dict[str, Json]:
     for field in fields(job):
         match getattr(job, field.name):
             case PluginCall() as call:
-                found |= {"source": call.source, "parameters": dict(call.parameters)}
+                found |= {"source": call.source, "parameters": call.lasting_parameters}
+                found |= {"version": call.version} if call.version else {}
             case DataRef() as read:
                 found |= {"data": read.fingerprint, "ranking": read.ranking}
             case PoolRef() as read:

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Plugin
+from ctrbench.interfaces import Budgeted, Location, Plugin
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
@@ -32,7 +32,7 @@ class Spec:
     """A plug-in as a user names it: its name and the parameters given, unconverted, and where it was said."""
 
     name: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     source: str = ""
 
 
@@ -70,11 +70,11 @@ def parse(text: str, source: str = "") -> Spec:
             if text[at : at + 1] == ",":
                 at += 1
             elif text[at:].strip() != "]":
-                raise _unreadable(text, at, source, "expected , or ]")
+                raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
     return Spec(named[1], values, source)
 
 
-def build(cls: type[Plugin], who: str, *layers: Mapping[str, Any]) -> Plugin:
+def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
     """The plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value.
 
     `who` names it in errors, as in "ctgan (ctrbench 0.1.0)".
@@ -103,13 +103,18 @@ def effort(plugin: Plugin) -> float:
     return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
 
 
-def unbudgeted(plugin: Plugin) -> dict[str, Any]:
+def unbudgeted(plugin: Plugin) -> dict[str, object]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
 
 
-def values(plugin: Plugin) -> dict[str, Any]:
+def locations(plugin: Plugin) -> tuple[str, ...]:
+    """The names of its parameters that say where a file lies."""
+    return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
+
+
+def values(plugin: Plugin) -> dict[str, object]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 
@@ -123,7 +128,14 @@ def changed(plugin: Plugin) -> list[str]:
 def label(plugin: Plugin, given: Iterable[str]) -> str:
     """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
     shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]
-    return plugin.name + (f"[{', '.join(shown)}]" if shown else "")
+    return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
+
+
+def quoted(text: str) -> str:
+    """A text as the grammar takes it: in quotes where it would be read otherwise."""
+    if _BARE.fullmatch(text) and text.strip() == text and text:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def parameters(cls: type[Plugin]) -> list[Parameter]:
@@ -228,8 +240,8 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_text, value))})"
-    if isinstance(value, str) and not (_BARE.fullmatch(value) and value.strip() == value and value):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, str):
+        return quoted(value)
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

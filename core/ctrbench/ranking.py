@@ -99,7 +99,9 @@ class Catalogue:
         """The items of train and queries."""
         clicked = train.targets == 1
         items, numbers = _numbered(train, queries, [field.name for field in train.schema.with_role("item")])
-        _, users = _numbered(train, queries, [field.name for field in train.schema.with_role("user")])
+        user = train.schema.identifier("user")
+        by = [user] if user else train.schema.with_role("user")
+        _, users = _numbered(train, queries, [field.name for field in by])
         in_train, own = np.split(numbers, [len(train)])
         takers, askers = np.split(users, [len(train)])
         clicks = np.bincount(in_train[clicked], minlength=len(items))

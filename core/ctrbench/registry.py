@@ -10,20 +10,22 @@ import inspect
 import json
 import math
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
 
-from ctrbench import hookspecs, params
+from ctrbench import hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
+from ctrbench.installed import Brought
 from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import did_you_mean, one_line
+from ctrbench.text import did_you_mean, one_line, plain
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -141,23 +143,20 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
     """Load every entry point by itself, check what it registers, and settle names."""
     registry = Registry()
     candidates = [Registered("scenario", scenario.name, scenario, HOME, _version_of_home()) for scenario in BUILT_IN]
-    for entry in _unique(entry_points(group=hookspecs.PROJECT) if found is None else found):
-        candidates += _load(entry, registry)
+    if found is None:
+        brought, unreadable = installed.brought(hookspecs.PROJECT)
+        registry.broken += [Broken(name, name, "", error) for name, error in unreadable]
+    else:
+        brought = [installed.of(entry, entry.dist) for entry in found]
+    for one in sorted(brought, key=lambda one: (one.distribution != HOME, one.distribution)):
+        candidates += _load(one, registry)
     _settle_names(candidates, registry)
     return registry
 
 
-def _unique(found: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """Each entry point once, though its distribution may stand on the path twice; ours first."""
-    seen: dict[tuple[str, str], EntryPoint] = {}
-    for entry in found:
-        seen.setdefault((_distribution(entry)[0], entry.name), entry)
-    return sorted(seen.values(), key=lambda entry: (_distribution(entry)[0] != HOME, _distribution(entry)[0]))
-
-
-def _load(entry: EntryPoint, registry: Registry) -> list[Registered]:
-    distribution, version = _distribution(entry)
-    source = f"{distribution}:{entry.name}"
+def _load(brought: Brought, registry: Registry) -> list[Registered]:
+    entry, distribution, version = brought
+    source = f"{distribution}:{plain(entry.name)}"
     taken: list[Registered] = []
 
     def refuse(error: str, details: str = "") -> None:
@@ -216,7 +215,8 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     if inspect.isabstract(thing):
         return f"{who} lacks {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
     docstring = (vars(thing).get("__doc__") or "").strip()
-    if not docstring or docstring.startswith(f"{who}("):  # what @dataclass writes where there is none
+    stripped = sys.flags.optimize >= 2  # `python -OO` drops all docstrings
+    if not stripped and (not docstring or docstring.startswith(f"{who}(")):  # what @dataclass writes
         return f"{who} needs a docstring: its first line is the help"
     for f in dataclasses.fields(thing):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
@@ -256,10 +256,6 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
                 error = f"the {loser.kind} name {loser.name!r} is taken by {', '.join(rivals)}"
                 source = f"{loser.distribution}:{loser.name}"
                 registry.broken.append(Broken(source, loser.distribution, loser.version, error))
-
-
-def _distribution(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else (entry.module.split(".")[0], "")
 
 
 def _version_of_home() -> str:

@@ -114,6 +114,7 @@ class Bookkeeping:
     stage_limit: float | None = None  # seconds
     memory_limit: int | None = None  # bytes
     killed_from_outside: bool = False
+    changed: Sequence[str] = ()  # of its worker's state, which was therefore replaced
 
 
 KILLED_FROM_OUTSIDE = Bookkeeping(killed_from_outside=True)

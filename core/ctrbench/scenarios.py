@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ctrbench.errors import Skip
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
     """The training table of a scenario.
 
     Each class is drawn by one seeded permutation of its rows, so a smaller share is a prefix of a larger one
-    (S1 ⊂ S2, S3 ⊂ S4). Raises LookupError where the pool lacks rows of a class.
+    (S1 ⊂ S2, S3 ⊂ S4). Raises LookupError where the pool lacks rows of a class, and Skip where the scenario asks for
+    synthetic rows and its shares of train round to none: that cell would say nothing about them.
     """
     parts = [_draw(train, scenario.real, train, seed=seed, source="real train")]
     if scenario.needs_pool:
@@ -100,6 +102,8 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
             raise ValueError(f"scenario {scenario.name} needs a pool")
         if scenario.synthetic == "pool":
             parts.append(pool.take(np.arange(len(train))))
+        elif not any(_counts(scenario.synthetic, train.targets).values()):
+            raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
         else:
             parts.append(_draw(pool, scenario.synthetic, train, seed=seed, source="the pool"))
     table = Table.concat([part for part in parts if len(part)] or parts[:1])
@@ -116,6 +120,12 @@ def _counts(shares: ClassShares | Literal["balanced"], train_labels: NDArray[np.
     if shares == "balanced":
         return dict.fromkeys((0, 1), min(negatives, positives))
     return {0: round(shares.negatives * negatives), 1: round(shares.positives * positives)}
+
+
+def _rounded_away(shares: ClassShares, train_labels: NDArray[np.int8]) -> str:
+    positives = int(train_labels.sum())
+    parts = ((shares.positives, positives, "positives"), (shares.negatives, len(train_labels) - positives, "negatives"))
+    return " and ".join(f"{share:.0%} of {number} {kind}" for share, number, kind in parts if share)
 
 
 def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, *, seed: int, source: str) -> Table:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from ctrbench import choices, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
-from ctrbench.executors import EXECUTORS, Executor, Site, make_executor
+from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, make_executor
 from ctrbench.executors._processes import interrupts_held
 from ctrbench.frames import Frames
 from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
@@ -213,10 +213,10 @@ class RunRequest:
 
     def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
         """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
-        site = Site(
+        settings = WorkerSettings(
             store.artefacts.folder, self.compute.threads, self.suite.budget, choices.imports(self.suite, self.registry)
         )
-        workers = make_executor(self.executor, self.workers, site, self.ray_address)
+        workers = make_executor(self.executor, self.workers, settings, self.ray_address)
         try:
             with self._watcher(store, workers, progress) as watcher:
                 driver = Driver(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,15 +28,27 @@ UNSEEN = 0
 MISSING = "(missing)"
 """The vocabulary entry of a missing source value."""
 
+RARE = "(rare)"
+"""The vocabulary entry of all values too rare for one of their own."""
+
+PRESENT = "(present)"
+"""The other value, beside MISSING, of a field that says where a number is missing."""
+
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a log: a categorical field with train's sorted values as vocabulary, or a numeric one."""
+    """One column of a log: a categorical field with train's sorted values as vocabulary, or a numeric one.
+
+    Where numbers are missing, `missing_indicator` names the categorical field, of PRESENT and MISSING, that says in
+    which rows, and `imputed` is the number that stands there.
+    """
 
     name: str
     kind: FieldKind = "categorical"
     role: Role = "context"
     vocabulary: tuple[str, ...] | None = None
+    missing_indicator: str | None = None
+    imputed: float | None = None
 
     @property
     def vocab_size(self) -> int:
@@ -44,6 +56,10 @@ class Field:
         if self.vocabulary is None:
             raise ValueError(f"the numeric field {self.name!r} has no vocabulary")
         return len(self.vocabulary) + 1
+
+
+_OPTIONAL = ("missing_indicator", "imputed")
+"""Attributes that are written only where a field has them: schemas without them keep their digests."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +94,24 @@ class Schema:
 
     def to_json(self) -> str:
         """The schema as JSON text; `from_json` is its inverse."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        fields = [
+            {name: value for name, value in vars(field).items() if name not in _OPTIONAL or value is not None}
+            for field in self.fields
+        ]
+        return json.dumps({"fields": fields, "label": self.label}, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Schema:
         """The schema that `to_json` wrote."""
         raw = json.loads(text)
         fields = (
-            Field(f["name"], f["kind"], f["role"], None if f["vocabulary"] is None else tuple(f["vocabulary"]))
+            Field(
+                f["name"],
+                f["kind"],
+                f["role"],
+                None if f["vocabulary"] is None else tuple(f["vocabulary"]),
+                *(f.get(name) for name in _OPTIONAL),
+            )
             for f in raw["fields"]
         )
         return cls(tuple(fields), raw["label"])
@@ -169,6 +195,36 @@ class Table:
             None if self.labels is None else self.labels[positions],
             None if self.weights is None else self.weights[positions],
         )
+
+    def missing(self, field: Field) -> NDArray[np.bool_]:
+        """In which rows a numeric field holds its imputed number because the true one is missing."""
+        if field.missing_indicator is None:
+            return np.zeros(len(self), np.bool_)
+        vocabulary = self.schema.fields[self.schema.names.index(field.missing_indicator)].vocabulary or ()
+        where: NDArray[np.bool_] = self.rows[field.missing_indicator].to_numpy() == vocabulary.index(MISSING) + 1
+        return where
+
+    def drawn(self, seed: int) -> Table:
+        """The same rows, each imputed number replaced by one of those that are not missing, drawn at random.
+
+        Generators learn from these, so that none takes an imputed number, which often stands there, for a real one.
+        """
+        rows, rng = self.rows, np.random.default_rng(seed)
+        for field in self.schema.numeric:
+            if (missing := self.missing(field)).any() and not missing.all():
+                values = rows[field.name].to_numpy().copy()
+                values[missing] = rng.choice(values[~missing], int(missing.sum()))
+                rows = rows.assign(**{field.name: values})
+        return self if rows is self.rows else replace(self, rows=rows)
+
+    def settled(self) -> Table:
+        """The same rows, the imputed number in all that say that it is missing: a sampler may have put another."""
+        rows = self.rows
+        for field in self.schema.numeric:
+            if field.missing_indicator is not None and field.imputed is not None:
+                values = rows[field.name].to_numpy()
+                rows = rows.assign(**{field.name: np.where(self.missing(field), field.imputed, values)})
+        return self if rows is self.rows else replace(self, rows=rows)
 
     def without_labels(self) -> Table:
         """The same rows, labels and weights withheld: what `Predictor.predict` receives."""

@@ -10,7 +10,6 @@ import importlib
 import os
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -44,7 +43,7 @@ from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, 
 from ctrbench.scenarios import compose
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
-from ctrbench.text import encodable, one_line
+from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
@@ -170,7 +169,7 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
             splits.train.schema.to_json(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
-            list(splits.notes),
+            [bounded(note, LINE) for note in splits.notes[: contract.MOST_FACTS]],
             splits.ranking.digest() if splits.ranking is not None else "",
         )
     return TaskResult(Status.OK, output=output, artefacts=artefacts)
@@ -180,7 +179,7 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.READ):
         train = workspace.artefacts.get_table(job.data.artefacts["train"])
     with stages(Stage.FIT):
-        sampler = plugin.fit(train, seed=job.seed, context=context)
+        sampler = plugin.fit(train.drawn(job.seed), seed=job.seed, context=context)
         contract.expect_type(sampler, Sampler, "fit")
     with stages(Stage.SAMPLE):
         pool, top_ups = _sample_pool(sampler, train, job)
@@ -287,24 +286,24 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     have = np.zeros(2, np.int64)
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
-        parts.append(contract.check_pool(part, train, len(train)))
+        parts.append(contract.check_pool(part, train, len(train)).settled())
         have += np.bincount(part.targets, minlength=2)
     return Table.concat(parts), (len(parts) - 1) * len(train)
 
 
 def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
-    status = Status.FAILED
+    status, said = Status.FAILED, message(error)
     if isinstance(error, Skip):
         status = Status.SKIPPED
     elif isinstance(error, TimeoutError):
         status = Status.TIMED_OUT
-    elif isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+    elif isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
         status = Status.OUT_OF_MEMORY
     plain = isinstance(error, Skip | UserError | ContractError)
     return TaskResult(
         status,
         stage=stage,
-        reason=encodable(" ".join(str(error).split())) if plain else one_line(error),
-        traceback="" if plain else encodable(traceback.format_exc()),
+        reason=said if plain else one_line(error),
+        traceback="" if plain else trace(),
         users_mistake=isinstance(error, UserError),
     )

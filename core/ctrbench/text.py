@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+import shlex
+import traceback
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote, unquote_plus
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 """Controls, and the marks that end a line or turn the direction of writing."""
+
+
+MOST_NAMES = 40
+"""So many names are listed where none is like a misspelt word."""
 
 
 def plain(text: str) -> str:
@@ -30,15 +37,124 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
 
 
+LINE, PAGE = 2_000, 40_000
+"""Letters of one message, and of one traceback, that are kept: an exception may carry megabytes of data."""
+
+HIDDEN = "***"
+"""What stands in the place of a secret."""
+
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]+:/+")
+_ADDRESS = re.compile(
+    r"(?P<account>(?P<user>[\w.+-]*)(?::[^\s:/@?#\[\]]*)?@)?"
+    r"(?P<place>(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?(?:/[\w./+-]*)?)(?:\?(?P<query>\S*))?"
+)
+_HARMLESS = re.compile(r"(?:host|port|user|dbname|sslmode|connect_timeout|application_name|mode|uri)=[\w.-]*")
+_FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
+_ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
+_KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
+_BARE = re.compile(r"(?s)(--?[\w-]+=)?[^\[\]=,]*:.*@.*|(--?[\w-]+=)?//.*@.*")
+
+
 def without_password(text: str) -> str:
-    """A text in which the password of every URL is left out."""
-    return re.sub(r"(://[^\s:/@]*):[^\s/@]+@", r"\1:***@", text)
+    """A text in which nothing is left of an address that may be a password; what cannot be read as one is hidden whole.
+
+    A password may hold any sign, so an address is taken to reach to the word that holds the last `@`.
+    """
+    found = _SCHEME.search(text)
+    if not found:
+        return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+    rest = text[found.end() :]
+    account, at, behind = rest.rpartition("@") if not _FILE.fullmatch(found[0]) else ("", "", rest)
+    word = re.match(r"[^\s'\")>,;]*", behind)
+    end = len(account + at) + (word.end() if word else 0)
+    before = _ASSIGNED.sub(rf"\1{HIDDEN}", text[: found.start()])
+    return before + shown_address(found[0] + rest[:end]) + without_password(rest[end:])
+
+
+def shown_address(value: str) -> str:
+    """One value that a user gave, such as the address of a database, as it may be shown and recorded.
+
+    Of an address, scheme, user, host, port and path are left, and parameters that are known to hold no secret; one that
+    is not written as addresses are is hidden, since nobody can tell where its password ends.
+    """
+    found = _SCHEME.search(value)
+    if not found:
+        return HIDDEN if _BARE.fullmatch(value) else _ASSIGNED.sub(rf"\1{HIDDEN}", value)
+    before, scheme, rest = value[: found.start()], found[0], value[found.end() :]
+    if _FILE.fullmatch(scheme):
+        place, _, query = rest.partition("?")
+        return before + scheme + place + _harmless(query)
+    if not is_address(scheme + rest) or not (parts := _ADDRESS.fullmatch(rest)):
+        return before + scheme + HIDDEN
+    account = parts["account"] or ""
+    user = f"{parts['user']}:{HIDDEN}@" if ":" in account else account
+    return before + scheme + user + parts["place"] + _harmless(parts["query"])
+
+
+def is_address(value: str) -> bool:
+    """Whether a value is an address written so strictly that there is no doubt which of its parts is the password."""
+    found = _SCHEME.match(value)
+    if not found or _FILE.match(value):
+        return bool(found)
+    parts = _ADDRESS.fullmatch(value, found.end()) if found[0].count("/") in (2, 3) else None
+    return parts is not None and "@" not in (parts["query"] or "")
+
+
+def may_be_address(value: str) -> bool:
+    """Whether a value may be meant as an address, however it is written."""
+    return any(sign.match(value) for sign in (_SCHEME, _BARE, _KNOWN)) or bool(_ASSIGNED.search(value))
+
+
+def secrets_of(address: str) -> list[str]:
+    """The parts of an address that nobody else may see, as they are written and as they are meant."""
+    parts = None if _FILE.match(address) else _ADDRESS.fullmatch(_SCHEME.sub("", address, count=1))
+    if not parts:
+        return []
+    secret = [(parts["account"] or "")[:-1].partition(":")[2]]
+    secret += [each.partition("=")[2] for each in (parts["query"] or "").split("&") if not _HARMLESS.fullmatch(each)]
+    return [text for each in secret for text in {each, unquote(each), unquote_plus(each)} if text]
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as it may be recorded: each of its words as a shell takes it, without passwords."""
+    return encodable(shlex.join(map(shown_address, words)))
+
+
+def _harmless(query: str | None) -> str:
+    """The parameters of an address, without the values of those that may be secret."""
+    shown = [part if _HARMLESS.fullmatch(part) else HIDDEN for part in (query or "").split("&") if part]
+    return "?" + "&".join(dict.fromkeys(shown)) if shown else ""
+
+
+def message(error: BaseException) -> str:
+    """What an exception says, on one line of bounded length; nothing where it cannot even be asked."""
+    try:
+        said = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its own `__str__` fails
+        return ""
+    return encodable(" ".join(bounded(said, LINE).split()))
 
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
-    message = encodable(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    said = message(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def trace() -> str:
+    """The traceback of the exception that is being handled, of bounded length."""
+    return encodable(bounded(traceback.format_exc(), PAGE))
+
+
+def bounded(text: str, length: int) -> str:
+    """A text of at most so many letters: of a longer one the beginning and the end."""
+    if len(text) <= length:
+        return text
+    left_out = f" [… {len(text) - length:,} letters …] "
+    kept = max(0, length - len(left_out))
+    return text[: kept - kept // 2] + left_out + text[len(text) - kept // 2 :]
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
@@ -47,7 +163,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"{otherwise} {', '.join(names)}" if names else f"{otherwise} none"
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return f"{otherwise} {', '.join(names[:MOST_NAMES])}{more}" if names else f"{otherwise} none"
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from ctrbench.cli import check, compare, data, export, leaderboard, list_, plot, plugins, report, run, show, store
-from ctrbench.errors import UserError
+from ctrbench.cli import (
+    check,
+    compare,
+    data,
+    export,
+    leaderboard,
+    list_,
+    plot,
+    plugins,
+    report,
+    run,
+    show,
+    store,
+    try_,
+)
+from ctrbench.errors import RunFailed, UserError
+from ctrbench.text import did_you_mean, encodable, one_line, plain, shown_address
 
 COMMANDS_GROUP = "ctrbench.commands"
+_ADDRESS_SPACE = 3 * 10**9  # bytes that numpy, pandas and the database's libraries reserve, most of it never used
 
 
 class _Commands(click.Group):
@@ -27,13 +46,13 @@ class _Commands(click.Group):
         entry = self._foreign().get(name)
         if entry is None:
             return None
-        who = entry.dist.name if entry.dist else entry.module
+        who = plain(entry.dist.name if entry.dist else entry.module)
         if sys.argv[1:2] != [name]:  # the list of commands names it without loading it
             return click.Command(name, help=f"From {who}.")
         try:
             loaded = entry.load()
         except Exception as error:
-            raise UserError(f"{name} (from {who}) cannot be loaded: {type(error).__name__}: {error}") from None
+            raise UserError(f"{name} (from {who}) cannot be loaded: {one_line(error)}") from None
         if not isinstance(loaded, click.Command):
             raise UserError(f"{name} (from {who}) is not a click command")
         return loaded
@@ -41,8 +60,6 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        from ctrbench.text import did_you_mean
-
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise click.UsageError(f"no command {name!r}; {did_you_mean(name, self.list_commands(ctx), 'there are')}")
@@ -51,24 +68,103 @@ class _Commands(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command; a user's mistake is one line and exit status 2."""
         try:
+            _settle_streams()
             return super().main(*args, **extra)
         except UserError as error:
-            from ctrbench.text import plain
+            _end(2, str(error))
+        except RunFailed as error:
+            _end(1, str(error))
+        except OSError as error:
+            if _is_of_standard_output(error):
+                _end(2, f"standard output cannot be written: {error}; what is in the store is kept")
+            raise
 
-            click.echo(f"ctrbench: {plain(str(error))}", err=True)
-            sys.exit(2)
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the command line; what is wrong with it is said without passwords."""
+        try:
+            return super().make_context(*args, **extra)
+        except click.ClickException as error:
+            raise _masked(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Ctrl-C, wherever it comes, is status 130."""
+        """Ctrl-C, wherever it comes, is status 130; a second one does not cut its handling short."""
         try:
+            _check_surroundings()
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             click.echo("interrupted", err=True)
             ctx.exit(130)
+        except click.ClickException as error:
+            raise _masked(error) from None
 
     @staticmethod
     def _foreign() -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=COMMANDS_GROUP)}
+        """The commands of other distributions, by names that a terminal can show."""
+        from ctrbench import installed
+
+        return {plain(one.entry.name): one.entry for one in installed.brought(COMMANDS_GROUP)[0]}
+
+
+def _end(status: int, text: str) -> NoReturn:
+    """Say one line, in which no word of the command line is shown that may hold a password."""
+    click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
+    sys.exit(status)
+
+
+def _masked(error: click.ClickException) -> click.ClickException:
+    said = error.format_message()
+    shown = _without_addresses(said)
+    return error if shown == said else click.UsageError(shown, getattr(error, "ctx", None))
+
+
+def _without_addresses(text: str) -> str:
+    """A text without the passwords of what the user gave, as it was given and as it is written in messages."""
+    for word in (*sys.argv[1:], os.environ.get("CTRBENCH_STORE", "")):
+        for given in (word, word.partition("=")[2]):
+            shown = shown_address(given)
+            if given and shown != given:
+                for written in (given, encodable(given), plain(given), repr(given)[1:-1]):
+                    text = text.replace(written, shown)
+    return text
+
+
+def _settle_streams() -> None:
+    """Make standard streams safe: the number of one that is closed would be the next file's, such as the store's."""
+    if sys.stdout is None:
+        raise UserError("standard output is closed: send it to a file, or to /dev/null")
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # letters that a terminal's encoding lacks
+
+
+def _check_surroundings() -> None:
+    """UserError where no command could do its work, rather than a library that hangs or a traceback."""
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the working directory does not exist any more: cd to another one") from None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
+        raise UserError(
+            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
+            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task may use"
+        )
+
+
+def _is_of_standard_output(error: OSError) -> bool:
+    """Whether an error comes from printing: everything is printed by click."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == click.echo.__code__.co_filename
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -79,6 +175,7 @@ def main() -> None:
     \b
     ctrbench run --all                      everything installed, on the embedded data set
     ctrbench run -g smoten -m deepfm        one generator, one model, all scenarios
+    ctrbench try log.csv                    a suite for your own log
     ctrbench list                           what is installed
     ctrbench leaderboard --view privacy     the last run's tables again
     ctrbench report --html report.html      all of it as one page
@@ -86,7 +183,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_, show.show,
-    plugins.plugins, check.check, data.data, store.store,
+    run.run, try_.try_, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_,
+    show.show, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

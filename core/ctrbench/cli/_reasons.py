@@ -25,7 +25,7 @@ _CHANGES = {
     "revision": "ctrbench itself computes it otherwise",
     "source": "the source of {plugin} changed",
     "parameters": "the parameters of {plugin} changed ({parameters})",
-    "version": "the data set has another version",
+    "version": "what it reads has another version",
     "data": "the data are others",
     "pool": "its pool is another one",
     "predictions": "its training gave other predictions",

@@ -27,6 +27,7 @@ Examples:
   ctrbench data list
   ctrbench data describe "frappe[path=data/Frappe_x1]"
   ctrbench data fetch frappe
+  ctrbench data export frappe --split train train.csv
 """
 
 
@@ -77,6 +78,35 @@ def fetch(name: str) -> None:
     click.echo(
         f"{name} is at hand: {len(splits.train):,} train, {len(splits.valid):,} valid, {len(splits.test):,} test rows"
     )
+
+
+@data.command()
+@click.argument("name")
+@click.argument("file", type=click.Path())
+@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="train", show_default=True)
+@click.option("--seed", default=1, show_default=True, help="Of the suite, for data sets that are made or split by it.")
+def export(name: str, file: str, split: str, seed: int) -> None:
+    """Write a split as CSV or Parquet, for a tool that makes rows for `from_file`."""
+    from pathlib import Path
+
+    from ctrbench.files import refuse_existing
+    from ctrbench.row_files import write_rows
+    from ctrbench.text import counted, plain
+
+    target = Path(file)
+    refuse_existing(target)
+    splits = _load(name, seed, download=False)
+    table = getattr(splits, split)
+    write_rows(table, target)
+    click.echo(
+        plain(f"{file}: {counted(len(table), 'row')} of {split}, {len(table.schema.fields)} fields and the label")
+    )
+    if split == "train":
+        click.echo(plain(f'rows made from it come back with -g "from_file[path=ROWS.csv]" -d "{name}"'))
+    else:
+        click.echo(f"{split} is what results are judged on: never show it to a tool whose rows come back as a pool")
+    for note in splits.notes:
+        click.echo(plain(f"note: {note}"))
 
 
 def _say_splits(splits: Splits) -> None:
@@ -162,7 +192,7 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    return dataset.load(seed=keys.seed(seed, "data", dataset.name), context=Context(progress=_say_progress))
+    return dataset.load(seed=keys.seed(seed, "data", registered.name), context=Context(progress=_say_progress))
 
 
 def _say_progress(done: int, total: int | None, _values: Mapping[str, float]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -183,11 +182,11 @@ def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
     from ctrbench.session import Results
     from ctrbench.store.store import Store
-    from ctrbench.text import plain
+    from ctrbench.text import command_line, plain
 
     with closing(Store.open(store)) as opened:
         try:
-            name = request.execute(opened, shlex.join(["ctrbench", *sys.argv[1:]]), progress=True)
+            name = request.execute(opened, command_line(["ctrbench", *sys.argv[1:]]), progress=True)
         except KeyboardInterrupt:  # which the display has said
             return 130
         results = Results(opened.load_run(name))

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ctrbench import params, resources
 from ctrbench.conformance._data import check_dataset, check_scenario
 from ctrbench.conformance._declaration import check_declaration
-from ctrbench.conformance._logs import small_logs
+from ctrbench.conformance._logs import Log, small_logs
 from ctrbench.conformance._methods import check_generator, check_model
 from ctrbench.conformance._metrics import check_prediction_metric, check_synthetic_metric
 from ctrbench.conformance._recorder import CheckResult, Recorder, restored_random_state
 from ctrbench.interfaces import Context, Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.row_files import write_rows
 from ctrbench.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ def shrunk(plugin: Plugin) -> Plugin:
     return dataclasses.replace(plugin, **changes)
 
 
+def _with_file(plugin: Generator, log: Log, folder: Path) -> Generator:
+    """A generator that reads a file, and was given none, gets the log's own rows as `data export` writes them."""
+    unset = [name for name in params.locations(plugin) if not getattr(plugin, name)]
+    if not unset:
+        return plugin
+    file = folder / f"rows of {log.remark or 'a log'}.csv"
+    write_rows(log.splits.train, file)
+    return dataclasses.replace(plugin, **dict.fromkeys(unset, str(file)))
+
+
 def _check_behaviour(report: Recorder, plugin: Plugin, context: Context) -> None:
     if plugin.imports:
         report.check("imports found", lambda: [importlib.import_module(module) for module in plugin.imports])
@@ -73,7 +84,7 @@ def _check_behaviour(report: Recorder, plugin: Plugin, context: Context) -> None
         report.remark = log.remark
         match plugin:
             case Generator():
-                check_generator(report, plugin, log, context)
+                check_generator(report, _with_file(plugin, log, context.checkpoints), log, context)
             case Model():
                 check_model(report, plugin, log, context)
             case PredictionMetric():

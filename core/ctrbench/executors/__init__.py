@@ -45,7 +45,7 @@ EXECUTORS = ("local", "inline", "ray")
 
 
 @dataclass(frozen=True)
-class Site:
+class WorkerSettings:
     """What all workers of an executor share: where artefacts and logs lie, threads, budget, and what to import."""
 
     artefacts: Path
@@ -99,19 +99,19 @@ class Executor(Protocol):
         """Stop at once: what still runs is killed, with every process it started."""
 
 
-def make_executor(name: str, workers: int | None, site: Site, address: str | None = None) -> Executor:
+def make_executor(name: str, workers: int | None, settings: WorkerSettings, address: str | None = None) -> Executor:
     """The executor of that name, one of `EXECUTORS`; so many workers, or as many as there are cores for."""
     if name == "inline":
         from ctrbench.executors.inline import InlineExecutor
 
-        return InlineExecutor(site)
+        return InlineExecutor(settings)
     if name == "ray":
         from ctrbench.executors.ray import RayExecutor
 
-        return RayExecutor(workers, site, address)
+        return RayExecutor(workers, settings, address)
     from ctrbench.executors.local import LocalExecutor
 
-    return LocalExecutor(workers or max(1, resources.cores() // site.threads), site)
+    return LocalExecutor(workers or max(1, resources.cores() // settings.threads), settings)
 
 
 @contextmanager

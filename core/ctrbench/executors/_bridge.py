@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ctrbench.executors import Finished, Site
+from ctrbench.executors import Finished, WorkerSettings
 from ctrbench.executors._slot import Done, Slot, UnlikeError, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
@@ -47,10 +47,10 @@ _SLOT_ENVIRONMENT = {
 _TICK = 0.05  # seconds that a look at slots waits, while jobs come in
 _LOOK = 1.0  # seconds between two looks at the cluster
 _STUCK = 5.0  # seconds after which a slot that has not started is taken to wait for what others hold
-_MUTE = 300.0  # seconds after which a slot that has not answered, or whose answer does not come over, is given up
+_NO_ANSWER = 300.0  # seconds after which a slot that has not answered, or whose answer does not come over, is given up
 _TRIES = 3  # so many slots may die with a task
 _GIVEN = 10  # so many may die before they have taken it
-_STILLBORN = 10  # so many slots may die one after the other before they are ready
+_FAILED_STARTS = 10  # so many slots may die one after the other before they are ready
 _INPUTS = 64  # artefacts that are kept in Ray's object store for the next job
 
 
@@ -74,7 +74,7 @@ class Shape(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Where:
+class Cluster:
     """The cluster: an address, or None for one of our own in a folder, with so many CPUs; and how many slots."""
 
     address: str | None
@@ -84,29 +84,29 @@ class Where:
     patience: float  # seconds that tasks may wait for a node
 
 
-def serve(line: Connection, driver: int, site: Site, where: Where) -> None:
+def serve(line: Connection, driver: int, settings: WorkerSettings, cluster: Cluster) -> None:
     """Do jobs until the driver closes the line or says stop; a last word tells why where it ends earlier."""
     settle_in(driver)
     print_to(Path(os.devnull))
     try:
-        _connect(where, line)
-        _Bridge(line, site, where).go()
+        _connect(cluster, line)
+        _Bridge(line, settings, cluster).go()
     except Refused as error:
         line.send(("refused", str(error)))
     except Exception as error:
         line.send(("failed", one_line(error)))
 
 
-def _connect(where: Where, line: Connection) -> None:
+def _connect(cluster: Cluster, line: Connection) -> None:
     os.environ |= _ENVIRONMENT
-    if where.address is None:
-        os.environ |= _OWN_CLUSTER | {"RAY_AUTH_TOKEN": os.urandom(32).hex(), "TMPDIR": where.folder}
+    if cluster.address is None:
+        os.environ |= _OWN_CLUSTER | {"RAY_AUTH_TOKEN": os.urandom(32).hex(), "TMPDIR": cluster.folder}
     import ray
 
-    own = {"address": "local", "num_cpus": where.cpus, "include_dashboard": False, "_temp_dir": where.folder}
+    own = {"address": "local", "num_cpus": cluster.cpus, "include_dashboard": False, "_temp_dir": cluster.folder}
     if sys.platform == "linux":
         own["_node_ip_address"] = "127.0.0.2"  # Ray takes 127.0.0.1 for the machine's address on a network
-    words = own if where.address is None else {"address": where.address}
+    words = own if cluster.address is None else {"address": cluster.address}
     line.send(("connecting", None))
     try:
         ray.init(**words, log_to_driver=False, configure_logging=False, logging_level=logging.CRITICAL)
@@ -144,18 +144,18 @@ class _Slot:
 class _Bridge:
     """Slots on a cluster, and the tasks that wait for them."""
 
-    def __init__(self, line: Connection, site: Site, where: Where) -> None:
+    def __init__(self, line: Connection, settings: WorkerSettings, cluster: Cluster) -> None:
         self._line = line
-        self._site = site
-        self._where = where
-        self._artefacts = Artefacts(site.artefacts)
+        self._settings = settings
+        self._cluster = cluster
+        self._artefacts = Artefacts(settings.artefacts)
         self._inbox: queue.SimpleQueue[tuple[str, Job, Limits] | None] = queue.SimpleQueue()  # None: stop
         self._waiting: deque[_Task] = deque()
         self._slots: list[_Slot] = []
         self._nodes: list[Mapping[str, float]] = []  # the resources of those that live
         self._looked = 0.0
         self._hopeless: dict[Shape, float] = {}  # since when no node has had so much
-        self._stillborn = 0
+        self._failed_starts = 0
         self._put = lru_cache(_INPUTS)(self._put_anew)
         self._versions = installed()
 
@@ -198,7 +198,7 @@ class _Bridge:
         """What a job needs: a GPU only where it computes on one."""
         compute = getattr(job, "compute", None)
         gpus = job.plugin.gpus if compute and compute.device.startswith("cuda") else 0.0
-        return Shape(max(job.plugin.cpus, self._site.threads), gpus)
+        return Shape(max(job.plugin.cpus, self._settings.threads), gpus)
 
     def _look(self) -> None:
         """See which nodes there are, and tell the driver how many tasks they can do; Refused where none can."""
@@ -210,14 +210,14 @@ class _Bridge:
             raise RuntimeError("the node on the driver's machine has died")
         self._nodes = list(nodes.values())
         for slot in list(self._slots):
-            if slot.ready and slot.answer is not None and now - slot.asked > _MUTE:
-                self._lose(slot, TimeoutError(f"no answer for {_MUTE:g} s"))
-        usual = Shape(max(1.0, self._site.threads), 0.0)
-        self._line.send(("slots", self._where.workers or max(1, self._capacity(usual))))
+            if slot.ready and slot.answer is not None and now - slot.asked > _NO_ANSWER:
+                self._lose(slot, TimeoutError(f"no answer for {_NO_ANSWER:g} s"))
+        usual = Shape(max(1.0, self._settings.threads), 0.0)
+        self._line.send(("slots", self._cluster.workers or max(1, self._capacity(usual))))
         wanted = {task.shape for task in self._waiting}
         self._hopeless = {shape: self._hopeless.get(shape, now) for shape in wanted if not self._capacity(shape)}
         for shape, since in self._hopeless.items():
-            if now - since > self._where.patience:
+            if now - since > self._cluster.patience:
                 raise Refused(f"no living node has {shape} for a task, and none has had for {now - since:.0f} s")
 
     def _capacity(self, shape: Shape) -> int:
@@ -242,8 +242,8 @@ class _Bridge:
         """Start slots of a shape for so many tasks; where they lack room, let go of those that nothing waits for."""
         alike = [slot for slot in self._slots if slot.shape == shape]
         starting = [slot for slot in alike if not slot.ready]
-        if self._where.workers:
-            room = self._where.workers - len(self._slots)
+        if self._cluster.workers:
+            room = self._cluster.workers - len(self._slots)
         else:
             room = max(1, self._capacity(shape)) - len(alike)
         for _ in range(min(number - len(starting), room)):
@@ -260,7 +260,7 @@ class _Bridge:
             num_gpus=shape.gpus,
             scheduling_strategy="SPREAD",
             runtime_env={"env_vars": _SLOT_ENVIRONMENT},
-        ).remote(self._site)  # fmt: skip
+        ).remote(self._settings)  # fmt: skip
         return _Slot(actor, shape, actor.open.remote(self._versions))
 
     def _give(self, slot: _Slot, task: _Task) -> None:
@@ -284,11 +284,11 @@ class _Bridge:
         import ray
 
         try:
-            said = ray.get(slot.answer, timeout=_MUTE)
+            said = ray.get(slot.answer, timeout=_NO_ANSWER)
         except ray.exceptions.RayError as error:
             self._lose(slot, error)
             return
-        slot.ready, self._stillborn = True, 0
+        slot.ready, self._failed_starts = True, 0
         slot.taken = slot.task is not None
         for event in said:
             if isinstance(event, Done) and slot.task:
@@ -303,11 +303,13 @@ class _Bridge:
 
         self._drop(slot)
         if not slot.ready:
-            self._stillborn += 1
+            self._failed_starts += 1
             if isinstance(getattr(error, "cause", None), UnlikeError) or getattr(error, "actor_init_failed", False):
                 raise Refused(f"{_cause(error)}; install the same on every node")
-            if self._stillborn == _STILLBORN:
-                raise Refused(f"{_STILLBORN} slots ended, one after the other, before they were ready: {_cause(error)}")
+            if self._failed_starts == _FAILED_STARTS:
+                raise Refused(
+                    f"{_FAILED_STARTS} slots ended, one after the other, before they were ready: {_cause(error)}"
+                )
         if (task := slot.task) is None:
             return
         task.tries += slot.taken
@@ -329,8 +331,8 @@ class _Bridge:
         """An end whose artefacts and log are in the store."""
         result = done.result
         with suppress(OSError):
-            self._site.open_log(job, os.getpid()).write_bytes(done.log)
-            self._site.close_log(job, os.getpid())
+            self._settings.open_log(job, os.getpid()).write_bytes(done.log)
+            self._settings.close_log(job, os.getpid())
         try:
             for digest, data in done.made.items():
                 self._artefacts.take_in(digest, io.BytesIO(data))

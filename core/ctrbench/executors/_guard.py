@@ -1,12 +1,16 @@
-"""Ends what workers started, wherever it went: by process group, by the mark in its environment, by what was seen.
+"""Ends what workers started, wherever it went: as what descends from their keeper, by process group, mark, and sight.
 
-As a program it outlives the driver by a moment: the driver writes to its standard input what it starts and what it
-sees below that, and the end of the input is the driver's death. It runs on the standard library alone.
-A driver may itself be a worker of another one (a slot of a Ray cluster): marks are then joined by slashes.
+As a program it is one of two, on the standard library alone. A keeper stands between the driver and a worker: on Linux
+it inherits whatever loses its parent below it, whatever its environment and session, and kills all of it when the
+worker or the driver has died. The guard outlives the driver by a moment: the driver writes to its standard input what
+it starts and what it sees below that, and the end of the input is the driver's death; it ends what a killed keeper
+left. A driver may itself be a worker of another one (a slot of a Ray cluster): marks are then joined by slashes.
 """
 
 import contextlib
+import ctypes
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -16,7 +20,11 @@ from collections.abc import Iterable, Mapping
 MARK = "CTRBENCH_WORKER"
 """The environment variable by which all that a worker starts is known as its own."""
 
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
 _ROUNDS = 50  # a process may start another one while it is being killed
+_PARTING = 5.0  # seconds that keepers have to end what is below them
+_UNKILLABLE = 30.0  # seconds after which a keeper gives up: what is left is not ours to kill, or hangs in the kernel
 
 
 def main() -> None:
@@ -43,12 +51,59 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def keep(driver: int, worker: int) -> None:
+    """Wait for the end of a worker, of the driver, or of their patience; kill all that is below; end as the worker did.
+
+    This process is the worker's parent, and has asked for what its descendants leave behind.
+    """
+    heard = {signal.SIGCHLD, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, heard)  # they are waited for
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ended: dict[int, int] = {}
+    while os.getppid() == driver and worker not in ended:
+        said = signal.sigtimedwait(heard, 1)
+        _reap(ended)
+        if said and said.si_signo == signal.SIGTERM:
+            break
+    give_up = time.monotonic() + _UNKILLABLE
+    while _reap(ended) and time.monotonic() < give_up:
+        for number in below(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, 0.01)
+    status = os.waitstatus_to_exitcode(ended.get(worker, signal.SIGKILL))
+    if status < 0:  # by the same signal, so that the driver sees how its worker ended
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):
+            signal.signal(-status, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {-status})
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _reap(ended: dict[int, int]) -> bool:
+    """Note how children ended; whether there are others."""
+    with contextlib.suppress(ChildProcessError):
+        while (child := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[child[0]] = child[1]
+        return True
+    return False
+
+
 def kill(leaders: Mapping[str, int], seen: Iterable[tuple[int, int]]) -> None:
     """Kill processes with their groups, what bears their marks, what was seen below them, and all below that.
 
     `leaders` maps a mark to its process, 0 where it is not known; `seen` holds numbers with the times of their start,
-    so that a number which was given to another process since does no harm.
+    so that a number which was given to another process since does no harm. A keeper is asked first: what it ends can
+    hide from nobody; the other ways find what is left where there is none, or where it was killed itself.
     """
+    for leader in leaders.values():
+        if leader:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(leader, signal.SIGTERM)
+    give_up = time.monotonic() + _PARTING
+    while any(start_of(leader) for leader in leaders.values() if leader) and time.monotonic() < give_up:
+        time.sleep(0.005)
     for leader in leaders.values():
         if leader:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -103,4 +158,6 @@ def start_of(number: int) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        keep(*map(int, sys.argv[1:]))
     main()

@@ -24,6 +24,8 @@ import psutil
 from ctrbench.executors import _guard
 
 _STARTING = threading.Lock()
+SAFE_PATH = ("PYTHONSAFEPATH", "ctrbench")
+"""What keeps a new Python from importing what lies in the working directory; a worker takes it back at once."""
 
 
 class Guard:
@@ -62,14 +64,14 @@ class Child:
         # Not a daemon: a plug-in may use multiprocessing itself.
         self.process = context.Process(target=target, args=(theirs, *args), daemon=False)
         self._guard.tell("start", self._mark, 0)  # before there is anything that could be left over
-        with _STARTING, _marked(self._mark), interrupts_held():
+        with _STARTING, _environment(**_marks(self._mark)), _main_script_hidden(), interrupts_held():
             self.process.start()
         theirs.close()
         self._guard.tell("start", self._mark, self.number)
 
     @property
     def number(self) -> int:
-        """Its process number; its group has the same."""
+        """Its process number, on Linux that of its keeper; its group has the same."""
         return self.process.pid or 0
 
     @property
@@ -117,6 +119,18 @@ def kill(children: Sequence[Child]) -> None:
 
 
 @contextlib.contextmanager
+def _main_script_hidden() -> Iterator[None]:
+    """A child that is started meanwhile does not import the main script, which may be anybody's and do anything."""
+    main = vars(sys.modules["__main__"])
+    hidden: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(hidden)
+
+
+@contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
     """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -157,26 +171,29 @@ def _proportional(number: int) -> int:
 
 
 @contextlib.contextmanager
-def _marked(mark: str) -> Iterator[None]:
-    before = os.environ.get(_guard.MARK)
-    os.environ[_guard.MARK] = f"{before}/{mark}" if before else mark
+def _environment(**changes: str) -> Iterator[None]:
+    """Variables that a process which is started meanwhile inherits."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[_guard.MARK]
-        else:
-            os.environ[_guard.MARK] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _marks(mark: str) -> dict[str, str]:
+    """The environment of a child: its mark, behind those of the driver's own driver, and a safe path of imports."""
+    outer = os.environ.get(_guard.MARK)
+    safe = {} if os.environ.get(SAFE_PATH[0]) else dict([SAFE_PATH])
+    return {_guard.MARK: f"{outer}/{mark}" if outer else mark, **safe}
 
 
 def _start_quiet_tracker() -> None:
     """Start Python's tracker of semaphores so that it cleans up after killed workers without a warning."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
-    try:
+    quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
+    with _environment(**quiet, **dict([SAFE_PATH])):
         multiprocessing.resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before

@@ -14,10 +14,9 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ctrbench import environment, keys
-from ctrbench.executors import Finished, Progress, Site
+from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
@@ -45,8 +44,8 @@ class Done:
 class Slot:
     """One worker process, kept by a local executor that knows of limits, logs and deaths."""
 
-    def __init__(self, site: Site) -> None:
-        self._driver = site
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._driver = settings
 
     def open(self, versions: Mapping[str, str]) -> list[Progress | Done]:
         """Get ready. UnlikeError where this node is not installed as the driver's machine is."""
@@ -60,26 +59,26 @@ class Slot:
             raise UnlikeError(f"the node {platform.node()} has {', '.join(unlike)}")
         vars(sys.modules["__main__"]).pop("__file__", None)  # else workers would import Ray's main script
         folder = Path(tempfile.mkdtemp(prefix="ctrbench-slot-"))
-        self._site = replace(self._driver, artefacts=folder / "artefacts")
-        self._artefacts = Artefacts(self._site.artefacts)
-        self._executor = LocalExecutor(1, self._site, folder)
+        self._settings = replace(self._driver, artefacts=folder / "artefacts")
+        self._artefacts = Artefacts(self._settings.artefacts)
+        self._executor = LocalExecutor(1, self._settings, folder)
         return []
 
-    def take(self, task: str, job: Job, limits: Limits, inputs: Mapping[str, Any]) -> list[Progress | Done]:
+    def take(self, task: str, job: Job, limits: Limits, inputs: Mapping[str, object]) -> list[Progress | Done]:
         """Begin a job; `inputs` are references to the contents of what it reads, by digest."""
         if keys.source_digest(job.plugin.module) not in (None, job.plugin.source):
             reason = f"the node {platform.node()} has another source of {job.plugin.module} than the driver"
             return [Done(task, TaskResult(Status.FAILED, job.plugin.registered, Stage.HAND_OVER, reason), {}, b"")]
         self._fetch(inputs)
         self._executor.submit(task, job, limits)
-        self._log = self._site.logs / f"{key(job)[:16]}.log"
+        self._log = self._settings.logs / f"{key(job)[:16]}.log"
         return []
 
     def listen(self) -> list[Progress | Done]:
         """What is new, as soon as there is something; after a while, nothing."""
         return [self._packed(e) if isinstance(e, Finished) else e for e in self._executor.wait(_LISTEN)]
 
-    def _fetch(self, inputs: Mapping[str, Any]) -> None:
+    def _fetch(self, inputs: Mapping[str, object]) -> None:
         import ray
 
         lacking = []
@@ -90,14 +89,14 @@ class Slot:
                 lacking.append(digest)
         for digest, data in zip(lacking, ray.get([inputs[digest] for digest in lacking]), strict=True):
             self._artefacts.take_in(digest, io.BytesIO(data))
-        kept = sorted(self._site.artefacts.glob("??/*"), key=lambda path: path.stat().st_mtime)
+        kept = sorted(self._settings.artefacts.glob("??/*"), key=lambda path: path.stat().st_mtime)
         for path in kept[: -max(_KEPT, len(inputs))]:
             path.unlink()
 
     def _packed(self, end: Finished) -> Done:
         """An end with all that the driver is to write; paths of this node become the driver's own."""
         made = {digest: self._artefacts.get_bytes(digest) for digest in end.result.artefacts.values()}
-        here, there = map(os.fspath, (self._site.artefacts, self._driver.artefacts))
+        here, there = map(os.fspath, (self._settings.artefacts, self._driver.artefacts))
         result = replace(end.result, reason=end.result.reason.replace(here, there))
         log = self._log.read_bytes() if self._log.exists() else b""
         self._log.unlink(missing_ok=True)

@@ -17,52 +17,74 @@ from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ctrbench import resources, tasks
-from ctrbench.executors import Site, _guard
+from ctrbench.executors import WorkerSettings, _guard, _state
+from ctrbench.executors._processes import SAFE_PATH
 from ctrbench.jobs import Job
 from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.text import one_line
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _REPORT_EVERY = 0.5  # seconds
 
 
-def serve(line: Connection, driver: int, site: Site) -> None:
+def serve(line: Connection, driver: int, settings: WorkerSettings) -> None:
     """Do jobs until the driver closes the line."""
-    settle_in(driver)
+    number = settle_in(driver)
     print_to(Path(os.devnull))
     resources.keep_freed_memory()
-    site.import_all()
+    settings.import_all()
     reports = _Reports(line)
+    watch = _state.Watch()
     reports.send("ready")
     while True:
         try:
             job, seconds = line.recv()
         except (EOFError, ConnectionError):
             return
-        reports.send("done", _do(job, seconds, site, reports))
+        result = _do(job, seconds, settings, reports, number)
+        reports.send("done", result, watch.changes())
 
 
-def settle_in(driver: int) -> None:
+def settle_in(driver: int) -> int:
     """Make this process one that can be killed with all it starts, and that dies with its driver.
 
-    It leads a group; what its descendants leave behind becomes its own child, so that nothing leaves its family; of
-    all processes it is the one to go when memory runs out; Ctrl-C is the driver's business.
+    It leads a group, or its keeper does; what its descendants leave behind becomes its own child, so that nothing
+    leaves its family; of all processes it is the one to go when memory runs out; Ctrl-C is the driver's business.
+    Returns the number by which the driver knows it: its own, or its keeper's.
     """
+    number = os.getpid()
     os.setpgrp()
+    if os.environ.get(SAFE_PATH[0]) == SAFE_PATH[1]:
+        del os.environ[SAFE_PATH[0]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # it was held while this process started
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        with suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("500")
     if os.getppid() != driver:  # it died before it could be heard
         os._exit(1)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_guard.PR_SET_CHILD_SUBREAPER, 1)
+        if worker := os.fork():
+            _become_keeper(driver, worker)
+        ctypes.CDLL(None).prctl(_guard.PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_guard.PR_SET_CHILD_SUBREAPER, 1)  # which is not inherited
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+        if os.getppid() != number:
+            os._exit(1)
     faulthandler.enable()
+    return number
+
+
+def _become_keeper(driver: int, worker: int) -> NoReturn:
+    """Be the process that ends all below it, in a few megabytes, and hold nothing open that others wait for."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in range(3):
+        os.dup2(nothing, file)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    program = os.fspath(Path(_guard.__file__))
+    os.execv(sys.executable, [sys.executable, "-I", "-S", program, str(driver), str(worker)])
 
 
 def print_to(path: Path) -> None:
@@ -107,18 +129,18 @@ class _Reports:
             self.send("progress", step, total, dict(values))
 
 
-def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskResult:
+def _do(job: Job, seconds: float | None, settings: WorkerSettings, reports: _Reports, number: int) -> TaskResult:
     reports.begin()
     workspace = tasks.Workspace(
-        Artefacts(site.artefacts),
-        site.checkpoints,
-        site.budget,
+        Artefacts(settings.artefacts),
+        settings.checkpoints,
+        settings.budget,
         time.time() + seconds if seconds else None,
         reports.progress,
         lambda stage: reports.send("stage", stage),
     )
     try:
-        print_to(site.open_log(job, os.getpid()))
+        print_to(settings.open_log(job, number))
         return tasks.perform(job, workspace)
     except OSError as error:  # the log's: no disk, or no right to it
         return TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
@@ -128,7 +150,7 @@ def _do(job: Job, seconds: float | None, site: Site, reports: _Reports) -> TaskR
         _end_children()
         print_to(Path(os.devnull))
         with suppress(OSError):
-            site.close_log(job, os.getpid())
+            settings.close_log(job, number)
 
 
 def _end_children() -> None:

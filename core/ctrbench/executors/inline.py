@@ -10,7 +10,7 @@ import os
 import time
 
 from ctrbench import tasks
-from ctrbench.executors import Event, Finished, Progress, Site, thread_limits
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_limits
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.store.artefacts import Artefacts
@@ -21,26 +21,26 @@ class InlineExecutor:
 
     slots = 1
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
         self._events: list[Event] = []
         self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(thread_limits(site.threads))
-        site.import_all()
+        self._cleanup.enter_context(thread_limits(settings.threads))
+        settings.import_all()
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
         workspace = tasks.Workspace(
-            Artefacts(self._site.artefacts),
-            self._site.checkpoints,
-            self._site.budget,
+            Artefacts(self._settings.artefacts),
+            self._settings.checkpoints,
+            self._settings.budget,
             time.time() + limits.seconds if limits.seconds else None,
             lambda step, total, values: self._events.append(Progress(task, step, total, values)),
         )
-        log = self._site.open_log(job, os.getpid())
+        log = self._settings.open_log(job, os.getpid())
         with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             result = tasks.perform(job, workspace)
-        self._site.close_log(job, os.getpid())
+        self._settings.close_log(job, os.getpid())
         self._events.append(Finished(task, result))
 
     def wait(self, seconds: float) -> list[Event]:

@@ -15,37 +15,40 @@ import signal
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, Site, _logs, _worker, thread_limits
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, thread_limits
 from ctrbench.executors._processes import Child, Guard, how_it_ended, interrupts_held, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
+from ctrbench.registry import HOME
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)  # exit statuses that no bug has
 _TRIES = 3  # so many workers may die before they have begun a task
+_AWAY = 2.0  # seconds between two looks at the clock beyond which this process was stopped
 _START = 600.0  # seconds that a worker may take to start: it imports what is heavy
 
 
 class LocalExecutor:
     """So many worker processes, one job each at a time; a temporary folder goes with them, however they end."""
 
-    def __init__(self, workers: int, site: Site, temporary: Path | None = None) -> None:
+    def __init__(self, workers: int, settings: WorkerSettings, temporary: Path | None = None) -> None:
         self.slots = workers
-        self._site = site
+        self._settings = settings
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[_Task | _Said | None] = queue.SimpleQueue()  # None: stop
         self._waiting: deque[_Task] = deque()
         self._workers: list[_Worker] = []
+        self._clock = _Clock()
         self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(thread_limits(site.threads))
+        self._cleanup.enter_context(thread_limits(settings.threads))
         self._guard = Guard()
         if temporary:
             self._guard.tell("folder", temporary)
@@ -84,8 +87,9 @@ class LocalExecutor:
         try:
             looked = 0.0
             while self._take_what_came():
-                if time.monotonic() - looked >= _TICK:
-                    looked = time.monotonic()
+                now = self._clock.now()
+                if now - looked >= _TICK:
+                    looked = now
                     for worker in list(self._workers):
                         self._watch(worker)
                 self._hand_out()
@@ -111,28 +115,54 @@ class LocalExecutor:
         task, worker.heard = worker.task, True
         match what:
             case "begun" if task:
-                task.begun = time.monotonic()
+                task.begun = self._clock.now()
             case "stage" if task:
-                task.stage, task.stage_begun = about[0], time.monotonic()
+                task.stage, task.stage_begun = about[0], self._clock.now()
             case "progress" if task:
                 self._events.put(Progress(task.name, *about))
             case "done" if task:
-                worker.task = None
-                self._events.put(Finished(task.name, about[0]))
+                self._take_result(worker, task, *about)
             case "silent":
-                self._bury(worker)
+                self._on_death(worker)
+
+    def _take_result(self, worker: _Worker, task: _Task, result: TaskResult, changed: list[str]) -> None:
+        """Pass a result on, or try the task again; a worker that is not as it was serves nobody else."""
+        worker.task = None
+        again = self._try_alone(worker, task, result)
+        if changed or again:
+            worker.child.kill()
+            self._workers.remove(worker)
+        if not again:
+            noted = replace(result.bookkeeping, changed=changed)
+            self._events.put(Finished(task.name, replace(result, bookkeeping=noted)))
+
+    def _try_alone(self, worker: _Worker, task: _Task, result: TaskResult) -> bool:
+        """Whether a failure may be a neighbour's doing, so that the task is to be done again in a worker of its own."""
+        mine = task.job.plugin.registered
+        doubtful = result.status not in (Status.OK, Status.SKIPPED) and worker.served - {mine}
+        if doubtful:
+            task.alone = True
+            self._put_back(task)
+            return True
+        worker.served |= set() if _is_ours(mine) else {mine}
+        return False
+
+    def _put_back(self, task: _Task) -> None:
+        """A task is to be done once more, before all others that wait."""
+        task.begun, task.stage, task.memory = None, None, 0
+        self._waiting.appendleft(task)
 
     def _watch(self, worker: _Worker) -> None:
         """Kill a worker whose task is beyond a limit, and notice the death of one."""
         if not worker.child.alive:
-            self._bury(worker)
+            self._on_death(worker)
             return
         task = worker.task
         if task is None:
             return
         worker.child.look()
-        _logs.bound(self._site.open_log(task.job, worker.child.number))
-        verdict = task.beyond_its_time() or self._beyond_its_memory(worker, task)
+        _logs.bound(self._settings.open_log(task.job, worker.child.number))
+        verdict = task.beyond_its_time(self._clock.now()) or self._beyond_its_memory(worker, task)
         if verdict:
             worker.child.kill()
             self._give_up(worker, verdict)
@@ -147,48 +177,54 @@ class LocalExecutor:
         reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise --memory"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
-    def _bury(self, worker: _Worker) -> None:
+    def _on_death(self, worker: _Worker) -> None:
         """Take leave of a worker that has died, or has closed its line to us."""
         worker.child.wait(1)
-        lively = worker.child.alive
+        still_alive = worker.child.alive
         status = worker.child.kill()
         task = worker.task
-        if task and (task.begun or task.tries == _TRIES):
+        if task and (task.begun or task.tries >= _TRIES):
             closed = TaskResult(Status.CRASHED, reason="the worker process closed its line to the driver")
-            self._give_up(worker, closed if lively else _death(status, task))
-            return
+            verdict = closed if still_alive else _death(status, task)
+            if task.tries >= _TRIES or not verdict.bookkeeping.killed_from_outside:
+                self._give_up(worker, verdict)
+                return
         self._workers.remove(worker)
         if task:  # the worker died of something else
-            self._waiting.appendleft(task)
+            self._put_back(task)
 
     def _give_up(self, worker: _Worker, verdict: TaskResult) -> None:
         """The end of a task whose worker is dead."""
         self._workers.remove(worker)
         task = worker.task
-        if task is None:
+        if task is None or self._try_alone(worker, task, verdict):
             return
         log = None
         with contextlib.suppress(OSError):
-            log = self._site.close_log(task.job, worker.child.number)
-        self._events.put(Finished(task.name, task.verdict(verdict, log)))
+            log = self._settings.close_log(task.job, worker.child.number)
+        self._events.put(Finished(task.name, task.verdict(verdict, log, self._clock.now())))
 
     def _hand_out(self) -> None:
         """Give waiting jobs to idle workers, those first that have started; more workers where there are too few."""
+        while self._waiting and self._waiting[0].alone and len(self._workers) < self.slots:
+            self._give(self._new_worker(), self._waiting.popleft())
         idle = sorted((worker for worker in self._workers if worker.task is None), key=lambda w: not w.heard)
         # With the first job all workers are started, so that their imports go on side by side.
         wanted = len(self._waiting) if self._workers else self.slots
         while self._waiting and len(self._workers) < self.slots and len(idle) < wanted:
             idle.append(self._new_worker())
         for worker in idle[: len(self._waiting)]:
-            task = self._waiting.popleft()
-            worker.task = task
-            task.tries += 1
-            task.given, task.kernel_kills = time.monotonic(), _kernel_kills()
-            with contextlib.suppress(OSError):  # it has died: that will be noticed
-                worker.child.line.send((task.job, task.limits.seconds))
+            self._give(worker, self._waiting.popleft())
+
+    def _give(self, worker: _Worker, task: _Task) -> None:
+        worker.task = task
+        task.tries += 1
+        task.given, task.kernel_kills = self._clock.now(), _kernel_kills()
+        with contextlib.suppress(OSError):  # it has died: that will be noticed
+            worker.child.line.send((task.job, task.limits.seconds))
 
     def _new_worker(self) -> _Worker:
-        worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._site))
+        worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._settings))
         self._workers.append(worker)
         with interrupts_held():
             threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
@@ -202,6 +238,24 @@ class LocalExecutor:
         self._inbox.put(_Said(worker, ("silent",)))
 
 
+class _Clock:
+    """Seconds of which those are left out for which this process was stopped, by Ctrl-Z for one.
+
+    What workers said meanwhile may not have been read yet, so a limit of time would be held against a task that has
+    ended. It is asked several times a second.
+    """
+
+    def __init__(self) -> None:
+        self._last, self._away = time.monotonic(), 0.0
+
+    def now(self) -> float:
+        """The time by this clock."""
+        now = time.monotonic()
+        gap, self._last = now - self._last, now
+        self._away += gap if gap > _AWAY else 0.0
+        return now - self._away
+
+
 @dataclass(eq=False)
 class _Task:
     """A job that waits or is being done, and how far it is by our clock."""
@@ -212,14 +266,14 @@ class _Task:
     given: float = 0.0
     begun: float | None = None
     tries: int = 0
+    alone: bool = False  # it failed where others had been: it is done again as the first task of a worker
     stage: Stage | None = None
     stage_begun: float = 0.0
     memory: int = 0  # when last seen
     kernel_kills: int = 0  # of any process, when it was given
 
-    def beyond_its_time(self) -> TaskResult | None:
+    def beyond_its_time(self, now: float) -> TaskResult | None:
         """What is to be said of it if it has taken too long."""
-        now = time.monotonic()
         if self.begun is None:
             late = now - self.given > _START
             return TaskResult(Status.CRASHED, reason=f"the worker did not start within {_START:g} s") if late else None
@@ -232,10 +286,10 @@ class _Task:
             return TaskResult(Status.TIMED_OUT, stage=self.stage, reason=reason)
         return None
 
-    def verdict(self, result: TaskResult, log: Path | None) -> TaskResult:
+    def verdict(self, result: TaskResult, log: Path | None, now: float) -> TaskResult:
         """A result with all that is known of the task that it ends."""
         said = f"; what it printed is in {log}" if log and result.status is Status.CRASHED else ""
-        seconds = {str(self.stage): time.monotonic() - self.stage_begun} if self.stage else {}
+        seconds = {str(self.stage): now - self.stage_begun} if self.stage else {}
         stage = result.stage or self.stage
         return TaskResult(
             result.status, self.job.plugin.registered, stage, result.reason + said, bookkeeping=result.bookkeeping,
@@ -250,6 +304,7 @@ class _Worker:
     child: Child
     task: _Task | None = None
     heard: bool = False  # whether it has started
+    served: set[str] = field(default_factory=set)  # the plug-ins of third parties that it has worked for
 
 
 @dataclass(frozen=True)
@@ -272,6 +327,11 @@ def _death(status: int | None, task: _Task) -> TaskResult:
         return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer --workers, or --memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
+
+
+def _is_ours(registered: str) -> bool:
+    """Whether a plug-in, as people name it, comes with ctrbench: those are known to leave a worker as it was."""
+    return registered.rpartition("(")[2].startswith(f"{HOME} ")
 
 
 def _kernel_kills() -> int:

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 from ctrbench import resources
 from ctrbench.errors import UserError
-from ctrbench.executors import Event, Finished, Site
-from ctrbench.executors._bridge import Where, serve
+from ctrbench.executors import Event, Finished, WorkerSettings
+from ctrbench.executors._bridge import Cluster, serve
 from ctrbench.executors._processes import Child, Guard, how_it_ended
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import DataJob, Job
@@ -39,10 +39,12 @@ class RayExecutor:
 
     slots = 1
 
-    def __init__(self, workers: int | None, site: Site, address: str | None = None, patience: float = 60.0) -> None:
+    def __init__(
+        self, workers: int | None, settings: WorkerSettings, address: str | None = None, patience: float = 60.0
+    ) -> None:
         if address is not None:
             check_address(address)
-        self._site = site
+        self._settings = settings
         self._address = address
         self._tasks: dict[str, tuple[Job, Limits]] = {}  # those that have not ended
         self._bridge: Child | None = None
@@ -61,7 +63,7 @@ class RayExecutor:
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Hand a job to the bridge; the loading of data to a worker of this machine."""
         if isinstance(job, DataJob):
-            self._near = self._near or LocalExecutor(1, replace(self._site, imports=()))
+            self._near = self._near or LocalExecutor(1, replace(self._settings, imports=()))
             self._near.submit(task, job, limits)
             return
         self._tasks[task] = job, limits
@@ -96,18 +98,18 @@ class RayExecutor:
         assert self._bridge is not None
         return self._bridge.line
 
-    def _choose(self, workers: int | None, patience: float) -> Where:
+    def _choose(self, workers: int | None, patience: float) -> Cluster:
         if self._address is not None:
-            return Where(self._address, "", 0, workers, patience)
-        workers = workers or max(1, resources.cores() // self._site.threads)
+            return Cluster(self._address, "", 0, workers, patience)
+        workers = workers or max(1, resources.cores() // self._settings.threads)
         usual = tempfile.gettempdir()
         folder = tempfile.mkdtemp(prefix="ctrbench-ray-", dir=usual if len(usual) <= _LONGEST else "/tmp")
         self._guard.tell("folder", folder)
-        return Where(None, folder, workers * self._site.threads, workers, patience)
+        return Cluster(None, folder, workers * self._settings.threads, workers, patience)
 
     def _connect(self) -> None:
         """Start a bridge, and wait until it knows the cluster; one that is killed meanwhile gives way to another."""
-        self._bridge = Child(self._guard, serve, os.getpid(), self._site, self._where)
+        self._bridge = Child(self._guard, serve, os.getpid(), self._settings, self._where)
         self._heard = 0.0
         patience, give_up = _START, time.monotonic() + _START
         while not self._heard:

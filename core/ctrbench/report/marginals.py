@@ -14,7 +14,7 @@ import numpy as np
 from ctrbench.report.drawing import Bars
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.store import RunResults
-from ctrbench.table import Table
+from ctrbench.table import MISSING, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,9 +74,14 @@ def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[s
         if field.vocabulary is not None:
             found.append((field.name, field.vocabulary, [each.astype(np.int64) - 1 for each in values]))
             continue
-        edges = np.unique(np.quantile(values[0], np.linspace(0, 1, SHOWN + 1)[1:-1]))
+        missing = [table.missing(field) for table in tables]
+        edges = np.unique(np.quantile(values[0][~missing[0]], np.linspace(0, 1, SHOWN + 1)[1:-1]))
         names = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}"]
-        found.append((field.name, names, [np.searchsorted(edges, each).astype(np.int64) for each in values]))
+        codes = [np.searchsorted(edges, each).astype(np.int64) for each in values]
+        if field.missing_indicator is not None:
+            codes = [np.where(where, len(names), each) for where, each in zip(missing, codes, strict=True)]
+            names.append(MISSING)
+        found.append((field.name, names, codes))
     return found
 
 

@@ -51,18 +51,23 @@ def published_gain(effects: Effects, arm: Arm) -> float | None:
 def compared(effects: Effects) -> list[Compared]:
     """Every published table, as far as this run has its generators and models, with this run's numbers."""
     results, dataset = effects.results, effects.dataset
-    own = _by_name(pool.generator for pool in results.pools if pool.dataset == dataset)
+    own = {"": "", **_by_name(pool.generator for pool in results.pools if pool.dataset == dataset)}
     made = []
     for table in results.info.datasets[dataset].published:
         metric, figures = table.metric, table.figures
         kept = {names: value for names, value in figures.items() if names[0] in own}
-        if kept and metric in results.info.prediction_metrics:
+        if metric in results.info.prediction_metrics:
+            here = _by_name(effects.models)
+            kept = {names: value for names, value in kept.items() if names[2] in here}
             of = effects if metric == effects.metric else Effects(results, dataset, metric)
-            grid, notes = _predictions(of, own, kept), error_notes(of)
-        elif kept and metric in results.info.synthetic_metrics:
+            grid, notes = _predictions(of, own, kept, table.deviations), error_notes(of)
+        elif metric in results.info.synthetic_metrics:
             grid, notes = _pools(results, dataset, metric, own, kept), []
         else:
             continue
+        if not kept:
+            continue
+        notes += [f"published: {table.statistic}"] if table.statistic else []
         absent = sorted({name for name, _, _ in figures} - set(own))
         notes += [f"published too, but not in this run: {', '.join(absent)}"] if absent else []
         made.append(Compared(table.title, table.source, *grid, notes))
@@ -83,23 +88,27 @@ def _by_name(labels: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures) -> _Grid:
+def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures, deviations: _Figures) -> _Grid:
     """A row a generator and scenario, for each model the published figure, this run's mean, and both differences."""
     here = _by_name(effects.models)
     models = [model for model in dict.fromkeys(model for _, _, model in figures) if model in here]
+    told: tuple[str, ...] = ("{0}, published", "{1}, here", "{0}, Δ published", "{1}, Δ here ± 95 %")
+    told = told if any(scenario != "original" for _, scenario, _ in figures) else told[:2]
     rows = []
     for generator, scenario in sorted({(g, s): None for g, s, _ in figures}, key=lambda pair: list(own).index(pair[0])):
         row = [own[generator], scenario]
         for model in models:
             arm = Arm(own[generator] if scenario in effects.pool_scenarios else "", scenario, here[model])
             value, base = (figures.get((generator, name, model)) for name in (scenario, "original"))
-            row += ["—" if value is None else f"{value:.5f}", _mean(effects, arm)]
+            spread = f" ±{deviations[names]:.5f}" if (names := (generator, scenario, model)) in deviations else ""
+            row += ["—" if value is None else f"{value:.5f}{spread}", _mean(effects, arm)]
+            if len(told) == 2:
+                continue
             row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+.5f}")
             tested = effects.tested.get(arm)
             half = f" ±{tested.effect.half_width:.5f}" if tested and tested.effect.interval else ""
             row.append(f"{tested.effect.mean:+.5f}{half}" if tested else "—")
         rows.append(row)
-    told = ("{0}, published", "{1}, here", "{0}, Δ published", "{1}, Δ here ± 95 %")
     return ["generator", "scenario", *(text.format(m, here[m]) for m in models for text in told)], rows
 
 

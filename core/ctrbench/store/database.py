@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ctrbench.errors import UserError
 from ctrbench.keys import digest
-from ctrbench.text import encodable
+from ctrbench.text import HIDDEN, encodable, is_address, may_be_address, secrets_of, shown_address
 
 SCHEMA_VERSION = 2
 """The last revision in `migrations/versions`."""
@@ -134,9 +134,10 @@ class NoStoreError(UserError):
 class Database:
     """A results database of the present schema."""
 
-    def __init__(self, url: sa.URL, shown: str, path: Path | None) -> None:
+    def __init__(self, url: sa.URL, shown: str, path: Path | None, secrets: Sequence[str] = ()) -> None:
         self.shown = shown  # what the user gave, without a password
         self.path = path  # of the file; None for a server
+        self._secrets = secrets  # what no message of a driver may show
         connect = {"timeout": 60} if path else {"connect_timeout": 10}
         self._engine = sa.create_engine(url, pool_pre_ping=path is None, connect_args=connect)
         if path:
@@ -145,17 +146,23 @@ class Database:
     @classmethod
     def open(cls, where: str, *, create: bool = True) -> Database:
         """The database at a path or URL, brought to this schema; UserError where it cannot be, or is not ours."""
-        shown = encodable(where)
+        shown, secrets = encodable(shown_address(where)), secrets_of(where)
+        if may_be_address(where) and not is_address(where):
+            raise UserError(
+                f"--store {shown}: is neither a path nor an address that can be read (what may hold a password is not "
+                "shown): write postgresql+psycopg://USER@HOST:PORT/DATABASE and leave the password to PGPASSWORD or "
+                "~/.pgpass; in an address its signs such as @ / ? # are written %40 %2F %3F %23"
+            )
         try:
-            url = sa.make_url(where) if "://" in where else sa.URL.create("sqlite", database=os.fspath(Path(where)))
-            shown = encodable(url.render_as_string() if "://" in where else where)
+            url = sa.make_url(where) if is_address(where) else sa.URL.create("sqlite", database=os.fspath(Path(where)))
             path = _path(url)
             if path:
                 url = _file_url(path, shown, create)
-            database = cls(url, shown, path)
+            database = cls(url, shown, path, secrets)
             database._prepare(create)
         except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
-            raise UserError(f"--store {shown}: cannot be used as a store: {_cause(error)}{_advice(error)}") from None
+            cause = _without(secrets, _cause(error))
+            raise UserError(f"--store {shown}: cannot be used as a store: {cause}{_advice(error)}") from None
         return database
 
     def close(self) -> None:
@@ -228,8 +235,9 @@ class Database:
                 if _is_our_fault(error):
                     raise
                 if last:
+                    cause = _without(self._secrets, _cause(error))
                     raise UserError(
-                        f"--store {self.shown}: cannot be {done}: {_cause(error)}; what was stored before is kept: "
+                        f"--store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
                         "mend it (disk space, permissions, the server) and run the same command again"
                     ) from None
                 time.sleep(_PAUSE)
@@ -326,6 +334,13 @@ def _is_our_fault(error: sa.exc.DBAPIError) -> bool:
 
 def _cause(error: Exception) -> str:
     return encodable(" ".join(str(getattr(error, "orig", None) or error).split()))
+
+
+def _without(secrets: Sequence[str], text: str) -> str:
+    """A message without the secrets of an address, however a driver took it apart."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def _advice(error: Exception) -> str:

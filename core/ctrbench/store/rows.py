@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Published, Score
@@ -32,6 +32,7 @@ from ctrbench.results import (
     TaskResult,
     TrainOutput,
 )
+from ctrbench.text import without_password
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
@@ -55,7 +56,7 @@ class RunRow(Row):
     run: RunName
     started: float
     finished: float | None
-    command: str
+    command: Annotated[str, AfterValidator(without_password)]  # an earlier ctrbench may have kept one
     about: dict[str, Any]
     environment: dict[str, Any]
 
@@ -181,7 +182,7 @@ def task_row(run: str, kind: TaskKind, key: str, result: TaskResult, finished: f
     if result.curves:
         values["history"] = dict(result.curves)
     noted = asdict(result.bookkeeping)
-    values |= {_WRITTEN.get(name, name): noted[name] for name in noted if noted[name] not in (None, False, "")}
+    values |= {_WRITTEN.get(name, name): noted[name] for name in noted if noted[name] not in (None, False, "", ())}
     return {
         "key": key,
         "kind": str(kind),
@@ -297,8 +298,8 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
 
 
 def _published(table: Mapping[str, Any]) -> Published:
-    figures = {(generator, scenario, model): value for generator, scenario, model, value in table["figures"]}
-    return Published(**{**table, "figures": figures})
+    named = {kind: {(g, s, m): value for g, s, m, value in table.get(kind, ())} for kind in ("figures", "deviations")}
+    return Published(**{**table, **named})
 
 
 def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
@@ -306,8 +307,12 @@ def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
     written["notes"] = list(told.notes)
     if told.ranking:
         written["ranking"] = told.ranking
-    tables = [asdict(table) | {"figures": [[*n, v] for n, v in table.figures.items()]} for table in told.published]
-    return {**written, "published": tables}
+    return {**written, "published": [_published_json(table) for table in told.published]}
+
+
+def _published_json(table: Published) -> dict[str, Any]:
+    named = {"figures": table.figures, "deviations": table.deviations}
+    return asdict(table) | {kind: [[*names, value] for names, value in found.items()] for kind, found in named.items()}
 
 
 def _refuse_infinite(value: object) -> None:

@@ -180,7 +180,8 @@ class Store:
     def runs(self) -> list[RunHead]:
         """All runs, the latest first."""
         query = sa.select(runs.c.run, runs.c.started, runs.c.finished, runs.c.command)
-        return [RunHead(**row) for row in self.database.read(query.order_by(runs.c.started.desc()))]
+        found = self.database.read(query.order_by(runs.c.started.desc()))
+        return [RunHead(**{**row, "command": without_password(row["command"])}) for row in found]
 
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none to be read."""

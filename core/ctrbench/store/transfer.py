@@ -26,7 +26,7 @@ from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
 from ctrbench.store.rows import GridRow, LinkRow, Row, RunRow, TaskRow, checked
 from ctrbench.store.store import Store
-from ctrbench.text import encodable, one_line, plain
+from ctrbench.text import encodable, one_line, plain, without_password
 
 FORMAT = 1
 _ABOUT = "ctrbench.json"
@@ -39,6 +39,11 @@ _TABLES: dict[str, tuple[sa.Table, type[Row]]] = {
     "run_tasks": (run_tasks, LinkRow),
     "run_cells": (run_cells, GridRow),
 }  # in the order in which one names another
+
+
+def _shown(row: sa.RowMapping) -> dict[str, Any]:
+    """A row as others may see it; an earlier ctrbench may have kept a password in a command."""
+    return {name: without_password(value) if name == "command" else value for name, value in dict(row).items()}
 
 
 @dataclass
@@ -66,7 +71,7 @@ def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
-                lines.writelines(json.dumps(dict(row)).encode() + b"\n" for row in rows[name])
+                lines.writelines(json.dumps(_shown(row)).encode() + b"\n" for row in rows[name])
         for digest in digests:
             if digest not in lacking:
                 archive.write(store.artefacts.path(digest), _member(digest))

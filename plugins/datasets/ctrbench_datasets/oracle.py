@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Generator, Register, Sampler, Schema, Skip, Table, hookimpl
-from ctrbench.encoding import encode
+from ctrbench import Context, Generator, Register, Sampler, Schema, Skip, Table, encode, hookimpl
 
 from ctrbench_datasets._world import FIELDS, LABEL, World
 from ctrbench_datasets.simulated import ClickRate, Items, Simulated, Users

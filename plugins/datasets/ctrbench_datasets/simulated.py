@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
-from ctrbench import Context, Dataset, Register, Splits, UserError, hookimpl
-from ctrbench.encoding import encode_splits
-from ctrbench.ranking import Queries, with_ranking
+from ctrbench import Context, Dataset, Queries, Register, Splits, UserError, encode_splits, hookimpl, with_ranking
 
 from ctrbench_datasets._world import FIELDS, LABEL, World
 

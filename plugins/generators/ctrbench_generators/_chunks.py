@@ -38,10 +38,19 @@ def deal(labels: NDArray[np.int8], order: NDArray[np.intp], number: int, *, at_l
         chunk, label = short[0]
         raise ValueError(
             f"k_neighbors={at_least - 1} needs more than {at_least - 1} rows of each class in each chunk; "
-            f"chunk {chunk + 1} of {len(counts)} has {counts[chunk, label]} of class {label}: "
-            "take fewer chunks or chunk_order=shuffled"
+            f"chunk {chunk + 1} of {len(counts)} has {counts[chunk, label]} of class {label}"
+            f"{_advice(int(class_counts(labels)[label]), number, at_least, (np.diff(order) == 1).all())}"
         )
     return np.array_split(order, number)
+
+
+def _advice(rows: int, number: int, at_least: int, as_in_file: bool) -> str:
+    """What helps a class of so many rows in all that is too small for a chunk."""
+    if number > 1 and rows >= at_least:
+        return ": take fewer chunks" + (" or chunk_order=shuffled" if as_in_file else "")
+    if rows > 1:
+        return f", and train has {rows} in all: take k_neighbors={rows - 1}" + (" and chunks=1" if number > 1 else "")
+    return f", and train has {rows} in all: there is no neighbour to be had"
 
 
 def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:

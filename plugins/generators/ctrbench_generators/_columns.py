@@ -16,6 +16,8 @@ import pandas as pd
 import torch
 from ctrbench import Field, Schema, Table
 
+from ctrbench_generators._numbers import unsigned_zeros
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.mixture import BayesianGaussianMixture
@@ -200,7 +202,7 @@ class Modes:
         numbers = np.clip(scalars.astype(np.float64), -1, 1) * self.reaches[modes] + self.means[modes]
         if self.decimals is not None:
             numbers = np.round(numbers, self.decimals)
-        return np.clip(numbers, self.low, self.high)
+        return unsigned_zeros(np.clip(numbers, self.low, self.high))
 
 
 def _columns(schema: Schema) -> Iterator[tuple[str, Field | None]]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from ctrbench import Field, Sampler, Schema, Table, UserError, find_dependencies
-from ctrbench.text import did_you_mean
+from ctrbench import Field, Sampler, Schema, Table, UserError, did_you_mean, find_dependencies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

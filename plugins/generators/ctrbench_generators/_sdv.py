@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from ctrbench import Context, Field, Sampler, Schema, Table, UserError
 
+from ctrbench_generators._numbers import unsigned_zeros
 from ctrbench_generators._random_state import seeded
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _table(frame: DataFrame, schema: Schema) -> Table:
 
 def _values(column: Series[Any], field: Field) -> NDArray[Any]:
     if field.kind == "numeric":
-        return column.to_numpy(np.float64)
+        return unsigned_zeros(column.to_numpy(np.float64))
     return _whole(column, 1, field.vocab_size - 1).astype(np.int32)
 
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
 from ctrbench import Context, Generator, Register, Sampler, Schema, Table, hookimpl
 
 from ctrbench_generators import _sdv
+from ctrbench_generators._collapse import PROBE, Told, collapsed
+from ctrbench_generators._numbers import unsigned_zeros
 from ctrbench_generators.ctgan import Ctgan
 
 if TYPE_CHECKING:
@@ -32,14 +35,16 @@ class CopulaGan(Ctgan):
     def fit_native(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Map numeric columns through their fitted distribution, then train our CTGAN."""
         scores = NormalScores.of(train, self.default_distribution)
-        return OfScores(super().fit_native(scores.of_table(train), seed=seed, context=context), scores)
+        sampler = OfScores(super().fit_native(scores.of_table(train), seed=seed, context=context), scores)
+        return Told(sampler, scores.collapsed(train, seed))
 
     def fit_sdv(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """The same by SDV."""
         from sdv.single_table import CopulaGANSynthesizer
 
         synthesizer = CopulaGANSynthesizer(_sdv.metadata(train.schema), **self.settings(context))
-        return _sdv.fit(synthesizer, train, encoding=self.encoding, seed=seed, context=context)
+        sampler = _sdv.fit(synthesizer, train, encoding=self.encoding, seed=seed, context=context)
+        return Told(sampler, NormalScores.of(train, self.default_distribution).collapsed(train, seed))
 
     def equivalent(self, schema: Schema) -> Generator:
         """CTGAN with the same settings where no field is numeric: nothing is then mapped."""
@@ -78,9 +83,21 @@ class NormalScores:
         """The table with numbers in place of scores, rounded as train's are and within their range."""
         return self._mapped(table, lambda marginal, column: marginal.reverse_transform(column))
 
+    def collapsed(self, train: Table, seed: int) -> Mapping[str, float | str]:
+        """What to say of distributions that came to nothing, found by mapping normal numbers back."""
+        import pandas as pd
+
+        rng = np.random.default_rng(seed)
+        normal = {name: pd.DataFrame({name: rng.standard_normal(PROBE)}) for name in self.marginals}
+        made = {name: marginal.reverse_transform(normal[name]) for name, marginal in self.marginals.items()}
+        return collapsed({name: made[name][name].to_numpy(np.float64) for name in made}, train)
+
     def _mapped(self, table: Table, to: Callable[[GaussianNormalizer, DataFrame], DataFrame]) -> Table:
-        columns = {name: to(marginal, table.rows[[name]])[name] for name, marginal in self.marginals.items()}
-        return Table(table.rows.assign(**columns).astype(dict.fromkeys(columns, "float64")), table.schema, table.labels)
+        columns = {
+            name: unsigned_zeros(to(marginal, table.rows[[name]])[name].to_numpy(np.float64))
+            for name, marginal in self.marginals.items()
+        }
+        return Table(table.rows.assign(**columns), table.schema, table.labels)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, 
 from ctrbench_generators import _sdv
 from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
+from ctrbench_generators._numbers import refuse_huge
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
 
@@ -64,6 +65,7 @@ class Ctgan(Generator):
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Train both networks; conditions are drawn from the categorical columns, the label among them."""
+        refuse_huge(train, self.name)
         joined = join(train, self.constraints, self.name)
         engine = self.fit_native if self.engine == "native" else self.fit_sdv
         return joined.sampler(engine(joined.table, seed=seed, context=context))

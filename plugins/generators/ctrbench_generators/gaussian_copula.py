@@ -12,7 +12,9 @@ from typing import Annotated, ClassVar, Literal
 from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators import _sdv
+from ctrbench_generators._collapse import PROBE, Told, collapsed
 from ctrbench_generators._constraints import Constraints, check_groups, join
+from ctrbench_generators._numbers import refuse_huge
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,21 @@ class GaussianCopula(Generator):
         check_groups(self.constraints, self.name)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Fit a marginal to each encoded column and the correlations between their normal scores."""
+        """Fit a marginal to each encoded column and the correlations between their normal scores.
+
+        Columns whose fit came to nothing are named in the details: SDV hands them out as constants without a word.
+        """
         from sdv.single_table import GaussianCopulaSynthesizer
 
+        refuse_huge(train, self.name)
         joined = join(train, self.constraints, self.name)
         synthesizer = GaussianCopulaSynthesizer(
             _sdv.metadata(joined.table.schema), default_distribution=self.default_distribution
         )
-        return joined.sampler(_sdv.fit(synthesizer, joined.table, encoding="uniform", seed=seed, context=context))
+        sampler = joined.sampler(_sdv.fit(synthesizer, joined.table, encoding="uniform", seed=seed, context=context))
+        probe = sampler.sample(PROBE, seed=seed)
+        columns = {name: probe.rows[name].to_numpy() for name in probe.schema.names}
+        return Told(sampler, collapsed({**columns, probe.schema.label: probe.targets}, train))
 
 
 @hookimpl

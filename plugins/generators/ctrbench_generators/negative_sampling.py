@@ -15,7 +15,7 @@ from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimp
 from ctrbench_generators._classes import shares_of
 
 if TYPE_CHECKING:
-    from ctrbench.table import Role
+    from ctrbench import Role
     from numpy.typing import NDArray
 
 
@@ -129,10 +129,10 @@ class NegativeSampler(Sampler):
 
 def _identifier(train: Table, role: Role) -> NDArray[np.int32]:
     """The codes of the first categorical field of a role; Skip where there is none."""
-    for field in train.schema.with_role(role):
-        if field.kind == "categorical":
-            return train.rows[field.name].to_numpy()
-    raise Skip(f"negative_sampling needs a user and an item, and no categorical field has the role {role}")
+    field = train.schema.identifier(role)
+    if field is None:
+        raise Skip(f"negative_sampling needs a user and an item, and no categorical field has the role {role}")
+    return train.rows[field.name].to_numpy()
 
 
 @hookimpl

@@ -16,6 +16,7 @@ from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimp
 
 from ctrbench_generators._chunks import MEMORY, ChunkOrder, Chunks, deal, dealing_order, fewest_chunks, split
 from ctrbench_generators._classes import class_counts, shares_of
+from ctrbench_generators._numbers import refuse_huge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,12 +38,14 @@ class Smotenc(Generator):
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Deal train's rows to chunks; Skip without a field of either kind, ValueError for a class with too few rows.
 
+        UserError for numbers whose squares are infinite.
         imbalanced-learn finds neighbours anew whenever rows are asked for, so nothing else is done here.
         """
         if not train.schema.numeric:
             raise Skip("smotenc needs a numeric field beside the categorical ones, and there is none: use smoten")
         if not train.schema.categorical:
             raise Skip("smotenc needs a categorical field beside the numeric ones, and there is none")
+        refuse_huge(train, self.name)
         order = dealing_order(len(train), self.chunk_order, seed)
         number = self.chunks
         if number == "auto":

@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, hookimpl
 
 from ctrbench_generators._costs import ADAM, dense, one_hot_width
+from ctrbench_generators._numbers import refuse_huge, unsigned_zeros
 from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from ctrbench_generators._diffusion import Schedule
     from ctrbench_generators._tabddpm import Network, Rows
+
+FEW_VALUES = 32
+"""Whole values up to which new numbers are train's own."""
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
 
@@ -53,11 +57,12 @@ class TabDdpm(Generator):
         return Forecast(operations, 24.0 * weights + 20 * batch * (width + max(self.hidden)))
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Train the network."""
+        """Train the network; UserError for numbers whose squares are infinite."""
         from ctrbench_generators import _fitting
         from ctrbench_generators._diffusion import cosine_schedule
         from ctrbench_generators._tabddpm import Settings, Trainer
 
+        refuse_huge(train, self.name)
         coding = Coding(train)
         schedule = cosine_schedule(self.num_timesteps, context.device)
         settings = Settings(
@@ -85,6 +90,7 @@ class Coding:
         self.sizes = [len(values) for values in self.values]
         self._numbers = [field.name for field in train.schema.numeric]
         self._quantiles = _quantiles(self._table_numbers(train)) if self._numbers else None
+        self._whole = {name: values for name in self._numbers if not ((values := train.rows[name].unique()) % 1).any()}
 
     def encode(self, table: Table, device: str) -> Rows:
         """Train's rows."""
@@ -115,12 +121,21 @@ class Coding:
         }
         if self._quantiles is not None:
             numbers = self._quantiles.inverse_transform(rows.numbers.double().cpu().numpy())
-            columns |= dict(zip(self._numbers, numbers.T, strict=True))
+            for name, made in zip(self._numbers, numbers.T, strict=True):
+                columns[name] = unsigned_zeros(_rounded(made, self._whole[name]) if name in self._whole else made)
         frame = pd.DataFrame({name: columns[name] for name in self.schema.names})
         return Table(frame, self.schema, rows.labels.cpu().numpy().astype(np.int8))
 
     def _table_numbers(self, table: Table) -> NDArray[np.float64]:
         return table.rows[self._numbers].to_numpy(np.float64)
+
+
+def _rounded(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whole numbers, for a field of such values in train; the nearest of them where they are few, as in TabDDPM."""
+    if len(values) > FEW_VALUES:
+        return np.rint(numbers)
+    values = np.sort(values)
+    return values[np.searchsorted((values[1:] + values[:-1]) / 2, numbers)]
 
 
 def _quantiles(numbers: NDArray[np.float64]) -> QuantileTransformer:

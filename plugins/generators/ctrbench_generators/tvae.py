@@ -17,6 +17,7 @@ from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, 
 from ctrbench_generators import _sdv
 from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
+from ctrbench_generators._numbers import refuse_huge
 from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Tvae(Generator):
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Train encoder and decoder together; the decoder alone is kept."""
+        refuse_huge(train, self.name)
         joined = join(train, self.constraints, self.name)
         engine = self._native if self.engine == "native" else self._sdv
         return joined.sampler(engine(joined.table, seed, context))

@@ -1,4 +1,4 @@
-"""What an attacker wins who scores real rows and takes the highest for members of train.
+"""What an attacker wins who scores real rows and takes the highest, or the lowest, for members of train.
 
 In: such scores for members and for rows that were not in train, and the same attack's scores where real rows stand in
 place of the pool. Out: the attack's AUC with its interval, and whether it tells the two apart because of the pool.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ctrbench import Score
 
-from ctrbench_metrics._chance import auc_of, sample_of, users_of
+from ctrbench_metrics._chance import Estimate, auc_of, sample_of, users_of
 from ctrbench_metrics._nearest import encode
 
 if TYPE_CHECKING:
@@ -47,26 +47,37 @@ class Suspects:
         return np.concatenate([members, others]), pool_codes, unseen_codes
 
     def verdict(self, scores: NDArray[np.float64], control: NDArray[np.float64]) -> Score:
-        """The attack's AUC; both arrays hold a number for each member and then for each other row.
-
-        Flagged where the AUC is above .5, and above that of the control, by more than chance. No verdict where the
-        control itself tells members from others: then they differ without any pool, and the attack proves nothing.
-        """
+        """The attack's AUC; both arrays hold a number for each member and then for each other row. See `judge`."""
         size = len(self.members)
         users = users_of(self.members, self.others)
-        count = max(each.max() for each in users) + 1
-        attack, without_pool = (
-            auc_of(each[:size], each[size:], (users[0], users[1]), count) for each in (scores, control)
-        )
-        details = {
-            **attack.interval,
-            "true_positives_at_1_percent": _caught(scores[:size], scores[size:]),
-            "auc_without_pool": without_pool.value,
-            "suspects": 2.0 * size,
-        }
-        alike = without_pool.low < 0.5 + ALIKE and without_pool.high > 0.5 - ALIKE
-        flagged = attack.low > 0.5 and (attack - without_pool).low > 0
-        return Score(attack.value, 0.5, details, flagged if alike else None)
+        return judge((scores[:size], scores[size:]), (control[:size], control[size:]), (users[0], users[1]), below=True)
+
+
+def judge(
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    control: tuple[NDArray[np.float64], NDArray[np.float64]],
+    people: tuple[NDArray[np.int64], NDArray[np.int64]],
+    *,
+    below: bool,
+) -> Score:
+    """The attack's AUC, from numbers for members and for others, their control, and whose the suspects are.
+
+    Flagged where the AUC is above .5, and above that of the control, by more than chance; with `below` also where it is
+    as surely below both, since an attacker may take the lowest as well. No verdict where the control itself tells
+    members from others: then they differ without any pool, and the attack proves nothing.
+    """
+    count = max(int(each.max()) for each in people) + 1
+    attack, without_pool = (auc_of(*each, people, count) for each in (scores, control))
+    details = {
+        **attack.interval,
+        "true_positives_at_1_percent": _caught(*scores),
+        "auc_without_pool": without_pool.value,
+        "suspects": float(len(scores[0]) + len(scores[1])),
+    }
+    alike = without_pool.low < 0.5 + ALIKE and without_pool.high > 0.5 - ALIKE
+    side = (attack - Estimate(0.5, np.zeros(count))).side()
+    told = side in ((1, -1) if below else (1,)) and (attack - without_pool).side() == side
+    return Score(attack.value, 0.5, details, told if alike else None)
 
 
 def _caught(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:

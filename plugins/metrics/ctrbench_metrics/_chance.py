@@ -18,11 +18,10 @@ from ctrbench_metrics._rows import number_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ctrbench import Field, Table
-    from ctrbench.table import Role, Schema
+    from ctrbench import Table
     from numpy.typing import NDArray
 
-LEVEL = 0.025
+SIGNIFICANCE = 0.025
 """A verdict is given where chance would do as much in so many of a hundred cases at most, one-sided."""
 
 PERMUTATIONS = 99
@@ -30,7 +29,7 @@ PERMUTATIONS = 99
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A number, and each user's part in its deviation from the truth (its influence), (users,)."""
+    """A share or a difference of shares, and each user's part in its deviation from the truth (influence), (users,)."""
 
     value: float
     parts: NDArray[np.float64]
@@ -42,11 +41,20 @@ class Estimate:
     @cached_property
     def margin(self) -> float:
         """Half the width of the 95 % interval, by Student's t over users."""
+        return self._margin(SIGNIFICANCE)
+
+    def side(self, level: float = SIGNIFICANCE) -> int:
+        """1 or -1 where the number is above or below 0 by more than chance, at this level on either side; else 0."""
+        return int(np.sign(self.value)) if abs(self.value) > self._margin(level) else 0
+
+    def _margin(self, level: float) -> float:
         from scipy.special import stdtrit
 
+        if len(self.parts) < 2:
+            return 1.0  # a single user says nothing of others, so a share may be anything
         users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
-        return float(stdtrit(users - 1, 1 - LEVEL) * error)
+        return float(stdtrit(users - 1, 1 - level) * error)
 
     @property
     def low(self) -> float:
@@ -64,14 +72,9 @@ class Estimate:
         return {"low": self.low, "high": self.high}
 
 
-def identifier(schema: Schema, role: Role) -> Field | None:
-    """The first categorical field of a role, which is its id."""
-    return next((field for field in schema.with_role(role) if field.kind == "categorical"), None)
-
-
 def users_of(*tables: Table) -> list[NDArray[np.int64]]:
     """Each row's user, (rows,) for each table, numbered from 0 over all; without a user field each row is its own."""
-    user = identifier(tables[0].schema, "user")
+    user = tables[0].schema.identifier("user")
     ends = np.cumsum([len(table) for table in tables])
     if user is None:
         return np.split(np.arange(ends[-1]), ends[:-1])

@@ -39,13 +39,19 @@ SORT, FIND, COMPARE = 80e-9, 60e-9, 0.12e-9
 
 
 def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
-    """The codes of train's rows and of each table's, (rows, fields), labels left out; numbers become bins of train."""
+    """The codes of train's rows and of each table's, (rows, fields), labels left out; numbers become bins of train.
+
+    Missing numbers have a bin of their own.
+    """
     columns = []
     for field in train.schema.fields:
         values = [table.rows[field.name].to_numpy() for table in (train, *tables)]
         if field.kind == "numeric":
-            edges = np.unique(np.quantile(values[0], np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]))
-            values = [np.searchsorted(edges, each).astype(np.int32) for each in values]
+            missing = [table.missing(field) for table in (train, *tables)]
+            known = values[0][~missing[0]]
+            edges = np.unique(np.quantile(known, np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]))
+            bins = [np.searchsorted(edges, each).astype(np.int32) for each in values]
+            values = [np.where(where, np.int32(NUMERIC_BINS), each) for where, each in zip(missing, bins, strict=True)]
         columns.append(values)
     return [np.column_stack(parts) for parts in zip(*columns, strict=True)]
 

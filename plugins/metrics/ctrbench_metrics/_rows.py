@@ -15,8 +15,7 @@ from ctrbench import Skip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ctrbench import Schema, Table
-    from ctrbench.table import Role
+    from ctrbench import Field, Role, Schema, Table
     from numpy.typing import NDArray
 
 LARGEST = 2**62
@@ -34,7 +33,8 @@ class Matches:
 def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDArray[np.int64]]:
     """One number a row, (rows,) for each table, equal where all fields (or the named ones) are equal.
 
-    Categorical fields compare by code, numeric ones by their float64 bits. Numbers mean nothing beyond one call.
+    Categorical fields compare by code, numeric ones as float64 numbers (-0.0 is 0.0). Numbers mean nothing beyond one
+    call.
     """
     names = tables[0].schema.names if fields is None else tuple(fields)
     numbers = np.zeros(sum(len(table) for table in tables), np.int64)
@@ -52,12 +52,12 @@ def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDA
     return np.split(numbers, ends[:-1])
 
 
-def fields_of(schema: Schema, role: Role) -> list[str]:
-    """The names of the fields that describe the user or the item; Skip where there are none."""
-    names = [field.name for field in schema.with_role(role)]
-    if not names:
-        raise Skip(f"no field has the role {role}")
-    return names
+def identifier_of(schema: Schema, role: Role) -> Field:
+    """The field that identifies the user or the item; Skip where there is none."""
+    field = schema.identifier(role)
+    if field is None:
+        raise Skip(f"no categorical field has the role {role}")
+    return field
 
 
 def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,7 +89,8 @@ def count_matches(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> Matc
 def _small_integers(values: NDArray[np.generic]) -> tuple[NDArray[np.int64], int]:
     """Integers from 0 that are equal where the values are, and a bound above them."""
     if values.dtype.kind == "f":
-        return _ranks(values.view(np.int64))
+        zero = np.zeros((), values.dtype)
+        return _ranks(np.where(values == zero, zero, values).view(np.int64))  # -0.0 has other bits than 0.0
     if not len(values):
         return values.astype(np.int64), 1
     lowest, highest = int(values.min()), int(values.max())

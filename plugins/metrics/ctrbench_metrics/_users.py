@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ctrbench import UNSEEN, Skip
 
-from ctrbench_metrics._rows import fields_of, number_rows
+from ctrbench_metrics._rows import identifier_of
 
 if TYPE_CHECKING:
-    from ctrbench import Predictions, Table
+    from ctrbench import Predictions
     from numpy.typing import NDArray
 
 
@@ -39,15 +39,14 @@ class UserLists:
 
 
 def user_lists(predictions: Predictions) -> UserLists:
-    """The lists; Skip where no field describes the user, or no user has both labels.
+    """The lists; Skip where no field identifies the user, or no user has both labels.
 
-    A user is a combination of the user's fields. Rows with a value of these that train lacks are in no list: under the
-    code of unseen values, several users look like one.
+    Rows of users that train lacks are in no list: under the code of unseen values, several of them look like one.
     """
     rows = predictions.rows
-    known = _known_users(rows)
-    (numbers,) = number_rows(rows, fields=fields_of(rows.schema, "user"))
-    distinct, users = np.unique(numbers[known], return_inverse=True)
+    codes = rows.rows[identifier_of(rows.schema, "user").name].to_numpy()
+    known = codes != UNSEEN
+    distinct, users = np.unique(codes[known], return_inverse=True)
     labels = rows.targets[known]
     clicks = np.bincount(users, weights=labels, minlength=len(distinct))
     both = (clicks > 0) & (clicks < np.bincount(users, minlength=len(distinct)))
@@ -63,8 +62,3 @@ def user_lists(predictions: Predictions) -> UserLists:
     ties = np.cumsum((positions == 1) | (np.diff(probabilities, prepend=np.inf) != 0)) - 1
     coverage = {"users": float(both.mean()), "rows": len(users) / len(rows)}
     return UserLists(users, labels, positions, ties, coverage)
-
-
-def _known_users(rows: Table) -> NDArray[np.bool_]:
-    codes = [field.name for field in rows.schema.with_role("user") if field.kind == "categorical"]
-    return np.asarray((rows.rows[codes].to_numpy() != UNSEEN).all(axis=1))

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import fields_of, number_rows, occurrences
+from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 MOST_ROWS = 5
@@ -34,7 +33,7 @@ class AucColdUsers(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user."""
         rows, train = predictions.rows, predictions.real_train
-        users, seen = number_rows(rows, train, fields=fields_of(rows.schema, "user"))
+        users, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "user").name])
         return auc_on(predictions, occurrences(users, seen) <= MOST_ROWS, f"users with at most {MOST_ROWS} train rows")
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import fields_of, number_rows, occurrences
+from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 
@@ -33,7 +32,7 @@ class AucNewPairs(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user or the item."""
         rows, train = predictions.rows, predictions.real_train
-        fields = [*fields_of(rows.schema, "user"), *fields_of(rows.schema, "item")]
+        fields = [identifier_of(rows.schema, role).name for role in ("user", "item")]
         pairs, seen = number_rows(rows, train, fields=fields)
         return auc_on(predictions, occurrences(pairs, seen) == 0, "a pair that train lacks")
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import fields_of, number_rows, occurrences
+from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 
@@ -34,7 +33,7 @@ class AucRareItems(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the item."""
         rows, train = predictions.rows, predictions.real_train
-        items, seen = number_rows(rows, train, fields=fields_of(rows.schema, "item"))
+        items, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "item").name])
         clicked = seen[train.targets == 1]
         middle = np.median(occurrences(np.unique(seen), clicked))
         return auc_on(predictions, occurrences(items, clicked) <= middle, "rare items")

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ctrbench import PredictionMetric, Predictions, Register, Score, Skip, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, Skip, hookimpl
 
 from ctrbench_metrics._probabilities import recalibrated
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, chance_of_worse, sample_of
+from ctrbench_metrics._chance import SIGNIFICANCE, chance_of_worse, sample_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class CategoryCoverage(SyntheticMetric):
         chance = chance_of_worse(list(pool), list(unseen), missed, rng)
         details = {"worst_field": float((of_pool / sizes).min()), "chance": chance, "compared_rows": float(size)}
         return Score(
-            float(of_pool.sum() / sizes.sum()), float(of_holdout.sum() / sizes.sum()), details, chance <= LEVEL
+            float(of_pool.sum() / sizes.sum()), float(of_holdout.sum() / sizes.sum()), details, chance <= SIGNIFICANCE
         )
 
 

@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._nearest import find_nearest
 from ctrbench_metrics._sides import Sides

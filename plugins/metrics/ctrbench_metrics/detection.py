@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import Estimate, auc_of, sample_of, users_of
 from ctrbench_metrics._columns import combine, encode_labelled, some_pairs
@@ -33,7 +32,7 @@ class Detection(SyntheticMetric):
     Classifier two-sample test (Lopez-Paz and Oquab 2017): logistic regression on every pair of columns as one category
     (numbers in 20 bins), five folds; equal rows share a fold, so that repeats alone are not held against a pool. The
     real rows are the holdout's; the baseline is the same test of train against the holdout. Details: the 95 % interval
-    over users. Flagged where the AUC is above the baseline by more than chance.
+    over users. Flagged where the AUC is above .5, and above the baseline, by more than chance.
 
     It shows that rows differ in what two columns have to do with each other. It does not show whether the difference
     matters to a model, and it overlooks what takes three columns to see, and a pool of a few rows over and over, which
@@ -67,7 +66,7 @@ class Detection(SyntheticMetric):
 
         of_train, of_pool = (told_apart(*each) for each in zip((seen, pool), users[:2], strict=True))
         details = {**of_pool.interval, "rows": float(size)}
-        return Score(of_pool.value, of_train.value, details, (of_pool - of_train).low > 0)
+        return Score(of_pool.value, of_train.value, details, of_pool.low > 0.5 and (of_pool - of_train).low > 0)
 
 
 def _out_of_fold(
@@ -83,7 +82,7 @@ def _out_of_fold(
     scores = np.zeros(len(origin))  # 0, which is neither, for rows of which the others tell nothing
     for fold in range(FOLDS):
         inside = folds == fold
-        if len(np.unique(origin[~inside])) < 2:  # few distinct rows: all of a table are in this fold
+        if not inside.any() or len(np.unique(origin[~inside])) < 2:  # few distinct rows: a fold is empty or has a table
             continue
         model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3, random_state=0).fit(
             features[~inside], origin[~inside]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from ctrbench import PredictionMetric, Predictions, Register, Score, Skip, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, Skip, hookimpl
 
 from ctrbench_metrics._lists import Length, listed, rankings_of
 

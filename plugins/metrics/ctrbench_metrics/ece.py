@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from ctrbench import PredictionMetric, Predictions, Register, Score, Skip, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, Skip, hookimpl
 
 from ctrbench_metrics._probabilities import recalibrated
 

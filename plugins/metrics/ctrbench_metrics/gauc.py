@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctrbench import PredictionMetric, Predictions, Register, Score, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
 from ctrbench_metrics._users import user_lists
 

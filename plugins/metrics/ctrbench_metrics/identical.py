@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL
+from ctrbench_metrics._chance import SIGNIFICANCE
 from ctrbench_metrics._rows import count_matches, number_rows, with_labels
 
 
@@ -60,7 +59,7 @@ class Identical(SyntheticMetric):
             "holdout_rows_held": float(unseen_held),
             "chance": chance,
         }
-        return Score(float(matches.rows), seen * len(synthetic), details, chance <= LEVEL)
+        return Score(float(matches.rows), seen * len(synthetic), details, chance <= SIGNIFICANCE)
 
 
 def _chance(held: int, train: int, unseen_held: int, holdout: int) -> float:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import mean_of, sample_of, users_of
 from ctrbench_metrics._nearest import encode, find_nearest_weighted

@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import mean_of, sample_of, users_of
 from ctrbench_metrics._columns import combine, some_pairs

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, sample_of
+from ctrbench_metrics._chance import SIGNIFICANCE, sample_of
 from ctrbench_metrics._columns import encode_labelled
 from ctrbench_metrics._similarity import chance_of_distance, worst_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Marginals(SyntheticMetric):
     """Likeness of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
 
-    One less the total variation distance of categories (TVComplement), one less the largest gap between cumulative
-    shares of numbers (KSComplement). Pool and holdout have equally many rows; the baseline is the holdout's likeness.
-    Details: the five columns furthest below the holdout's, and `chance`, by a permutation test on the codes (numbers in
-    20 bins), that real rows would be as far away. Flagged where that is at most 2.5 %.
+    One less the total variation distance of categories (TVComplement, counted here: sdmetrics takes the square of the
+    number of values), one less the largest gap between cumulative shares of numbers (KSComplement). Pool and holdout
+    have equally many rows; the baseline is the holdout's likeness. Details: the five columns furthest below the
+    holdout's, and `chance`, by a permutation test on the codes (numbers in 20 bins), that real rows would be as far
+    away. Flagged where that is at most 2.5 %.
 
     It shows columns that come out wrong. It does not show what columns have to do with each other, so `independent`
     passes.
@@ -54,19 +56,28 @@ class Marginals(SyntheticMetric):
         chance = chance_of_distance(in_train, in_pool, in_holdout, rng)
         value, baseline = (float(np.mean(list(each.values()))) for each in (of_pool, of_holdout))
         details = {**worst_of(of_pool, of_holdout), "chance": chance, "compared_rows": float(size)}
-        return Score(value, baseline, details, chance <= LEVEL)
+        return Score(value, baseline, details, chance <= SIGNIFICANCE)
 
 
 def _likeness(real: Table, other: Table) -> Mapping[str, float]:
     """Each column's likeness, and the label's."""
-    import pandas as pd
-    from sdmetrics.single_column import KSComplement, TVComplement
+    from sdmetrics.single_column import KSComplement
 
-    found = {real.schema.label: TVComplement.compute(pd.Series(real.targets), pd.Series(other.targets))}
+    found = {real.schema.label: _shared(real.targets, other.targets)}
     for field in real.schema.fields:
-        measure = TVComplement if field.kind == "categorical" else KSComplement
-        found[field.name] = measure.compute(real.rows[field.name], other.rows[field.name])
-    return {name: float(value) for name, value in found.items()}
+        columns = [table.rows[field.name][~table.missing(field)] for table in (real, other)]
+        if field.kind == "categorical":
+            found[field.name] = _shared(*(column.to_numpy() for column in columns))
+        elif all(map(len, columns)):  # that numbers are missing shows in the field that says where
+            found[field.name] = float(KSComplement.compute(*columns))
+    return found
+
+
+def _shared(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
+    """The mass that two columns of codes have in common: one less the total variation distance of their shares."""
+    size = int(max(first.max(), second.max())) + 1
+    shares = [np.bincount(each, minlength=size) / len(each) for each in (first, second)]
+    return float(np.minimum(*shares).sum())
 
 
 @hookimpl

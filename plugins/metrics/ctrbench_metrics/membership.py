@@ -11,8 +11,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._attack import Suspects
 from ctrbench_metrics._nearest import find_nearest
@@ -23,9 +22,11 @@ class Membership(SyntheticMetric):
     """AUC of an attacker who takes real rows near a pool row for members of train: .5 is harmless.
 
     Minimum distance, after Chen et al. (GAN-Leaks, 2020); Hamming as in `dcr_share`. Members are rows of train, the
-    others rows of the holdout, as many. Details: the 95 % interval over users, the members found at 1 % false alarms,
-    and `auc_without_pool`, the same attack with reference rows as the pool. Flagged where the AUC is above .5 and above
-    that; no verdict where members and others differ without a pool (it is outside .48 to .52 by more than chance).
+    others rows of the holdout, as many. Details: the 95 % interval over users, the members found at 1 % false
+    alarms, and `auc_without_pool`, the same attack with reference rows as the pool. Flagged where the AUC is off
+    .5, and off that to the same side, by more than chance (two-sided, 5 %): a pool that avoids rows of train (below
+    .5) tells of them too. No verdict where members and others differ without a pool (that is outside .48 to .52 by
+    more than chance).
 
     It shows a danger that is real: anyone with the pool can do this. It does not show safety: stronger attackers
     exist, and an average over rows hides the few who are found. Users stand on both sides where splits are by row, so

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Better
+from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._attack import Suspects
 from ctrbench_metrics._nearest import count_near

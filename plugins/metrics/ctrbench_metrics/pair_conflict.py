@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from ctrbench import Register, Score, Skip, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import Estimate, identifier, mean_of, users_of
+from ctrbench_metrics._chance import Estimate, mean_of, users_of
 from ctrbench_metrics._rows import number_rows
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class PairConflict(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The rate in [0, 1]; Skip without a user or item field, or a class. Nothing is drawn from `seed`."""
-        ids = [identifier(train.schema, role) for role in ("user", "item")]
+        ids = [train.schema.identifier(role) for role in ("user", "item")]
         names = [field.name for field in ids if field is not None]
         if len(names) < 2:
             raise Skip("needs a categorical field with the role user and one with the role item")

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
-from ctrbench.interfaces import Aspect, Better
+from ctrbench import Aspect, Better, Register, Score, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._chance import LEVEL, sample_of
+from ctrbench_metrics._chance import SIGNIFICANCE, sample_of
 from ctrbench_metrics._columns import combine, encode_labelled, some_pairs
 from ctrbench_metrics._similarity import chance_of_distance, worst_of
 
@@ -59,7 +58,7 @@ class Pairs(SyntheticMetric):
         )
         value, baseline = (float(np.mean(list(each.values()))) for each in (of_pool, of_holdout))
         details = {**worst_of(of_pool, of_holdout), "chance": chance, "compared_rows": float(size)}
-        return Score(value, baseline, details, chance <= LEVEL)
+        return Score(value, baseline, details, chance <= SIGNIFICANCE)
 
 
 def _likeness(real: NDArray[np.int32], other: NDArray[np.int32], pair: tuple[int, int]) -> float:

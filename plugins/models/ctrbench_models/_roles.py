@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from ctrbench import Skip
 
 if TYPE_CHECKING:
-    from ctrbench import Field, Schema
-    from ctrbench.table import Role
+    from ctrbench import Field, Role, Schema
 
 
 def identifier(schema: Schema, role: Role) -> Field:
     """The first categorical field of a role, which is its id; Skip where there is none."""
-    for field in schema.with_role(role):
-        if field.kind == "categorical":
-            return field
-    raise Skip(f"no categorical field has the role {role}")
+    field = schema.identifier(role)
+    if field is None:
+        raise Skip(f"no categorical field has the role {role}")
+    return field

@@ -13,6 +13,8 @@ import numpy as np
 from annotated_types import Ge, Gt
 from ctrbench import Context, Model, Predictor, Register, Schema, Table, hookimpl
 
+from ctrbench_models._scaling import Scaling
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,14 +44,12 @@ class Logistic(Model):
         labels = train.targets
         if labels.all() or not labels.any():
             return Constant(float((labels.sum() + 1) / (len(labels) + 2)))
-        numbers = _numbers(train)
-        deviation = numbers.std(axis=0)
-        scaling = numbers.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+        scaling = Scaling.of(train)
         regression = LogisticRegression(C=self.c, max_iter=self.max_iter)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` in the details says it
-            regression.fit(_design(train, *scaling), labels, sample_weight=train.weights)
-        return Linear(train.schema, regression, *scaling)
+            regression.fit(_design(train, scaling), labels, sample_weight=train.weights)
+        return Linear(train.schema, regression, scaling)
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,11 @@ class Linear(Predictor):
 
     schema: Schema
     regression: LogisticRegression
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
+    scaling: Scaling
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
         """P(label = 1) of each row, (rows,)."""
-        probabilities: NDArray[np.float64] = self.regression.predict_proba(_design(rows, self.mean, self.deviation))[
-            :, 1
-        ]
+        probabilities: NDArray[np.float64] = self.regression.predict_proba(_design(rows, self.scaling))[:, 1]
         return np.clip(probabilities, EDGE, 1 - EDGE)
 
     @property
@@ -85,7 +82,7 @@ class Constant(Predictor):
         return np.full(len(rows), self.probability)
 
 
-def _design(table: Table, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> csr_matrix:
+def _design(table: Table, scaling: Scaling) -> csr_matrix:
     """One column a code of each categorical field, then one a numeric field; an unseen value sets no column."""
     from scipy.sparse import csr_matrix, hstack
 
@@ -95,12 +92,7 @@ def _design(table: Table, mean: NDArray[np.float64], deviation: NDArray[np.float
     seen = (codes > 0).astype(np.float64)
     starts = np.arange(len(table) + 1) * codes.shape[1]
     one_hot = csr_matrix((seen.ravel(), (codes + firsts).ravel(), starts), shape=(len(table), sum(sizes)))
-    return hstack([one_hot, csr_matrix((_numbers(table) - mean) / deviation)], format="csr")
-
-
-def _numbers(table: Table) -> NDArray[np.float64]:
-    """The numeric fields, (rows, numeric fields)."""
-    return table.rows[[field.name for field in table.schema.numeric]].to_numpy(dtype=np.float64)
+    return hstack([one_hot, csr_matrix(scaling.apply(table).T)], format="csr")
 
 
 @hookimpl

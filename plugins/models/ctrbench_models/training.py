@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ctrbench_models._quick import quicken
+from ctrbench_models._scaling import Scaling
 
 MIN_GAIN = 1e-6  # of valid AUC, for an epoch to count as better
 MAX_NORM = 10.0  # of the gradient
@@ -65,7 +66,7 @@ def fit_network(
         network.device = torch.device(context.device)
         network.model_to_device()
         quicken(network)
-        scaling = _Scaling.of(train)
+        scaling = Scaling.of(train)
         epochs, best = _train(network, scaling, train, valid, training, order_seed, context)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     facts = {"parameters": parameters, "epochs": epochs, "valid_auc": best}
@@ -100,7 +101,7 @@ class NetworkPredictor(Predictor):
     """A FuxiCTR network and how its numeric inputs are scaled."""
 
     network: BaseModel
-    scaling: _Scaling
+    scaling: Scaling
     threads: int
     facts: Mapping[str, float | str]
 
@@ -164,20 +165,6 @@ def l2_penalty(network: BaseModel) -> Penalty:
 
 
 @dataclass(frozen=True)
-class _Scaling:
-    """Mean and standard deviation of the numeric fields in the training table, (numeric fields, 1) each."""
-
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, train: Table) -> _Scaling:
-        numbers = _numbers(train)
-        deviation = numbers.std(axis=1, keepdims=True)
-        return cls(numbers.mean(axis=1, keepdims=True), np.where(deviation > 0, deviation, 1.0))
-
-
-@dataclass(frozen=True)
 class _Inputs:
     """A table's rows as tensors on the device, from which any batch is one gather."""
 
@@ -186,10 +173,10 @@ class _Inputs:
     names: list[str]  # the columns of codes, then those of numbers
 
     @classmethod
-    def of(cls, table: Table, scaling: _Scaling, device: torch.device) -> _Inputs:
+    def of(cls, table: Table, scaling: Scaling, device: torch.device) -> _Inputs:
         kinds = [one.kind for one in table.schema.fields]
         named = sorted(zip(kinds, columns(table.schema), strict=True), key=lambda pair: pair[0])  # categorical first
-        numbers = ((_numbers(table) - scaling.mean) / scaling.deviation).astype(np.float32)
+        numbers = scaling.apply(table).astype(np.float32)
         codes = np.ascontiguousarray(table.codes.T)
         return cls(
             torch.from_numpy(codes).to(device),
@@ -207,14 +194,9 @@ class _Inputs:
         return dict(zip(self.names, [*codes, *numbers], strict=True))
 
 
-def _numbers(table: Table) -> NDArray[np.float64]:
-    names = [one.name for one in table.schema.numeric]
-    return table.rows[names].to_numpy(dtype=np.float64).T.reshape(len(names), len(table))
-
-
 def _train(
     network: BaseModel,
-    scaling: _Scaling,
+    scaling: Scaling,
     train: Table,
     valid: Table,
     training: Training,

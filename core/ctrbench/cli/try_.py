@@ -1,0 +1,87 @@
+"""`ctrbench try`: a stranger's log becomes a suite that can be run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ctrbench.trial import Trial
+
+EXAMPLES = """
+\b
+Examples:
+  ctrbench try log.csv
+  ctrbench try log.csv.gz --label "rating >= 4" --minutes 120
+  ctrbench try logs/ --user uid --item ad --time ts -o my_suite.toml
+
+What the columns are is guessed from their names and values, and said in comments: read the suite, change it, run it.
+"""
+
+
+@click.command("try", epilog=EXAMPLES)
+@click.argument("log")
+@click.option("--label", help='The column of clicks, or a rule such as "rating >= 4" or "event == click".')
+@click.option("--user", help="The column that identifies the user.")
+@click.option("--item", help="The column that identifies the item.")
+@click.option("--time", help="The column of times.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="The time you have."
+)
+@click.option("-o", "--output", metavar="FILE", help="The suite to write.  [default: the log's name with .toml]")
+def try_(
+    log: str,
+    label: str | None,
+    user: str | None,
+    item: str | None,
+    time: str | None,
+    minutes: float,
+    output: str | None,
+) -> None:
+    """Look at a log and write a suite for it, with methods and repeats that fit the time."""
+    from ctrbench.errors import UserError
+    from ctrbench.files import refuse_existing, whole_file
+    from ctrbench.registry import load_registry
+    from ctrbench.text import encodable, plain
+    from ctrbench.trial import make_trial
+
+    target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
+    if target.suffix != ".toml":
+        raise UserError(f"--output {output}: a suite's name must end in .toml")
+    refuse_existing(target, "name another with --output")
+    given = {key: value for key, value in {"label": label, "user": user, "item": item, "time": time}.items() if value}
+    registry = load_registry()
+    trial = make_trial(log, given, minutes, registry, target.stem)
+    if sys.stdin.isatty() and sys.stderr.isatty() and (answers := _ask(trial)):
+        trial = make_trial(log, given | answers, minutes, registry, target.stem)
+    with whole_file(target) as file:
+        file.write(encodable(trial.text).encode())
+    for parameter, value in trial.proposal.parameters.items():
+        click.echo(plain(f"{parameter} = {_short(value)}: {trial.proposal.reasons.get(parameter, '')}"))
+    for parameter, others in trial.open.items():
+        taken = trial.proposal.parameters[parameter]
+        choose = " or ".join(f'--{parameter} "{other}"' for other in others)
+        click.echo(plain(f"{parameter} is taken to be {taken}; {choose} takes another"))
+    for note in trial.notes:
+        click.echo(plain(f"note: {note}"))
+    click.echo(plain(f"{target}: {trial.repeats} repeats, some {max(1, round(trial.seconds / 60))} minutes; now"))
+    click.echo(plain(f'  ctrbench run --suite "{target}"'))
+
+
+def _ask(trial: Trial) -> dict[str, str]:
+    """Somebody at a terminal chooses where something else would do."""
+    answers = {}
+    for parameter, others in trial.open.items():
+        taken = str(trial.proposal.parameters[parameter])
+        answer = click.prompt(f"{parameter}: {', or '.join([taken, *others])}", default=taken, err=True)
+        if answer != taken:
+            answers[parameter] = answer
+    return answers
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 100 else f"{text[:99]}…"

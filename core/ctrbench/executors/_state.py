@@ -1,0 +1,233 @@
+"""What of a worker's state outlives a task: whatever one plug-in changes there, the next one would suffer.
+
+In: a worker that is about to begin its first task. Out: after each task what is not as it was, in words; a worker of
+which anything is said is replaced.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import decimal
+import gc
+import locale
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+_LEAVE = 0.3  # seconds that a thread has to end after its task
+_FILES = 64  # open files that a task may leave: libraries that it loaded keep some
+_PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_GET_CHILD_SUBREAPER = 2, 3, 37
+_LIMITS = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_WATCHED = re.compile(
+    r"(builtins|io|json|math|os|random|threading|time|ctrbench\w*|imblearn|numpy|pandas|pyarrow|scipy|sklearn)(\.(?!_).*)?"
+    r"|pandas\.core\..*|torch(\.nn|\.nn\.functional|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
+)
+"""Modules whose functions and classes must stay what they are: most of what tasks and built-in plug-ins use."""
+
+_CLASSES = re.compile(
+    r"ctrbench\w*(\..*)?|pandas\.core\.(frame|series|generic)|sklearn\.base|torch\.nn\.modules\.module"
+)
+"""Modules of whose classes the methods are watched too."""
+
+_Entry = tuple[Mapping[str, Any], str, Any]
+
+
+class Watch:
+    """The state of this process as it was; libraries that a task loads join it as they are when it ends."""
+
+    def __init__(self) -> None:
+        self._before = {what: _look(look) for what, look in _PARTS.items()}
+        self._threads = set(sys._current_frames())
+        self._modules: dict[str, Any] = {}
+        self._code: list[_Entry] = []
+        self._learn()
+
+    def changes(self) -> list[str]:
+        """What is not as it was."""
+        found = [what for what, look in _PARTS.items() if not _equal(self._before[what], _look(look))]
+        found += self._patches() + self._left_threads()
+        self._learn()
+        return found
+
+    def _patches(self) -> list[str]:
+        """Functions and classes that others have taken the place of, and modules that are gone."""
+        found = [f"{_name(where)}.{name}" for where, name, what in self._code if where.get(name, what) is not what]
+        found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
+        return found[:3]
+
+    def _left_threads(self) -> list[str]:
+        give_up = time.monotonic() + _LEAVE
+        while (left := self._foreign_threads()) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return [f"the thread {name}" for name in left[:3]]
+
+    def _foreign_threads(self) -> list[str]:
+        """The names of Python's threads that a task has started, but for the one by which tqdm looks after its bars."""
+        known = {thread.ident: thread for thread in threading.enumerate()}
+        found = [known.get(number) for number in set(sys._current_frames()) - self._threads]
+        return [thread.name if thread else "without a name" for thread in found if not _is_harmless(thread)]
+
+    def _learn(self) -> None:
+        """Take in the libraries that were loaded since the last look."""
+        for name, module in list(sys.modules.items()):
+            if name not in self._modules and module is not None and _WATCHED.fullmatch(name):
+                self._modules[name] = module
+                self._code += _entries(vars(module), name)
+        for what, look in _PARTS.items():
+            if self._before[what] is _UNLOADED:
+                self._before[what] = _look(look)
+
+
+def _entries(module: dict[str, Any], name: str) -> Iterator[_Entry]:
+    """The callables of a module, and those of the classes that it defines."""
+    for word, value in list(module.items()):
+        if callable(value):
+            yield module, word, value
+            if isinstance(value, type) and value.__module__ == name and _CLASSES.fullmatch(name):
+                yield from ((vars(value), each, what) for each, what in list(vars(value).items()) if callable(what))
+
+
+def _name(where: Mapping[str, Any]) -> str:
+    return str(where.get("__name__") or where.get("__module__", "?"))
+
+
+def _is_harmless(thread: threading.Thread | None) -> bool:
+    return type(thread).__module__.startswith("tqdm")
+
+
+_UNLOADED = object()
+"""What is said of a library that is not loaded."""
+
+
+def _look(part: Callable[[], Any]) -> Any:
+    try:
+        return part()
+    except Exception as error:  # it may have been taken apart
+        return f"cannot be read: {type(error).__name__}"
+
+
+def _equal(before: Any, now: Any) -> bool:
+    """A library that was loaded meanwhile must be as it comes, so far as that is known."""
+    return bool(
+        now == before or (before is _UNLOADED and (not isinstance(now, tuple) or now == _FRESH.get(now[0], now)))
+    )
+
+
+def _signals() -> Any:
+    handlers = [signal.getsignal(number) for number in _SIGNALS]
+    timers = [signal.getitimer(which)[1] for which in _TIMERS] + [signal.getitimer(which)[0] > 0 for which in _TIMERS]
+    return handlers, timers, signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+
+
+def _rights() -> Any:
+    ids = os.getresuid(), os.getresgid(), os.getpgrp(), os.getsid(0), os.getgroups()
+    return (*ids, os.getpriority(os.PRIO_PROCESS, 0), _kernel(), _affinity())
+
+
+def _kernel() -> Any:
+    """What the kernel keeps of this process beside."""
+    if sys.platform != "linux":
+        return None
+    prctl, answer = ctypes.CDLL(None).prctl, ctypes.c_int()
+    asked = [prctl(what, ctypes.byref(answer)) or answer.value for what in (_PR_GET_PDEATHSIG, _PR_GET_CHILD_SUBREAPER)]
+    return asked, prctl(_PR_GET_DUMPABLE)
+
+
+def _affinity() -> Any:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def _umask() -> int:
+    before = os.umask(0o077)
+    os.umask(before)
+    return before
+
+
+def _interpreter() -> Any:
+    return (
+        sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
+        gc.get_threshold(), sys.gettrace(), sys.getprofile(), sys.excepthook, sys.stdout, sys.stderr, sys.displayhook,
+        multiprocessing.get_start_method(allow_none=True),
+    )  # fmt: skip
+
+
+def _arithmetic() -> Any:
+    """Rounding, and numbers too small to be normal: a processor's modes, which any library may set."""
+    tiny, one, three = sys.float_info.min, float("1"), float("3")
+    context = decimal.getcontext()
+    return tiny / 2 > 0, one / three, -one / three, context.prec, context.rounding, locale.setlocale(locale.LC_ALL)
+
+
+def _warnings() -> Any:
+    """Those that are errors; libraries add many others as they are loaded."""
+    return [entry for entry in warnings.filters if entry[0] == "error"]
+
+
+def _open_files() -> Any:
+    return len(os.listdir("/proc/self/fd")) // _FILES if os.path.isdir("/proc/self/fd") else 0
+
+
+def _numpy() -> Any:
+    numpy = sys.modules.get("numpy")
+    return ("numpy", numpy.geterr(), numpy.geterrcall()) if numpy else _UNLOADED
+
+
+def _pandas() -> Any:
+    """Its options, but for those of how it shows tables."""
+    pandas = sys.modules.get("pandas")
+    if not pandas:
+        return _UNLOADED
+    options = sys.modules["pandas._config.config"]._global_config
+    return {name: repr(value) for name, value in options.items() if name != "display"}
+
+
+def _sklearn() -> Any:
+    sklearn = sys.modules.get("sklearn")
+    return sklearn.get_config() if sklearn else _UNLOADED
+
+
+def _torch() -> Any:
+    torch = sys.modules.get("torch")
+    if not torch or not hasattr(torch, "is_grad_enabled"):
+        return _UNLOADED
+    return (
+        "torch", torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled(),
+        str(torch.get_default_dtype()), str(torch.get_default_device()), torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"),
+        torch.backends.mkldnn.enabled,
+    )  # fmt: skip
+
+
+_FRESH = {
+    "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True),
+}
+"""A library's state as it comes, for one that a task has loaded."""
+
+_PARTS: Mapping[str, Callable[[], Any]] = {
+    "the environment": lambda: dict(os.environ),
+    "the path of imports": lambda: (list(sys.path), [id(finder) for finder in sys.meta_path]),
+    "signals or timers": _signals,
+    "the process's limits": lambda: [resource.getrlimit(getattr(resource, name)) for name in _LIMITS],
+    "the process's rights": _rights,
+    "the mask of new files": _umask,
+    "the interpreter": _interpreter,
+    "arithmetic": _arithmetic,
+    "warnings that are errors": _warnings,
+    "open files": _open_files,
+    "numpy's handling of errors": _numpy,
+    "pandas's options": _pandas,
+    "scikit-learn's settings": _sklearn,
+    "torch's settings": _torch,
+}

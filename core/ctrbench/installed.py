@@ -1,0 +1,95 @@
+"""What other distributions bring, by metadata that may be missing, malformed or hostile.
+
+In: a group of entry points. Out: those that can be read, with names and versions that a terminal can show, and beside
+them whatever cannot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import Distribution, EntryPoint, distributions, version
+from typing import NamedTuple
+
+from ctrbench.text import one_line, plain
+
+_LONGEST = 100  # letters of a name or version that are shown
+_OURS = re.compile(r"^\s*\[\s*ctrbench\b", re.MULTILINE)
+
+
+class Brought(NamedTuple):
+    """An entry point, and the distribution that brings it; its version is empty where it is not known."""
+
+    entry: EntryPoint
+    distribution: str
+    version: str
+
+
+class Unreadable(NamedTuple):
+    """A distribution that has something for ctrbench, which cannot be read, and why."""
+
+    distribution: str
+    error: str
+
+
+def brought(group: str) -> tuple[list[Brought], list[Unreadable]]:
+    """The entry points of a group, and the distributions of which nobody can tell; the first on the path counts."""
+    found: dict[tuple[str, str], Brought] = {}
+    unreadable: dict[str, Unreadable] = {}
+    for distribution in distributions():
+        try:
+            if _OURS.search(distribution.read_text("entry_points.txt") or ""):
+                for entry in distribution.entry_points:
+                    if entry.group == group:
+                        one = of(entry, distribution)
+                        found.setdefault((one.distribution, entry.name), one)
+        except Exception as error:
+            if not isinstance(error, UnicodeDecodeError) or b"[ctrbench" in error.object:
+                name = shown_name(distribution)
+                unreadable.setdefault(name, Unreadable(name, f"its metadata cannot be read: {one_line(error)}"))
+    return list(found.values()), list(unreadable.values())
+
+
+def of(entry: EntryPoint, distribution: Distribution | None) -> Brought:
+    """An entry point with what its distribution says of itself; without one, its module says who it is."""
+    if distribution is None:
+        return Brought(entry, plain(entry.value.split(":")[0].split(".")[0])[:_LONGEST], "")
+    return Brought(entry, shown_name(distribution), _shown(distribution, "Version"))
+
+
+def shown_name(distribution: Distribution) -> str:
+    """A distribution's name; that of its folder where it has none."""
+    folder = getattr(distribution, "_path", None)  # private, and only asked where there is nothing else to show
+    return (
+        _shown(distribution, "Name") or plain(getattr(folder, "name", ""))[:_LONGEST] or "a distribution without a name"
+    )
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those of the distributions that are installed and say theirs."""
+    found = {}
+    for name in names:
+        try:
+            said = version(name)
+        except Exception:  # not there, or its metadata are not readable
+            continue
+        if isinstance(said, str):
+            found[name] = plain(said)[:_LONGEST]
+    return found
+
+
+def needs(name: str) -> list[str]:
+    """The names of what a distribution requires, as far as it can be read."""
+    try:
+        required = Distribution.from_name(name).requires or []
+    except Exception:
+        return []
+    return [match[0] for need in required if (match := re.match(r"[\w.-]+", need))]
+
+
+def _shown(distribution: Distribution, field: str) -> str:
+    """A field of its metadata on one line; empty where it cannot be read."""
+    try:
+        return plain(distribution.metadata[field] or "")[:_LONGEST]
+    except Exception:
+        return ""

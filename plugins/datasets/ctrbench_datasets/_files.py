@@ -1,0 +1,279 @@
+"""Which files hold a log, their bytes whatever they are packed in, and their checksums.
+
+In: what a user named, a file, a folder, a pattern or several. Out: the files in a stated order, with the splits that
+their names tell, and streams of their bytes; or a UserError that names the file and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from glob import glob
+from pathlib import Path
+from typing import IO, Any
+
+from ctrbench import Missing, UserError
+
+SPLITS = ("train", "valid", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+
+FORMATS = {
+    **dict.fromkeys(("csv", "txt", "tsv", "tab", "dat", "data"), "text"),
+    **dict.fromkeys(("parquet", "pq"), "parquet"),
+    **dict.fromkeys(("feather", "arrow"), "feather"),
+    **dict.fromkeys(("jsonl", "ndjson", "json"), "jsonl"),
+}
+PACKINGS = {"gz": "gz", "gzip": "gz", "bz2": "bz2", "xz": "xz", "zip": "zip", "zst": "zst", "zstd": "zst"}
+KNOWN = "csv, tsv, txt, dat, parquet, feather or jsonl, packed as gz, bz2, xz, zip or zst or not at all"
+
+MARKS = {
+    b"\x1f\x8b": "gz",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"PAR1": "parquet",
+    b"ARROW1": "feather",
+}
+"""How a file of each kind begins."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a log, each in the order in which its rows are read; valid or test are empty where none is given."""
+
+    train: tuple[Path, ...]
+    valid: tuple[Path, ...] = ()
+    test: tuple[Path, ...] = ()
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All files."""
+        return self.train + self.valid + self.test
+
+
+def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> Sources | Missing:
+    """The files that were named; those of a folder by name, as splits where they are called train, valid and test.
+
+    A pattern with * ? [ is one only where no file has that very name. Files come in the order of their names, those of
+    several paths in the order given.
+    """
+    found: list[Path] = []
+    parts = {"valid": valid, "test": test}
+    try:
+        named = [path] if isinstance(path, str) else list(path)
+        if len(named) == 1 and os.path.isdir(folder := _expanded(named[0])):
+            splits = _splits_in(folder, named[0])
+            if isinstance(splits, Missing):
+                return splits
+            if splits:
+                for split in ("valid", "test"):
+                    if parts[split]:
+                        splits[split] = tuple(_files_of(parts[split], split))
+                return Sources(**splits)
+        for each in named:
+            found += _files_of(each, "path")
+        twice = {file for file in found if found.count(file) > 1}
+        if twice:
+            raise _Unusable(f"{min(twice)} is named twice; name it once")
+        return Sources(tuple(found), **{split: tuple(_files_of(at, split)) for split, at in parts.items() if at})
+    except _Unusable as error:
+        return Missing(str(error))
+
+
+class _Unusable(Exception):
+    """What is wrong with what the user named."""
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # the home folder of a user who is not there
+        raise _Unusable(f"path={path} is not there or may not be read; name a file or folder that is") from None
+
+
+def _files_of(text: str, parameter: str) -> list[Path]:
+    path = _expanded(text)
+    try:
+        if os.path.isfile(path):
+            return [path]
+        if os.path.isdir(path):
+            files = _logs_below(path)
+            if not files:
+                raise _Unusable(f"the folder {parameter}={text} holds no readable log; logs end with .{KNOWN}")
+            return files
+        matches = sorted(map(Path, glob(str(path), recursive=True))) if re.search(r"[*?\[]", str(path)) else []
+    except ValueError:  # a NUL in the path
+        matches = []
+    files = [file for match in matches for file in ([match] if match.is_file() else _logs_below(match))]
+    if not files:
+        raise _Unusable(f"{parameter}={text} is not there or may not be read; name a file or folder that is")
+    return files
+
+
+def _logs_below(folder: Path) -> list[Path]:
+    """The logs in a folder and its sub-folders, such as one a day, by name; hidden and unknown files are left out."""
+    found = []
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        found += [Path(at, name) for name in files if not name.startswith((".", "_")) and _known(name)]
+    return sorted(found)
+
+
+def _known(name: str) -> bool:
+    return kind_by_name(Path(name))[0] is not None
+
+
+def _splits_in(folder: Path, text: str) -> dict[str, tuple[Path, ...]] | Missing:
+    """The files or folders called train, valid and test; empty where there is none, and then the files are one log."""
+    here: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for entry in sorted(folder.iterdir()):
+        split = SPLIT_NAMES.get(entry.name.lower().split(".")[0])
+        if (split and entry.is_dir()) or (split and entry.is_file() and _known(entry.name)):
+            here[split].append(entry)
+    if not here["train"] and not here["test"] and not here["valid"]:
+        return {}
+    for split, entries in here.items():
+        if len(entries) > 1:
+            return Missing(
+                f"the folder path={text} has both {entries[0].name} and {entries[1].name}; it needs one file a split"
+            )
+        if not entries and split != "valid":
+            return Missing(
+                f"the folder path={text} has no readable {split} file beside those of other splits; it needs one "
+                "file a "
+                f"split (valid may be left out), which ends with .{KNOWN}"
+            )
+    return {
+        split: tuple(file for entry in entries for file in (_logs_below(entry) if entry.is_dir() else [entry]))
+        for split, entries in here.items()
+    }
+
+
+def kind_by_name(path: Path) -> tuple[str | None, str | None]:
+    """The format and the packing that the suffixes tell, in any case: LOG.TSV.GZ is text in gz."""
+    suffixes = [suffix.lower().lstrip(".") for suffix in path.suffixes]
+    packing = PACKINGS.get(suffixes[-1]) if suffixes else None
+    inner = suffixes[:-1] if packing else suffixes
+    return (FORMATS.get(inner[-1]) if inner else "text" if packing else None), packing
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is, by its first bytes where they tell and by its name where they do not."""
+
+    format: str  # text, parquet, feather or jsonl
+    packing: str | None
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file is; UserError where its name and its bytes disagree, as after a download that went wrong."""
+    by_name, packing = kind_by_name(path)
+    with readable(path), open(path, "rb") as file:
+        head = file.read(64)
+    if not head:
+        raise UserError(f"{path}: the file is empty; it needs a header and rows")
+    mark = next((kind for begin, kind in MARKS.items() if head.startswith(begin)), None)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(f"{path}: a page of HTML or XML, not a log, whatever its name; download the file itself")
+    expected = packing or (by_name if by_name in ("parquet", "feather") else None)
+    if expected and mark != expected:
+        raise UserError(
+            f"{path}: not a {expected} file, though its name says so (it begins with {head[:8]!r}); fetch it again, or "
+            "mend its name"
+        )
+    if mark in ("parquet", "feather"):
+        return Kind(mark, None)
+    if by_name in ("parquet", "feather"):
+        raise UserError(f"{path}: {by_name} files pack themselves and are not read out of a {mark} file; unpack it")
+    return Kind(by_name or "text", mark)
+
+
+@contextmanager
+def open_bytes(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked as they are read."""
+    with readable(path):
+        if packing is None:
+            with open(path, "rb", buffering=0) as file:
+                yield io.BufferedReader(file, 1 << 20)
+        elif packing == "zip":
+            with zipfile.ZipFile(path) as archive, archive.open(_only_member(path, archive)) as member:
+                yield member
+        elif packing == "zst":
+            import pyarrow as pa
+
+            with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
+                yield stream
+        else:
+            import bz2
+            import gzip
+            import lzma
+
+            unpack: Any = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[packing]
+            with unpack(path, "rb") as stream:
+                yield stream
+
+
+def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
+    """The one file in an archive, beside what a Mac adds to it."""
+    names = [
+        name
+        for name in archive.namelist()
+        if not name.endswith("/") and not name.startswith("__MACOSX/") and not Path(name).name.startswith(".")
+    ]
+    if len(names) != 1:
+        held = f"{len(names)} files ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else "no file"
+        raise UserError(f"{path}: the archive holds {held}; pack one log in an archive, or unpack it")
+    return names[0]
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """The file's md5, sha256, … in hexadecimal; read again only where the file has changed."""
+    with readable(path):
+        found = os.stat(path)
+        return _checksum(path, algorithm, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _checksum(path: Path, algorithm: str, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what goes wrong with a file, in any of the libraries that read it, into one line that names it."""
+    import lzma
+
+    import pyarrow as pa
+
+    try:
+        yield
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged or cut off, it cannot be unpacked ({why}); fetch it again") from None
+    except (pa.ArrowException, NotImplementedError, RuntimeError, ValueError) as error:  # Arrow's are some of these
+        why = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable log ({why}); mend or convert it") from None
+    except OSError as error:
+        why = " ".join(str(error.strerror or error).split())
+        raise UserError(f"{path}: cannot be read ({why}); check the path, its rights and that it is whole") from None
+    except MemoryError:
+        raise UserError(
+            f"{path}: needs more memory than there is; name fewer columns with keep or split the file"
+        ) from None

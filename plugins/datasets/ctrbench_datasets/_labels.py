@@ -1,0 +1,126 @@
+"""Which rows are clicks.
+
+In: a log and what the user calls a click, a column of 0 and 1 or a rule such as "rating >= 4". Out: the column and a
+label for each row; or a UserError that says which values there are.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ctrbench import Column, UserError, did_you_mean, text_numbers
+from numpy.typing import NDArray
+
+from ctrbench_datasets._reading import Log
+
+_SIGN = re.compile(r">=|<=|==|!=|=|>|<|\bin\b")
+_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """A column, and which of its values are clicks: without a sign 1, true and yes, beside 0, false and no."""
+
+    column: str
+    sign: str = ""
+    value: str = ""
+
+    @classmethod
+    def of(cls, text: str, names: tuple[str, ...]) -> LabelRule:
+        """From "click", "rating >= 4" or "event in (click, buy)"; a column of that very name comes first."""
+        if text in names:
+            return cls(text)
+        rules = [
+            cls(text[: sign.start()].strip(), sign[0], text[sign.end() :].strip()) for sign in _SIGN.finditer(text)
+        ]
+        there = [rule for rule in rules if rule.column in names and rule.value]
+        return (there or [rule for rule in rules if rule.column and rule.value] or [cls(text)])[0]
+
+    def labels(self, log: Log, source: str) -> Log:
+        """The log, its label column made 0 and 1 where there is a rule, and left as it is where there is none."""
+        if not self.sign:
+            return log
+        where = f"{source}: label {self.column!r}"
+        try:
+            column = Column.of(log.table[self.column])
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{where} {error}") from None
+        if (column.codes < 0).any():
+            row = log.where(int(np.argmax(column.codes < 0)))
+            raise UserError(f"{where} is missing in {row}; mend or drop the row")
+        clicks = self._clicks(column, where)
+        return log.with_column(self.column, clicks[column.codes].astype(np.int8))
+
+    def _clicks(self, column: Column, where: str) -> NDArray[np.bool_]:
+        """Which of the distinct values are clicks."""
+        numbers = text_numbers(column.values)
+        if self.sign in _COMPARE:
+            limit = text_numbers([self.value])[0]
+            bad = np.isinf(numbers)
+            if np.isinf(limit) or bad.any():
+                odd = self.value if np.isinf(limit) else column.values[bad][0]
+                raise UserError(f"{where} {self.sign} {self.value}: {odd!r} is no number; compare with == or in")
+            found: NDArray[np.bool_] = _COMPARE[self.sign](numbers, limit)
+            return found
+        listed = self.value.strip("()").split(",") if self.sign == "in" else [self.value]
+        wanted = [text.strip().strip("'\"") for text in listed]
+        values = text_numbers(wanted)
+        equal = np.isin(column.values, wanted) | (np.isfinite(numbers) & np.isin(numbers, values[np.isfinite(values)]))
+        if not equal.any():
+            raise UserError(
+                f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], column.values[:12], 'it has')}"
+            )
+        return ~equal if self.sign == "!=" else equal
+
+
+def check_label(rule: LabelRule, log: Log, source: str) -> None:
+    """UserError where the column is not there, with those that might be it, or where it needs a rule."""
+    if rule.column not in log.names:
+        likely = [name for name in log.names if _of_two(log, name)]
+        hint = did_you_mean(rule.column, log.names, "the columns are")
+        if likely and "did you mean" not in hint:
+            hint += f"; 0 and 1 stand in {', '.join(likely[:5])}"
+        raise UserError(f"{source}: label={rule.column} is not a column; {hint}")
+    if rule.sign:
+        return
+    try:
+        column = Column.of(log.table[rule.column])
+    except (TypeError, ValueError):
+        return  # encoding says so
+    numbers = text_numbers(column.values)
+    others = [value for value, number in zip(column.values, numbers, strict=True) if number not in (0, 1)]
+    if others and len(column.values) <= 100:
+        at = int(np.argmax(np.isin(column.codes, np.flatnonzero(~np.isin(numbers, (0, 1))))))
+        value = column.values[column.codes[at]]
+        shown = ", ".join(sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))[:12])
+        example = f'"{rule.column} >= {_middle(numbers)}"' if np.isfinite(numbers).all() and len(numbers) > 2 else ""
+        example = example or f'"{rule.column} == {column.values[numbers != 0][0]}"'
+        text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
+        raise UserError(
+            f"{source}: label {rule.column!r}: {text} in {log.where(at)} is neither 0 nor 1 (it has {shown}); mend "
+            "it or "
+            f"name another label column, or say which values are clicks, as in label={example}"
+        )
+
+
+def _middle(numbers: NDArray[np.float64]) -> str:
+    middle = np.sort(numbers)[(len(numbers) + 1) // 2]
+    return str(int(middle)) if middle == int(middle) else str(middle)
+
+
+def _of_two(log: Log, name: str) -> bool:
+    try:
+        values = Column.of(log.table[name]).values
+    except (TypeError, ValueError):
+        return False
+    return len(values) == 2 and set(text_numbers(values)) == {0.0, 1.0}

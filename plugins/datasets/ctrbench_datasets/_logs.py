@@ -1,0 +1,481 @@
+"""From logs as they were read to splits: roles, labels, time and codings, for all data sets that come of files.
+
+In: one `Log`, or one a split, and a `Recipe` that says what its columns are. Out: `Splits` with notes on all that was
+found; or a UserError that names the column and the fix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from ctrbench import (
+    MISSING,
+    RARE,
+    Coding,
+    Column,
+    Field,
+    Rows,
+    Splits,
+    UserError,
+    counted,
+    did_you_mean,
+    encode_splits,
+    quoted,
+    text_numbers,
+)
+from numpy.typing import NDArray
+
+from ctrbench_datasets._labels import LabelRule, check_label
+from ctrbench_datasets._reading import Log
+from ctrbench_datasets._times import FEATURES, Instants, duration, instants
+
+RATIOS = (0.8, 0.1, 0.1)
+
+Split = Literal["", "chance", "time", "days", "user"]
+PerField = int | str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the columns of a log are, how it is split and how its values become codes and numbers.
+
+    `min_count`, `top` and `hash` are a number for all categorical fields, or "field:number" for some; `scale` and
+    `bins` a word for all numeric fields, or "field:word" for some. All else is as the parameters of `csv_log` say.
+    """
+
+    label: str = "label"
+    user: tuple[str, ...] = ()
+    item: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    sequence: tuple[str, ...] = ()
+    time: str = ""
+    time_format: str = ""
+    derive: tuple[str, ...] = ()
+    split: Split = ""
+    ratios: tuple[float, float, float] = RATIOS
+    gap: str = ""
+    decimal: str = ""
+    min_count: PerField = 1
+    top: PerField = 0
+    hash: PerField = 0
+    scale: str | tuple[str, ...] = ""
+    bins: str | tuple[str, ...] = ""
+
+    def __post_init__(self) -> None:
+        if min(self.ratios) <= 0 or not abs(sum(self.ratios) - 1) <= 1e-6:
+            raise UserError(f"ratios={self.ratios} must be three positive shares that add up to 1")
+        for feature in self.derive:
+            if feature not in FEATURES:
+                raise UserError(f"derive={feature} is no feature of a time; there are {', '.join(FEATURES)}")
+        if self.derive and not self.time:
+            raise UserError(f"derive={self.derive[0]} needs a time column: say time=")
+        if self.kind in ("time", "days") and not self.time:
+            raise UserError(f"split={self.kind} needs a time column: say time=")
+        if self.kind == "user" and not self.user:
+            raise UserError("split=user needs a column of users: say user=")
+        if self.gap:
+            duration(self.gap, "gap")
+            if self.kind not in ("time", "days"):
+                raise UserError(f"gap={self.gap} is for a split by time: say time=, or leave it out")
+        _codings(self, self.numeric, ())
+
+    @property
+    def kind(self) -> str:
+        """How one log is split."""
+        return self.split or ("time" if self.time else "chance")
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The columns that each parameter names."""
+        one = {"time": (self.time,) if self.time else ()}
+        many = {name: getattr(self, name) for name in ("drop", "sequence", "user", "item", "numeric", "keep")}
+        return one | many
+
+
+def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, notes: Sequence[str] = ()) -> Splits:
+    """The splits of one log, which is split as the recipe says; of train and test, of which train gives valid; or of
+    three.
+
+    The seed decides what chance decides; `source` stands in front of errors.
+    """
+    rule = LabelRule.of(recipe.label, logs[0].names)
+    for log in logs:
+        _check_there(log, logs[0], rule, source)
+        check_label(rule, log, source)
+    roles = _roles(recipe, rule, logs[0], source)
+    logs = [rule.labels(log, source) for log in logs]
+    _check_compound(logs[0], roles, source)
+    if len(logs) == 3 and (
+        recipe.split or recipe.ratios != RATIOS or recipe.gap or (recipe.time and not recipe.derive)
+    ):
+        raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
+    times = _times(logs, recipe, source)
+    told = [note for each in times for note in each.notes]
+    parts, of_split = _split(logs, rule.column, times, recipe, seed, source)
+    fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
+    derived, rows = _derived(logs, times, parts, recipe, fields)
+    identifiers = _identifiers(logs[0], fields, roles)
+    codings, by_comma = _with_decimals(_codings(recipe, recipe.numeric, [f.name for f in fields]), logs, recipe)
+    splits = encode_splits(
+        *rows,
+        label=rule.column,
+        fields=[*fields, *derived],
+        source=source,
+        notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *of_split, *by_comma],
+        codings=codings,
+        keep=recipe.keep,
+        identifiers=identifiers,
+    )
+    extra = [*_sequences(logs[0], recipe), *_remarks(splits, recipe)]
+    return replace(splits, notes=(*splits.notes, *extra))
+
+
+def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:
+    lacking = [name for name in first.names if name not in log.names]
+    if lacking:
+        name = rule.column if rule.column in lacking else lacking[0]
+        what = "label" if name == rule.column else "column"
+        raise UserError(
+            f"{source}: {log.files[0][0]} lacks the {what} {name!r} that {first.files[0][0]} has; splits need the "
+            "same columns"
+        )
+
+
+def _roles(recipe: Recipe, rule: LabelRule, log: Log, source: str) -> dict[str, str]:
+    """For each named column the parameter that names it; UserError for one that is not there or is named twice."""
+    roles = {rule.column: "label"}
+    problems = []
+    for parameter, names in recipe.named.items():
+        for name in names:
+            if name not in log.names:
+                problems.append(
+                    f"{parameter}={name} is not a column; {did_you_mean(name, log.names, 'the columns are')}"
+                )
+                continue
+            if parameter == "keep":
+                continue
+            other = roles.setdefault(name, parameter)
+            if other != parameter and not (parameter == "numeric" and other in ("user", "item")):
+                problems.append(f"{parameter}={name} is named by {other} too; leave one out")
+    if problems:
+        raise UserError(f"{source}: {'; '.join(problems)}")
+    return roles
+
+
+def _check_compound(log: Log, roles: Mapping[str, str], source: str) -> None:
+    import pyarrow as pa
+
+    found = [
+        column.name
+        for column in log.table.schema
+        if pa.types.is_nested(column.type) and roles.get(column.name) not in ("drop", "sequence")
+    ]
+    if found:
+        listed = ", ".join(map(repr, found[:5]))
+        fix = found[0] if len(found) == 1 else f"({', '.join(found[:5])})"
+        raise UserError(
+            f"{source}: the columns {listed} hold lists or other compound values; drop={fix} leaves them out, and so "
+            "does "
+            f"sequence={fix}, which describes them"
+        )
+
+
+def _field(name: str, roles: Mapping[str, str], recipe: Recipe) -> Field | None:
+    role = roles.get(name)
+    if role in ("label", "time", "drop", "sequence"):
+        return None
+    return Field(
+        name,
+        "numeric" if name in recipe.numeric else "categorical",
+        "user" if role == "user" else "item" if role == "item" else "context",
+    )
+
+
+# Time and splits
+
+
+def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
+    if not recipe.time:
+        return []
+    where = f"{source}: time {recipe.time!r}"
+    found = [instants(log.table[recipe.time], recipe.time_format, where, log.where) for log in logs]
+    if not all(each.calendar for each in found) and (recipe.derive or recipe.kind == "days"):
+        asked = f"derive={recipe.derive[0]}" if recipe.derive else "split=days"
+        raise UserError(f"{where} holds no dates and no epochs, so {asked} cannot be; say time_format=, as in %y%m%d%H")
+    return found
+
+
+def _split(
+    logs: Sequence[Log], label: str, times: Sequence[Instants], recipe: Recipe, seed: int, source: str
+) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
+    """For train, valid and test the log and its rows; and what is worth saying."""
+    if len(logs) == 3:
+        return [(place, np.arange(len(log))) for place, log in enumerate(logs)], []
+    log, kind = logs[0], recipe.kind
+    shares = np.array(recipe.ratios if len(logs) == 1 else (*recipe.ratios[:2], 0.0))
+    cuts = np.round(np.cumsum(shares / shares.sum())[:2] * len(log)).astype(int)
+    notes = [f"valid is {shares[1] / shares.sum():.0%} of the train file, by {kind}"] if len(logs) == 2 else []
+    if kind == "chance":
+        order = np.random.default_rng(seed).permutation(len(log))
+        labels = Rows(log.table, log.where).numbers(label)
+        if (by_class := _by_class(labels, order, cuts)) is not None:
+            notes.append("chance left a split without clicks, so clicks and other rows were shared out apart")
+            order = by_class
+    elif kind == "user":
+        order, cuts = _by_user(log, recipe, cuts, seed, source)
+    else:
+        order = times[0].order
+        if kind == "days":
+            cuts = _at_days(times[0].days[order], cuts, f"{source}: time {recipe.time!r}", ends=len(logs) == 2)
+    parts = [np.asarray(rows) for rows in np.split(order, cuts)]
+    if recipe.gap:
+        parts, without = _with_gap(parts, times[0], duration(recipe.gap, "gap"))
+        notes.append(f"gap={recipe.gap}: {counted(without, 'row')} between the splits left out")
+    if kind != "chance":
+        notes.append(f"split by {kind}: train, valid and test differ by more than chance")
+    found = [(0, rows) for rows in parts]
+    return (found if len(logs) == 1 else [*found[:2], (1, np.arange(len(logs[1])))]), notes
+
+
+def _by_class(labels: NDArray[np.float64], order: NDArray[np.int64], cuts: NDArray[Any]) -> NDArray[np.int64] | None:
+    """The rows so that every split has its share of clicks; None where each has both classes, or cannot have."""
+    parts = [part for part in np.split(labels[order], cuts) if len(part)]
+    if not np.isin(labels, (0, 1)).all() or all(0 < part.mean() < 1 for part in parts):
+        return None
+    clicks, others = order[labels[order] == 1], order[labels[order] == 0]
+    shares = np.round(cuts / len(labels) * len(clicks)).astype(int)
+    of_clicks = np.split(clicks, shares)
+    of_others = np.split(others, cuts - shares)
+    if any(not len(part) for part in (*of_clicks[: len(parts)], *of_others[: len(parts)])):
+        return None
+    return np.concatenate([np.concatenate(pair) for pair in zip(of_clicks, of_others, strict=True)])
+
+
+def _by_user(
+    log: Log, recipe: Recipe, cuts: NDArray[Any], seed: int, source: str
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """The rows user by user in a random order of users, and cuts between two users."""
+    column = Column.of(log.table[recipe.user[0]])
+    codes = np.where(column.codes < 0, len(column.values), column.codes)  # rows without a user stay together
+    present = np.unique(codes)
+    if len(present) < 3:
+        raise UserError(f"{source}: user={recipe.user[0]} has {len(present)} values, too few for split=user")
+    place = np.empty(len(column.values) + 1, np.int64)
+    place[np.random.default_rng(seed).permutation(present)] = np.arange(len(present))
+    order = np.argsort(place[codes], kind="stable")
+    return order, _nearest(np.flatnonzero(np.diff(place[codes][order])) + 1, cuts)
+
+
+def _at_days(days: NDArray[np.int64], cuts: NDArray[Any], where: str, *, ends: bool) -> NDArray[Any]:
+    starts = np.flatnonzero(np.diff(days)) + 1
+    wanted = 1 if ends else 2
+    if len(starts) < wanted:
+        raise UserError(f"{where} has {len(starts) + 1} days, too few for split=days; use split=time")
+    return _nearest(starts, cuts) if not ends else np.array([_nearest(starts, cuts[:1])[0], cuts[1]])
+
+
+def _nearest(allowed: NDArray[Any], cuts: NDArray[Any]) -> NDArray[Any]:
+    """The allowed cut that is nearest to each, no two of them the same."""
+    first = int(np.argmin(np.abs(allowed - cuts[0])))
+    if len(cuts) == 1:
+        return allowed[[first]]
+    first = min(first, len(allowed) - 2)
+    rest = allowed[first + 1 :]
+    return np.array([allowed[first], rest[int(np.argmin(np.abs(rest - cuts[1])))]])
+
+
+def _with_gap(parts: list[NDArray[np.int64]], times: Instants, seconds: float) -> tuple[list[NDArray[np.int64]], int]:
+    """Without the rows of valid and test that are less than the gap after the split before."""
+    kept, without = [parts[0]], 0
+    for rows in parts[1:]:
+        if len(rows) and len(kept[-1]):
+            far = times.coarse[rows] >= times.coarse[kept[-1]].max() + seconds
+            without += int((~far).sum())
+            rows = rows[far]
+        kept.append(rows)
+    return kept, without
+
+
+def _derived(
+    logs: Sequence[Log],
+    times: Sequence[Instants],
+    parts: Sequence[tuple[int, NDArray[np.int64]]],
+    recipe: Recipe,
+    fields: Sequence[Field],
+) -> tuple[list[Field], list[Rows]]:
+    """The fields that come of the time, and the rows of each split with them."""
+    taken = {field.name for field in fields}
+    derived = []
+    first = float(times[0].coarse[parts[0][1]].min()) if recipe.derive and len(parts[0][1]) else 0.0
+    for feature in recipe.derive:
+        name = feature if feature not in taken else f"{recipe.time}_{feature}"
+        derived.append(Field(name, "numeric" if feature == "days" else "categorical"))
+        logs = [log.with_column(name, each.feature(feature, first)) for log, each in zip(logs, times, strict=True)]
+    whole = [Rows(log.table, log.where) for log in logs]
+    return derived, [whole[place].split(rows) for place, rows in parts]
+
+
+# Codings
+
+
+_CODED = {
+    "min_count": r"\d+",
+    "top": r"\d+",
+    "hash": r"\d+",
+    "scale": "standard|log",
+    "bins": r"criteo|quantiles:\d+",
+}
+"""What the value of each coding looks like; those of the last two are for numbers."""
+
+
+def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
+    """The coding of each field; UserError for a word that is none, or for a field that is not among `names`."""
+    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for parameter, pattern in _CODED.items():
+        value = getattr(recipe, parameter)
+        for entry in value if isinstance(value, tuple) else (value,):
+            own = re.fullmatch(rf"(.*):({pattern})", str(entry), re.DOTALL)
+            if own and not re.fullmatch(pattern, str(entry)):
+                if names and own[1] not in names:
+                    raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
+                given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
+            elif entry not in ("", 0) or parameter == "min_count":
+                checked = _value(parameter, entry)
+                for name in names:
+                    if (name in numeric) == (parameter in ("scale", "bins")):
+                        given[name].setdefault(parameter, checked)
+    return {name: Coding(**values) for name, values in given.items() if values}
+
+
+def _value(parameter: str, value: Any) -> Any:
+    if parameter == "scale":
+        return Coding(scale=value).scale
+    if parameter == "bins":
+        return Coding(bins=value).bins
+    least = 2 if parameter == "hash" else 1
+    if not str(value).isdecimal() or int(value) < least:
+        raise UserError(f"{parameter}={value} must be a whole number of at least {least}, or field:number")
+    return int(value)
+
+
+def _with_decimals(
+    codings: dict[str, Coding], logs: Sequence[Log], recipe: Recipe
+) -> tuple[dict[str, Coding], list[str]]:
+    """The codings with the decimal comma where it is said, or where a column's numbers have one and no point."""
+    found, notes = dict(codings), []
+    for name in recipe.numeric:
+        if (recipe.decimal or ("," if _has_decimal_commas(logs, name) else ".")) == ",":
+            found[name] = replace(found.get(name, Coding()), decimal=",")
+            notes += [] if recipe.decimal else [f"field {name!r} has decimal commas"]
+    return found, notes
+
+
+def _has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
+    """Not "1,234", which may have a comma between thousands."""
+    values = [value for log in logs for value in _texts(log, name)[:10_000]]
+    commas = [value for value in values if "," in value]
+    return (
+        any(re.fullmatch(r"\s*[+-]?\d+,(\d{1,2}|\d{4,})\s*", value) for value in commas)
+        and all(re.fullmatch(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", value) for value in commas)
+        and not any("." in value for value in values)
+    )
+
+
+def _texts(log: Log, name: str) -> list[str]:
+    import pyarrow as pa
+
+    kind = log.table.schema.field(name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return []
+    texts: list[str] = Column.of(log.table[name]).values.tolist()
+    return texts
+
+
+# Findings
+
+
+def _identifiers(log: Log, fields: Sequence[Field], roles: Mapping[str, str]) -> set[str]:
+    """Fields that may be no more than the number of a row: all that nobody named."""
+    return {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
+
+
+def _sequences(log: Log, recipe: Recipe) -> list[str]:
+    """What is in the columns of several values, which are left out of the tables."""
+    return [
+        f"column {name!r} holds several values a row ({_described(log, name)}): left out" for name in recipe.sequence
+    ]
+
+
+def _described(log: Log, name: str) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = log.table[name]
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+        flat = pc.list_flatten(column)
+        try:
+            distinct = len(Column.of(flat).values)
+        except (TypeError, ValueError):
+            return f"{lengths.mean():.1f} on average, at most {lengths.max():,}"
+    else:
+        try:
+            texts = Column.of(column)
+        except (TypeError, ValueError):
+            return "compound"
+        sign = _joined_by(texts.values.tolist())
+        parts = [text.split(sign) if sign else [text] for text in texts.values]
+        lengths = np.append([len(part) for part in parts], 0)[texts.codes]
+        distinct = len({value for part in parts for value in part})
+    return f"{lengths.mean():.1f} on average, at most {int(lengths.max()):,}; {distinct:,} different ones"
+
+
+def _joined_by(values: Sequence[str]) -> str:
+    """The sign between the values of a sequence: that which most texts hold."""
+    counts = {sign: sum(sign in value for value in values) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
+    best = max(counts, key=lambda sign: counts[sign])
+    return best if counts[best] else ""
+
+
+def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
+    """Categorical fields that look as if they were something else, those of one kind in one note."""
+    fractions, singles, joined = [], [], []
+    train = splits.train
+    for field in train.schema.categorical:
+        values = [value for value in field.vocabulary or () if value not in (MISSING, RARE)]
+        if len(values) < 2 or field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
+            continue
+        numbers = text_numbers(values)
+        if np.all(np.isfinite(numbers)) and np.any(numbers % 1):
+            fractions.append(field.name)
+        elif len(values) > len(train) / 2:
+            singles.append(field.name)
+        elif field.role == "context" and _many_joined(values):
+            joined.append(field.name)
+    rows = f"{len(train):,} rows of train"
+    return [
+        *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
+        *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
+        *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
+    ]
+
+
+def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(map(quoted, names))
+    if len(names) == 1:
+        return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
+    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
+
+
+def _many_joined(values: Sequence[str]) -> bool:
+    sign = _joined_by(values)
+    return sign in ("^", "|") and len(values) > 4 and sum(sign in value for value in values) > len(values) / 3

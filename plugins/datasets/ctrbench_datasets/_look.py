@@ -1,0 +1,446 @@
+"""What a stranger's log seems to be: which column is the click, the user, the item, the time, and which are numbers.
+
+In: the path of a log, and what its owner has said already. Out: a `Proposal` of `csv_log`'s parameters, each with what
+was seen; or a UserError where no column can be a click. All of it is guessed from names and values, and may be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_numbers
+
+from ctrbench_datasets._files import Sources, find_sources, kind_of
+from ctrbench_datasets._reading import Log, read_log
+from ctrbench_datasets._text import WORDS, Dialect, read_text
+from ctrbench_datasets._times import Instants, instants
+
+CLICKS = ("click", "clicked", "isclick", "isclicked", "clk", "clicks", "clickflag")
+LABELS = ("label", "y", "target", "labels", "response", "ctr", "class")
+OUTCOMES = (
+    "conversion", "converted", "isconversion", "cvr", "purchase", "purchased", "ispurchase", "buy", "bought", "order",
+    "cart", "like", "islike", "liked", "follow", "isfollow", "share", "isshare", "comment", "iscomment", "forward",
+    "isforward", "hate", "ishate", "longview", "playtime", "playtimems", "dwell", "dwelltime", "watchtime", "revenue",
+    "payout", "propensity", "propensityscore", "payingprice",
+)  # fmt: skip
+"""What is known only after an impression, or is the logging policy's: no feature of it."""
+
+RATINGS = ("rating", "ratings", "stars", "score", "overall", "label")
+EVENTS = ("event", "eventtype", "action", "actiontype", "behavior", "behaviour", "behaviortype", "type", "btag")
+USERS = (
+    "user",
+    "userid",
+    "uid",
+    "user_id",
+    "visitor",
+    "visitorid",
+    "msno",
+    "reviewerid",
+    "member",
+    "memberid",
+    "viewer",
+)
+SESSIONS = ("session", "sessionid", "cookie", "cookieid", "deviceid")
+ITEMS = (
+    "item", "itemid", "iid", "movie", "movieid", "film", "filmid", "ad", "adid", "adgroupid", "creative", "creativeid",
+    "product", "productid", "sku", "asin", "song", "songid", "news", "newsid", "video", "videoid", "article",
+    "articleid", "goods", "goodsid", "app", "appid", "banner", "bannerid", "campaign", "campaignid",
+    "doc", "docid", "photo", "photoid",
+)  # fmt: skip
+"""Likelier ones first."""
+
+TIMES = (
+    "time",
+    "timestamp",
+    "ts",
+    "datetime",
+    "date",
+    "eventtime",
+    "timems",
+    "eventdate",
+    "hour",
+    "day",
+    "unixreviewtime",
+)
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+}
+SPLIT_WORDS["test"] = "test"
+
+FEW_TIMES = 10
+"""A split by time needs so many different ones."""
+
+ENOUGH = 50
+"""So many rows of users, or items, that were there before tell whether a column belongs to them; of a tenth as many."""
+
+BINS = "quantiles:20"
+
+
+@dataclass
+class _Look:
+    """What has been decided so far, and why."""
+
+    log: Log
+    columns: dict[str, Column]
+    given: Mapping[str, str]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    others: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def decide(self, parameter: str, value: Any, reason: str) -> None:
+        self.parameters[parameter] = value
+        self.reasons[parameter] = reason
+
+    @property
+    def free(self) -> list[str]:
+        """The columns that nothing has been decided about."""
+        taken = set(self.dropped)
+        for name in ("user", "item", "sequence", "numeric"):
+            taken |= set(self.parameters.get(name, ()))
+        taken |= {self.parameters.get("time", ""), _column_of(self.parameters.get("label", ""), self.log.names)}
+        return [name for name in self.log.names if name not in taken]
+
+
+def look(path: str, given: Mapping[str, str]) -> Proposal:
+    """How `csv_log` should read a log; `given` are parameters that the user has chosen."""
+    sources = find_sources(path)
+    if isinstance(sources, Missing):
+        raise UserError(sources.reason)
+    sources, told = _with_siblings(sources)
+    log, made_up, form = _read(sources.train)
+    found = _Look(log, _columns(log), given)
+    found.decide("path", _paths(sources.train, path), f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
+    found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
+    for split, files in (("valid", sources.valid), ("test", sources.test)):
+        if files:
+            found.decide(split, os.path.abspath(files[0]), told)
+    if made_up:
+        found.decide("columns", list(log.names), "the first row looks like data: these names are made up")
+    _find_label(found)
+    _leave_out_outcomes(found)
+    _find_time(found, splits_given=bool(sources.test))
+    _find_sequences(found)
+    _find_owner(found, "user", USERS + SESSIONS)
+    _find_owner(found, "item", ITEMS)
+    _find_numbers(found)
+    _fold_rare(found)
+    if found.dropped:
+        reasons = "; ".join(f"{name}: {why}" for name, why in found.dropped.items())
+        found.decide("drop", list(found.dropped), reasons)
+    return Proposal(found.parameters, found.reasons, found.others, tuple(found.notes), tuple(_fallbacks(found)))
+
+
+# Files
+
+
+def _with_siblings(sources: Sources) -> tuple[Sources, str]:
+    """One file called like a split, with those beside it that are called like the others and have its columns."""
+    if len(sources.all) > 1:
+        return sources, "as the folder has it"
+    file = sources.train[0]
+    words = re.split(r"([A-Za-z]+)", file.name)
+    places = [place for place, word in enumerate(words) if word.lower() in SPLIT_WORDS]
+    if len(places) != 1:
+        return sources, ""
+    found: dict[str, Path] = {}
+    for word, split in SPLIT_WORDS.items():
+        beside = file.with_name("".join([*words[: places[0]], word, *words[places[0] + 1 :]]))
+        if beside.is_file() and _names(beside) == _names(file):
+            found.setdefault(split, beside)
+    if set(found) < {"train", "test"}:
+        return sources, ""
+    splits = {split: (beside,) for split, beside in found.items()}
+    return Sources(
+        **splits
+    ), f"stands beside {found['train'].name}; name another file or leave it out to split one file"
+
+
+def _names(file: Path) -> tuple[str, ...] | None:
+    try:
+        return read_log(file).names
+    except UserError:
+        return None
+
+
+def _paths(files: Sequence[Path], path: str) -> str | list[str]:
+    """The files as a suite names them from wherever it is run."""
+    if len(files) == 1:
+        return os.path.abspath(files[0])
+    return os.path.abspath(Path(path).expanduser())
+
+
+def _read(files: Sequence[Path]) -> tuple[Log, bool, str]:
+    """The rows, whether the names of their columns had to be made up, and how the files are written, in words."""
+    file, kind = files[0], kind_of(files[0])
+    if kind.format != "text":
+        return read_log(files), False, f", {kind.format}"
+    columns: tuple[str, ...] = ()
+    try:
+        text = read_text(file, kind, Dialect())
+    except UserError as error:
+        number = re.search(r"name its (\d+) columns", str(error))
+        if number is None:
+            raise
+        columns = tuple(f"column_{n}" for n in range(1, int(number[1]) + 1))
+        text = read_text(file, kind, Dialect(columns=columns))
+    log = Log(text.table, ((file.name, text.table.num_rows, tuple(text.left_out)),), tuple(text.notes))
+    if len(files) > 1:
+        log = read_log(files, Dialect(columns=columns))
+    delimiter = WORDS.get(text.dialect.delimiter, repr(text.dialect.delimiter))
+    packed = f", packed as {kind.packing}" if kind.packing else ""
+    return log, bool(columns), f", text with {delimiter} between values, {'no' if columns else 'a'} header{packed}"
+
+
+def _columns(log: Log) -> dict[str, Column]:
+    """The columns that are no compound values."""
+    found = {}
+    for name in log.names:
+        try:
+            found[name] = Column.of(log.table[name])
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+# The label
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _column_of(rule: str, names: Sequence[str]) -> str:
+    """The column that a label's rule is about."""
+    if rule in names:
+        return rule
+    return max((name for name in names if rule.startswith(f"{name} ")), key=len, default="")
+
+
+def _find_label(found: _Look) -> None:
+    if given := found.given.get("label"):
+        found.decide("label", given, "as you say")
+        return
+    rules = [rule for rule in (_rule(name, column) for name, column in found.columns.items()) if rule]
+    if not rules:
+        raise UserError(
+            f"no column of {', '.join(found.log.names[:12])} looks like a click: none has two values or a rating, and "
+            'none is called click; say which is, as in --label "rating >= 4" or --label "event == click"'
+        )
+    rules.sort(key=lambda rule: rule.rank)
+    best = rules[0]
+    if best.rank >= _UNNAMED:  # nothing but values to go by: the last column, or the first
+        at_the_ends = [rule for rule in rules if rule.column in (found.log.names[-1], found.log.names[0])]
+        best = max(at_the_ends or rules[:1], key=lambda rule: found.log.names.index(rule.column))
+    alike = [rule.text for rule in rules if rule is not best and (rule.rank < _UNNAMED or best.rank >= _UNNAMED)]
+    alike += [best.opposite] if best.opposite else []
+    found.decide("label", best.text, f"{best.share:.2%} of the rows: {best.why}")
+    if alike:
+        found.others["label"] = tuple(alike[:5])
+
+
+_UNNAMED = 60
+
+
+@dataclass(frozen=True)
+class _Rule:
+    column: str
+    text: str
+    rank: int
+    why: str
+    share: float
+    opposite: str = ""
+
+
+def _rule(name: str, column: Column) -> _Rule | None:
+    """What of a column would be a click, if anything; a lower rank is likelier."""
+    letters, values = _letters(name), column.values
+    if (column.codes < 0).any() or len(values) < 2:
+        return None
+    numbers = text_numbers(values)
+    shares = column.counts / len(column.codes)
+    rank = _rank(letters)
+    if set(numbers) == {0.0, 1.0}:
+        kind = "0 and 1" if rank < _UNNAMED else "0 and 1, though its name tells nothing"
+        return _Rule(name, name, rank, kind, float(shares[numbers == 1].sum()))
+    if letters in EVENTS and (clicks := [value for value in values if _letters(value) in CLICKS]):
+        clicked = float(shares[list(values).index(clicks[0])])
+        return _Rule(name, f"{name} == {clicks[0]}", 30, f"events, of which {clicks[0]} is one", clicked)
+    if (rank >= _UNNAMED and letters not in RATINGS) or not np.isfinite(numbers).all():
+        return None
+    if len(values) == 2:
+        low, high = sorted(range(2), key=lambda place: numbers[place])
+        why = f"it has {values[low]} and {values[high]}, of which the larger is taken for the click"
+        opposite = f"{name} == {values[low]}"
+        return _Rule(name, f"{name} == {values[high]}", rank, why, float(shares[high]), opposite)
+    if letters in RATINGS and len(values) <= 21 and 2 < numbers.max() <= 100:
+        least = np.ceil(0.8 * numbers.max())
+        why = f"ratings up to {numbers.max():g}"
+        return _Rule(name, f"{name} >= {least:g}", 40, why, float(shares[numbers >= least].sum()))
+    return None
+
+
+def _rank(letters: str) -> int:
+    for first, words in ((0, CLICKS), (20, LABELS), (50, OUTCOMES)):
+        if letters in words:
+            return first + min(words.index(letters), 9)
+    return _UNNAMED
+
+
+def _leave_out_outcomes(found: _Look) -> None:
+    label = _column_of(found.parameters["label"], found.log.names)
+    for name in found.log.names:
+        letters = _letters(name)
+        if name != label and (letters in OUTCOMES or letters in CLICKS):
+            found.dropped[name] = "looks like an outcome of the impression, or like its policy's, and no feature of it"
+
+
+# Time
+
+
+def _find_time(found: _Look, *, splits_given: bool) -> None:
+    given = found.given.get("time")
+    likely = [given] if given else [name for name in found.free if _letters(name) in TIMES]
+    times = sorted(((name, *_instants(found, name)) for name in likely), key=lambda each: not _tells(each[1]))
+    for name, when, format in times:
+        if when is None:
+            if given:
+                raise UserError(f"--time {given}: it is no column of times; say another")
+            continue
+        distinct = len(np.unique(np.stack([when.coarse.astype(float), when.fine.astype(float)]), axis=1).T)
+        features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
+        features = features if len(np.unique(when.days)) > 1 else features[:1]
+        if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
+            several = "another column is the time" if "time" in found.parameters else f"{distinct} different times"
+            found.dropped[name] = f"a time that tells too little: {several}"
+            continue
+        period = f" from {_date(when, np.min)} to {_date(when, np.max)}" if when.calendar else ""
+        kept = ", kept as its hour and weekday" if len(features) == 2 else ", kept as its hour" if features else ""
+        oldest = "" if splits_given else "the oldest rows are train: "
+        found.decide("time", name, f"{oldest}{distinct:,} different times{period}{kept}")
+        if format:
+            found.decide("time_format", format, "as its digits look")
+        if features:
+            found.decide("derive", features, "of the time")
+
+
+def _tells(when: Instants | None) -> bool:
+    return when is not None and when.calendar
+
+
+def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
+    """The times of a column, and the format that it takes to read them."""
+    column = found.columns.get(name)
+    compact = column is not None and all(
+        re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]
+    )
+    for format in (["%y%m%d%H"] if compact else []) + [""]:
+        try:
+            return instants(found.log.table[name], format, name, found.log.where), format
+        except UserError:
+            continue
+    return None, ""
+
+
+def _date(when: Instants, pick: Callable[[Any], Any]) -> str:
+    return str(np.datetime64(int(pick(when.coarse)), "s")).replace("T", " ")
+
+
+# Users and items
+
+
+def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
+    """The identifier of the user or the item, and the columns that say the same of it in all its rows."""
+    free = [name for name in found.free if name in found.columns]
+    identifier = found.given.get(role)
+    if identifier is None:
+        likely = sorted((words.index(_letters(name)), name) for name in free if _letters(name) in words)
+        identifier = next((name for _, name in likely if len(found.columns[name].values) > 1), None)
+    elif identifier not in found.log.names:
+        raise UserError(f"--{role} {identifier} is not a column; the columns are {', '.join(found.log.names)}")
+    if identifier is None:
+        return
+    column = found.columns[identifier]
+    owned = [name for name in free if name != identifier and _belongs(found.columns[name], column)]
+    distinct = f"{len(column.values):,} different ones"
+    told = f"; {', '.join(owned)} the same in all rows of one" if owned else ""
+    found.decide(role, [identifier, *owned], f"{distinct} in {len(column.codes):,} rows{told}")
+
+
+def _belongs(column: Column, owner: Column) -> bool:
+    """Whether the column has one value for each owner, as far as owners occur again and values vary."""
+    order = np.argsort(owner.codes, kind="stable")
+    same = np.diff(owner.codes[order]) == 0
+    again = len(np.unique(owner.codes[order][1:][same]))
+    if same.sum() < ENOUGH or again < ENOUGH // 10 or len(column.values) < 2:
+        return False
+    constant: bool = not (np.diff(column.codes[order])[same] != 0).any()
+    return constant and len(column.values) <= len(owner.values)
+
+
+# Sequences and numbers
+
+
+def _find_sequences(found: _Look) -> None:
+    compound = [name for name in found.log.names if name not in found.columns and name not in found.dropped]
+    joined = [name for name in found.free if name in found.columns and _is_joined(found.columns[name])]
+    if compound or joined:
+        found.decide("sequence", [*compound, *joined], "several values a row: described, and left out")
+
+
+def _is_joined(column: Column) -> bool:
+    """Lists in one text, told by their sign in at least a fifth of the values."""
+    return (
+        any(np.mean([sign in text for text in column.values]) > 0.2 for sign in "^|") if len(column.values) else False
+    )
+
+
+def _find_numbers(found: _Look) -> None:
+    """Columns of quantities: fractions, decimal points, signs, or a type of floating point; not identifiers."""
+    roles = {*found.parameters.get("user", [])[1:], *found.parameters.get("item", [])[1:]}
+    candidates = [name for name in found.log.names if name in found.columns and (name in roles or name in found.free)]
+    numeric = [name for name in candidates if _is_quantity(found.columns[name])]
+    if numeric:
+        found.decide("numeric", numeric, "fractions, decimal points or signs; all other columns are categories")
+        found.decide(
+            "bins", BINS, 'in bins of equal size, with one for what is missing; scale = "standard" keeps numbers'
+        )
+
+
+def _is_quantity(column: Column) -> bool:
+    if len(column.values) < 3:
+        return False
+    numbers = text_numbers(column.values)
+    if not np.isfinite(numbers).all():
+        return False
+    written = any(re.search(r"[.,]|^\s*-", text) for text in column.values)
+    varied = len(column.values) > 10 or bool((numbers % 1 != 0).any())
+    return varied and (written or bool((numbers % 1 != 0).any()))
+
+
+def _fold_rare(found: _Look) -> None:
+    rows = len(found.log)
+    least = 10 if rows >= 1_000_000 else 2 if rows >= 100_000 else 0
+    if least:
+        found.decide("min_count", least, "values in fewer rows of train become (rare)")
+
+
+def _fallbacks(found: _Look) -> list[dict[str, Any]]:
+    """Other ways to split, for when one leaves a split without clicks."""
+    if "test" in found.parameters:
+        return []
+    shares = [[0.6, 0.2, 0.2], [0.4, 0.3, 0.3]]
+    ways: list[dict[str, Any]] = [{"split": "chance"}] if "time" in found.parameters else []
+    return [*ways, *({"split": "chance", "ratios": each} for each in shares)]

@@ -1,0 +1,539 @@
+"""Delimited text, read so that no character and no row is lost without a word.
+
+In: a file and what is known of its dialect. Out: an Arrow table in which every value is text as it was written, and
+what was found out about the file; rows that do not fit are counted and named. pyarrow parses, but it swallows rows
+between stray quotes, so the quotes are looked at first.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ctrbench import UserError, counted
+
+from ctrbench_datasets._files import Kind, open_bytes, readable
+
+DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
+"""What the delimiter may be where nobody says, likelier ones first."""
+
+STAND_IN = b"\x1f"
+"""Takes the place of a delimiter of several characters, which pyarrow does not know."""
+
+SAMPLE = 1 << 18
+BLOCK = 1 << 24
+BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+MOST_BAD_ROWS = 0.05
+"""Up to this share of rows that do not fit the header is left out with a note; more is an error."""
+
+WORDS = {"\t": "a tab", ",": "a comma", ";": "a semicolon", "|": "a bar", " ": "a blank"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text file is written; what is empty is found out.
+
+    `quote="none"` takes quotation marks for text; `escape` stands before a quotation mark inside quotes. `columns`
+    names those of a file without a header. `missing` are the texts beside the empty one that mean a missing value.
+    """
+
+    delimiter: str = ""
+    quote: str = ""
+    escape: str = ""
+    encoding: str = ""
+    columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.quote not in ("", "none") and (len(self.quote) != 1 or not self.quote.isascii()):
+            raise UserError(f"quote={self.quote} must be one character, or none")
+        if self.delimiter and (self.delimiter == self.quote or set(self.delimiter) & set("\r\n")):
+            raise UserError(f"delimiter={self.delimiter!r} must be other than the quote and no end of a line")
+        if self.encoding:
+            try:
+                known = codecs.lookup(self.encoding)._is_text_encoding
+            except (LookupError, ValueError):
+                known = False
+            if not known:
+                raise UserError(f"encoding={self.encoding} is not known; latin-1, cp1252 and utf-16 are, for instance")
+        twice = [name for name in self.columns if self.columns.count(name) > 1]
+        if twice:
+            raise UserError(f"columns has {twice[0]!r} twice; give each column a name of its own")
+
+
+@dataclass(eq=False)
+class TextFile:
+    """A parsed file: its columns as text, the rows left out (numbered from 1) and what is worth saying."""
+
+    table: Any  # pyarrow.Table of dictionary<int32, string>
+    left_out: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dialect: Dialect = field(default_factory=Dialect)
+
+
+def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | None = None) -> TextFile:
+    """Parse a file; `only` names the columns to keep. UserError where it cannot be read as a table."""
+    with readable(path):
+        text = _Text(path, kind, _encoding(path, kind, dialect))
+        sample = _sample(text)
+        if not sample.strip():
+            raise UserError(f"{path}: the file is empty; it needs a header and rows")
+        text = replace(text, delimiter=dialect.delimiter or _delimiter(sample, path))
+        sample = sample.replace(text.delimiter, text.separator)
+        quoting = _quoting(text, sample, dialect)
+        header = _header(text, sample, quoting, dialect)
+        return _parse(text, quoting, header, sample, dialect, only)
+
+
+# The stream of characters
+
+
+@dataclass(frozen=True)
+class _Text:
+    path: Path
+    kind: Kind
+    encoding: str
+    delimiter: str = ","
+
+    @property
+    def separator(self) -> str:
+        """What stands between values once the stream has been translated."""
+        return self.delimiter if len(self.delimiter) == 1 and self.delimiter.isascii() else STAND_IN.decode()
+
+    @contextmanager
+    def open(self) -> Iterator[_Characters]:
+        with open_bytes(self.path, self.kind.packing) as raw:
+            yield _Characters(raw, self)
+
+
+class _Characters(io.RawIOBase):
+    """UTF-8 without a byte-order mark, whatever the file is in, which pyarrow reads like a file."""
+
+    def __init__(self, raw: Any, text: _Text) -> None:
+        self._raw = raw
+        self._text = text
+        self._decode = codecs.getincrementaldecoder(text.encoding)().decode
+        self._kept = ""  # the end of the last block, which may be half of a long delimiter
+        self._lines = 0
+        self._ready: list[bytes] = []
+        self._done = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most so many bytes, none only at the end."""
+        ready = sum(map(len, self._ready))
+        while not self._done and (size < 0 or ready < size):
+            self._ready.append(self._block())
+            ready += len(self._ready[-1])
+        data = b"".join(self._ready)
+        given, rest = (data, b"") if size < 0 else (data[:size], data[size:])
+        self._ready = [rest]
+        return given
+
+    def _block(self) -> bytes:
+        raw = self._raw.read(1 << 20)
+        try:
+            block = self._decode(raw, not raw)
+        except UnicodeError as error:
+            start = error.start if isinstance(error, UnicodeDecodeError) else 0
+            line = self._lines + raw[:start].count(b"\n") + 1
+            bad = f"byte 0x{error.object[start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
+            name = "UTF-8" if self._text.encoding.startswith("utf-8") else self._text.encoding
+            raise UserError(
+                f"{self._text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
+                "say "
+                "which, as in encoding=cp1252"
+            ) from None
+        self._lines += raw.count(b"\n")
+        self._done = not raw
+        if self._text.separator == self._text.delimiter:
+            return block.encode()
+        block = self._kept + block
+        if STAND_IN.decode() in block:
+            raise UserError(
+                f"{self._text.path}: holds the control character 0x1f, so delimiter={self._text.delimiter} of "
+                "several characters cannot be told; use another delimiter"
+            )
+        block = block.replace(self._text.delimiter, STAND_IN.decode())
+        keep = 0 if self._done else len(self._text.delimiter) - 1
+        self._kept = block[len(block) - keep :] if keep else ""
+        return block[: len(block) - keep].encode()
+
+
+def _encoding(path: Path, kind: Kind, dialect: Dialect) -> str:
+    with open_bytes(path, kind.packing) as file:
+        head = file.read(4)
+    marked = next((name for mark, name in BOMS if head.startswith(mark)), "")
+    if dialect.encoding:
+        plain = dialect.encoding.lower().replace("_", "-")
+        return "utf-8-sig" if plain in ("utf-8", "utf8") else dialect.encoding
+    return marked or "utf-8"
+
+
+def _sample(text: _Text) -> str:
+    """The first lines, all of them whole unless one is longer than the sample."""
+    with replace(text, delimiter=",").open() as file:
+        data = file.read(SAMPLE)
+        whole = not file.read(1)
+    if not whole:
+        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        data = data[: end + 1] if end > 0 else data
+    return data.decode("utf-8", "replace")
+
+
+# What the file looks like
+
+
+def _lines(sample: str, most: int = 200) -> list[str]:
+    return [line for line in re.split(r"\r\n|\n|\r", sample)[:most] if line]
+
+
+def _delimiter(sample: str, path: Path) -> str:
+    """The one that cuts most lines into as many values as the first, at least two; of equals that of more values."""
+    lines = _lines(sample)
+    tabs = any(suffix.lower() in (".tsv", ".tab") for suffix in path.suffixes)
+    best, found = (0.0, 0), ("\t" if tabs else ",")
+    for delimiter in DELIMITERS:
+        counts = [_count(line, delimiter) for line in lines]
+        share = sum(count == counts[0] for count in counts) / len(counts)
+        if counts[0] < 2 or share < (1.0 if delimiter in (" ", "^") else 0.5):
+            continue
+        if tabs and delimiter == "\t":
+            return delimiter
+        score = (round(share, 1), min(counts[0], 2 if delimiter in (" ", "^") else counts[0]))
+        if score > best:
+            best, found = score, delimiter
+    return found
+
+
+def _count(line: str, delimiter: str) -> int:
+    """Values in a line, those in quotes whole where they close."""
+    d = re.escape(delimiter)
+    return len(re.findall(d, re.sub(rf'(?:(?<=^)|(?<={d}))"(?:[^"]|"")*"(?={d}|$)', "", line))) + 1
+
+
+# Quotes
+
+
+@dataclass(frozen=True)
+class _Quoting:
+    quote: str  # empty: none
+    escape: str = ""
+    several_lines: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _quoting(text: _Text, sample: str, dialect: Dialect) -> _Quoting:
+    """Whether quotation marks are the writer's or text, from all of the file.
+
+    They are the writer's where every value that begins with one ends with one, on the same line. Where values would
+    reach over several lines, and all lines make rows as they are, they are text: no writer of quoted text over several
+    lines makes each of these a whole row.
+    """
+    if dialect.quote == "none":
+        return _Quoting("")
+    quote, escape = dialect.quote or '"', dialect.escape
+    grammar = _Grammar(quote, text.separator, escape)
+    first_bad = _first_bad_line(text, grammar)
+    if first_bad is None:
+        return _Quoting(quote, escape)
+    width = _lines(sample)[0].count(text.separator) + 1
+    if not dialect.quote:
+        slashed = replace(grammar, escape="\\")
+        if not escape and slashed.fits(text) and slashed.used(text):
+            note = f"a quotation mark inside quotes is written \\{quote}, first in line {first_bad}"
+            return _Quoting(quote, "\\", True, (note,))
+        if width > 1 and _all_of_width(text, width):
+            note = f"quotation marks are text: from line {first_bad} on they do not enclose values"
+            return _Quoting("", notes=(note,))
+    over = _over_lines(text, grammar, width, trusted=bool(dialect.quote))
+    if isinstance(over, str):
+        raise UserError(
+            f"{text.path}: line {first_bad}: {over}; mend it, or say quote=none where quotation marks are text"
+        )
+    return _Quoting(quote, escape, True, over)
+
+
+def _first_bad_line(text: _Text, grammar: _Grammar) -> int | None:
+    """The number of the first line in which a value begins with a quotation mark and does not end with one."""
+    with text.open() as file:
+        for block, before in _whole_lines(file):
+            if grammar.mark in block and (at := grammar.first_bad(block)) is not None:
+                return before + block[:at].count(b"\n") + 1
+    return None
+
+
+def _all_of_width(text: _Text, width: int) -> bool:
+    """Whether all lines, cut at every delimiter, have so many values."""
+    with text.open() as file:
+        for block, _ in _whole_lines(file):
+            if any(line and line.count(text.separator.encode()) + 1 != width for line in block.splitlines()):
+                return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Grammar:
+    """Which texts are rows of values, some in quotes that are doubled inside or escaped."""
+
+    quote: str
+    delimiter: str
+    escape: str = ""
+
+    @property
+    def mark(self) -> bytes:
+        return self.quote.encode()
+
+    @property
+    def separator(self) -> bytes:
+        return self.delimiter.encode()
+
+    def _value(self, lines: bool) -> bytes:
+        """A value in quotes with what must stand before and behind it."""
+        q, d = re.escape(self.mark), re.escape(self.separator)
+        ends = b"" if lines else rb"\r\n"
+        e = re.escape(self.escape.encode())
+        inner = b"[^" + q + e + ends + b"]++|" + q + q + (b"|" + e + (b"." if not lines else rb"[\s\S]") if e else b"")
+        return b"(?<![^\\r\\n" + d + b"])" + q + b"(?:" + inner + b")*+" + q + b"(?=[\\r\\n" + d + b"]|\\Z)"
+
+    def first_bad(self, block: bytes, lines: bool = False) -> int | None:
+        """Where the first value begins that begins with a quotation mark and does not end with one."""
+        q, d = re.escape(self.mark), re.escape(self.separator)
+        good = b"(?:" + self._value(lines) + b"|[^" + q + b"]++|(?<=[^\\r\\n" + d + b"])" + q + b")*+"
+        found = re.compile(good).match(block)
+        end = found.end() if found else 0
+        return None if end == len(block) else end
+
+    def fits(self, text: _Text) -> bool:
+        with text.open() as file:
+            return self.first_bad(file.read(), lines=True) is None
+
+    def used(self, text: _Text) -> bool:
+        """Whether the escape stands before a quotation mark anywhere."""
+        with text.open() as file:
+            return (self.escape + self.quote).encode() in file.read()
+
+
+def _whole_lines(file: _Characters) -> Iterator[tuple[bytes, int]]:
+    """Blocks that end where a line ends, and the number of lines before each."""
+    rest, before = b"", 0
+    while data := file.read(BLOCK):
+        data = rest + data
+        end = data.rfind(b"\n") + 1 or (data.rfind(b"\r", 0, len(data) - 1) + 1)
+        block, rest = data[:end], data[end:]
+        if block:
+            yield block, before
+            before += block.count(b"\n")
+    if rest:
+        yield rest, before
+
+
+def _over_lines(text: _Text, grammar: _Grammar, width: int, *, trusted: bool) -> tuple[str, ...] | str:
+    """A note on the values that reach over several lines; or why they cannot be what the writer meant."""
+    with text.open() as file:
+        data = file.read()
+    at = grammar.first_bad(data, lines=True)
+    if at is not None:
+        if trusted:
+            return ()
+        closed = re.compile(re.escape(grammar.mark)).search(data, at + 1)
+        shown = _lines(data[at : at + 30].decode("utf-8", "replace"))[0]
+        why = "is never closed" if closed is None else "does not enclose a value"
+        return f"the quotation mark before {shown[1:]!r} {why}"
+    joined = whole = values = 0
+    for found in re.finditer(grammar._value(lines=True), data):
+        inside = [line for line in found[0].splitlines()[1:-1] if line]
+        if found[0].count(b"\n") or found[0].count(b"\r"):
+            values += 1
+            joined += len(inside)
+            whole += sum(line.count(grammar.separator) + 1 == width for line in inside)
+    if width > 1 and whole and 2 * whole >= joined and not trusted:
+        return f"quotation marks join {whole:,} lines that are rows by themselves"
+    return (f"{counted(values, 'value')} in quotes reach over several lines",) if values else ()
+
+
+# The header
+
+
+@dataclass(frozen=True)
+class _Header:
+    names: tuple[str, ...]
+    present: bool
+    notes: tuple[str, ...] = ()
+
+
+def _header(text: _Text, sample: str, quoting: _Quoting, dialect: Dialect) -> _Header:
+    rows = _rows(text, sample, quoting)
+    first = rows[0]
+    if dialect.columns:
+        if len(first) == len(dialect.columns):
+            return _Header(dialect.columns, present=tuple(first) == dialect.columns)
+        raise UserError(
+            f"{text.path}: columns has {len(dialect.columns)} names, but the first row has {len(first)} values"
+            f"{_told_by(text)}; name each"
+        )
+    if len(rows) > 1 and _looks_like_data(first, rows[1:]):
+        shown = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")
+        raise UserError(
+            f"{text.path}: the first row looks like data ({shown}), so the file seems to have no header; name its "
+            f"{len(first)} columns, as in columns=(label, user, …), which also takes a header that is as named"
+        )
+    return _Header(_named(first), present=True)
+
+
+def _rows(text: _Text, sample: str, quoting: _Quoting) -> list[list[str]]:
+    """The first rows of the sample."""
+    lines = _lines(sample)
+    if not quoting.quote:
+        return [line.split(text.separator) for line in lines]
+    try:
+        if quoting.several_lines:
+            lines = list(islice(io.StringIO(sample, newline=""), 200))
+        options = {"delimiter": text.separator, "quotechar": quoting.quote, "escapechar": quoting.escape or None}
+        found = [row for row in csv.reader(lines, **options) if row]  # type: ignore[arg-type]
+    except csv.Error:
+        return [line.split(text.separator) for line in lines]
+    return found or [lines]
+
+
+def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
+    """Whether a number heads a column of numbers, and nothing else heads one; 0, 1, 2 … are names that pandas gives."""
+    if [cell.strip() for cell in first] in (
+        [str(n) for n in range(len(first))],
+        [str(n + 1) for n in range(len(first))],
+    ):
+        return False
+    data = 0
+    for place, cell in enumerate(first):
+        below = [row[place] for row in rows if len(row) > place and row[place] != ""]
+        if below and all(map(_is_figure, below)):
+            if _is_figure(cell):
+                data += 1
+            elif cell:
+                return False
+    return data > 0
+
+
+_FIGURE = re.compile(
+    r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*|\d{4}-\d\d-\d\d([T ][\d:.,]+)?\s*(Z|UTC|[+-][\d:]+)?"
+)
+
+
+def _is_figure(text: str) -> bool:
+    return _FIGURE.fullmatch(text) is not None
+
+
+def _named(header: Sequence[str]) -> tuple[str, ...]:
+    """The names of a header; a column without one is called as pandas would, or by its place where that is taken."""
+    names = list(header)
+    for place, name in enumerate(header):
+        if not name.strip():
+            given = f"Unnamed: {place}"
+            names[place] = f"(column {place + 1})" if given in header else given
+    return tuple(names)
+
+
+def _told_by(text: _Text) -> str:
+    return f" between {WORDS.get(text.delimiter, repr(text.delimiter))}s" if text.delimiter in WORDS else ""
+
+
+# Parsing
+
+
+def _parse(
+    text: _Text, quoting: _Quoting, header: _Header, sample: str, dialect: Dialect, only: Sequence[str] | None
+) -> TextFile:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    twice = sorted({name for name in header.names if header.names.count(name) > 1})
+    if twice:
+        raise UserError(f"{text.path}: two columns are called {twice[0]!r}; rename one")
+    bad = _BadRows(len(header.names), header.present)
+    places = [f"f{place}" for place in range(len(header.names))]
+    wanted = [place for place, name in zip(places, header.names, strict=True) if only is None or name in only]
+    with text.open() as file:
+        table = arrow_csv.read_csv(
+            pa.PythonFile(file, "r"),
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False,
+                block_size=BLOCK,
+                column_names=places,
+                skip_rows_after_names=_lines_of_header(sample) if header.present else 0,
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=text.separator,
+                quote_char=quoting.quote or False,
+                escape_char=quoting.escape or False,
+                newlines_in_values=quoting.several_lines,
+                invalid_row_handler=bad,
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
+                include_columns=wanted,
+                null_values=["", *dialect.missing],
+                strings_can_be_null=True,
+            ),
+        )
+    names = dict(zip(places, header.names, strict=True))
+    table = table.rename_columns([names[place] for place in wanted])
+    notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]
+    return TextFile(table, bad.numbers, notes, Dialect(text.delimiter, quoting.quote or "none"))
+
+
+def _lines_of_header(sample: str) -> int:
+    """Rows to skip, with the empty lines before the header, which pyarrow counts here."""
+    lines = re.split(r"\r\n|\n|\r", sample)
+    return next(place for place, line in enumerate(lines) if line) + 1
+
+
+class _BadRows:
+    """Hears of rows that have more or fewer values than the header has names."""
+
+    def __init__(self, width: int, header: bool) -> None:
+        self.width = width
+        self.numbers: list[int] = []
+        self.shown: list[str] = []
+        self.longer = 0
+        self._before = 1 if header else 0
+
+    def __call__(self, row: Any) -> str:
+        number = (row.number or 0) - self._before
+        self.numbers.append(number)
+        self.longer += row.actual_columns > self.width
+        if len(self.shown) < 3:
+            start = row.text if len(row.text) <= 40 else row.text[:40] + "…"
+            self.shown.append(f"row {number} has {row.actual_columns} instead of {self.width} values ({start!r})")
+        return "skip"
+
+    def notes(self, text: _Text, rows: int) -> list[str]:
+        if not self.numbers:
+            return []
+        count, total = len(self.numbers), rows + len(self.numbers)
+        more = f", and {count - len(self.shown):,} more" if count > len(self.shown) else ""
+        told = f"{'; '.join(self.shown)}{more}"
+        if count > MOST_BAD_ROWS * total:
+            if self.longer == total:
+                raise UserError(f"{text.path}: its rows have more values than its header has names; mend the header")
+            told_by = WORDS.get(text.delimiter, repr(text.delimiter))
+            raise UserError(
+                f"{text.path}: {count:,} of {total:,} rows do not fit the header: {told}; mend them, or say "
+                f"delimiter= or quote= (now {told_by} and as found)"
+            )
+        return [f"{count:,} of {total:,} rows of {text.path.name} do not fit the header and are left out: {told}"]

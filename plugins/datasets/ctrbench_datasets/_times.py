@@ -1,0 +1,192 @@
+"""Points in time, whatever they are written as.
+
+In: a column of dates, times, epochs or other numbers. Out: the order of its rows, seconds of the calendar (in UTC)
+where it has one, and features of these; or a UserError that names the first row without a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from ctrbench import Column, UserError
+from numpy.typing import NDArray
+
+DAY = 86_400
+
+FEATURES = ("hour", "weekday", "weekend", "days")
+"""What can be derived: hour 0 to 23, weekday 1 (Monday) to 7, weekend 0 or 1, whole days since train's first row."""
+
+_ISO = (
+    r"^(?P<y>\d{4})-?(?P<m>\d{2})(?:-?(?P<d>\d{2})(?:[T ](?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2})"
+    r"(?:[.,](?P<f>\d{1,9})\d*)?)?)?\s?(?P<z>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?$"
+)
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(s|m|min|h|d|days?|w|weeks?)?")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": DAY, "day": DAY, "days": DAY, "w": 7 * DAY, "week": 7 * DAY}
+_UNITS["weeks"] = 7 * DAY
+
+
+@dataclass(frozen=True, eq=False)
+class Instants:
+    """A time for each row: `coarse`, in seconds since 1970 where it is of a calendar, and `fine` between equal ones."""
+
+    coarse: NDArray[Any]
+    fine: NDArray[np.int64]
+    calendar: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """The rows from the oldest to the newest, those of one time as they stand in the file."""
+        found: NDArray[np.int64] = np.lexsort((self.fine, self.coarse))
+        return found
+
+    @property
+    def days(self) -> NDArray[np.int64]:
+        """The day of each row, since 1970."""
+        found: NDArray[np.int64] = np.floor_divide(self.coarse, DAY).astype(np.int64)
+        return found
+
+    def feature(self, name: str, first: float) -> NDArray[np.int64]:
+        """One of `FEATURES`; `first` is when train begins."""
+        if name == "hour":
+            found = np.floor_divide(self.coarse, 3600) % 24
+        elif name == "days":
+            found = np.floor_divide(self.coarse - first, DAY)
+        else:
+            weekday = (self.days + 3) % 7 + 1  # 1970-01-01 was a Thursday
+            found = weekday if name == "weekday" else weekday >= 6
+        return found.astype(np.int64)
+
+
+def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> Instants:
+    """The times of a pyarrow column; `format` is strptime's, for other texts than ISO 8601."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = pa.types
+    raw = raw if isinstance(raw, pa.ChunkedArray) else pa.chunked_array([raw])
+    kind = raw.type.value_type if kinds.is_dictionary(raw.type) else raw.type
+    if kinds.is_dictionary(raw.type) and not (kinds.is_string(kind) or kinds.is_large_string(kind)):
+        raw = raw.cast(kind)
+    if kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind):
+        raise UserError(f"{where} is of the type {kind}, which is no time; name another column")
+    if raw.null_count:
+        _refuse(where, row, int(np.argmax(raw.is_null().to_numpy())))
+    if kinds.is_timestamp(kind):
+        per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+        ticks = raw.cast(pa.timestamp(kind.unit)).cast(pa.int64()).to_numpy()
+        return Instants(ticks // per_second, ticks % per_second, calendar=True)
+    if kinds.is_date(kind):
+        ticks = raw.cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+        return _plain(ticks * DAY, calendar=True)
+    if kinds.is_time(kind) or kinds.is_duration(kind):
+        wide = pa.int64() if kinds.is_duration(kind) or kind.bit_width == 64 else pa.int32()
+        return _plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False)
+    if kinds.is_integer(kind) and not format:
+        return _numbers(raw.to_numpy())
+    if (kinds.is_floating(kind) or kinds.is_decimal(kind)) and not format:
+        values = raw.cast(pa.float64(), safe=False).to_numpy()
+        if not np.isfinite(values).all():
+            _refuse(where, row, int(np.argmin(np.isfinite(values))))
+        return _numbers(values)
+    try:
+        column = Column.of(raw)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} {error}") from None
+    if format:
+        return _by_format(column, format, where, row)
+    texts = pa.array(column.values.tolist(), pa.string())
+    if pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\d{1,18}\s*$")).as_py():
+        return _numbers(pc.utf8_trim_whitespace(texts).cast(pa.int64()).to_numpy()[column.codes])
+    if pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")).as_py():
+        values = np.array([float(text) for text in column.values])
+        if np.isfinite(values).all():
+            return _numbers(values[column.codes])
+    return _iso(column, texts, where, row)
+
+
+def duration(text: str, parameter: str) -> float:
+    """Seconds of "12h", "1d", "30m"; a number alone is in the unit of the time column."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise UserError(f"{parameter}={text} must be a number with s, m, h, d or w, as in 12h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _plain(values: NDArray[Any], *, calendar: bool) -> Instants:
+    return Instants(values, np.zeros(len(values), np.int64), calendar)
+
+
+def _numbers(values: NDArray[Any]) -> Instants:
+    """Numbers in their order; a calendar's where they are as large as epochs of 1973 to 5138 in s, ms, µs or ns."""
+    size = float(np.median(np.abs(values))) if len(values) else 0.0
+    for low, per_second in ((1e8, 1), (1e11, 10**3), (1e14, 10**6), (1e17, 10**9)):
+        if low <= size < 1000 * low:
+            coarse, fine = values // per_second, values % per_second
+            if values.dtype.kind == "f":
+                return Instants(coarse, (fine * (10**9 // per_second)).astype(np.int64), calendar=True)
+            return Instants(coarse.astype(np.int64), fine.astype(np.int64), calendar=True)
+    return _plain(values, calendar=False)
+
+
+def _by_format(column: Column, format: str, where: str, row: Callable[[int], str]) -> Instants:
+    seconds = np.zeros(len(column.values), np.int64)
+    for place, text in enumerate(column.values):
+        try:
+            found = datetime.strptime(text, format)
+        except (ValueError, TypeError, re.error):
+            at = int(np.argmax(column.codes == place))
+            raise UserError(f"{where}: {text!r} in {row(at)} is not written as time_format={format} says") from None
+        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        seconds[place] = (found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() // 1
+    return _plain(seconds[column.codes], calendar=True)
+
+
+def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> Instants:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(texts, _ISO)
+    bad = found.is_null().to_numpy(zero_copy_only=False)
+
+    def part(name: str, default: int = 0) -> NDArray[np.int64]:
+        text = pc.struct_field(found, name)
+        text = pc.if_else(pc.equal(pc.fill_null(text, ""), ""), str(default), pc.fill_null(text, str(default)))
+        numbers: NDArray[np.int64] = text.cast(pa.int64()).to_numpy()
+        return numbers
+
+    year, month, day = part("y", 1970), part("m", 1), part("d", 1)
+    hour, minute, second = part("H"), part("M"), part("S")
+    zone = pc.fill_null(pc.struct_field(found, "z"), "").to_pylist()
+    fraction = pc.fill_null(pc.struct_field(found, "f"), "").to_pylist()
+    months = (year - 1970) * 12 + np.clip(month, 1, 12) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    length = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first
+    bad |= (month < 1) | (month > 12) | (day < 1) | (day > length) | (hour > 23) | (minute > 59) | (second > 59)
+    if bad.any():
+        _refuse(where, row, int(np.argmax(bad[column.codes])))
+    offsets = {text: _offset(text) for text in set(zone)}
+    seconds = (first + day - 1) * DAY + hour * 3600 + minute * 60 + second - np.array([offsets[text] for text in zone])
+    nanos = np.array([int(text.ljust(9, "0")) if text else 0 for text in fraction], np.int64)
+    notes: tuple[str, ...] = ()
+    if "" in offsets and len(offsets) > 1:
+        without = zone.count("") / len(zone)
+        notes = (f"{without:.0%} of the values of {where.rsplit(': ', 1)[-1]} have no offset and are taken for UTC",)
+    return Instants(seconds[column.codes], nanos[column.codes], calendar=True, notes=notes)
+
+
+def _offset(text: str) -> int:
+    """Seconds to the east of Greenwich."""
+    if text in ("", "Z", "z", "UTC", "GMT"):
+        return 0
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    return (1 if text[0] == "+" else -1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+
+
+def _refuse(where: str, row: Callable[[int], str], at: int) -> None:
+    raise UserError(f"{where}: {row(at)} has no number or ISO 8601 date; mend or drop the row, or say time_format=")

@@ -1,0 +1,150 @@
+"""The Open Bandit Dataset: recommendations of a fashion shop, logged under two policies in the same week.
+
+In: the logs of one policy to train on and of one to test on, in a folder or downloaded. Out: splits of categorical
+fields of users, items and time. The uniformly random policy showed every item to everybody alike: an AUC on its log
+says how well a model ranks items, where one on the log of a learning policy also rewards guessing what that showed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from ctrbench import (
+    Context,
+    Dataset,
+    Field,
+    Missing,
+    Queries,
+    Ready,
+    Register,
+    Splits,
+    UserError,
+    encode_splits,
+    hookimpl,
+    with_ranking,
+)
+
+from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._tables import clock, join, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Policy = Literal["bts", "random"]
+
+_RAW = "https://raw.githubusercontent.com/st-tech/zr-obp/master/obd"
+ORIGIN = Origin(
+    "open_bandit",
+    "open_bandit",
+    {
+        "bts/all.csv": "10d5566f31d22e251c4088904121bcfc",
+        "bts/item_context.csv": "23edf8bcd08235f239179d607ccd6920",
+        "random/all.csv": "9429b38982c5f978c876c478d049476e",
+        "random/item_context.csv": "8e9183db17c147ae632334f225556f48",
+    },
+    ((
+        f"{_RAW}/bts/all.csv", f"{_RAW}/bts/item_context.csv",
+        f"{_RAW}/random/all.csv", f"{_RAW}/random/item_context.csv",
+    ),),
+    "Open Bandit Dataset (Saito et al. 2021, arXiv:2008.07146; ZOZO, Inc.): CC BY 4.0, with acknowledgement",
+    size="10 MB, the published sample",
+)  # fmt: skip
+
+USER_FIELDS = tuple(f"user_feature_{n}" for n in range(4))
+ITEM_FIELDS = tuple(f"item_feature_{n}" for n in range(4))
+FIELDS = (
+    *(Field(name, role="user") for name in USER_FIELDS),
+    Field("item_id", role="item"),
+    *(Field(name, role="item") for name in ITEM_FIELDS),
+    Field("affinity"),
+    Field("position"),
+    Field("hour"),
+)
+"""`affinity` is that of the user to the item shown. Users have no identifier; a day of the week occurs but once."""
+
+
+@dataclass(frozen=True)
+class OpenBandit(Dataset):
+    """Open Bandit Dataset (ZOZO): trained on one policy's log, tested on that of uniformly random exposure."""
+
+    name: ClassVar[str] = "open_bandit"
+    train: Annotated[Policy, "whose log is learned from: bts (Thompson sampling) or random (uniformly random)"] = "bts"
+    test: Annotated[Policy, "whose log results are judged on"] = "random"
+    path: Annotated[
+        str, "folder of bts/ and random/; else $CTRBENCH_DATA/open_bandit, else the sample is downloaded"
+    ] = ""
+    ranking: Queries = 0
+
+    def availability(self) -> Ready | Missing:
+        """Ready where the logs and item tables of both policies are."""
+        return ORIGIN.availability(self.path)
+
+    def version(self) -> str:
+        """The md5 sums of the files."""
+        return ORIGIN.version(self.path)
+
+    def load(self, *, seed: int, context: Context) -> Splits:
+        """Whole days: of one policy the first four as train, the fifth as valid, the rest as test.
+
+        Of two policies all days of `test` are test, and the last two of the other are valid. The seed chooses
+        `ranking` alone.
+        """
+        folder = ORIGIN.bring(self.path, context.progress)
+        source = f"open_bandit ({folder})"
+        learned = _read(folder, self.train, self.train)
+        days = sorted(learned["day"].unique())
+        if len(days) < 3:
+            raise UserError(f"{source}: {self.train}/all.csv covers {len(days)} days; it takes 3 to split it by days")
+        if self.train == self.test:
+            first, second = days[max(1, len(days) - 3) - 1], days[max(2, len(days) - 2) - 1]
+            tested = learned[learned["day"] > second]
+        else:
+            first, second = days[max(1, len(days) - 2) - 1], days[-1]
+            tested = _read(folder, self.test, self.train)
+        splits = encode_splits(
+            learned[learned["day"] <= first],
+            learned[(learned["day"] > first) & (learned["day"] <= second)],
+            tested,
+            label="click",
+            fields=FIELDS,
+            source=source,
+            notes=[*ORIGIN.notes(folder), *_notes(self.train, self.test)],
+        )
+        return with_ranking(splits, self.ranking, seed=seed, source=source)
+
+
+def _notes(train: Policy, test: Policy) -> list[str]:
+    words = {"bts": "Thompson sampling (bts)", "random": "uniformly random exposure"}
+    same_days = "of later days" if train == test else "of the same week"
+    return [
+        f"train and valid are the log of {words[train]}, test is that of {words[test]}, {same_days}",
+        "left out: the propensity, which is the policy's and not the user's, and the affinities to the items not shown",
+    ]
+
+
+def _read(folder: Path, policy: Policy, items_of: Policy) -> pd.DataFrame:
+    """A policy's log. The two logs disguise the features of items by other codes, so that one table serves both."""
+    import pandas as pd
+
+    file, items_file = folder / policy / "all.csv", folder / items_of / "item_context.csv"
+    log, items = read_table(file), read_table(items_file, only=("item_id", *ITEM_FIELDS))
+    rows = join(log, items, "item_id", items_file)
+    instants = pd.to_datetime(rows["timestamp"], format="ISO8601", utc=True, errors="coerce")
+    if instants.isna().any():
+        raise UserError(f"{file}: row {int(instants.isna().to_numpy().argmax()) + 1} has no time; fetch the file again")
+    seconds = instants.to_numpy("datetime64[s]").astype(np.int64)
+    affinities = rows[[f"user-item_affinity_{n}" for n in range(rows["item_id"].astype(int).max() + 1)]].to_numpy()
+    return rows.assign(
+        affinity=affinities[np.arange(len(rows)), rows["item_id"].astype(int)],
+        day=seconds // 86400,
+        hour=clock(seconds)["hour"],
+    )
+
+
+@hookimpl
+def register_datasets(register: Register[type[Dataset]]) -> None:
+    """Register the data set."""
+    register(OpenBandit)

@@ -1,0 +1,70 @@
+"""A table as whole numbers: what methods that count need, whatever kind a field is.
+
+In: a training table. Out: for each field the place of a row's value among train's values, and its bin; and the way
+back to a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from ctrbench import Schema, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Train's values of each field, ascending, and the bin of each of them: itself, or a quantile bin of numbers."""
+
+    schema: Schema
+    values: list[NDArray[Any]]  # of each field, (values,)
+    bins: list[NDArray[np.int64]]  # of each field, (values,), ascending from 0
+
+    @classmethod
+    def of(cls, train: Table, bins: int) -> Values:
+        """The values that train holds, its numbers in at most so many bins of about as many rows each."""
+        values, places = [], []
+        for field in train.schema.fields:
+            column = train.rows[field.name].to_numpy()
+            distinct = np.unique(column)
+            if field.kind == "numeric" and len(distinct) > bins:
+                edges = np.unique(np.quantile(column, np.arange(1, bins) / bins, method="lower"))
+                of_value = np.searchsorted(edges, distinct, side="right").astype(np.int64)
+                places.append(np.unique(of_value, return_inverse=True)[1].astype(np.int64))
+            else:
+                places.append(np.arange(len(distinct)))
+            values.append(distinct)
+        return cls(train.schema, values, places)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bins of each field."""
+        return [int(bins[-1]) + 1 for bins in self.bins]
+
+    def encode(self, train: Table) -> NDArray[np.int32]:
+        """The place of each value of train among the field's, (rows, fields)."""
+        columns = (np.searchsorted(values, column) for values, column in zip(self.values, _columns(train), strict=True))
+        return np.column_stack([column.astype(np.int32) for column in columns])
+
+    def binned(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The bins of such places, (rows, fields)."""
+        columns = (bins[column] for bins, column in zip(self.bins, places.T, strict=True))
+        return np.column_stack([column.astype(np.int32) for column in columns])
+
+    def decode(self, places: NDArray[np.int32], labels: NDArray[np.int8]) -> Table:
+        """The table of such places."""
+        import pandas as pd
+
+        columns = (values[column] for values, column in zip(self.values, places.T, strict=True))
+        frame = pd.DataFrame(dict(zip(self.schema.names, columns, strict=True)), copy=False)
+        return Table(frame, self.schema, labels)
+
+
+def _columns(table: Table) -> Iterator[NDArray[Any]]:
+    return (table.rows[name].to_numpy() for name in table.schema.names)

@@ -1,0 +1,88 @@
+"""What a pool says of each suspect row, and an attacker who has learned on known cases what that means.
+
+In: matched rows of train and of the holdout, the pool, and real rows that no generator has seen. Out: for each suspect
+how likely the attacker thinks it a row of train, from the pool, and from the real rows alone.
+
+The attacker is told of one half of the persons which of their rows were in train, and judges the rows of the other half
+(Shokri et al. 2017 have shadow models for that; where one pool is all there is, known rows take their place). So nobody
+has to say beforehand whether rows of train are too near, missing, or too many: it is learned, and tested on others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ctrbench_metrics._chance import sample_of
+from ctrbench_metrics._matched import only
+from ctrbench_metrics._nearest import count_near, encode, find_nearest
+
+if TYPE_CHECKING:
+    from ctrbench import Table
+    from numpy.typing import NDArray
+
+    from ctrbench_metrics._matched import Matched
+
+HALVES = 2
+RADIUS = 2
+"""Rows are counted that differ in so many fields at most."""
+
+
+def learned_attack(
+    matched: Matched, synthetic: Table, reference: Table, rows: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores of members and then of others, (suspects,): with the pool, and from reference rows alone.
+
+    Ranks within a half, in (0, 1]; .5 where the other half holds one side only. At most `rows` of the pool are used,
+    and as many of the reference.
+    """
+    people = np.concatenate(matched.people)
+    pool = sample_of(only(synthetic, matched.fields), rows, rng)
+    unseen = sample_of(only(reference, matched.fields), len(pool), rng)
+    is_member = np.repeat([1, 0], [len(matched.members), len(matched.others)])
+    halves = rng.permutation(matched.count)[people] % HALVES
+    labels = np.concatenate([matched.members.targets, matched.others.targets])[:, None]
+    of_pool, of_unseen = (_evidence(matched, table) for table in (pool, unseen))
+    with_pool, without = (
+        _of_other_half(np.hstack([labels, *features]), is_member, halves)
+        for features in ((of_pool, of_unseen), (of_unseen,))
+    )
+    return with_pool, without
+
+
+def _evidence(matched: Matched, table: Table) -> NDArray[np.float64]:
+    """What a table says of each suspect, (suspects, features): near rows, and its user, item and pair; logarithms."""
+    tables = (matched.rest, matched.members, matched.others, table)
+    coded = [np.column_stack([codes, each.targets]) for codes, each in zip(encode(*tables), tables, strict=True)]
+    suspects, codes = np.concatenate(coded[1:3]), coded[3]
+    features = [np.log1p(count_near(suspects, codes, RADIUS)), find_nearest(suspects, codes).first[:, None]]
+    ids = [matched.members.schema.identifier(role) for role in ("user", "item")]
+    places = [matched.fields.index(field.name) for field in ids if field is not None]
+    for columns in [[place] for place in places] + ([places] if len(places) == 2 else []):
+        features.append(np.log1p(count_near(suspects[:, columns], codes[:, columns], 0)))
+    return np.hstack(features).astype(np.float64)
+
+
+def _of_other_half(
+    features: NDArray[np.float64], is_member: NDArray[np.int64], halves: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How much each suspect looks like a member to a classifier that has seen nobody of its half: ranks in (0, 1]."""
+    from scipy.stats import rankdata
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    scores = np.full(len(features), 0.5)
+    for half in range(HALVES):
+        inside = halves == half
+        if not inside.any() or len(np.unique(is_member[~inside])) < 2:
+            continue
+        model = HistGradientBoostingClassifier(
+            max_iter=40,
+            max_leaf_nodes=8,
+            min_samples_leaf=40,
+            l2_regularization=1.0,
+            early_stopping=False,
+            random_state=0,
+        ).fit(features[~inside], is_member[~inside])
+        scores[inside] = rankdata(model.decision_function(features[inside])) / inside.sum()
+    return scores

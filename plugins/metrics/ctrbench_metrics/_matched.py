@@ -1,0 +1,110 @@
+"""Rows of train and of the holdout that differ in nothing but that the generator saw the first.
+
+In: real train and a real holdout. Out: equally many rows of both, drawn so that a pool which knows nothing of train's
+rows beyond their law cannot favour either, and the persons behind them.
+
+Train holds each of its values at least once and the holdout holds values that train lacks, which alone would tell the
+two apart. So a part of train, the `rest`, decides for both sides alike: only rows stay whose values all occur there.
+Where the holdout's users are new (a split by user), nothing of the user can be compared: those fields are left out, and
+tell only which rows belong to one person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ctrbench import UNSEEN, Schema, Skip, Table
+
+from ctrbench_metrics._chance import sample_of, users_of
+from ctrbench_metrics._rows import number_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+NEW = 0.5
+"""A field that is unseen in more of the holdout's rows than this share cannot be compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """Members (rows of train), others (rows of the holdout) and the rest of train, in the fields to be compared."""
+
+    members: Table
+    others: Table
+    rest: Table
+    _people: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+
+    @classmethod
+    def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Matched:
+        """At most `rows` of each and at most half of train; Skip where nothing is left to compare."""
+        size = min(len(train) // 2, len(holdout), rows)
+        order = rng.permutation(len(train))
+        members, rest = (train.take(np.sort(part)) for part in (order[:size], order[size:]))
+        others = sample_of(holdout, size, rng)
+        new_users, fields = _comparable(holdout)
+        possible = [_values_occur(table, rest, fields) for table in (members, others)]
+        if not (fields and all(each.any() for each in possible)):
+            raise Skip("train and valid have no rows whose values occur in the rest of train, so none can be compared")
+        members, others = members.take(possible[0]), others.take(possible[1])
+        first, second = _persons(members, others) if new_users else users_of(members, others)
+        known = not new_users or len(np.unique(second)) > 1
+        members, others, rest = (only(table, fields) for table in (members, others, rest))
+        return cls(members, others, rest, (first, second) if known else None)
+
+    @property
+    def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The persons of members and of others, (rows,) each, numbered together.
+
+        Skip where the holdout's users are new and no field but the id tells them apart.
+        """
+        if self._people is None:
+            raise Skip("valid's users are unseen in train, and nothing but their id tells them apart")
+        return self._people
+
+    @property
+    def count(self) -> int:
+        """How many persons there are."""
+        return int(max(each.max() for each in self.people)) + 1
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields that are compared."""
+        return self.members.schema.names
+
+
+def only(table: Table, fields: Sequence[str]) -> Table:
+    """The table in some of its fields."""
+    schema = Schema(tuple(field for field in table.schema.fields if field.name in fields), table.schema.label)
+    return Table(table.rows[list(schema.names)], schema, table.labels)
+
+
+def _comparable(holdout: Table) -> tuple[bool, list[str]]:
+    """Whether the holdout's users are new, and the fields whose values train and holdout share."""
+    new = {field.name: float((holdout.rows[field.name] == UNSEEN).mean()) for field in holdout.schema.categorical}
+    user = holdout.schema.identifier("user")
+    new_users = user is not None and new[user.name] > NEW
+    return new_users, [
+        field.name
+        for field in holdout.schema.fields
+        if new.get(field.name, 0.0) <= NEW and not (new_users and field.role == "user")
+    ]
+
+
+def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[np.bool_]:
+    """Which rows have only values that the rest of train has, (rows,)."""
+    good = np.ones(len(table), bool)
+    for field in table.schema.categorical:
+        if field.name in fields:
+            occurs = np.bincount(rest.rows[field.name], minlength=field.vocab_size) > 0
+            good &= occurs[table.rows[field.name].to_numpy()]
+    return good
+
+
+def _persons(members: Table, others: Table) -> list[NDArray[np.int64]]:
+    """Persons by all that describes the user, since the ids of the others are unseen."""
+    numbers = number_rows(members, others, fields=[field.name for field in members.schema.with_role("user")])
+    return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], [len(members)])

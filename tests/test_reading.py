@@ -1,0 +1,358 @@
+"""Files of any kind as one log: formats, packings, dialects, folders; and files that are damaged or something else."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ctrbench import Missing, UserError
+from ctrbench_datasets._files import find_sources
+from ctrbench_datasets._reading import Log, read_log
+from ctrbench_datasets._text import Dialect
+
+PLAIN = Dialect()
+
+
+def log_of(folder: Path, data: bytes | str, name: str = "log.csv", dialect: Dialect = PLAIN) -> Log:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return read_log(path, dialect)
+
+
+def rows(log: Log) -> list[list[str | None]]:
+    return [list(row.values()) for row in log.table.to_pylist()]
+
+
+def refused(folder: Path, data: bytes | str, name: str = "log.csv", dialect: Dialect = PLAIN) -> str:
+    with pytest.raises(UserError) as caught:
+        log_of(folder, data, name, dialect)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+TEXT = "click,uid,ad\n0,007,a\n1,07,b\n0,7,é\n"
+EXPECTED = [["0", "007", "a"], ["1", "07", "b"], ["0", "7", "é"]]
+
+
+def zipped(data: bytes, *others: str) -> bytes:
+    import io
+
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for other in others:
+            archive.writestr(other, b"x")
+        archive.writestr("folder/log.csv", data)
+    return sink.getvalue()
+
+
+PACKED = {
+    "log.csv.gz": gzip.compress(TEXT.encode()),
+    "LOG.CSV.BZ2": bz2.compress(TEXT.encode()),
+    "log.txt.xz": lzma.compress(TEXT.encode()),
+    "log.zip": zipped(TEXT.encode(), "__MACOSX/._log.csv", "folder/"),
+    "log.csv.zst": pa.compress(TEXT.encode(), "zstd", asbytes=True),
+    "log.csv": gzip.compress(TEXT.encode()),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_packed_file_is_read_whatever_its_suffix(tmp_path, name):
+    assert rows(log_of(tmp_path, PACKED[name], name)) == EXPECTED
+
+
+@pytest.mark.parametrize("name", [name for name in PACKED if name != "log.csv"])
+@pytest.mark.parametrize("harm", ["cut", "changed", "another"])
+def test_a_damaged_file_is_one_line_that_names_it(tmp_path, name, harm):
+    many = TEXT.encode() + b"".join(b"%d,%d,ad%d\n" % (n % 2, n * 7919 % 9973, n) for n in range(20_000))
+    packings = {"gz": gzip.compress, "BZ2": bz2.compress, "xz": lzma.compress, "zip": zipped}
+    pack = packings.get(name.rsplit(".", 1)[1], lambda data: pa.compress(data, "zstd", asbytes=True))
+    data = bytearray(pack(many))
+    middle = len(data) // 2
+    if harm == "cut":
+        del data[middle:]
+    elif harm == "changed":
+        data[middle : middle + 200] = bytes(200)
+    else:
+        data[:] = b"<!DOCTYPE html><html>not found</html>"
+    assert name in refused(tmp_path, bytes(data), name)
+
+
+def test_a_page_or_another_format_under_a_logs_name_is_named(tmp_path):
+    assert "a page of HTML" in refused(tmp_path, "\n<html><body>sign in</body></html>")
+    assert "not a parquet file, though its name says so" in refused(tmp_path, TEXT, "log.parquet")
+    assert "the archive holds 2 files (a.csv, folder/log.csv)" in refused(tmp_path, zipped(b"x", "a.csv"), "log.zip")
+    assert "the file is empty" in refused(tmp_path, "\n\n \n")
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter"),
+    [
+        ("click;price;ad\n0;1,5;a,b\n1;2,25;c\n", ";"),
+        ("click\tprice\tad\n0\t1,5\ta,b\n1\t2,25\tc\n", "\t"),
+        ("click|price|ad\n0|1,5|a,b\n1|2,25|c\n", "|"),
+        ("click::price::ad\n0::1,5::a,b\n1::2,25::c\n", "::"),
+        ("click\x01price\x01ad\n0\x011,5\x01a,b\n1\x012,25\x01c\n", "\x01"),
+        ("click price ad\n0 1,5 a,b\n1 2,25 c\n", " "),
+    ],
+)
+def test_the_delimiter_is_found_out(tmp_path, text, delimiter):
+    expected = [["0", "1,5", "a,b"], ["1", "2,25", "c"]]
+    assert rows(log_of(tmp_path, text)) == expected
+    assert rows(log_of(tmp_path, text, "x.dat", Dialect(delimiter=delimiter))) == expected
+
+
+def test_commas_in_quotes_do_not_hide_the_delimiter(tmp_path):
+    text = 'click,title,ad\n0,"a; b; c",x\n1,"d, e; f",y\n'
+    assert rows(log_of(tmp_path, text)) == [["0", "a; b; c", "x"], ["1", "d, e; f", "y"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "latin-1", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+def test_any_encoding_and_end_of_lines_gives_the_same_rows(tmp_path, encoding, end):
+    marked = encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+    data = TEXT.replace("\n", end).encode(encoding)
+    assert rows(log_of(tmp_path, data, "log.csv", PLAIN if marked else Dialect(encoding=encoding))) == EXPECTED
+
+
+def test_text_in_an_unknown_encoding_names_the_line_and_the_fix(tmp_path):
+    message = refused(tmp_path, b"click,ad\n0,a\n1,\xe9\n")
+    assert "line 3 is not UTF-8 (byte 0xe9)" in message
+    assert "encoding=cp1252" in message
+    with pytest.raises(UserError, match="encoding=utf-9 is not known"):
+        Dialect(encoding="utf-9")
+
+
+# Quotes
+
+
+def test_quotes_enclose_delimiters_quotes_and_line_ends(tmp_path):
+    log = log_of(tmp_path, 'click,"a d"\n0,"x,y"\n1,"say ""hi"""\n0,"two\nlines"\n1,5" pipe\n')
+    assert log.names == ("click", "a d")
+    assert [row[1] for row in rows(log)] == ["x,y", 'say "hi"', "two\nlines", '5" pipe']
+    assert log.notes == ("1 value in quotes reach over several lines",)
+
+
+@pytest.mark.parametrize(
+    "queries",
+    [
+        ['"best buy', "tv", 'phone"', "x"],  # swallows two whole rows, and closes well
+        ['"5 inch', "tv", '"7 inch', "x"],  # closes in the middle of a value
+        ['"best buy" store', "tv", "phone", "x"],  # on one line, and would lose its marks
+        ['"open', "tv", "phone", "x"],  # never closes
+        ['"""', "tv", "phone", "x"],
+    ],
+)
+def test_stray_quotes_are_text_and_swallow_no_row(tmp_path, queries):
+    text = "click\tquery\tos\n" + "".join(f"{n % 2}\t{query}\tios\n" for n, query in enumerate(queries))
+    log = log_of(tmp_path, text, "log.tsv")
+    assert [row[1] for row in rows(log)] == queries
+    assert "quotation marks are text: from line 2 on" in log.notes[0]
+    assert [row[1] for row in rows(log_of(tmp_path, text, "log.tsv", Dialect(quote="none")))] == queries
+
+
+def test_quotes_that_are_neither_the_writers_nor_text_are_refused_with_the_line(tmp_path):
+    good = '0,"a,b",x\n' * 5
+    assert "line 7: the quotation mark before 'c,d\" e,y' does not enclose" in refused(
+        tmp_path, "click,ad,os\n" + good + '1,"c,d" e,y\n'
+    )
+    assert "is never closed" in refused(tmp_path, "click,ad,os\n" + good + '1,"c,d,y\n')
+    joined = good + '1,"c,y\n' + "0,d,z\n" * 4 + '1,e",y\n'
+    assert "quotation marks join 4 lines that are rows by themselves" in refused(tmp_path, "click,ad,os\n" + joined)
+    trusted = log_of(tmp_path, "click,ad,os\n" + joined, dialect=Dialect(quote='"'))
+    assert len(trusted) == 6
+
+
+def test_backslashes_before_quotes_are_understood_and_others_are_text(tmp_path):
+    log = log_of(tmp_path, 'click,ad\n0,"say \\"hi\\", you"\n1,b\n')
+    assert rows(log) == [["0", 'say "hi", you'], ["1", "b"]]
+    assert 'is written \\"' in log.notes[0]
+    assert rows(log_of(tmp_path, "click,path\n0,C:\\new\\t\n1,b\n"))[0] == ["0", "C:\\new\\t"]
+
+
+def test_another_quote_may_be_named(tmp_path):
+    assert rows(log_of(tmp_path, "click,ad\n0,'a,b'\n", dialect=Dialect(quote="'"))) == [["0", "a,b"]]
+    with pytest.raises(UserError, match="quote=xy must be one character, or none"):
+        Dialect(quote="xy")
+
+
+# Rows and headers
+
+
+def test_rows_that_do_not_fit_are_left_out_and_named_and_the_others_keep_their_numbers(tmp_path):
+    lines = [f"{n % 2},u{n},a" for n in range(100)]
+    lines[9], lines[49] = "1,u9", "1,u49,a,b"
+    log = log_of(tmp_path, "click,uid,ad\n" + "\n".join(lines) + "\n1,u1")
+    assert len(log) + 3 == 101
+    assert log.notes == (
+        "3 of 101 rows of log.csv do not fit the header and are left out: row 10 has 2 instead of 3 values ('1,u9'); "
+        "row 50 has 4 instead of 3 values ('1,u49,a,b'); row 101 has 2 instead of 3 values ('1,u1')",
+    )
+    assert [log.where(position) for position in (0, 8, 9, 47, 48)] == ["row 1", "row 9", "row 11", "row 49", "row 51"]
+    assert log.table["uid"][48].as_py() == "u50"
+
+
+def test_too_many_rows_that_do_not_fit_are_an_error(tmp_path):
+    message = refused(tmp_path, "click,uid,ad\n" + "0,u,a\n1,u\n" * 5)
+    assert "5 of 10 rows do not fit the header: row 2 has 2 instead of 3 values ('1,u')" in message
+    assert "more values than its header has names" in refused(tmp_path, "click,uid\n0,u,a\n1,u,b\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0\t1\t\t5\t68fd1e64\t\n1\t3\t2\t\t68fd1e64\t80e26c9b\n",
+        "196,242,3,881250949\n186,302,3,891717742\n",
+        "1,2014-04-07T10:51:09.277Z,214536502,0\n1,2014-04-07T10:54:09.868Z,214536500,0\n",
+        "1|24|M|technician\n2|53|F|other\n",
+    ],
+)
+def test_a_file_without_a_header_asks_for_names(tmp_path, text):
+    message = refused(tmp_path, text)
+    assert "the first row looks like data" in message
+    assert "columns=(label, user, …)" in message
+    width = len(text.splitlines()[0].replace("|", ",").replace("\t", ",").split(","))
+    log = log_of(tmp_path, text, dialect=Dialect(columns=tuple("abcdef"[:width])))
+    assert (len(log), log.names) == (2, tuple("abcdef"[:width]))
+
+
+def test_names_may_be_given_for_a_header_that_is_there(tmp_path):
+    assert rows(log_of(tmp_path, TEXT, dialect=Dialect(columns=("click", "uid", "ad")))) == EXPECTED
+    assert "columns has 2 names, but the first row has 3 values" in refused(
+        tmp_path, TEXT, dialect=Dialect(columns=("a", "b"))
+    )
+
+
+@pytest.mark.parametrize("header", ["click,101,121", "0,1,2", "1,2,3", "click,,"])
+def test_numbers_and_nothing_may_head_a_column(tmp_path, header):
+    assert len(log_of(tmp_path, f"{header}\n0,1,1\n1,1,2\n")) == 2
+
+
+def test_columns_without_a_name_can_be_told_apart(tmp_path):
+    assert log_of(tmp_path, ",click,\n007,0,a\n").names == ("Unnamed: 0", "click", "Unnamed: 2")
+    assert log_of(tmp_path, ",Unnamed: 0,click\n0,0000,1\n").names == ("(column 1)", "Unnamed: 0", "click")
+
+
+def test_only_an_empty_value_is_missing_unless_others_are_named(tmp_path):
+    text = 'click,a,b\n0,NA,""\n1,,-\n'
+    assert rows(log_of(tmp_path, text)) == [["0", "NA", None], ["1", None, "-"]]
+    assert rows(log_of(tmp_path, text, dialect=Dialect(missing=("NA", "-")))) == [["0", None, None], ["1", None, None]]
+
+
+# Other formats
+
+
+def test_parquet_feather_and_json_lines_hold_the_same_log(tmp_path):
+    frame = pd.DataFrame({"click": [0, 1], "uid": ["007", None], "size": [1.5, 2.0]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_feather(tmp_path / "a.feather")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress((tmp_path / "a.jsonl").read_bytes()))
+    for name in ("a.parquet", "a.feather", "a.jsonl", "b.jsonl.gz"):
+        assert rows(read_log(tmp_path / name)) == [[0, "007", 1.5], [1, None, 2.0]], name
+    lines = [json.dumps({"click": n, "when": "2024-01-01 00:00:00", "x": {"y": 1}}) for n in range(2)]
+    assert rows(log_of(tmp_path, "\n".join(lines), "c.jsonl"))[0] == [0, "2024-01-01 00:00:00", {"y": 1}]
+    assert "not a readable log" in refused(tmp_path, '{"click": 1}\n{"click": [', "d.jsonl")
+    assert "cannot be read" in refused(tmp_path, b"PAR1" + bytes(100) + b"PAR1", "e.parquet")
+
+
+def test_the_index_of_pandas_is_a_column_where_it_has_a_name_of_its_own(tmp_path):
+    frame = pd.DataFrame({"click": [0, 1], "uid": ["a", "b"]})
+    frame.set_index("uid").to_parquet(tmp_path / "named.parquet")
+    frame.set_index("uid", drop=False).to_parquet(tmp_path / "twice.parquet")
+    frame.iloc[[1, 0]].to_parquet(tmp_path / "unnamed.parquet")
+    frame.rename(columns={"click": 0, "uid": 1}).to_parquet(tmp_path / "numbers.parquet")
+    assert read_log(tmp_path / "named.parquet").names == ("uid", "click")
+    assert read_log(tmp_path / "twice.parquet").names == ("click", "uid")
+    assert read_log(tmp_path / "unnamed.parquet").names == ("click", "uid")
+    assert read_log(tmp_path / "numbers.parquet").names == ("0", "1")
+
+
+def test_columns_of_the_same_name_are_refused(tmp_path):
+    table = pa.table([pa.array([0, 1])] * 2, names=["ts", "ts"])
+    pq.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(UserError, match=r"log.parquet: two columns are called 'ts'; rename one"):
+        read_log(tmp_path / "log.parquet")
+
+
+# Several files
+
+
+def test_files_are_one_log_in_the_order_given_and_rows_are_named_with_their_file(tmp_path):
+    (tmp_path / "b.csv").write_text("uid,click\nu1,0\nu2,1\n")
+    (tmp_path / "a.csv").write_text("click,uid,more\n1,u3,x\n")
+    log = read_log([tmp_path / "b.csv", tmp_path / "a.csv"])
+    assert rows(log) == [["u1", "0"], ["u2", "1"], ["u3", "1"]]
+    assert log.where(2) == "row 1 of a.csv"
+    assert "a.csv has columns that b.csv lacks, left out: more" in log.notes
+    (tmp_path / "c.csv").write_text("click\n1\n")
+    with pytest.raises(UserError, match=r"c.csv: the column 'uid' of b.csv is not there"):
+        read_log([tmp_path / "b.csv", tmp_path / "c.csv"])
+
+
+def test_files_that_disagree_about_a_type_meet_as_text(tmp_path):
+    pq.write_table(
+        pa.table({"size": pa.array([0.1, 1.0], pa.float32()), "id": [2**53 + 1, None]}), tmp_path / "a.parquet"
+    )
+    (tmp_path / "b.csv").write_text(f"size,id\n0.1,{2**53 + 1}\n1.0,007\n")
+    log = read_log([tmp_path / "a.parquet", tmp_path / "b.csv"])
+    assert rows(log) == [["0.1", str(2**53 + 1)], ["1", None], ["0.1", str(2**53 + 1)], ["1", "007"]]
+
+
+def test_sources_are_a_file_a_pattern_several_or_a_folder(tmp_path):
+    names = ("2.csv", "1.CSV.gz", "day=3/part.parquet", ".hidden.csv", "_SUCCESS", "notes.md")
+    for name in ("log[1].csv", *(f"x/{name}" for name in names)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+
+    def found(path, **more):
+        sources = find_sources(path, **more)
+        assert not isinstance(sources, Missing), sources
+        return [str(file.relative_to(tmp_path)) for file in sources.all]
+
+    assert found(str(tmp_path / "x")) == ["x/1.CSV.gz", "x/2.csv", "x/day=3/part.parquet"]
+    assert found(str(tmp_path / "x/*.csv")) == ["x/2.csv"]
+    assert found(str(tmp_path / "log[1].csv")) == ["log[1].csv"], "a name before a pattern"
+    assert found((str(tmp_path / "x/2.csv"), str(tmp_path / "x/1.*"))) == ["x/2.csv", "x/1.CSV.gz"]
+    assert found(str(tmp_path / "x/2.csv"), test=str(tmp_path / "x/1.CSV.gz")) == ["x/2.csv", "x/1.CSV.gz"]
+    for bad in (str(tmp_path / "no.csv"), str(tmp_path / "*.parquet"), "~nobody-is-here/log.csv", "a\0b"):
+        missing = find_sources(bad)
+        assert isinstance(missing, Missing)
+        assert "is not there or may not be read" in missing.reason
+    assert "named twice" in getattr(find_sources((str(tmp_path / "x/2.csv"), str(tmp_path / "x/*.csv"))), "reason", "")
+
+
+def test_a_folder_of_splits_may_have_any_suffix_other_words_and_no_valid(tmp_path):
+    for name in ("TRAIN.tsv.gz", "val.parquet", "test/part-1.csv", "test/part-0.csv", "readme.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a")
+    sources = find_sources(str(tmp_path))
+    assert not isinstance(sources, Missing)
+    assert [path.name for path in sources.train + sources.valid] == ["TRAIN.tsv.gz", "val.parquet"]
+    assert [path.name for path in sources.test] == ["part-0.csv", "part-1.csv"]
+    (tmp_path / "val.parquet").unlink()
+    without = find_sources(str(tmp_path))
+    assert not isinstance(without, Missing)
+    assert without.valid == ()
+
+
+def test_memory_grows_with_the_values_and_not_with_the_longest(tmp_path):
+    long = "x" * 1_000_000
+    log = log_of(tmp_path, "click,url\n" + "".join(f"{n % 2},u{n}\n" for n in range(2_000)) + f"1,{long}\n")
+    assert log.table.nbytes < 3_000_000
+    assert log.table["url"][2_000].as_py() == long
+
+
+def test_a_column_that_is_made_takes_the_place_of_that_name():
+    log = Log.of(pa.table({"a": [1, 2], "b": [3, 4]}))
+    assert log.with_column("a", np.array([5, 6])).table.to_pydict() == {"a": [5, 6], "b": [3, 4]}
+    assert log.with_column("c", np.array([5, 6])).names == ("a", "b", "c")
