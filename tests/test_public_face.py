@@ -66,9 +66,8 @@ def annotations(tree: ast.Module) -> list[tuple[str, ast.expr]]:
                 ]
                 all_ = [each.annotation for each in given if each] + [node.returns]
                 found.extend((prefix + node.name, each) for each in all_ if each)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                if not node.target.id.startswith("_"):
-                    found.append((prefix + node.target.id, node.annotation))
+            elif isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+                found.append((prefix + ast.unparse(node.target), node.annotation))
 
     visit(tree.body, "")
     return found
