@@ -19,7 +19,6 @@ MARKDOWN = re.compile(b"## ctrbench compare: ")
 JUNIT = re.compile(rb'<\?xml[^>]*>\s*<testsuites[^>]*>\s*<testsuite name="ctrbench compare"')
 """How the reports begin: what begins otherwise is somebody else's file."""
 
-_NOT_XML = re.compile("[\ufffe\uffff]")
 _ORDER = (Verdict.REGRESSION, Verdict.THIN, Verdict.FINE)
 _HEADS = {
     Verdict.FINE: "no regression",
@@ -69,11 +68,11 @@ def junit(comparison: Comparison) -> str:
     more = {"skipped": "0", "time": "0", "timestamp": began, "hostname": "ctrbench"}
     suite = ElementTree.SubElement(root, "testsuite", {"name": "ctrbench compare", **totals, **more})
     for finding in comparison.findings:
-        name, metric = _xml_safe(finding.subject), _xml_safe(finding.metric)
+        name, metric = plain(finding.subject), plain(finding.metric)
         case = ElementTree.SubElement(suite, "testcase", {"classname": metric, "name": name, "time": "0"})
         if finding.verdict is not Verdict.FINE:
             tag = "failure" if finding.verdict is Verdict.REGRESSION else "error"
-            message = _xml_safe(_sentence(finding))
+            message = plain(_sentence(finding))
             ElementTree.SubElement(case, tag, {"message": message, "type": str(finding.verdict)}).text = message
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -135,7 +134,3 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers, "github", disable_numparse=True)
-
-
-def _xml_safe(text: str) -> str:
-    return _NOT_XML.sub(" ", plain(text))
