@@ -74,7 +74,7 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert noticed.keys() == CARELESS.keys()
     assert [how for how, found in noticed.items() if found in ("", "[]")] == []
     assert noticed["patch"] == "['numpy.clip']"
-    assert noticed["torch"] == '["torch\'s settings"]'
+    assert noticed["torch"].startswith('["torch\'s settings"')
     assert noticed["alarm"] == "['signals or timers']"
 
 

@@ -284,7 +284,7 @@ def leave_orphans() -> None:
         if not os.fork():
             os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", say], {})
         os._exit(0)
-    time.sleep(0.02)  # too short for anybody to look
+    time.sleep(0.1)  # too short for anybody to look
 
 
 def settings_of_torch() -> None:
@@ -307,8 +307,9 @@ CARELESS: dict[str, Callable[[], object]] = {
     "patch": lambda: setattr(np, "clip", lambda values, low, high, **more: values * 0),
     "method": lambda: setattr(pd.DataFrame, "reset_index", lambda *more: None),
     "thread": lambda: threading.Thread(target=time.sleep, args=(600,), daemon=True).start(),
-    "environment": lambda: os.environ.update(LC_ALL="tlh_KX"),
+    "environment": lambda: os.environ.update(PATH="/nowhere"),
     "imports": lambda: sys.path.clear(),
+    "more imports": lambda: sys.path.insert(0, "/tmp"),
     "options of pandas": lambda: pd.set_option("mode.chained_assignment", "raise"),
     "garbage": gc.disable,
     "standard output": lambda: setattr(sys, "stdout", None),

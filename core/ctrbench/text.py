@@ -10,9 +10,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, unquote_plus
 
 _NO_LETTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
-_CONTROL = re.compile(
-    rf"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef{_NO_LETTERS}]+"
-)
+_CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef{_NO_LETTERS}]+")
 """Controls, marks that end a line or turn the direction of writing, and what will never be a letter (XML refuses it)."""
 
 
