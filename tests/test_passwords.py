@@ -85,8 +85,8 @@ def test_no_address_is_shown_or_recorded_with_its_password(
 @pytest.mark.parametrize(
     "words",
     [["leaderboard", "{}"], ["{}"], ["leaderboard", "--store"], ["leaderboard", "--stroe={}"], ["run", "-d", "{}"],
-     ["store", "import", "{}"], ["show", "{}"], ["compare", "{}"], ["leaderboard", "--run", "{}"], ["run", "--suite", "{}"],
-     ["leaderboard", "--metric={}"], ["run", "--repeats", "{}"], ["leaderboard", "--format", "{}"]],
+     ["store", "import", "{}"], ["show", "{}"], ["compare", "{}"], ["leaderboard", "--run", "{}"],
+     ["run", "--suite", "{}"], ["leaderboard", "--metric={}"], ["run", "--repeats", "{}"], ["leaderboard", "--format", "{}"]],
 )  # fmt: skip
 @pytest.mark.parametrize("address", [ADDRESSES[0], ADDRESSES[8], ADDRESSES[22]])
 def test_no_mistake_on_the_command_line_shows_one(

@@ -11,7 +11,7 @@ from urllib.parse import unquote, unquote_plus
 
 _NO_LETTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 _CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef{_NO_LETTERS}]+")
-"""Controls, marks that end a line or turn the direction of writing, and what will never be a letter (XML refuses it)."""
+"""Controls, marks that end a line or turn the direction of writing, and what will never be a letter: XML refuses it."""
 
 
 def plain(text: str) -> str:
@@ -46,6 +46,7 @@ _ADDRESS = re.compile(
     r"(?P<place>(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?(?:/[\w./+-]*)?)(?:\?(?P<query>\S*))?"
 )
 _HARMLESS = re.compile(r"(?:host|port|user|dbname|sslmode|connect_timeout|application_name|mode|uri)=[\w.-]*")
+_NAMES = re.compile(r"password|passfile|options|service|ssl\w*|krb\w*|gss\w*|channel_binding")
 _FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
 _ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
 _KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
@@ -108,7 +109,9 @@ def secrets_of(address: str) -> list[str]:
     if not parts:
         return []
     secret = [(parts["account"] or "")[:-1].partition(":")[2]]
-    secret += [each.partition("=")[2] for each in (parts["query"] or "").split("&") if not _HARMLESS.fullmatch(each)]
+    for each in (parts["query"] or "").split("&"):
+        name, _, value = each.partition("=")
+        secret += [] if _HARMLESS.fullmatch(each) else [value, *([] if _NAMES.fullmatch(name) else [name])]
     return [text for each in secret for text in {each, unquote(each), unquote_plus(each)} if text]
 
 

@@ -141,7 +141,7 @@ def _check_surroundings() -> None:
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         raise UserError(
             f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
-            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; what a task may use is limited by `ctrbench run --memory`"
+            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what tasks use"
         )
 
 

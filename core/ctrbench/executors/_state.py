@@ -70,9 +70,8 @@ class Watch:
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
         old = [path for path in sys.path if path in self._path]
-        new = [
-            path for path in sys.path if not str(path).startswith(tuple(f"{folder}{os.sep}" for folder in self._path))
-        ]
+        known = tuple(f"{folder}{os.sep}" for folder in self._path if folder)
+        new = [path for path in sys.path if not str(path).startswith(known)]
         if old != self._path or set(new) - set(self._path) or not set(self._finders) <= set(sys.meta_path):
             found.append("the path of imports")
         return found
