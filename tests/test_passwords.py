@@ -86,7 +86,8 @@ def test_no_address_is_shown_or_recorded_with_its_password(
     "words",
     [["leaderboard", "{}"], ["{}"], ["leaderboard", "--store"], ["leaderboard", "--stroe={}"], ["run", "-d", "{}"],
      ["store", "import", "{}"], ["show", "{}"], ["compare", "{}"], ["leaderboard", "--run", "{}"],
-     ["run", "--suite", "{}"], ["leaderboard", "--metric={}"], ["run", "--repeats", "{}"], ["leaderboard", "--format", "{}"]],
+     ["run", "--suite", "{}"], ["leaderboard", "--metric={}"], ["run", "--repeats", "{}"],
+     ["leaderboard", "--format", "{}"]],
 )  # fmt: skip
 @pytest.mark.parametrize("address", [ADDRESSES[0], ADDRESSES[8], ADDRESSES[22]])
 def test_no_mistake_on_the_command_line_shows_one(
@@ -120,7 +121,7 @@ def test_a_password_that_an_earlier_ctrbench_kept_is_not_shown_or_passed_on(tmp_
         store.database.write(
             lambda connection: connection.exec_driver_sql(
                 "insert into run_cells values (?, 0, 'pool', ?)",
-                (run, json.dumps({"task": "p", "dataset": "d", "generator": "g", "repeat": 0})),
+                (run, json.dumps({"task": "p", "dataset": "d", "generator": "g", "repeat": 0, "maker": "g"})),
             )
         )
         assert SECRET not in store.runs()[0][3]

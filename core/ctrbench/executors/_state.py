@@ -78,7 +78,11 @@ class Watch:
 
     def _patches(self) -> list[str]:
         """Functions and classes that others have taken the place of, and modules that are gone."""
-        found = [f"{_name(where)}.{name}" for where, name, what in self._code if where.get(name, what) is not what]
+        found = [
+            f"{_name(where)}.{name}"
+            for where, name, what in self._code
+            if (now := where.get(name, what)) is not what and not _is_at_home(now, _name(where))
+        ]
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -116,6 +120,12 @@ def _entries(module: dict[str, Any], name: str) -> Iterator[_Entry]:
 
 def _name(where: Mapping[str, Any]) -> str:
     return str(where.get("__name__") or where.get("__module__", "?"))
+
+
+def _is_at_home(value: Any, module: str) -> bool:
+    """Whether the code of a new function is its package's own: torch puts other ones in place as parts of it load."""
+    file = getattr(getattr(value, "__code__", None), "co_filename", "")
+    return f"{os.sep}{module.partition('.')[0]}{os.sep}" in file
 
 
 def _is_harmless(thread: threading.Thread | None) -> bool:
