@@ -47,6 +47,7 @@ _ADDRESS = re.compile(
 )
 _HARMLESS = re.compile(r"(?:host|port|user|dbname|sslmode|connect_timeout|application_name|mode|uri)=[\w.-]*")
 _NAMES = re.compile(r"password|passfile|options|service|ssl\w*|krb\w*|gss\w*|channel_binding")
+_OF_FILES = re.compile(r"(?:sqlite(?:\+\w+)?|file):", re.IGNORECASE)
 _FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
 _ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
 _KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
@@ -92,8 +93,8 @@ def shown_address(value: str) -> str:
 def is_address(value: str) -> bool:
     """Whether a value is an address written so strictly that there is no doubt which of its parts is the password."""
     found = _SCHEME.match(value)
-    if not found or _FILE.match(value):
-        return bool(found)
+    if not found or _OF_FILES.match(value):  # a file's address has no host
+        return bool(_FILE.match(value))
     parts = _ADDRESS.fullmatch(value, found.end()) if found[0].count("/") in (2, 3) else None
     return parts is not None and "@" not in (parts["query"] or "")
 
