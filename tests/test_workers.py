@@ -8,17 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from ctrbench.artefacts import Artefacts
+from ctrbench.choices import Chosen
+from ctrbench.errors import RunFailed, UserError
 from ctrbench.executors import Finished, Site
 from ctrbench.executors.local import LocalExecutor, _Clock
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
 from ctrbench.limits import Limits
 from ctrbench.registry import Registered
-from ctrbench.results import Status
+from ctrbench.results import Status, TaskResult
+from ctrbench.run import Driver
+from ctrbench.suite import load_suite
 from test_executors import finish, gone, pool_job, started
 from toys import CARELESS, Trapped, log
 
@@ -178,6 +184,17 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
     while not any(isinstance(event, Finished) for event in events):
         events += one.wait(0.2)
     assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
+
+
+def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
+    killed = TaskResult(Status.CRASHED, "d (x 1.0)", "load", "killed by SIGKILL", values={"from_outside": True})
+    mistake = TaskResult(Status.FAILED, "d (x 1.0)", "load", "no such file", users_mistake=True)
+    nothing: Any = None
+    for result, wanted in ((killed, RunFailed), (mistake, UserError)):
+        suite = replace(load_suite("quick"), datasets=("all",))
+        driver = Driver(suite, nothing, nothing, nothing, nothing, nothing, results={"data": result})
+        with pytest.raises(wanted, match="no data set could be loaded"):
+            driver._usable({"data": Chosen("d", nothing, nothing)})
 
 
 # Clocks
