@@ -162,7 +162,7 @@ def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else
     time.sleep(1)
     events: list[object] = []
     while not events:  # it is tried again, as it was not the task's doing, but not for ever
-        for written in site.logs.glob(".*.written"):
+        for written in site.logs.glob(".*.log"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(written.stem.split("-")[-1]), signal.SIGKILL)
         events = [event for event in executor.wait(0.2) if isinstance(event, Finished)]

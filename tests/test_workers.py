@@ -194,7 +194,7 @@ def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
         suite = replace(load_suite("quick"), datasets=("all",))
         driver = Driver(suite, nothing, nothing, nothing, nothing, nothing, results={"data": result})
         with pytest.raises(wanted, match="no data set could be loaded"):
-            driver._usable({"data": Chosen("d", nothing, nothing)})
+            driver._usable({"data": Chosen(Registered("dataset", "d", nothing, "x", "1.0"), nothing, "d")})
 
 
 # Clocks
