@@ -94,7 +94,7 @@ def is_address(value: str) -> bool:
     """Whether a value is an address written so strictly that there is no doubt which of its parts is the password."""
     found = _SCHEME.match(value)
     if not found or _OF_FILES.match(value):  # a file's address has no host
-        return bool(_FILE.match(value))
+        return bool(_FILE.match(value)) or value.endswith("://")
     parts = _ADDRESS.fullmatch(value, found.end()) if found[0].count("/") in (2, 3) else None
     return parts is not None and "@" not in (parts["query"] or "")
 
