@@ -284,7 +284,7 @@ def harmless() -> Outline:
     return Outline(page(hostile_run("harmless")))
 
 
-@pytest.mark.parametrize("kind", ["html", "quotes", "latex", "surrogate", "nul", "all"])
+@pytest.mark.parametrize("kind", ["html", "quotes", "latex", "surrogate", "nul", "no letter", "all"])
 def test_hostile_names_are_text_on_the_page(kind: str, harmless: Outline) -> None:
     text = page(hostile_run((HOSTILE | {"all": " ".join(HOSTILE.values())})[kind]))
     assert not UNSAFE.search(text)
@@ -358,7 +358,8 @@ def with_curves(repeat: int) -> TaskResult:
 def test_a_browser_shows_it_without_sideways_scrolling_or_complaints(html: str) -> None:
     long = "x" * 300
     hostile = page(hostile_run(f"{long} {HOSTILE['html']}"))
-    for text in (html, hostile):
+    every = page(hostile_run(" ".join(HOSTILE.values())))
+    for text in (html, hostile, every):
         looks, console = browser.look(text, [1280, 360])
         assert not console
         for look, width in zip(looks, [1280, 360], strict=True):

@@ -63,8 +63,11 @@ HOSTILE = {
     "rich": "[bold red]x[/] [link=http://x]y[/link]",
     "surrogate": "a file called \udc80",
     "nul": "a\x00b",
+    "no letter": "a\uffffb\ufffec\ufdd0d\U0001ffff",
 }
-UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def hostile_run(text: str) -> RunResults:
@@ -318,3 +321,139 @@ def test_a_run_on_data_at_hand_asks_nothing_of_the_network(here: Path, words: li
 
 def test_rich_reads_no_markup_from_what_it_shows() -> None:
     assert Text(HOSTILE["rich"]).plain == HOSTILE["rich"]
+
+
+# The folder in which it is started
+
+
+def test_no_module_in_the_working_directory_is_imported_by_a_worker(here: Path) -> None:
+    for name in ("multiprocessing", "json", "numpy", "pandas", "ctrbench", "random"):
+        Path(f"{name}.py").write_text("open('ran', 'a').write(__name__)\nraise SystemExit(77)\n")
+    program = Path(sys.executable).with_name("ctrbench")
+    small = "simulated[train_rows=400, valid_rows=200, test_rows=200]"
+    words = ["run", "-d", small, "-g", "none", "-m", "item_rate", "-k", "auc", "--workers", "1"]
+    done = subprocess.run([program, *words], capture_output=True, text=True)
+    assert not Path("ran").exists()
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_commit_of_a_folder_is_found_and_no_program_of_its_configuration_is_run(here: Path) -> None:
+    from ctrbench.environment import _git_commit
+
+    def git(*words: str, where: str = "tree") -> str:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@x"]
+        return subprocess.run(["git", *identity, *words], cwd=where, capture_output=True, text=True, check=True).stdout
+
+    Path("tree/deep").mkdir(parents=True)
+    git("init", "-q")
+    Path("tree/a.txt").write_text("a")
+    git("add", "a.txt")
+    git("commit", "-qm", "one")
+    wanted = git("rev-parse", "HEAD")[:12]
+    git("worktree", "add", "-q", "../other")
+    trap = here / "trap.sh"
+    trap.write_text(f"#!/bin/sh\ntouch {here}/sprung\ncat\n")
+    trap.chmod(0o755)
+    for name in (
+        "filter.x.clean",
+        "filter.x.smudge",
+        "core.fsmonitor",
+        "core.pager",
+        "core.sshCommand",
+        "diff.external",
+    ):
+        git("config", name, str(trap))
+    Path("tree/.gitattributes").write_text("* filter=x\n")
+    Path("tree/a.txt").write_text("b")
+    os.utime("tree/a.txt", (1, 1))
+    for folder in ("tree", "tree/deep", "other"):
+        assert _git_commit(here / folder) == wanted
+    git("pack-refs", "--all")
+    assert _git_commit(here / "tree") == wanted
+    assert _git_commit(here) == ""
+    assert not Path("sprung").exists()
+    Path("tree/.git/HEAD").write_text("ref: ../../../etc/passwd\n")
+    assert _git_commit(here / "tree") == ""
+
+
+# Metadata, streams, texts
+
+
+def distribution(site: Path, name: str, metadata: str | None, entries: bytes) -> None:
+    info = site / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True)
+    if metadata is not None:
+        (info / "METADATA").write_text(metadata)
+    (info / "entry_points.txt").write_bytes(entries)
+
+
+def test_metadata_of_others_may_be_missing_malformed_or_hostile(here: Path) -> None:
+    esc = "\x1b[31m"
+    named = "Metadata-Version: 2.1\nName: {}\nVersion: 1{}\n"
+    distribution(here / "site", "bare", None, b"[ctrbench]\nbare = absent_bare\n")
+    distribution(here / "site", "nameless", "Metadata-Version: 2.1\n", b"[ctrbench]\nnameless = absent_nameless\n")
+    distribution(here / "site", "broken", named.format("broken", ""), b"[ctrbench]\nthis is no entry\n")
+    distribution(here / "site", "binary", named.format("binary", ""), b"[ctrbench]\n\xff\xfe = x\n")
+    distribution(here / "site", "odd", named.format("odd", ""), b"[ctrbench]\nodd = ::: not a module\n")
+    distribution(
+        here / "site",
+        "loud",
+        named.format("loud", esc),
+        f"[ctrbench]\nloud = absent_loud\n[ctrbench.commands]\nx{esc}y = absent:z\n".encode(),
+    )
+    distribution(here / "site", "alien", named.format("alien", ""), b"[something.else]\nthis is no entry\n")
+    environment = {**os.environ, "PYTHONPATH": str(here / "site")}
+    for words, status in ((["--help"], 0), (["list"], 0), (["plugins"], 1), (["show", "dnn"], 0)):
+        done = subprocess.run(
+            [sys.executable, "-m", "ctrbench", *words], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        assert not UNSAFE.search(done.stdout + done.stderr)
+        if words == ["plugins"]:
+            assert all(name in done.stdout for name in ("bare", "nameless", "broken", "binary", "odd", "loud"))
+            assert "alien" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("{} list >&-", "standard output is closed"),
+        ("{} list >/dev/full", "standard output cannot be written"),
+        ("mkdir gone && cd gone && rmdir ../gone && {} list", "working directory does not exist"),
+        ("ulimit -v 800000; {} list", "ulimit -v 800000"),
+    ],
+)
+def test_odd_surroundings_are_one_line_and_status_2(here: Path, words: str, said: str) -> None:
+    program = Path(sys.executable).with_name("ctrbench")
+    done = subprocess.run(["bash", "-c", words.format(program)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_letters_that_an_encoding_lacks_are_written_as_escapes(here: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-m", "ctrbench", "show", "ctgan"], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u2265" in done.stdout
+
+
+def test_python_without_docstrings_finds_the_same_plug_ins(here: Path) -> None:
+    done = subprocess.run([sys.executable, "-OO", "-m", "ctrbench", "plugins"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-500:]
+
+
+def test_an_exceptions_text_is_bounded_and_may_be_unreadable() -> None:
+    from ctrbench.text import LINE, PAGE, one_line, trace
+    from toys import FlawedError
+
+    assert one_line(FlawedError()) == "FlawedError"
+    try:
+        raise ValueError("begin" + "x" * 5_000_000 + "end")
+    except ValueError as error:
+        said = one_line(error)
+        assert len(said) <= LINE + 50
+        assert "begin" in said
+        assert said.endswith("end")
+        assert len(trace()) <= PAGE

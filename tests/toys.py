@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
+import psutil
 from annotated_types import Ge
 from ctrbench import (
     Budgeted,
@@ -215,8 +220,25 @@ class Misbehaves(Generator):
             case "gpu":
                 print("sees the GPUs", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
             case "keeper":
-                os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(psutil.Process().parent().ppid(), signal.SIGKILL)  # its own is the worker's keeper
                 time.sleep(600)
+            case "orphan":
+                leave_orphans()
+                os.abort()
+            case "orphan killed":
+                leave_orphans()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "orphan hang":
+                leave_orphans()
+                time.sleep(600)
+            case "flawed message":
+                raise FlawedError
+            case "long message":
+                raise ValueError("x" * 5_000_000)
+            case _ if self.how in CARELESS:
+                CARELESS[self.how]()
+            case "trap":
+                sys.toy_trap = True
             case "escape":
                 escape()
                 time.sleep(600)
@@ -244,6 +266,56 @@ class Misbehaves(Generator):
                 os.system("echo a child speaks")
                 print("\x1b[2Jloud" * 100_000)
         return Rows(train)
+
+
+class FlawedError(Exception):
+    """One that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no message")
+
+
+def leave_orphans() -> None:
+    """Start helpers that nothing ties to this process: no mark in their environment, sessions of their own."""
+    say = "import os, time; print(f'started {os.getpid()}', flush=True); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-I", "-S", "-c", say], env={}, start_new_session=True)
+    if not os.fork():
+        os.setsid()
+        if not os.fork():
+            os.execve(sys.executable, [sys.executable, "-I", "-S", "-c", say], {})
+        os._exit(0)
+    time.sleep(0.1)  # too short for anybody to look
+
+
+def settings_of_torch() -> None:
+    import torch
+
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+
+
+CARELESS: dict[str, Callable[[], object]] = {
+    "torch": settings_of_torch,
+    "alarm": lambda: signal.alarm(600),
+    "handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "file size": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    "few files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
+    "recursion": lambda: sys.setrecursionlimit(150),
+    "umask": lambda: os.umask(0o777),
+    "errors of numpy": lambda: np.seterr(all="raise"),
+    "warnings": lambda: warnings.simplefilter("error"),
+    "patch": lambda: setattr(np, "clip", lambda values, low, high, **more: values * 0),
+    "method": lambda: setattr(pd.DataFrame, "reset_index", lambda *more: None),
+    "thread": lambda: threading.Thread(target=time.sleep, args=(600,), daemon=True).start(),
+    "environment": lambda: os.environ.update(PATH="/nowhere"),
+    "imports": lambda: sys.path.clear(),
+    "more imports": lambda: sys.path.insert(0, "/tmp"),
+    "options of pandas": lambda: pd.set_option("mode.chained_assignment", "raise"),
+    "garbage": gc.disable,
+    "standard output": lambda: setattr(sys, "stdout", None),
+    "a module": lambda: sys.modules.pop("json"),
+}
+"""What careless plug-ins do to the process they run in."""
 
 
 def escape() -> None:
@@ -275,6 +347,23 @@ class Dead(Misbehaves):
 
     name: ClassVar[str] = "dead"
     how: Annotated[str, "what to do"] = "die"
+
+
+@dataclass(frozen=True)
+class Trapped(Misbehaves):
+    """Fails where a neighbour has been whose trace nobody looks for."""
+
+    name: ClassVar[str] = "trapped"
+    always: Annotated[bool, "whether it fails by itself too"] = False
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        print("tried", flush=True)
+        if self.always or hasattr(sys, "toy_trap"):
+            os._exit(5) if self.how == "die" else self.trip()
+        return Rows(train)
+
+    def trip(self) -> None:
+        raise RuntimeError("trapped")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -91,7 +92,8 @@ class PlainWatcher(Watcher):
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
-        self.console.print(Text(plain(text)))
+        with suppress(OSError):  # a log on a full disk is no reason to stop
+            self.console.print(Text(plain(text)))
 
     def summary(self) -> str:
         """What became of the tasks so far, in words."""

@@ -147,7 +147,8 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
         brought, unreadable = installed.brought(hookspecs.PROJECT)
         registry.broken += [Broken(name, name, "", error) for name, error in unreadable]
     else:
-        brought = [installed.of(entry, entry.dist) for entry in found]
+        given = [installed.of(entry, entry.dist) for entry in found]
+        brought = list({(one.distribution, one.entry.name): one for one in reversed(given)}.values())[::-1]
     for one in sorted(brought, key=lambda one: (one.distribution != HOME, one.distribution)):
         candidates += _load(one, registry)
     _settle_names(candidates, registry)

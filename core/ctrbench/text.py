@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote, unquote_plus
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
-"""Controls, and the marks that end a line or turn the direction of writing."""
+_NO_LETTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+_CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufdd0-\ufdef{_NO_LETTERS}]+")
+"""Controls, marks that end a line or turn the direction of writing, and what will never be a letter: XML refuses it."""
 
 
 MOST_NAMES = 40
@@ -49,6 +50,8 @@ _ADDRESS = re.compile(
     r"(?P<place>(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?(?:/[\w./+-]*)?)(?:\?(?P<query>\S*))?"
 )
 _HARMLESS = re.compile(r"(?:host|port|user|dbname|sslmode|connect_timeout|application_name|mode|uri)=[\w.-]*")
+_NAMES = re.compile(r"password|passfile|options|service|ssl\w*|krb\w*|gss\w*|channel_binding")
+_OF_FILES = re.compile(r"(?:sqlite(?:\+\w+)?|file):", re.IGNORECASE)
 _FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
 _ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
 _KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
@@ -94,8 +97,8 @@ def shown_address(value: str) -> str:
 def is_address(value: str) -> bool:
     """Whether a value is an address written so strictly that there is no doubt which of its parts is the password."""
     found = _SCHEME.match(value)
-    if not found or _FILE.match(value):
-        return bool(found)
+    if not found or _OF_FILES.match(value):  # a file's address has no host
+        return bool(_FILE.match(value)) or value.endswith("://")
     parts = _ADDRESS.fullmatch(value, found.end()) if found[0].count("/") in (2, 3) else None
     return parts is not None and "@" not in (parts["query"] or "")
 
@@ -111,7 +114,9 @@ def secrets_of(address: str) -> list[str]:
     if not parts:
         return []
     secret = [(parts["account"] or "")[:-1].partition(":")[2]]
-    secret += [each.partition("=")[2] for each in (parts["query"] or "").split("&") if not _HARMLESS.fullmatch(each)]
+    for each in (parts["query"] or "").split("&"):
+        name, _, value = each.partition("=")
+        secret += [] if _HARMLESS.fullmatch(each) else [value, *([] if _NAMES.fullmatch(name) else [name])]
     return [text for each in secret for text in {each, unquote(each), unquote_plus(each)} if text]
 
 

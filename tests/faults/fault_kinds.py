@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 import psutil
-from fault_chain import QUICK, SMALL, Broken, Chain, Moment, Way, can_mount
+from fault_chain import QUICK, SMALL, Broken, Chain, Moment, Run, Way, can_mount
 
 LONG_FIT = ("-d", SMALL, "-g", "often_kept[epochs=60, batch_size=100]", "-m", "item_rate", "-s", "S5", "-k", "auc")
 
@@ -70,13 +70,62 @@ def kill_guard(chain: Chain, rng: Random, life: float) -> int:
     """Kill -9 the guard; half of the time the driver right after it, and no worker may live on all the same."""
     run = chain.start()
     hits = 0
-    if run.reach(Moment.draw(rng, life / 2), lambda: run.children("_guard")):
-        hits = _kill(run.children("_guard"), rng)
+    if run.reach(Moment.draw(rng, life / 2), lambda: _guards(run)):
+        hits = _kill(_guards(run), rng)
         chain.guarded = chain.guarded and not hits
         if rng.random() < 0.5 and run.alive:
             run.driver.kill()
     run.end(0, 1, -signal.SIGKILL)
     return hits
+
+
+def kill_keeper(chain: Chain, rng: Random, life: float) -> int:
+    """Kill -9 the keeper of a worker: the worker goes with it, and its task is done again."""
+    run, hits = chain.start(), 0
+    if run.reach(Moment.draw(rng, life / 2), lambda: set(run.children("_guard")) - set(_guards(run))):
+        hits = _kill(sorted(set(run.children("_guard")) - set(_guards(run)), key=lambda process: process.pid), rng)
+    run.end(0, 1)
+    return hits
+
+
+def hang_up(chain: Chain, rng: Random, life: float) -> int:
+    """SIGHUP to the driver, as from a terminal that is closed."""
+    return _signal_driver(chain, rng, life, signal.SIGHUP, -signal.SIGHUP, 128 + signal.SIGHUP)
+
+
+def interrupt_twice(chain: Chain, rng: Random, life: float) -> int:
+    """Ctrl-C, and again while the first one is being handled."""
+    run = chain.start()
+    hit = run.reach(Moment.draw(rng, life), lambda: run.children("_guard"))
+    if hit:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.driver.pid, signal.SIGINT)
+            time.sleep(rng.uniform(0, 0.5))
+            os.killpg(run.driver.pid, signal.SIGINT)
+    run.end(*((0, 130) if hit else (0, 1)))
+    return int(hit)
+
+
+def stop(chain: Chain, rng: Random, life: float) -> int:
+    """Ctrl-Z, and some seconds later `fg`: the run goes on as if nothing had been."""
+    run = chain.start()
+    hit = run.reach(Moment.draw(rng, life))
+    if hit:
+        run.driver.send_signal(signal.SIGSTOP)
+        time.sleep(rng.uniform(1, 6))
+        run.driver.send_signal(signal.SIGCONT)
+    run.end(0)
+    return int(hit)
+
+
+def _guards(run: Run) -> list[psutil.Process]:
+    """The guards of a run, not the keepers, which are the same program."""
+    found = []
+    for process in run.children("_guard"):
+        with contextlib.suppress(psutil.Error, IndexError):
+            if process.cmdline()[-1].endswith("_guard.py"):
+                found.append(process)
+    return found
 
 
 def truncate(chain: Chain, rng: Random, _life: float) -> int:
@@ -186,6 +235,10 @@ KINDS = (
     Kind("driver terminated", 14, terminate_driver),
     Kind("Ctrl-C", 20, interrupt),
     Kind("guard killed (-9)", 16, kill_guard),
+    Kind("keeper killed (-9)", 8, kill_keeper),
+    Kind("terminal closed (SIGHUP)", 6, hang_up),
+    Kind("Ctrl-C twice", 8, interrupt_twice),
+    Kind("Ctrl-Z and fg", 6, stop),
     Kind("artefact truncated", 12, truncate, at_rest=True),
     Kind("artefact bit flipped", 12, flip, at_rest=True),
     Kind("artefact deleted", 10, delete, at_rest=True),

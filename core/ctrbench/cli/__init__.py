@@ -124,7 +124,7 @@ def _without_addresses(text: str) -> str:
         for given in (word, word.partition("=")[2]):
             shown = shown_address(given)
             if given and shown != given:
-                for written in (given, encodable(given), plain(given), repr(given)[1:-1]):
+                for written in (given, encodable(given), plain(given), repr(given)[1:-1], os.fspath(Path(given))):
                     text = text.replace(written, shown)
     return text
 

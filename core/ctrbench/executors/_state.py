@@ -47,6 +47,8 @@ class Watch:
     def __init__(self) -> None:
         self._before = {what: _look(look) for what, look in _PARTS.items()}
         self._threads = set(sys._current_frames())
+        self._environment = dict(os.environ)
+        self._path, self._finders = list(sys.path), list(sys.meta_path)
         self._modules: dict[str, Any] = {}
         self._code: list[_Entry] = []
         self._learn()
@@ -54,13 +56,33 @@ class Watch:
     def changes(self) -> list[str]:
         """What is not as it was."""
         found = [what for what, look in _PARTS.items() if not _equal(self._before[what], _look(look))]
-        found += self._patches() + self._left_threads()
+        found += self._environment_and_path() + self._patches() + self._left_threads()
         self._learn()
+        return found
+
+    def _environment_and_path(self) -> list[str]:
+        """Where libraries leave something as they are loaded: new variables are taken out, folders of theirs stay."""
+        found = (
+            []
+            if all(os.environ.get(name) == value for name, value in self._environment.items())
+            else ["the environment"]
+        )
+        for name in os.environ.keys() - self._environment.keys():
+            del os.environ[name]
+        old = [path for path in sys.path if path in self._path]
+        known = tuple(f"{folder}{os.sep}" for folder in self._path if folder)
+        new = [path for path in sys.path if not str(path).startswith(known)]
+        if old != self._path or set(new) - set(self._path) or not set(self._finders) <= set(sys.meta_path):
+            found.append("the path of imports")
         return found
 
     def _patches(self) -> list[str]:
         """Functions and classes that others have taken the place of, and modules that are gone."""
-        found = [f"{_name(where)}.{name}" for where, name, what in self._code if where.get(name, what) is not what]
+        found = [
+            f"{_name(where)}.{name}"
+            for where, name, what in self._code
+            if (now := where.get(name, what)) is not what and not _is_at_home(now, _name(where))
+        ]
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -98,6 +120,12 @@ def _entries(module: dict[str, Any], name: str) -> Iterator[_Entry]:
 
 def _name(where: Mapping[str, Any]) -> str:
     return str(where.get("__name__") or where.get("__module__", "?"))
+
+
+def _is_at_home(value: Any, module: str) -> bool:
+    """Whether the code of a new function is its package's own: torch puts other ones in place as parts of it load."""
+    file = getattr(getattr(value, "__code__", None), "co_filename", "")
+    return f"{os.sep}{module.partition('.')[0]}{os.sep}" in file
 
 
 def _is_harmless(thread: threading.Thread | None) -> bool:
@@ -216,8 +244,6 @@ _FRESH = {
 """A library's state as it comes, for one that a task has loaded."""
 
 _PARTS: Mapping[str, Callable[[], Any]] = {
-    "the environment": lambda: dict(os.environ),
-    "the path of imports": lambda: (list(sys.path), [id(finder) for finder in sys.meta_path]),
     "signals or timers": _signals,
     "the process's limits": lambda: [resource.getrlimit(getattr(resource, name)) for name in _LIMITS],
     "the process's rights": _rights,

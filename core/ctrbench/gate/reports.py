@@ -19,7 +19,6 @@ MARKDOWN = re.compile(b"## ctrbench compare: ")
 JUNIT = re.compile(rb'<\?xml[^>]*>\s*<testsuites[^>]*>\s*<testsuite name="ctrbench compare"')
 """How the reports begin: what begins otherwise is somebody else's file."""
 
-_NOT_XML = re.compile("[\ufffe\uffff]")
 _ORDER = (Judgement.REGRESSION, Judgement.THIN, Judgement.FINE)
 _HEADS = {
     Judgement.FINE: "no regression",
@@ -69,11 +68,11 @@ def junit(comparison: Comparison) -> str:
     more = {"skipped": "0", "time": "0", "timestamp": began, "hostname": "ctrbench"}
     suite = ElementTree.SubElement(root, "testsuite", {"name": "ctrbench compare", **totals, **more})
     for answer in comparison.answers:
-        name, metric = _xml_safe(answer.subject), _xml_safe(answer.metric)
+        name, metric = plain(answer.subject), plain(answer.metric)
         case = ElementTree.SubElement(suite, "testcase", {"classname": metric, "name": name, "time": "0"})
         if answer.judgement is not Judgement.FINE:
             tag = "failure" if answer.judgement is Judgement.REGRESSION else "error"
-            message = _xml_safe(_sentence(answer))
+            message = plain(_sentence(answer))
             ElementTree.SubElement(case, tag, {"message": message, "type": str(answer.judgement)}).text = message
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -135,7 +134,3 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers, "github", disable_numparse=True)
-
-
-def _xml_safe(text: str) -> str:
-    return _NOT_XML.sub(" ", plain(text))

@@ -149,7 +149,7 @@ class Database:
         shown, secrets = encodable(shown_address(where)), secrets_of(where)
         if may_be_address(where) and not is_address(where):
             raise UserError(
-                f"--store {shown}: is neither a path nor an address that can be read (what may hold a password is not "
+                f"--store {shown}: cannot be used as a store: neither a path nor an address (a password is never "
                 "shown): write postgresql+psycopg://USER@HOST:PORT/DATABASE and leave the password to PGPASSWORD or "
                 "~/.pgpass; in an address its signs such as @ / ? # are written %40 %2F %3F %23"
             )
