@@ -214,7 +214,7 @@ def encode_splits(
     tables = _tables(schema, coded, labels)
     _check_classes(tables, source)
     return Splits(
-        **tables,
+        *(tables[name] for name in ("train", "valid", "test")),
         true_probabilities=dict(true_probabilities or {}),
         notes=(*notes, *work.findings(), *_warnings(tables)),
     )

@@ -251,7 +251,8 @@ class _DatasetGrid:
 
     @cached_property
     def data(self) -> DataRef:
-        return DataRef(self.output.fingerprint, self.loaded.artefacts, self.output.ranking)
+        output = self.output
+        return DataRef(output.fingerprint, self.loaded.artefacts, output.ranking, output.apart)
 
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:

@@ -66,6 +66,7 @@ class DataOutput:
     click_rate: Mapping[str, float]  # split → share of clicks
     notes: Sequence[str] = ()
     ranking: str = ""  # digest of the queries of top-k metrics, where it has some
+    apart: str = ""  # why its splits are not of one law, where they are not
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
             {name: table.click_rate for name, table in tables.items()},
             [bounded(note, LINE) for note in splits.notes[: contract.MOST_FACTS]],
             splits.ranking.digest() if splits.ranking is not None else "",
+            splits.apart,
         )
     return TaskResult(Status.OK, output=output, artefacts=artefacts)
 
@@ -270,7 +271,8 @@ def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, workspace: Workspace
         pool = read.get_table(job.pool.digest).take(np.arange(len(train)))
     with stages(Stage.SCORE):
         score = plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=job.seed)
-        return _scored(contract.check_score(score))
+        checked = contract.check_score(score)
+        return _scored(replace(checked, flagged=None) if job.data.apart else checked)
 
 
 def _scored(score: Score) -> TaskResult:
