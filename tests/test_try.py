@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import click
 import pytest
 from click.testing import CliRunner
 from ctrbench import UserError
 from ctrbench.cli import main
-from ctrbench.registry import load_registry
+from ctrbench.cli.try_ import _ask
+from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.suite import parse_suite
 from ctrbench.trial import make_trial
 from ctrbench_datasets._look import look
+from toys import ToyLog
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
 WITHOUT_LABEL = ("amazon-electronics", "diginetica", "yoochoose")
@@ -191,6 +196,41 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     done = runner.invoke(main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "my log: test auc by scenario" in done.output
+
+
+def test_at_a_terminal_one_may_choose_otherwise(tmp_path):
+    tried = trial(written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8)), 0.1)
+    asked = click.Command("asked", callback=lambda: click.echo(_ask(tried)))
+    assert "{'label': 'purchase'}" in CliRunner().invoke(asked, input="purchase\n").output
+    assert "{}" in CliRunner().invoke(asked, input="\n").output
+
+
+def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
+    @dataclass(frozen=True)
+    class Blind(ToyLog):
+        """A log that falls over strangers."""
+
+        name: ClassVar[str] = "blind"
+
+        @classmethod
+        def propose(cls, path, given):
+            raise RuntimeError("no")
+
+    registry = Registry([Registered("dataset", "blind", Blind, "toybox", "1.0")])
+    with pytest.raises(UserError, match=r"blind \(toybox 1.0\): its propose\(\) raised RuntimeError: no"):
+        make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+
+
+ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_file_is_one_line(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    Path("odd.csv").write_text(ODD[case])
+    tried = CliRunner().invoke(main, ["try", "odd.csv"])
+    assert (tried.exit_code, tried.output.count("\n")) == (2, 1), tried.output
+    assert not Path("odd.toml").exists()
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "."])

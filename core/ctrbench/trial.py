@@ -24,10 +24,10 @@ from ctrbench.interfaces import Dataset, Proposal
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS
 from ctrbench.plan import TaskKind
-from ctrbench.registry import Registry
+from ctrbench.registry import HOME, Registry
 from ctrbench.results import TaskResult
 from ctrbench.suite import Suite, parse_suite
-from ctrbench.text import counted, plain
+from ctrbench.text import counted, one_line, plain
 
 UNTOLD: Mapping[TaskKind, float] = {"data": 0, "pool": 1, "train": 1, "score": 0.15}
 """Seconds of a task of which nobody can tell the cost."""
@@ -87,7 +87,12 @@ def _offered() -> dict[str, Any]:
 def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[str, Proposal]:
     """The first data set that makes something of the file."""
     for registered in registry.of_kind("dataset"):
-        found = cast(type[Dataset], registered.plugin).propose(path, given)
+        try:
+            found = cast(type[Dataset], registered.plugin).propose(path, given)
+        except Exception as error:
+            if isinstance(error, UserError) or registered.distribution == HOME:
+                raise
+            raise UserError(f"{registered}: its propose() raised {one_line(error)}") from None
         if found is not None:
             return registered.name, found
     raise UserError(f"{path}: no data set that is installed reads such a file")

@@ -321,7 +321,7 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             if given:
                 raise UserError(f"--time {given}: it is no column of times; say another")
             continue
-        distinct = len(np.unique(np.stack([when.coarse.astype(float), when.fine.astype(float)]), axis=1).T)
+        distinct = len(np.unique(when.coarse + when.fine / 1e10))
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
         features = features if len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
@@ -375,21 +375,23 @@ def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
     if identifier is None:
         return
     column = found.columns[identifier]
-    owned = [name for name in free if name != identifier and _belongs(found.columns[name], column)]
+    owned = _owned({name: found.columns[name] for name in free if name != identifier}, column)
     distinct = f"{len(column.values):,} different ones"
     told = f"; {', '.join(owned)} the same in all rows of one" if owned else ""
     found.decide(role, [identifier, *owned], f"{distinct} in {len(column.codes):,} rows{told}")
 
 
-def _belongs(column: Column, owner: Column) -> bool:
-    """Whether the column has one value for each owner, as far as owners occur again and values vary."""
+def _owned(columns: Mapping[str, Column], owner: Column) -> list[str]:
+    """The columns that have one value for each owner, as far as owners occur again and values vary."""
     order = np.argsort(owner.codes, kind="stable")
     same = np.diff(owner.codes[order]) == 0
-    again = len(np.unique(owner.codes[order][1:][same]))
-    if same.sum() < ENOUGH or again < ENOUGH // 10 or len(column.values) < 2:
-        return False
-    constant: bool = not (np.diff(column.codes[order])[same] != 0).any()
-    return constant and len(column.values) <= len(owner.values)
+    if same.sum() < ENOUGH or len(np.unique(owner.codes[order][1:][same])) < ENOUGH // 10:
+        return []
+    return [
+        name
+        for name, column in columns.items()
+        if 2 <= len(column.values) <= len(owner.values) and not np.diff(column.codes[order])[same].any()
+    ]
 
 
 # Sequences and numbers
