@@ -156,7 +156,7 @@ def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
     suites = [parse_suite(each.text, "mine", "mine.toml") for each in (short, long)]
     assert suites[0].generators == ("random_oversampling", "independent")
     assert (suites[0].repeats, suites[1].repeats) == (5, 20)
-    assert "that is more than the minutes you gave" in short.text
+    assert "that is more than 0.01 minutes, but there is nothing smaller to offer" in short.text
     assert "tvae" in suites[1].generators
     assert suites[1].settings("csv_log").of("model", "dnn")["epochs"] == 20
     assert "# 23 different ones in 300 rows; gender the same in all rows of one\nuser = [" in long.text
@@ -174,6 +174,7 @@ def test_a_time_that_leaves_a_split_without_clicks_gives_way_to_chance(tmp_path)
     path = written(tmp_path / "log.csv", click=lambda n: str(int(n < 40)), timestamp=lambda n: str(10**9 + n))
     raw = tomllib.loads(trial(path, 5).text)
     assert raw["on"]["csv_log"]["datasets"]["csv_log"]["split"] == "chance"
+    assert '# otherwise a split holds one class only\nsplit = "chance"' in trial(path, 5).text
 
 
 def test_a_log_with_two_clicks_cannot_be_split(tmp_path):

@@ -10,10 +10,12 @@ import json
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from ctrbench import choices, plan, resources, tasks
@@ -32,16 +34,13 @@ from ctrbench.text import counted, one_line, plain
 OVERHEAD = 0.1
 """Seconds that any task takes."""
 
-SEEDS = 20
-"""So many seeds of the rows are tried where chance leaves a split with one class only."""
-
 ONE_CLASS = "AUC needs both classes"
 """What `encode_splits` says of such a split."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A suite that may run, in about so many seconds; `open` says of which parameters something else would do."""
+    """A suite, the seconds that it will take, and what it was made from."""
 
     text: str
     seconds: float
@@ -49,36 +48,26 @@ class Trial:
     proposal: Proposal
     notes: Sequence[str]
 
-    @property
-    def open(self) -> Mapping[str, Sequence[str]]:
-        """Parameters that the user may want to choose otherwise."""
-        return self.proposal.others
-
 
 def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Trial:
     """Look at a log, load it once, and choose methods and repeats that fit the time."""
-    offered = _offered()
+    offered = tomllib.loads(files(__package__).joinpath("trial.toml").read_text(encoding="utf-8"))
     dataset, proposal = _proposed(path, given, registry)
-    suite, loaded, seconds = _loaded(dataset, proposal, registry)
-    parameters = suite.settings(dataset).of("dataset", dataset)
+    proposal, loaded, seconds = _loaded(dataset, proposal, registry)
     settings = _settings(offered, loaded.values["rows"]["train"])
-    for step in offered["step"]:
-        step = {**step, "generators": _able(step["generators"], offered["least"], loaded)}
-        for repeats in offered["repeats"]:
-            head = _head(dataset, step, offered, repeats, suite.data_seed)
-            tables = {dataset: {"datasets": {dataset: parameters}, **_only(settings, step)}}
-            trial = parse_suite(_toml(head, tables, {}), name, path)
-            cost, memory = _cost(trial, loaded, registry)
-            fits = cost <= 60 * minutes
-            if fits or (step["models"] == offered["step"][-1]["models"] and repeats == offered["repeats"][-1]):
-                told = _told(proposal, loaded, seconds, cost, memory, minutes if fits else None)
-                text = _toml(head, tables, {dataset: proposal.reasons}, told)
-                return Trial(text, cost, repeats, proposal, loaded.values["notes"])
-    raise AssertionError("the last step is always taken")
-
-
-def _offered() -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath("trial.toml").read_text(encoding="utf-8"))
+    for step, repeats in product(offered["step"], offered["repeats"]):
+        generators = _able(step["generators"], offered["least"], loaded)
+        head = {"datasets": [dataset], "generators": generators, "models": step["models"]}
+        head |= {"metrics": offered["metrics"], "scenarios": offered["scenarios"], "repeats": repeats, "seed": 1}
+        tables = {dataset: {"datasets": {dataset: proposal.parameters}, **_only(settings, head)}}
+        cost, memory = _cost(parse_suite(_toml(head, tables), name, path), loaded, registry)
+        if cost <= 60 * minutes:
+            break
+    told = _told(proposal, loaded, seconds, cost, memory)
+    if cost > 60 * minutes:
+        told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
+    text = _toml(head, tables, {dataset: proposal.reasons}, told)
+    return Trial(text, cost, repeats, proposal, loaded.values["notes"])
 
 
 # The data set
@@ -98,29 +87,23 @@ def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[
     raise UserError(f"{path}: no data set that is installed reads such a file")
 
 
-def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Suite, TaskResult, float]:
-    """A suite of the data set alone that can be loaded, what came of it, and in how many seconds."""
-    for parameters, data_seed in _attempts(proposal):
-        head: dict[str, Any] = {"datasets": [dataset], "generators": [], "models": [], "metrics": []}
-        head |= {} if data_seed is None else {"data_seed": data_seed}
-        suite = parse_suite(_toml(head, {dataset: {"datasets": {dataset: parameters}}}, {}), "try", "try")
+def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Proposal, TaskResult, float]:
+    """The proposal, its split changed if it left one with one class only; what came of it, and in how many seconds."""
+    for changes in ({}, *proposal.fallbacks):
+        parameters = {**proposal.parameters, **changes}
+        text = _toml({"datasets": [dataset]}, {dataset: {"datasets": {dataset: parameters}}})
+        suite = parse_suite(text, "try", "try")
         [chosen], _ = choices.choose_datasets(suite, registry, download=False)
         job = plan.data_task(chosen, suite, NO_LIMITS).job({})
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = tasks.perform(job, tasks.Workplace(Artefacts(Path(folder)), Path(folder)))
         if found.ok:
-            return suite, found, time.perf_counter() - started
+            reasons = {**proposal.reasons, **dict.fromkeys(changes, "otherwise a split holds one class only")}
+            return replace(proposal, parameters=parameters, reasons=reasons), found, time.perf_counter() - started
         if ONE_CLASS not in found.reason:
             raise UserError(found.reason if found.users_mistake else found.describe())
     raise UserError(f"{found.reason}; no way to split the log was found that leaves both classes in each split")
-
-
-def _attempts(proposal: Proposal) -> Iterator[tuple[dict[str, Any], int | None]]:
-    """The proposal, then its fallbacks, each under several seeds of the rows."""
-    for changes in ({}, *proposal.fallbacks):
-        for seed in (None, *range(2, SEEDS if changes else 2)):
-            yield {**proposal.parameters, **changes}, seed
 
 
 # What fits
@@ -147,21 +130,6 @@ def _only(settings: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any
     return {kind: by_name for kind, by_name in found.items() if by_name}
 
 
-def _head(
-    dataset: str, step: Mapping[str, Any], offered: Mapping[str, Any], repeats: int, data_seed: int | None
-) -> dict[str, Any]:
-    head = {
-        "datasets": [dataset],
-        "generators": step["generators"],
-        "models": step["models"],
-        "metrics": offered["metrics"],
-        "scenarios": offered["scenarios"],
-        "repeats": repeats,
-        "seed": 1,
-    }
-    return head if data_seed is None else {**head, "data_seed": data_seed}
-
-
 def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, float]:
     """Seconds that a suite takes on this machine, roughly, and bytes of its largest task."""
     [chosen], _ = choices.choose_datasets(suite, registry, download=False)
@@ -185,9 +153,7 @@ def _usual(task: Task, rows: int, fields: int) -> float:
 # The text
 
 
-def _told(
-    proposal: Proposal, loaded: TaskResult, load: float, cost: float, memory: float, minutes: float | None
-) -> list[str]:
+def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memory: float) -> list[str]:
     """What stands above the suite."""
     rows, rates = loaded.values["rows"], loaded.values["click_rate"]
     parts = [f"{split} {rows[split]:,} rows, {rates[split]:.2%} clicks" for split in ("train", "valid", "test")]
@@ -197,7 +163,6 @@ def _told(
         "; ".join(parts),
         f"loading took {load:.1f} s; {time_}, and up to {memory / 1e9:.1f} GB in a worker",
     ]
-    lines += [] if minutes else ["that is more than the minutes you gave, but there is nothing smaller to offer"]
     lines += [f"{name} might also be {', or '.join(map(str, others))}" for name, others in proposal.others.items()]
     return [*lines, *proposal.notes, *loaded.values["notes"]]
 
@@ -205,7 +170,7 @@ def _told(
 def _toml(
     head: Mapping[str, Any],
     tables: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
-    reasons: Mapping[str, Mapping[str, str]],
+    reasons: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     told: Sequence[str] = (),
 ) -> str:
     """A suite as TOML, a comment above each parameter for which there is a reason."""
