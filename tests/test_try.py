@@ -138,7 +138,14 @@ def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
         "ad_train_sample.csv", "ad_val_sample.csv", "ad_test_sample.csv",
     ]  # fmt: skip
     written(tmp_path / "ad_test_sample.csv", click=None)
-    assert "test" not in seen(tmp_path / "ad_train_sample.csv").parameters, "its test has other columns"
+    alone = seen(tmp_path / "ad_train_sample.csv").parameters
+    assert not {"valid", "test"} & set(alone), "its test has other columns"
+
+
+def test_a_rule_may_be_written_without_blanks(tmp_path):
+    found = seen(written(tmp_path / "log.csv", click=None, rating=lambda n: str(1 + n % 5)), label="rating>=5")
+    assert "rating" not in found.parameters.get("numeric", [])
+    assert found.parameters["label"] == "rating>=5"
 
 
 def test_a_time_in_digits_of_hours_is_read_as_one(tmp_path):
