@@ -108,7 +108,7 @@ def tables(draw: st.DrawFn, nasty: bool = True) -> list[list[str]]:
     rng = random.Random(draw(st.integers(0, 2**32)))
     width = draw(st.integers(2, 5))
     words = WORDS + (NASTY if nasty and draw(st.booleans()) else [])
-    extra = draw(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x1f"), max_size=5), max_size=3))
+    extra = draw(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x1e\x1f"), max_size=5), max_size=3))
     words += extra if nasty else [word for word in extra if not re.search(r"[\s\"',;|~:\x01]", word)]
     rows = [[str(n % 2), *(rng.choice(words) for _ in range(width - 1))] for n in range(draw(ROWS))]
     return [["click", *(f"c{n}" for n in range(1, width))], *rows]

@@ -16,7 +16,7 @@ from ctrbench import Field, Splits, UserError
 from ctrbench.encoding import Coding, Column, Rows, encode_splits, text_numbers
 from ctrbench.params import quoted
 from ctrbench.table import MISSING, RARE
-from ctrbench.text import counted, did_you_mean
+from ctrbench.text import counted, did_you_mean, plain
 from numpy.typing import NDArray
 
 from ctrbench_datasets._labels import LabelRule, check_label
@@ -123,7 +123,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         identifiers=identifiers,
     )
     extra = [*_sequences(logs[0], recipe), *_remarks(splits, recipe)]
-    return replace(splits, notes=(*splits.notes, *extra))
+    return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))))
 
 
 def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:

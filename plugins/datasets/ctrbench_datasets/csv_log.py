@@ -91,9 +91,12 @@ class CsvLog(Dataset):
         files = [part for part in (sources.train, sources.valid, sources.test) if part]
         if sources.valid and not sources.test:
             raise UserError(f"{source}: valid={self.valid} needs a test of its own too: say test=")
-        logs = [read_log(part, self._dialect()) for part in files]
-        splits = make_splits(logs, self._recipe(), seed=seed, source=source)
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        try:
+            logs = [read_log(part, self._dialect()) for part in files]
+            splits = make_splits(logs, self._recipe(), seed=seed, source=source)
+            return with_ranking(splits, self.ranking, seed=seed, source=source)
+        except UserError as error:  # names of columns may hold anything, such as the end of a line
+            raise UserError(plain(str(error))) from None
 
     def _sources(self) -> Sources | Missing:
         if not self.path:
