@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+import click
 import pytest
 from click.testing import CliRunner
 from ctrbench import UserError
 from ctrbench.cli import main
-from ctrbench.registry import load_registry
+from ctrbench.cli.try_ import _ask
+from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.suite import parse_suite
 from ctrbench.trial import make_trial
 from ctrbench_datasets._look import look
+from toys import ToyLog
 
 SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
 WITHOUT_LABEL = ("amazon-electronics", "diginetica", "yoochoose")
@@ -133,7 +138,14 @@ def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
         "ad_train_sample.csv", "ad_val_sample.csv", "ad_test_sample.csv",
     ]  # fmt: skip
     written(tmp_path / "ad_test_sample.csv", click=None)
-    assert "test" not in seen(tmp_path / "ad_train_sample.csv").parameters, "its test has other columns"
+    alone = seen(tmp_path / "ad_train_sample.csv").parameters
+    assert not {"valid", "test"} & set(alone), "its test has other columns"
+
+
+def test_a_rule_may_be_written_without_blanks(tmp_path):
+    found = seen(written(tmp_path / "log.csv", click=None, rating=lambda n: str(1 + n % 5)), label="rating>=5")
+    assert "rating" not in found.parameters.get("numeric", [])
+    assert found.parameters["label"] == "rating>=5"
 
 
 def test_a_time_in_digits_of_hours_is_read_as_one(tmp_path):
@@ -151,7 +163,7 @@ def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
     suites = [parse_suite(each.text, "mine", "mine.toml") for each in (short, long)]
     assert suites[0].generators == ("random_oversampling", "independent")
     assert (suites[0].repeats, suites[1].repeats) == (5, 20)
-    assert "that is more than the minutes you gave" in short.text
+    assert "that is more than 0.01 minutes, but there is nothing smaller to offer" in short.text
     assert "tvae" in suites[1].generators
     assert suites[1].settings("csv_log").of("model", "dnn")["epochs"] == 20
     assert "# 23 different ones in 300 rows; gender the same in all rows of one\nuser = [" in long.text
@@ -169,6 +181,7 @@ def test_a_time_that_leaves_a_split_without_clicks_gives_way_to_chance(tmp_path)
     path = written(tmp_path / "log.csv", click=lambda n: str(int(n < 40)), timestamp=lambda n: str(10**9 + n))
     raw = tomllib.loads(trial(path, 5).text)
     assert raw["on"]["csv_log"]["datasets"]["csv_log"]["split"] == "chance"
+    assert '# otherwise a split holds one class only\nsplit = "chance"' in trial(path, 5).text
 
 
 def test_a_log_with_two_clicks_cannot_be_split(tmp_path):
@@ -191,6 +204,41 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     done = runner.invoke(main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "my log: test auc by scenario" in done.output
+
+
+def test_at_a_terminal_one_may_choose_otherwise(tmp_path):
+    tried = trial(written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8)), 0.1)
+    asked = click.Command("asked", callback=lambda: click.echo(_ask(tried)))
+    assert "{'label': 'purchase'}" in CliRunner().invoke(asked, input="purchase\n").output
+    assert "{}" in CliRunner().invoke(asked, input="\n").output
+
+
+def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
+    @dataclass(frozen=True)
+    class Blind(ToyLog):
+        """A log that falls over strangers."""
+
+        name: ClassVar[str] = "blind"
+
+        @classmethod
+        def propose(cls, path, given):
+            raise RuntimeError("no")
+
+    registry = Registry([Registered("dataset", "blind", Blind, "toybox", "1.0")])
+    with pytest.raises(UserError, match=r"blind \(toybox 1.0\): its propose\(\) raised RuntimeError: no"):
+        make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+
+
+ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_file_is_one_line(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    Path("odd.csv").write_text(ODD[case])
+    tried = CliRunner().invoke(main, ["try", "odd.csv"])
+    assert (tried.exit_code, tried.output.count("\n")) == (2, 1), tried.output
+    assert not Path("odd.toml").exists()
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "."])

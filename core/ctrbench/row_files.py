@@ -157,6 +157,8 @@ def _read(file: Path, wanted: Sequence[str]) -> Any:
         raise UserError(f"{where}: cannot be read ({one_line(error)}); mend or convert it") from None
     if not read.num_rows:
         raise UserError(f"{where}: it has no rows; give it some")
+    if nested := [column.name for column in read.schema if pa.types.is_nested(column.type)]:
+        raise UserError(f"{where}: the column {nested[0]!r} holds lists or other compound values; flatten it")
     return read
 
 

@@ -10,30 +10,29 @@ import json
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from ctrbench import choices, plan, resources, tasks
 from ctrbench.costs import Costs
 from ctrbench.errors import UserError
-from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Dataset, Proposal
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS
-from ctrbench.registry import Registry
+from ctrbench.plan import Task
+from ctrbench.registry import HOME, Registry
 from ctrbench.results import DataOutput, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite, parse_suite
-from ctrbench.text import counted, plain
+from ctrbench.text import counted, one_line, plain
 
-UNTOLD = {TaskKind.DATA: 0.0, TaskKind.POOL: 1.0, TaskKind.TRAIN: 1.0, TaskKind.SCORE: 0.15}
-"""Seconds of a task of which nobody can tell the cost."""
-
-SEEDS = 20
-"""So many seeds of the rows are tried where chance leaves a split with one class only."""
+OVERHEAD = 0.1
+"""Seconds that any task takes."""
 
 ONE_CLASS = "AUC needs both classes"
 """What `encode_splits` says of such a split."""
@@ -41,7 +40,7 @@ ONE_CLASS = "AUC needs both classes"
 
 @dataclass(frozen=True)
 class Trial:
-    """A suite that may run, in about so many seconds; `open` says of which parameters something else would do."""
+    """A suite, the seconds that it will take, and what it was made from."""
 
     text: str
     seconds: float
@@ -49,37 +48,26 @@ class Trial:
     proposal: Proposal
     notes: Sequence[str]
 
-    @property
-    def open(self) -> Mapping[str, Sequence[str]]:
-        """Parameters that the user may want to choose otherwise."""
-        return self.proposal.others
-
 
 def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Trial:
     """Look at a log, load it once, and choose methods and repeats that fit the time."""
-    offered = _offered()
+    offered = tomllib.loads(files(__package__).joinpath("trial.toml").read_text(encoding="utf-8"))
     dataset, proposal = _proposed(path, given, registry)
-    suite, result, seconds = _loaded(dataset, proposal, registry)
-    loaded = result.output_as(DataOutput)
-    parameters = suite.settings(dataset).of("dataset", dataset)
-    settings = _settings(offered, loaded.rows["train"])
-    for step in offered["step"]:
-        step = {**step, "generators": _able(step["generators"], offered["least"], loaded)}
-        for repeats in offered["repeats"]:
-            head = _head(dataset, step, offered, repeats, suite.data_seed)
-            tables = {dataset: {"datasets": {dataset: parameters}, **_only(settings, step)}}
-            trial = parse_suite(_toml(head, tables, {}), name, path)
-            cost, memory = _cost(trial, result, registry)
-            fits = cost <= 60 * minutes
-            if fits or (step["models"] == offered["step"][-1]["models"] and repeats == offered["repeats"][-1]):
-                told = _told(proposal, loaded, seconds, cost, memory, minutes if fits else None)
-                text = _toml(head, tables, {dataset: proposal.reasons}, told)
-                return Trial(text, cost, repeats, proposal, loaded.notes)
-    raise AssertionError("the last step is always taken")
-
-
-def _offered() -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath("trial.toml").read_text(encoding="utf-8"))
+    proposal, loaded, seconds = _loaded(dataset, proposal, registry)
+    settings = _settings(offered, loaded.output_as(DataOutput).rows["train"])
+    for step, repeats in product(offered["step"], offered["repeats"]):
+        generators = _able(step["generators"], offered["least"], loaded)
+        head = {"datasets": [dataset], "generators": generators, "models": step["models"]}
+        head |= {"metrics": offered["metrics"], "scenarios": offered["scenarios"], "repeats": repeats, "seed": 1}
+        tables = {dataset: {"datasets": {dataset: proposal.parameters}, **_only(settings, head)}}
+        cost, memory = _cost(parse_suite(_toml(head, tables), name, path), loaded, registry)
+        if cost <= 60 * minutes:
+            break
+    told = _told(proposal, loaded, seconds, cost, memory)
+    if cost > 60 * minutes:
+        told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
+    text = _toml(head, tables, {dataset: proposal.reasons}, told)
+    return Trial(text, cost, repeats, proposal, loaded.output_as(DataOutput).notes)
 
 
 # The data set
@@ -88,43 +76,42 @@ def _offered() -> dict[str, Any]:
 def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[str, Proposal]:
     """The first data set that makes something of the file."""
     for registered in registry.of_kind("dataset"):
-        found = cast(type[Dataset], registered.plugin).propose(path, given)
+        try:
+            found = cast(type[Dataset], registered.plugin).propose(path, given)
+        except Exception as error:
+            if isinstance(error, UserError) or registered.distribution == HOME:
+                raise
+            raise UserError(f"{registered}: its propose() raised {one_line(error)}") from None
         if found is not None:
             return registered.name, found
     raise UserError(f"{path}: no data set that is installed reads such a file")
 
 
-def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Suite, TaskResult, float]:
-    """A suite of the data set alone that can be loaded, what came of it, and in how many seconds."""
-    for parameters, data_seed in _attempts(proposal):
-        head: dict[str, Any] = {"datasets": [dataset], "generators": [], "models": [], "metrics": []}
-        head |= {} if data_seed is None else {"data_seed": data_seed}
-        suite = parse_suite(_toml(head, {dataset: {"datasets": {dataset: parameters}}}, {}), "try", "try")
+def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Proposal, TaskResult, float]:
+    """The proposal, its split changed if it left one with one class only; what came of it, and in how many seconds."""
+    for changes in ({}, *proposal.fallbacks):
+        parameters = {**proposal.parameters, **changes}
+        text = _toml({"datasets": [dataset]}, {dataset: {"datasets": {dataset: parameters}}})
+        suite = parse_suite(text, "try", "try")
         [chosen], _ = choices.choose_datasets(suite, registry, download=False)
         job = plan.data_task(chosen, suite, NO_LIMITS).job({})
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = tasks.perform(job, tasks.Workspace(Artefacts(Path(folder)), Path(folder)))
         if found.ok:
-            return suite, found, time.perf_counter() - started
+            reasons = {**proposal.reasons, **dict.fromkeys(changes, "otherwise a split holds one class only")}
+            return replace(proposal, parameters=parameters, reasons=reasons), found, time.perf_counter() - started
         if ONE_CLASS not in found.reason:
             raise UserError(found.reason if found.users_mistake else found.describe())
     raise UserError(f"{found.reason}; no way to split the log was found that leaves both classes in each split")
 
 
-def _attempts(proposal: Proposal) -> Iterator[tuple[dict[str, Any], int | None]]:
-    """The proposal, then its fallbacks, each under several seeds of the rows."""
-    for changes in ({}, *proposal.fallbacks):
-        for seed in (None, *range(2, SEEDS if changes else 2)):
-            yield {**proposal.parameters, **changes}, seed
-
-
 # What fits
 
 
-def _able(generators: Sequence[str], least: Mapping[str, int], loaded: DataOutput) -> list[str]:
+def _able(generators: Sequence[str], least: Mapping[str, int], loaded: TaskResult) -> list[str]:
     """Those that have enough rows of either class to learn from."""
-    rows, rate = loaded.rows["train"], loaded.click_rate["train"]
+    rows, rate = loaded.output_as(DataOutput).rows["train"], loaded.output_as(DataOutput).click_rate["train"]
     fewest = round(rows * min(rate, 1 - rate))
     return [name for name in generators if fewest >= least.get(name, 0)]
 
@@ -143,39 +130,34 @@ def _only(settings: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any
     return {kind: by_name for kind, by_name in found.items() if by_name}
 
 
-def _head(
-    dataset: str, step: Mapping[str, Any], offered: Mapping[str, Any], repeats: int, data_seed: int | None
-) -> dict[str, Any]:
-    head = {
-        "datasets": [dataset],
-        "generators": step["generators"],
-        "models": step["models"],
-        "metrics": offered["metrics"],
-        "scenarios": offered["scenarios"],
-        "repeats": repeats,
-        "seed": 1,
-    }
-    return head if data_seed is None else {**head, "data_seed": data_seed}
-
-
 def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, float]:
     """Seconds that a suite takes on this machine, roughly, and bytes of its largest task."""
     [chosen], _ = choices.choose_datasets(suite, registry, download=False)
     grid = plan.grid(suite, registry, [(chosen, loaded)], Compute(), NO_LIMITS)
+    rows, fields = (
+        loaded.output_as(DataOutput).rows["train"],
+        len(json.loads(loaded.output_as(DataOutput).schema)["fields"]),
+    )
     costs = Costs({})
-    told = [(each.kind, costs.of(each)) for each in grid.tasks.values()]
-    seconds = sum(UNTOLD[kind] + (cost.seconds if cost else 0) for kind, cost in told)
+    told = [(each, costs.of(each)) for each in grid.tasks.values()]
+    seconds = sum(cost.seconds if cost else _usual(each, rows, fields) for each, cost in told)
+    seconds += OVERHEAD * len(told)
     return seconds / resources.cores(), max((cost.memory for _, cost in told if cost), default=0)
+
+
+def _usual(task: Task, rows: int, fields: int) -> float:
+    """Seconds of a task that does not tell: what slow ones of its kind took, on Frappe and on MovieLens 100K."""
+    if task.kind == "score":
+        return 3e-9 * rows**2 if task.after[0].startswith("pool/") else 1e-6 * rows
+    return (1e-5 if task.kind == "pool" else 2e-6) * rows * fields
 
 
 # The text
 
 
-def _told(
-    proposal: Proposal, loaded: DataOutput, load: float, cost: float, memory: float, minutes: float | None
-) -> list[str]:
+def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memory: float) -> list[str]:
     """What stands above the suite."""
-    rows, rates = loaded.rows, loaded.click_rate
+    rows, rates = loaded.output_as(DataOutput).rows, loaded.output_as(DataOutput).click_rate
     parts = [f"{split} {rows[split]:,} rows, {rates[split]:.2%} clicks" for split in ("train", "valid", "test")]
     time_ = f"the run takes some {max(1, cost / 60):.0f} minutes on {counted(resources.cores(), 'core')}"
     lines = [
@@ -183,15 +165,14 @@ def _told(
         "; ".join(parts),
         f"loading took {load:.1f} s; {time_}, and up to {memory / 1e9:.1f} GB in a worker",
     ]
-    lines += [] if minutes else ["that is more than the minutes you gave, but there is nothing smaller to offer"]
     lines += [f"{name} might also be {', or '.join(map(str, others))}" for name, others in proposal.others.items()]
-    return [*lines, *proposal.notes, *loaded.notes]
+    return [*lines, *proposal.notes, *loaded.output_as(DataOutput).notes]
 
 
 def _toml(
     head: Mapping[str, Any],
     tables: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
-    reasons: Mapping[str, Mapping[str, str]],
+    reasons: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     told: Sequence[str] = (),
 ) -> str:
     """A suite as TOML, a comment above each parameter for which there is a reason."""

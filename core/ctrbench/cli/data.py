@@ -87,6 +87,7 @@ def fetch(name: str) -> None:
 @click.option("--seed", default=1, show_default=True, help="Of the suite, for data sets that are made or split by it.")
 def export(name: str, file: str, split: str, seed: int) -> None:
     """Write a split as CSV or Parquet, for a tool that makes rows for `from_file`."""
+    import shlex
     from pathlib import Path
 
     from ctrbench.files import refuse_existing
@@ -102,7 +103,7 @@ def export(name: str, file: str, split: str, seed: int) -> None:
         plain(f"{file}: {counted(len(table), 'row')} of {split}, {len(table.schema.fields)} fields and the label")
     )
     if split == "train":
-        click.echo(plain(f'rows made from it come back with -g "from_file[path=ROWS.csv]" -d "{name}"'))
+        click.echo(plain(f'rows made from it come back with -g "from_file[path=ROWS.csv]" -d {shlex.quote(name)}'))
     else:
         click.echo(f"{split} is what results are judged on: never show it to a tool whose rows come back as a pool")
     for note in splits.notes:

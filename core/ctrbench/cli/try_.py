@@ -61,7 +61,7 @@ def try_(
         file.write(encodable(trial.text).encode())
     for parameter, value in trial.proposal.parameters.items():
         click.echo(plain(f"{parameter} = {_short(value)}: {trial.proposal.reasons.get(parameter, '')}"))
-    for parameter, others in trial.open.items():
+    for parameter, others in trial.proposal.others.items():
         taken = trial.proposal.parameters[parameter]
         choose = " or ".join(f'--{parameter} "{other}"' for other in others)
         click.echo(plain(f"{parameter} is taken to be {taken}; {choose} takes another"))
@@ -74,7 +74,7 @@ def try_(
 def _ask(trial: Trial) -> dict[str, str]:
     """Somebody at a terminal chooses where something else would do."""
     answers = {}
-    for parameter, others in trial.open.items():
+    for parameter, others in trial.proposal.others.items():
         taken = str(trial.proposal.parameters[parameter])
         answer = click.prompt(f"{parameter}: {', or '.join([taken, *others])}", default=taken, err=True)
         if answer != taken:

@@ -17,6 +17,7 @@ import numpy as np
 from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_numbers
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
+from ctrbench_datasets._labels import LabelRule
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._text import WORDS, Dialect, read_text
 from ctrbench_datasets._times import Instants, instants
@@ -56,27 +57,12 @@ ITEMS = (
 """Likelier ones first."""
 
 TIMES = (
-    "time",
-    "timestamp",
-    "ts",
-    "datetime",
-    "date",
-    "eventtime",
-    "timems",
-    "eventdate",
-    "hour",
-    "day",
-    "unixreviewtime",
-)
+    "time", "timestamp", "ts", "datetime", "date", "eventtime", "timems", "eventdate", "hour", "day", "unixreviewtime",
+)  # fmt: skip
 SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "dev": "valid",
-}
-SPLIT_WORDS["test"] = "test"
+    "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
+    "test": "test",
+}  # fmt: skip
 
 FEW_TIMES = 10
 """A split by time needs so many different ones."""
@@ -98,11 +84,15 @@ class _Look:
     reasons: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     others: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
     def decide(self, parameter: str, value: Any, reason: str) -> None:
         self.parameters[parameter] = value
         self.reasons[parameter] = reason
+
+    @property
+    def label(self) -> str:
+        """The column that the label is about."""
+        return LabelRule.of(self.parameters.get("label", ""), self.log.names).column
 
     @property
     def free(self) -> list[str]:
@@ -110,7 +100,7 @@ class _Look:
         taken = set(self.dropped)
         for name in ("user", "item", "sequence", "numeric"):
             taken |= set(self.parameters.get(name, ()))
-        taken |= {self.parameters.get("time", ""), _column_of(self.parameters.get("label", ""), self.log.names)}
+        taken |= {self.parameters.get("time", ""), self.label}
         return [name for name in self.log.names if name not in taken]
 
 
@@ -140,7 +130,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     if found.dropped:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.dropped.items())
         found.decide("drop", list(found.dropped), reasons)
-    return Proposal(found.parameters, found.reasons, found.others, tuple(found.notes), tuple(_fallbacks(found)))
+    return Proposal(found.parameters, found.reasons, found.others, fallbacks=_fallbacks(found))
 
 
 # Files
@@ -160,12 +150,11 @@ def _with_siblings(sources: Sources) -> tuple[Sources, str]:
         beside = file.with_name("".join([*words[: places[0]], word, *words[places[0] + 1 :]]))
         if beside.is_file() and _names(beside) == _names(file):
             found.setdefault(split, beside)
-    if set(found) < {"train", "test"}:
+    if not {"train", "test"} <= set(found):
         return sources, ""
     splits = {split: (beside,) for split, beside in found.items()}
-    return Sources(
-        **splits
-    ), f"stands beside {found['train'].name}; name another file or leave it out to split one file"
+    told = f"stands beside {found['train'].name}; leave it out to split that alone"
+    return Sources(**splits), told
 
 
 def _names(file: Path) -> tuple[str, ...] | None:
@@ -219,14 +208,8 @@ def _columns(log: Log) -> dict[str, Column]:
 
 
 def _letters(name: str) -> str:
+    """A name as the lists above have it: small letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def _column_of(rule: str, names: Sequence[str]) -> str:
-    """The column that a label's rule is about."""
-    if rule in names:
-        return rule
-    return max((name for name in names if rule.startswith(f"{name} ")), key=len, default="")
 
 
 def _find_label(found: _Look) -> None:
@@ -300,10 +283,9 @@ def _rank(letters: str) -> int:
 
 
 def _leave_out_outcomes(found: _Look) -> None:
-    label = _column_of(found.parameters["label"], found.log.names)
     for name in found.log.names:
         letters = _letters(name)
-        if name != label and (letters in OUTCOMES or letters in CLICKS):
+        if name != found.label and (letters in OUTCOMES or letters in CLICKS):
             found.dropped[name] = "looks like an outcome of the impression, or like its policy's, and no feature of it"
 
 
@@ -319,7 +301,7 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             if given:
                 raise UserError(f"--time {given}: it is no column of times; say another")
             continue
-        distinct = len(np.unique(np.stack([when.coarse.astype(float), when.fine.astype(float)]), axis=1).T)
+        distinct = len(np.unique(when.coarse + when.fine / 1e10))
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
         features = features if len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
@@ -373,21 +355,23 @@ def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
     if identifier is None:
         return
     column = found.columns[identifier]
-    owned = [name for name in free if name != identifier and _belongs(found.columns[name], column)]
+    owned = _owned({name: found.columns[name] for name in free if name != identifier}, column)
     distinct = f"{len(column.values):,} different ones"
     told = f"; {', '.join(owned)} the same in all rows of one" if owned else ""
     found.decide(role, [identifier, *owned], f"{distinct} in {len(column.codes):,} rows{told}")
 
 
-def _belongs(column: Column, owner: Column) -> bool:
-    """Whether the column has one value for each owner, as far as owners occur again and values vary."""
+def _owned(columns: Mapping[str, Column], owner: Column) -> list[str]:
+    """The columns that have one value for each owner, as far as owners occur again and values vary."""
     order = np.argsort(owner.codes, kind="stable")
     same = np.diff(owner.codes[order]) == 0
-    again = len(np.unique(owner.codes[order][1:][same]))
-    if same.sum() < ENOUGH or again < ENOUGH // 10 or len(column.values) < 2:
-        return False
-    constant: bool = not (np.diff(column.codes[order])[same] != 0).any()
-    return constant and len(column.values) <= len(owner.values)
+    if same.sum() < ENOUGH or len(np.unique(owner.codes[order][1:][same])) < ENOUGH // 10:
+        return []
+    return [
+        name
+        for name, column in columns.items()
+        if 2 <= len(column.values) <= len(owner.values) and not np.diff(column.codes[order])[same].any()
+    ]
 
 
 # Sequences and numbers
