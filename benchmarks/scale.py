@@ -26,8 +26,9 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench_datasets.simulated import Simulated
 from tabulate import tabulate
 
-GENERATORS = ("random_oversampling", "independent", "negative_sampling", "smoten", "gaussian_copula", "ctgan[epochs=1]",
-              "tvae[epochs=1]", "tabddpm[steps=20,num_timesteps=20,hidden=(64,64)]")  # fmt: skip
+GENERATORS = ("random_oversampling", "independent", "negative_sampling", "bayes_net", "mst", "smoten",
+              "gaussian_copula", "ctgan[epochs=1]", "tvae[epochs=1]",
+              "tabddpm[steps=20,num_timesteps=20,hidden=(64,64)]")  # fmt: skip
 MODELS = ("logistic", "item_rate", "dnn[epochs=1]", "deepfm[epochs=1]", "masknet[epochs=1]")
 HARNESS = ("simulated", "fingerprint", "compose", "artefacts")
 REGISTRY = load_registry()

@@ -20,6 +20,7 @@ from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.copulagan import CopulaGan
 from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.gaussian_copula import GaussianCopula
+from ctrbench_generators.mst import Mst
 from ctrbench_generators.random_oversampling import RandomOversampling
 from ctrbench_generators.smoten import Smoten
 from ctrbench_generators.tvae import Tvae
@@ -31,9 +32,10 @@ GENERATORS = {
     "ctgan": Ctgan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,)),
     "copulagan": CopulaGan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,)),
     "bayes_net": BayesNet(parents=2, smoothing=0.1),
+    "mst": Mst(epsilon=30),
     "tvae": Tvae(epochs=60, batch_size=50, embedding_dim=8, compress_dims=(32,), decompress_dims=(32,)),
 }
-NUMERIC = [name for name in GENERATORS if name != "smoten"]
+NUMERIC = [name for name in GENERATORS if name not in ("smoten", "mst")]
 
 each_generator = pytest.mark.parametrize("name", GENERATORS)
 each_numeric_generator = pytest.mark.parametrize("name", NUMERIC)

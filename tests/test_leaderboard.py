@@ -84,6 +84,29 @@ def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
     assert "gan equals other on this data and shares its pool" in made.notes
 
 
+def test_a_proof_of_privacy_stands_beside_what_the_pool_is_worth() -> None:
+    proven = pool("mst", 1.0)
+    facts = {"epsilon": 3.0, "delta": 1e-9}
+    proven = replace(proven, result=replace(proven.result, values={**proven.result.values, "facts": facts}))
+    odd = pool("odd", 1.0)
+    odd = replace(
+        odd, result=replace(odd.result, values={**odd.result.values, "facts": {"epsilon": 1.0, "delta": "little"}})
+    )
+    cells = [cell("mst", "S5", "dnn", 0.7), cell("mst", "S5", "fm", 0.6)]
+    made = results([*GRID.cells, *cells], [*GRID.pools, proven, odd])
+    for view in ("privacy", "fidelity"):
+        of = board(view, made)
+        assert of.columns[1] == "ε (δ)"
+        assert {row[0]: row[1] for row in texts(of)} == {
+            "vae": "none",
+            "gan": "none",
+            "mst": "3 (1e-09)",
+            "odd": "none",
+        }
+    assert {row[0]: row[-1] for row in texts(of)}["mst"] == "0.8667"
+    assert "ε (δ)" not in board("privacy").columns
+
+
 def test_a_pool_that_failed_has_no_numbers() -> None:
     for view in ("privacy", "details"):
         made = board(view, results(list(GRID.cells), [pool("gan", None)]))

@@ -55,11 +55,14 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
     alone = alone[:1] if aspect == "fidelity" and part.metric else []
     if not part.pools or not (metrics or alone):
         return []
-    columns = ["generator", "click rate", *(f"{name} ({told[name].unit})" for name in metrics)]
+    promised = any(_promise(pools) for pools in part.pools.values())
+    columns = ["generator", *["ε (δ)"] * promised, "click rate"]
+    columns += [f"{name} ({told[name].unit})" for name in metrics]
     columns += [f"{scenario} / original {part.metric}" for scenario in alone]
     board = part.board(view, f"{aspect} of synthetic rows, in brackets what real rows would give", columns)
     for generator, pools in part.pools.items():
-        row = [Entry(generator), _click_rate(board, pools, _causes(pools, ""))]
+        row = [Entry(generator), *[Entry(_promise(pools) or "none")] * promised]
+        row.append(_click_rate(board, pools, _causes(pools, "")))
         for metric in metrics:
             row.append(_judged(board, pools, metric))
             board.records += [_record(p, metric) for p in pools]
@@ -80,6 +83,12 @@ _ADVICE: dict[Aspect, list[str]] = {
     ],
     "fidelity": [],
 }
+
+
+def _promise(pools: Sequence[PoolResult]) -> str:
+    """What a generator says it proves, in the facts `epsilon` and `delta` of its fits; "" where it proves nothing."""
+    pairs = dict.fromkeys((p.result.facts.get("epsilon"), p.result.facts.get("delta")) for p in pools if p.ok)
+    return ", ".join(f"{e:g} ({d:.0e})" for e, d in pairs if isinstance(e, int | float) and isinstance(d, int | float))
 
 
 def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:

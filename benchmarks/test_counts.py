@@ -1,0 +1,27 @@
+"""Generators that count: fit, and as many new rows as train, on a log of Frappe's size; without a reference."""
+
+from __future__ import annotations
+
+import pytest
+from ctrbench import resources
+from ctrbench_generators.bayes_net import BayesNet
+from ctrbench_generators.mst import Mst
+from test_smoten import WHOLE, log, new_rows
+
+SPECS = {
+    "bayes_net": BayesNet(),
+    "bayes_net, two parents, no copies": BayesNet(parents=2, backoff=3, reject_copies=True),
+    "mst": Mst(),
+}
+
+
+@pytest.mark.parametrize("engine", ["ctrbench"])
+@pytest.mark.parametrize("name", SPECS)
+def test_counting(benchmark, name: str, engine: str) -> None:
+    benchmark.group = f"{name}, {WHOLE:,} rows"
+    train, spec = log(WHOLE), SPECS[name]
+    resources.reset_peak_memory()
+    before = resources.peak_memory()
+    pool = benchmark.pedantic(new_rows, (spec, train), rounds=3)
+    benchmark.extra_info["megabytes"] = (resources.peak_memory() - before) / 1e6
+    assert len(pool) == WHOLE
