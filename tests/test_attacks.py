@@ -238,9 +238,14 @@ def test_a_single_user_is_no_sample_of_users():
     assert Estimate(0.5, np.zeros(2)).margin == 0, "two users who agree do say something"
 
 
+@cache
+def small() -> leaks.Log:
+    return leaks.Log.drawn("row", 3)
+
+
 @pytest.mark.parametrize("leak", leaks.LEAKS | leaks.HONEST | leaks.CONTROLS)
 def test_planted_pools_are_pools(leak):
-    drawn = leaks.Log.drawn("row", 3)
+    drawn = small()
     made = (leaks.LEAKS | leaks.HONEST | leaks.CONTROLS)[leak](drawn, np.random.default_rng(1))
     assert len(made) == len(drawn.splits.train)
     assert (made.codes > 0).all()

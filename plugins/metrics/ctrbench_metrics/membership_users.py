@@ -39,7 +39,7 @@ class MembershipUsers(SyntheticMetric):
     imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "AUC"
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 25_000
+    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 10_000
     rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
