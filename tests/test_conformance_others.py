@@ -162,10 +162,10 @@ def unsorted(splits):
     ("change", "check"),
     [
         (one_class, "both classes in every split"),
-        (unsorted, "loads"),
+        (unsorted, "vocabularies sorted"),
         (lambda s: replace(s, train=s.test), "values in range"),
         (lambda s: replace(s, test=s.test.without_labels()), "loads"),
-        (lambda s: replace(s, test=s.test.take(np.zeros(0, int))), "loads"),
+        (lambda s: replace(s, test=s.test.take(np.zeros(0, int))), "values in range"),
         (lambda s: replace(s, true_probabilities={"test": np.ones(3)}), "true probabilities fit"),
         (lambda s: replace(s, true_probabilities={"tset": np.ones(80)}), "true probabilities fit"),
         (lambda s: replace(s, train=s.train.take(np.random.default_rng().permutation(240))), "the same under a seed"),

@@ -87,11 +87,10 @@ def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
 def test_a_proof_of_privacy_stands_beside_what_the_pool_is_worth() -> None:
     proven = pool("mst", 1.0)
     facts = {"epsilon": 3.0, "delta": 1e-9}
-    proven = replace(proven, result=replace(proven.result, values={**proven.result.values, "facts": facts}))
+    proven = replace(proven, result=replace(proven.result, output=replace(proven.result.output, facts=facts)))
     odd = pool("odd", 1.0)
-    odd = replace(
-        odd, result=replace(odd.result, values={**odd.result.values, "facts": {"epsilon": 1.0, "delta": "little"}})
-    )
+    facts = {"epsilon": 1.0, "delta": "little"}
+    odd = replace(odd, result=replace(odd.result, output=replace(odd.result.output, facts=facts)))
     cells = [cell("mst", "S5", "dnn", 0.7), cell("mst", "S5", "fm", 0.6)]
     made = results([*GRID.cells, *cells], [*GRID.pools, proven, odd])
     for view in ("privacy", "fidelity"):

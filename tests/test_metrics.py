@@ -34,8 +34,8 @@ def predictions(labels: list[int], probabilities: list[float], truth: list[float
 
 
 def key(row: tuple[int, float, int], labelled: bool) -> tuple[object, ...]:
-    bits = np.float64(row[1]).tobytes()
-    return (row[0], bits, row[2]) if labelled else (row[0], bits)
+    number = row[1] + 0.0  # -0.0 is 0.0
+    return (row[0], number, row[2]) if labelled else (row[0], number)
 
 
 row = st.tuples(st.integers(0, 2), st.sampled_from(NUMBERS), st.integers(0, 1))

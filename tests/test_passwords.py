@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from ctrbench import provenance, transfer
+from ctrbench import provenance
 from ctrbench.cli import main
-from ctrbench.database import runs
 from ctrbench.errors import UserError
-from ctrbench.store import Store
+from ctrbench.results import Environment, Pool, RunInfo
+from ctrbench.store import transfer
+from ctrbench.store.database import runs
+from ctrbench.store.store import Store
 from ctrbench.text import command_line, secrets_of, shown_address, without_password
 
 SECRET = "geheim"
@@ -115,16 +117,12 @@ def test_what_is_no_secret_is_shown() -> None:
 
 def test_a_password_that_an_earlier_ctrbench_kept_is_not_shown_or_passed_on(tmp_path: Path) -> None:
     with closing(Store.open(str(tmp_path / "old.db"))) as store:
-        run = store.begin_run("ctrbench run", {"prediction_metrics": {}, "synthetic_metrics": {}, "datasets": {}}, {})
+        run = store.begin_run("ctrbench run", "quick", Environment())
+        pool = Pool("d", "g", 0, "p", "g")
+        store.describe_run(run, RunInfo("quick", 1, 1.0, 1, 1, {}, {}, {}, {}), [pool], [])
         kept = f"ctrbench run --store 'postgresql://me:x {SECRET}@h/db' -m dnn"
         store.database.write(lambda connection: connection.execute(sa.update(runs).values(command=kept)))
-        store.database.write(
-            lambda connection: connection.exec_driver_sql(
-                "insert into run_cells values (?, 0, 'pool', ?)",
-                (run, json.dumps({"task": "p", "dataset": "d", "generator": "g", "repeat": 0, "maker": "g"})),
-            )
-        )
-        assert SECRET not in store.runs()[0][3]
+        assert SECRET not in store.runs()[0].command
         results = store.load_run(run)
         assert SECRET not in results.command
         assert SECRET not in json.dumps(provenance.of(results))

@@ -195,10 +195,10 @@ def test_certain_predictions_expect_no_error() -> None:
 
 def of_users(test, probabilities) -> tuple[list[tuple[list[int], list[float]]], float, float]:
     """Labels and probabilities of users with both labels, and which shares of users and rows they are."""
-    lists: dict[tuple[int, int], tuple[list[int], list[float]]] = {}
+    lists: dict[int, tuple[list[int], list[float]]] = {}
     for row, p in zip(test, probabilities, strict=True):
         if row[0]:
-            labels, values = lists.setdefault(row[:2], ([], []))
+            labels, values = lists.setdefault(row[0], ([], []))
             labels.append(row[-1])
             values.append(p)
     both = [pair for pair in lists.values() if 0 < sum(pair[0]) < len(pair[0])]
@@ -208,7 +208,7 @@ def of_users(test, probabilities) -> tuple[list[tuple[list[int], list[float]]], 
 @given(logs)
 @settings(max_examples=80, deadline=None)
 def test_metrics_within_users_by_brute_force(data) -> None:
-    """A user is a pair of values here; ties count half, or share their discounts."""
+    """A user is known by the first of two fields here; ties count half, or share their discounts."""
     seen, _, test, probabilities = drawn(data)
     lists, users, rows = of_users(test, probabilities)
     if not lists:
@@ -231,13 +231,13 @@ def test_metrics_within_users_by_brute_force(data) -> None:
 @settings(max_examples=80, deadline=None)
 def test_auc_on_slices_by_brute_force(data) -> None:
     seen, train, test, probabilities = drawn(data)
-    pairs = {row[:4] for row in train}
-    clicks = {item: sum(row[2:4] == item and row[-1] for row in train) for item in {row[2:4] for row in train}}
+    pairs = {(row[0], row[2]) for row in train}
+    clicks = {item: sum(row[2] == item and row[-1] for row in train) for item in {row[2] for row in train}}
     median = sorted(clicks.values())[(len(clicks) - 1) // 2 :][: 2 - len(clicks) % 2]
     slices = {
-        AucNewPairs(): [row[:4] not in pairs for row in test],
-        AucColdUsers(): [sum(other[:2] == row[:2] for other in train) <= 5 for row in test],
-        AucRareItems(): [clicks.get(row[2:4], 0) <= np.mean(median) for row in test],
+        AucNewPairs(): [(row[0], row[2]) not in pairs for row in test],
+        AucColdUsers(): [sum(other[0] == row[0] for other in train) <= 5 for row in test],
+        AucRareItems(): [clicks.get(row[2], 0) <= np.mean(median) for row in test],
     }
     for metric, mask in slices.items():
         labels = seen.rows.targets[mask]
@@ -252,7 +252,7 @@ def test_auc_on_slices_by_brute_force(data) -> None:
 
 @pytest.mark.parametrize("metric", WITHOUT_ROLES, ids=lambda metric: metric.name)
 def test_without_users_or_items_there_is_no_such_metric(metric) -> None:
-    with pytest.raises(Skip, match=r"no field has the role (user|item)"):
+    with pytest.raises(Skip, match=r"no categorical field has the role (user|item)"):
         metric.score(predictions([0, 1], [0.1, 0.2]))
 
 

@@ -205,15 +205,13 @@ def test_published_figures_stand_beside_the_runs_own() -> None:
 
 
 def test_published_figures_of_real_rows_alone_say_what_they_are_and_how_they_vary() -> None:
-    table = {
-        "title": "A benchmark", "source": "its pages", "metric": "auc", "statistic": "mean of five runs",
-        "figures": [["", "original", "dnn", 0.98405], ["", "original", "absent", 0.9]],
-        "deviations": [["", "original", "dnn", 0.00051]],
-    }  # fmt: skip
-    absent = {**table, "title": "Others", "figures": [["", "original", "absent", 0.9]]}
-    data = {"log": {**GRID.about["datasets"]["log"], "published": [table, absent]}}
+    figures = {("", "original", "dnn"): 0.98405, ("", "original", "absent"): 0.9}
+    deviations = {("", "original", "dnn"): 0.00051}
+    table = Published("A benchmark", "its pages", "auc", figures, "mean of five runs", deviations)
+    absent = replace(table, title="Others", figures={("", "original", "absent"): 0.9})
     of = results(list(GRID.cells), list(GRID.pools))
-    text = page(replace(of, about={**of.about, "datasets": data}))
+    data = {"log": replace(of.info.datasets["log"], published=[table, absent])}
+    text = page(replace(of, info=replace(of.info, datasets=data)))
     assert "<td></td><td>original</td><td" in text
     assert "0.98405 ±0.00051" in text
     assert "published: mean of five runs" in text

@@ -14,16 +14,16 @@ from typing import Any
 
 import psutil
 import pytest
-from ctrbench.artefacts import Artefacts
 from ctrbench.choices import Chosen
+from ctrbench.driver import Driver
 from ctrbench.errors import RunFailed, UserError
-from ctrbench.executors import Finished, Site
+from ctrbench.executors import Finished, WorkerSettings
 from ctrbench.executors.local import LocalExecutor, _Clock
 from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
 from ctrbench.limits import Limits
 from ctrbench.registry import Registered
-from ctrbench.results import Status, TaskResult
-from ctrbench.run import Driver
+from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import load_suite
 from test_executors import finish, gone, pool_job, started
 from toys import CARELESS, Trapped, log
@@ -32,18 +32,18 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path / "artefacts")
+def site(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(tmp_path / "artefacts")
 
 
 @pytest.fixture
-def one(site: Site) -> Iterator[LocalExecutor]:
+def one(site: WorkerSettings) -> Iterator[LocalExecutor]:
     executor = LocalExecutor(1, site)
     yield executor
     executor.close()
 
 
-def trapped_job(site: Site, **parameters: object) -> PoolJob:
+def trapped_job(site: WorkerSettings, **parameters: object) -> PoolJob:
     registered = Registered("generator", "trapped", Trapped, "trap", "1.0")
     table = log(100, 1)
     data = DataRef(table.digest(), {"train": Artefacts(site.artefacts).put_table(table)})
@@ -84,7 +84,7 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert noticed["alarm"] == "['signals or timers']"
 
 
-def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: Site) -> None:
+def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: WorkerSettings) -> None:
     jobs = {}
     for seed, how in enumerate(("patch", "file size")):
         jobs[how] = (pool_job(site, "misbehaves", how=how), None)
@@ -92,11 +92,11 @@ def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalE
     results = finish(one, jobs)
     assert results["after patch"].ok
     assert results["after file size"].ok
-    assert results["patch"].values["changed"] == ["numpy.clip"]
-    assert "changed" not in results["after patch"].values
+    assert results["patch"].bookkeeping.changed == ["numpy.clip"]
+    assert not results["after patch"].bookkeeping.changed
 
 
-def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: Site) -> None:
+def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: WorkerSettings) -> None:
     finish(one, {"a": (pool_job(site, "bootstrap", steps=1), None)})
     [before] = one._workers
     finish(one, {"b": (pool_job(site, "misbehaves", how="wander"), None)})
@@ -104,13 +104,17 @@ def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: Si
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])
-def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(one: LocalExecutor, site: Site, how: str) -> None:
+def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(
+    one: LocalExecutor, site: WorkerSettings, how: str
+) -> None:
     finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
     assert finish(one, {"victim": (trapped_job(site, how=how), None)})["victim"].ok
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])
-def test_a_failure_of_its_own_is_kept_after_one_more_try_alone(one: LocalExecutor, site: Site, how: str) -> None:
+def test_a_failure_of_its_own_is_kept_after_one_more_try_alone(
+    one: LocalExecutor, site: WorkerSettings, how: str
+) -> None:
     finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
     began = time.monotonic()
     result = finish(one, {"own": (trapped_job(site, how=how, always=True), None)})["own"]
@@ -124,7 +128,7 @@ def test_a_failure_of_its_own_is_kept_after_one_more_try_alone(one: LocalExecuto
 
 @LINUX
 @pytest.mark.parametrize("how", ["orphan", "orphan killed", "orphan hang"])
-def test_nothing_that_a_plug_in_starts_outlives_its_worker_however_it_hides(site: Site, how: str) -> None:
+def test_nothing_that_a_plug_in_starts_outlives_its_worker_however_it_hides(site: WorkerSettings, how: str) -> None:
     executor = LocalExecutor(1, site)
     result = finish(executor, {"bad": (pool_job(site, "misbehaves", how=how), Limits(stages={"fit": 5.0}))})["bad"]
     assert result.status is (Status.TIMED_OUT if how == "orphan hang" else Status.CRASHED)
@@ -141,10 +145,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
     from test_executors import pool_job
-    from ctrbench.executors import Site
+    from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
     from ctrbench.limits import Limits
-    site = Site(Path(sys.argv[1]))
+    site = WorkerSettings(Path(sys.argv[1]))
     executor = LocalExecutor(1, site)
     executor.submit("hang", pool_job(site, "misbehaves", how="orphan hang"), Limits())
     while True:
@@ -154,7 +158,7 @@ if __name__ == "__main__":
 
 @LINUX
 @pytest.mark.parametrize("what", ["driver", "driver and guard"])
-def test_hidden_helpers_end_with_a_driver_that_is_killed(site: Site, tmp_path: Path, what: str) -> None:
+def test_hidden_helpers_end_with_a_driver_that_is_killed(site: WorkerSettings, tmp_path: Path, what: str) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     driver = subprocess.Popen([sys.executable, script, site.artefacts, Path(__file__).parent], start_new_session=True)
@@ -174,7 +178,7 @@ def test_hidden_helpers_end_with_a_driver_that_is_killed(site: Site, tmp_path: P
 # Deaths from outside
 
 
-def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecutor, site: Site) -> None:
+def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecutor, site: WorkerSettings) -> None:
     one.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
     while not one.wait(0.1):  # its first progress
         pass
@@ -187,14 +191,14 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
 
 
 def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
-    killed = TaskResult(Status.CRASHED, "d (x 1.0)", "load", "killed by SIGKILL", values={"from_outside": True})
-    mistake = TaskResult(Status.FAILED, "d (x 1.0)", "load", "no such file", users_mistake=True)
+    killed = TaskResult(Status.CRASHED, "d (x 1.0)", Stage.LOAD, "killed by SIGKILL", bookkeeping=KILLED_FROM_OUTSIDE)
+    mistake = TaskResult(Status.FAILED, "d (x 1.0)", Stage.LOAD, "no such file", users_mistake=True)
     nothing: Any = None
     for result, wanted in ((killed, RunFailed), (mistake, UserError)):
         suite = replace(load_suite("quick"), datasets=("all",))
-        driver = Driver(suite, nothing, nothing, nothing, nothing, nothing, results={"data": result})
+        driver = Driver(suite, nothing, nothing, nothing)
         with pytest.raises(wanted, match="no data set could be loaded"):
-            driver._usable({"data": Chosen(Registered("dataset", "d", nothing, "x", "1.0"), nothing, "d")})
+            driver._usable([(Chosen(Registered("dataset", "d", nothing, "x", "1.0"), nothing, "d"), result)])
 
 
 # Clocks
@@ -213,9 +217,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
     from test_executors import finish, pool_job
-    from ctrbench.executors import Site
+    from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
-    site = Site(Path(sys.argv[1]))
+    site = WorkerSettings(Path(sys.argv[1]))
     executor = LocalExecutor(1, site)
     print(os.getpid(), flush=True)
     executor.submit("warm", pool_job(site, "bootstrap"), __import__("ctrbench.limits").limits.Limits())
@@ -227,7 +231,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_task_that_ends_while_its_driver_is_stopped_has_ended_in_time(site: Site, tmp_path: Path) -> None:
+def test_a_task_that_ends_while_its_driver_is_stopped_has_ended_in_time(site: WorkerSettings, tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
     script.write_text(STOPPED)
     words = [sys.executable, script, tmp_path / "artefacts", Path(__file__).parent]

@@ -82,7 +82,7 @@ def parse_memory(text: str, source: str) -> int:
 
 def _stage(name: str, source: str) -> Stage:
     if name not in STAGES:
-        raise UserError(f"{source}: no stage {name!r}; {did_you_mean(name, STAGES, 'there are')}")
+        raise UserError(f"{source}: no stage {name!r}; {did_you_mean(name, map(str, STAGES), 'there are')}")
     return Stage(name)
 
 

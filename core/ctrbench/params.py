@@ -11,6 +11,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -174,6 +175,11 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(base):
         return None
+    if isinstance(value, str) and str in get_args(base):  # a number is one, though a text would do as well
+        for kind in (int, float):
+            if kind in get_args(base):
+                with suppress(ValueError):
+                    return _convert(who, key, kind, kind(value))
     try:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:

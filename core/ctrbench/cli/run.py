@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -187,7 +188,8 @@ def _do(request: RunRequest, store: str) -> int:
     with closing(Store.open(store)) as opened:
         try:
             name = request.execute(opened, command_line(["ctrbench", *sys.argv[1:]]), progress=True)
-        except KeyboardInterrupt:  # which the display has said
+        except KeyboardInterrupt:  # which the display has said; another one must not cut the rest short
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
     click.echo(results.leaderboards(colour=colour()))

@@ -350,7 +350,7 @@ def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> di
                 if names and own[1] not in names:
                     raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
                 given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
-            elif entry not in ("", 0) or parameter == "min_count":
+            elif entry not in ("", 0, "0") or parameter == "min_count":
                 checked = _value(parameter, entry)
                 for name in names:
                     if (name in numeric) == (parameter in ("scale", "bins")):

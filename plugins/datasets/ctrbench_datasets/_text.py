@@ -205,16 +205,20 @@ def _lines(sample: str, most: int = 200) -> list[str]:
 
 
 def _delimiter(sample: str, path: Path) -> str:
-    """The one that cuts most lines into as many values as the first, at least two; of equals that of more values."""
+    """The one that cuts most lines into as many values as the first, at least two; of equals that of more values.
+
+    What the file's suffix stands for is taken where it fits: tabs at once, commas where all lines agree.
+    """
     lines = _lines(sample)
-    tabs = any(suffix.lower() in (".tsv", ".tab") for suffix in path.suffixes)
+    suffixes = {suffix.lower() for suffix in path.suffixes}
+    tabs = bool(suffixes & {".tsv", ".tab"})
     best, found = (0.0, 0), ("\t" if tabs else ",")
     for delimiter in DELIMITERS:
         counts = [_count(line, delimiter) for line in lines]
         share = sum(count == counts[0] for count in counts) / len(counts)
         if counts[0] < 2 or share < (1.0 if delimiter in (" ", "^") else 0.5):
             continue
-        if tabs and delimiter == "\t":
+        if (tabs and delimiter == "\t") or (".csv" in suffixes and delimiter == "," and share == 1):
             return delimiter
         score = (round(share, 1), min(counts[0], 2 if delimiter in (" ", "^") else counts[0]))
         if score > best:

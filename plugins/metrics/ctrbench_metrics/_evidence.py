@@ -79,7 +79,7 @@ def _of_other_half(
         model = HistGradientBoostingClassifier(
             max_iter=40,
             max_leaf_nodes=8,
-            min_samples_leaf=40,
+            min_samples_leaf=max(5, min(40, int((~inside).sum()) // 8)),  # a small log has leaves of its own size
             l2_regularization=1.0,
             early_stopping=False,
             random_state=0,
