@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import ctrbench
@@ -103,3 +105,48 @@ def test_what_is_neither_a_name_nor_a_plug_in_is_refused(tmp_path: Path) -> None
         ctrbench.run(executor="inlin", store=tmp_path / "r.db")
     with pytest.raises(UserError, match="there is no store yet"):
         ctrbench.load(tmp_path / "none.db")
+
+
+BOOT = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import ctrbench
+import numpy as np
+
+
+class Rows(ctrbench.Sampler):
+    def __init__(self, table):
+        self.table = table
+
+    def sample(self, rows, *, seed):
+        return self.table.take(np.arange(rows))
+
+
+@dataclass(frozen=True)
+class Boot(ctrbench.Generator):
+    \"\"\"The first rows of train.\"\"\"
+
+    name: ClassVar[str] = "boot"
+
+    def fit(self, train, *, seed, context):
+        return Rows(train)
+
+
+log = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
+results = ctrbench.run(
+    datasets=log, generators=Boot(), models="item_rate", scenarios="S1", metrics="auc", repeats=1, store="s.db"
+)
+assert results.sound
+"""
+
+
+@pytest.mark.parametrize(("typed", "again"), [(False, True), (True, False)])
+def test_a_plug_in_of_a_script_runs_and_one_that_was_typed_is_never_taken_for_another(
+    typed: bool, again: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(BOOT)
+    command = [sys.executable, *(["-c", BOOT] if typed else ["own.py"])]
+    ends = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120) for _ in range(2)]
+    assert [end.returncode for end in ends] == [0, 0], ends[-1].stderr
+    assert ("\n0 tasks done" in ends[1].stderr) is again

@@ -38,7 +38,9 @@ class PluginCall:
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
-        source = keys.source_digest(kind.__module__) or registered.version
+        source = keys.source_digest(kind.__module__)
+        if source is None:
+            source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         values = params.values(plugin)
         read = ("", ()) if isinstance(plugin, Dataset) else (plugin.version(), params.locations(plugin))
         needs = plugin.cpus, plugin.gpus

@@ -9,9 +9,11 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 RESULTS_REVISION = 1
 """Raised whenever the harness's own arithmetic (composition, pools, metrics' inputs) gives other results."""
@@ -48,9 +50,23 @@ def source_digest(module: str) -> str | None:
     return digest(seen) if seen else None
 
 
+_typed: dict[type, str] = {}
+
+
+def typed_source(kind: type) -> str:
+    """What stands for the source of a class that was typed in a notebook: no other class has it, in no other session.
+
+    So such a plug-in's results are found again while the class lives, and never taken for those of an edited one.
+    """
+    return _typed.setdefault(kind, uuid4().hex)
+
+
 def _source_path(module: str) -> Path | None:
     """Where a module's source stands, found without importing anything below its top package."""
     top, *rest = module.split(".")
+    if module == "__main__":  # a script's own module has no spec; what is typed in a notebook or at a prompt, no file
+        script = getattr(sys.modules[module], "__file__", None)
+        return Path(script) if script and script.endswith(".py") and not sys.flags.interactive else None
     spec = importlib.util.find_spec(top)
     if spec is None or not spec.origin:
         return None

@@ -195,7 +195,7 @@ class Results:
             Markup("<li>{}: {}</li>").format(f"{f.dataset}, {f.scenario}", f.says) for f in self.findings
         )
         table = self.frame("scenarios").to_html(index=False, float_format="{:.5f}".format, na_rep="", escape=True)
-        return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + table
+        return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + Markup(table)
 
 
 @dataclass(frozen=True)
