@@ -236,7 +236,7 @@ LOGS = {
     "label": ("clicked,u,i\n1,a,b\n0,b,a\n" * 20, "label"),
     "0/1": ("label,u,i\n2,a,b\n0,b,a\n" * 20, "2"),
     "one class": ("label,u,i\n" + "1,a,b\n1,b,a\n" * 20, "class"),
-    "one value": ("label,u,i\n" + "1,a,b\n0,a,c\n" * 20, "u"),
+    "one value": ("label,u\n" + "1,a\n0,a\n" * 20, "u"),
     "empty": ("", "log.csv"),
     "ragged": ("label,u,i\n1,a\n0,a,b,c,d\n", "log.csv"),
     "binary": ("\x00\x01\x02" * 99, "log.csv"),

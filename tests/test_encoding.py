@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from ctrbench import Field, Splits, UserError
-from ctrbench.encoding import encode, encode_splits
+from ctrbench import MISSING, PRESENT, RARE, Field, Schema, Splits, UserError
+from ctrbench.encoding import Coding, Rows, encode, encode_splits
 
 
 def frame(values, labels=None, name="x") -> pd.DataFrame:
@@ -150,3 +151,54 @@ def test_true_probabilities_stay_outside_the_tables():
     result = splits(["a", "b"], true_probabilities=truth)
     assert result.true_probabilities == truth
     assert result.test.schema.names == ("x",)
+
+
+def test_a_missing_number_is_trains_median_and_a_field_beside_it_says_where():
+    result = splits([1.0, None, 3.0, 8.0], test=[None, 2.0], kind="numeric")
+    number, indicator = result.train.schema.fields
+    assert (number.missing_indicator, number.imputed) == ("x (missing)", 3.0)
+    assert indicator == Field("x (missing)", "categorical", "item", (PRESENT, MISSING))
+    assert result.train.rows.x.tolist() == [1, 3, 3, 8]
+    assert result.test.rows.x.tolist() == [3, 2]
+    assert result.test.missing(number).tolist() == [True, False]
+
+
+def test_generators_learn_present_numbers_and_what_they_say_is_missing_is_the_median_again():
+    train = splits([1.0, None, 3.0, 8.0] * 50, kind="numeric").train
+    drawn = train.drawn(1)
+    missing = train.missing(train.schema.fields[0])
+    assert set(drawn.rows.x[missing]) == {1.0, 3.0, 8.0}
+    assert drawn.rows.x[~missing].tolist() == train.rows.x[~missing].tolist()
+    assert drawn.settled().digest() == train.digest()
+    whole = splits([1.0, 2.0], kind="numeric").train
+    assert whole.drawn(1) is whole
+    assert whole.settled() is whole
+
+
+def test_a_schema_without_missing_numbers_is_written_as_before():
+    assert splits([1.0, 2.0], kind="numeric").train.schema.to_json() == (
+        '{"fields":[{"name":"x","kind":"numeric","role":"item","vocabulary":null}],"label":"label"}'
+    )
+    schema = splits([1.0, None, 3.0], kind="numeric").train.schema
+    assert Schema.from_json(schema.to_json()) == schema
+
+
+def test_arrow_tables_and_frames_give_the_same_splits():
+    raw = pd.DataFrame({"label": [0, 1] * 3, "x": ["b", None, "a", "007", "b", "a"]})
+    rows = Rows.of(pa.Table.from_pandas(raw))
+    found = encode_splits(rows, rows, rows, label="label", fields=[Field("x")], source="log")
+    assert (
+        found.fingerprint == encode_splits(raw, raw, raw, label="label", fields=[Field("x")], source="log").fingerprint
+    )
+    some = rows.split(np.array([5, 0]))
+    assert some.column("x").values[some.column("x").codes].tolist() == ["a", "b"]
+    assert some.row(0) == "row 6"
+
+
+def test_rare_values_share_a_code_and_unseen_ones_do_not():
+    coding = {"x": Coding(min_count=2)}
+    result = splits(["a", "b", "a", "c", "d", None], test=["b", "z", "a"], codings=coding)
+    assert result.train.schema.fields[0].vocabulary == ("a", RARE, MISSING)
+    assert result.train.rows.x.tolist() == [1, 2, 1, 2, 2, 3]
+    assert result.test.rows.x.tolist() == [2, 0, 1]
+    assert "field 'x': 3 of 4 values, 50.0% of train's rows, became (rare)" in result.notes

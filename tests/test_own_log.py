@@ -445,3 +445,38 @@ def test_a_log_has_a_name_of_its_own_in_tables(tmp_path):
 
 def test_no_file_says_how_to_name_one():
     assert CsvLog().availability() == Missing("needs a file: csv_log[path=log.csv]")
+
+
+def test_no_metric_takes_an_imputed_number_for_a_real_one(tmp_path):
+    from ctrbench_metrics._nearest import encode
+    from ctrbench_metrics.marginals import _likeness
+
+    table = frame().assign(price=[None if n % 2 else n for n in range(400)])
+    train = load(tmp_path, table, numeric="price", time="when").train
+    bins = encode(train)[0][:, train.schema.names.index("price")]
+    missing = train.missing(train.schema.numeric[0])
+    assert set(bins[missing]).isdisjoint(bins[~missing])
+    fewer = train.take(np.flatnonzero(~missing))
+    assert _likeness(train, fewer)["price"] == 1, "the present numbers are the same"
+    assert _likeness(train, fewer)["price (missing)"] < 0.6
+
+
+def test_metrics_of_synthetic_rows_have_no_verdict_where_splits_are_apart(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+    from ctrbench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    frame().to_csv("log.csv", index=False)
+
+    def privacy(said: str) -> str:
+        log = f"csv_log[path=log.csv, label=click, user=uid, item=ad, drop=(rating, event, country, row, price{said}]"
+        words = ["-g", "random_oversampling", "-m", "item_rate", "-s", "S1", "-k", "auc", "-k", "identical"]
+        result = CliRunner().invoke(main, ["run", "-d", log, *words, "--executor", "inline", "--repeats", "1"])
+        assert result.exit_code == 0, result.output
+        return CliRunner().invoke(main, ["leaderboard", "--view", "privacy"]).output
+
+    assert "!" in privacy(", when)").split("run 2")[0]
+    by_time = privacy("), time=when")
+    assert "random_oversampling" in by_time
+    assert "!" not in by_time.split("run 2")[0]
+    assert "metrics of synthetic rows have no verdict" in by_time

@@ -67,7 +67,9 @@ class Splits:
 
     `ranking` holds clicked test rows as queries of the top-k metrics, see `ctrbench.ranking`.
     `true_probabilities` maps "train", "valid" or "test" to P(label = 1), (rows,), where a simulation knows it; it never
-    stands inside a table. `notes` are said to the user and printed under every table made from this data.
+    stands inside a table. `notes` are said to the user and printed under every table made from this data. `apart` says
+    by what the splits differ beyond chance ("time", "user"): metrics of synthetic rows, which suppose that they do not,
+    then have no verdict.
     """
 
     train: Table
@@ -76,6 +78,7 @@ class Splits:
     ranking: Table | None = None
     true_probabilities: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    apart: str = ""
 
     @cached_property
     def fingerprint(self) -> str:

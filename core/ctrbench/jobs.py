@@ -75,6 +75,7 @@ class DataRef:
     fingerprint: str
     outputs: Mapping[str, str]
     ranking: str = ""  # digest of the queries, where it has some
+    apart: str = ""  # by what its splits differ beyond chance
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ class ScorePoolJob:
 
     def identity(self) -> list[Any]:
         """What changes the result."""
-        return ["score", self.plugin.identity(), self.data.fingerprint, self.pool.fingerprint, self.seed]
+        read = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
+        return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 
 Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob

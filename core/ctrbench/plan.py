@@ -289,7 +289,7 @@ class _Corner:
     @property
     def data(self) -> DataRef:
         values = self.loaded.values
-        return DataRef(values["fingerprint"], self.loaded.outputs, values.get("ranking", ""))
+        return DataRef(values["fingerprint"], self.loaded.outputs, values.get("ranking", ""), values.get("apart", ""))
 
 
 def _equivalent(plugin: Generator, schema: Schema) -> Generator:

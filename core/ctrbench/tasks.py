@@ -172,6 +172,7 @@ def _load(plugin: Dataset, job: DataJob, place: Workplace, context: Context, sta
             "rows": {name: len(getattr(splits, name)) for name in ("train", "valid", "test")},
             "click_rate": {name: getattr(splits, name).click_rate for name in ("train", "valid", "test")},
             "notes": list(splits.notes),
+            "apart": splits.apart,
         }
         if splits.ranking is not None:
             outputs["item clicks"] = place.artefacts.put_array(Catalogue.of(splits.train, splits.ranking).clicks)
@@ -277,7 +278,8 @@ def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, place: Workplace, st
         real = {name: place.artefacts.get_table(job.data.outputs[split]) for name, split in names.items()}
         pool = place.artefacts.get_table(job.pool.digest).take(np.arange(len(real["train"])))
     with stages("score"):
-        return _scored(plugin.score(pool, **real, seed=job.seed))
+        score = plugin.score(pool, **real, seed=job.seed)
+        return _scored(replace(score, flagged=None) if job.data.apart and isinstance(score, Score) else score)
 
 
 def _scored(score: Score) -> TaskResult:

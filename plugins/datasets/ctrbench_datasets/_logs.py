@@ -123,7 +123,8 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         identifiers=identifiers,
     )
     extra = [*_sequences(logs[0], recipe), *_remarks(splits, recipe)]
-    return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))))
+    apart = recipe.kind if len(logs) < 3 and recipe.kind != "chance" else ""
+    return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))), apart=apart)
 
 
 def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:
@@ -228,7 +229,9 @@ def _split(
         parts, without = _with_gap(parts, times[0], duration(recipe.gap, "gap"))
         notes.append(f"gap={recipe.gap}: {counted(without, 'row')} between the splits left out")
     if kind != "chance":
-        notes.append(f"split by {kind}: train, valid and test differ by more than chance")
+        notes.append(
+            f"split by {kind}: train, valid and test differ by more than chance, so metrics of synthetic rows have no verdict"
+        )
     found = [(0, rows) for rows in parts]
     return (found if len(logs) == 1 else [*found[:2], (1, np.arange(len(logs[1])))]), notes
 
@@ -325,7 +328,7 @@ _CODED = {
 
 
 def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
-    """The coding of each field; UserError for a word that is none and, where names are given, for a field that is none."""
+    """The coding of each field; UserError for a word that is none, or for a field that is none of `names`, if given."""
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for parameter, pattern in _CODED.items():
         value = getattr(recipe, parameter)
