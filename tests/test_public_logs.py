@@ -70,6 +70,7 @@ def test_movielens_by_time_keeps_the_newest_ratings_for_test():
     splits = load(MovieLens(path=real("ml-100k"), split="time"))
     assert np.mean(splits.test.rows["user"] == 0) > 0.8
     assert any("most users of valid and test are not in train" in note for note in splits.notes)
+    assert (splits.apart, load(MovieLens(path=real("ml-100k"))).apart) == ("time", "")
     assert splits.fingerprint == load(MovieLens(path=real("ml-100k"), split="time"), seed=2).fingerprint
 
 
@@ -218,6 +219,7 @@ def test_days_are_cut_whole_and_the_affinity_is_that_to_the_item_shown(tmp_path,
     written_open_bandit(tmp_path, campaign)
     splits = load(OpenBandit(path=str(tmp_path), train="random", test="bts"))
     assert [rows for rows, _ in sizes(splits)] == [100, 40, 140]
+    assert splits.apart == "exposure", "metrics of synthetic rows have no verdict"
     assert [rows for rows, _ in sizes(load(OpenBandit(path=str(tmp_path), train="bts", test="bts")))] == [80, 20, 40]
     fields = {field.name: field for field in splits.train.schema.fields}
     assert fields["affinity"].vocabulary == ("10", "20", "30")
@@ -334,6 +336,7 @@ def test_a_log_of_the_table_is_read_by_its_entry(made, split, tmp_path):
     assert all(f"{name} has the md5 sum" in notes for name in chosen.origin.files)
     assert all(f"column {name!r} holds several values a row" in notes for name in recipe.sequence)
     assert chosen.note in splits.notes
+    assert splits.apart == chosen.apart
     whole = len(splits.train) + len(splits.valid) == 240 if len(chosen.origin.files) == 2 else len(splits.train) == 240
     assert whole
     assert ("valid is" in notes) == (len(chosen.origin.files) == 2)

@@ -7,7 +7,7 @@ says how well a model ranks items, where one on the log of a learning policy als
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -104,7 +104,8 @@ class OpenBandit(Dataset):
             source=source,
             notes=[*origin.notes(folder), *_notes(self.train, self.test)],
         )
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
+        return replace(splits, apart="time" if self.train == self.test else "exposure")
 
     @property
     def _campaign(self) -> str:
