@@ -214,7 +214,9 @@ def encode_splits(
     tables = _tables(schema, coded, labels)
     _check_classes(tables, source)
     return Splits(
-        **tables,
+        tables["train"],
+        tables["valid"],
+        tables["test"],
         true_probabilities=dict(true_probabilities or {}),
         notes=(*notes, *work.findings(), *_warnings(tables)),
     )

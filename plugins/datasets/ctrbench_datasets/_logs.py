@@ -230,7 +230,8 @@ def _split(
         notes.append(f"gap={recipe.gap}: {counted(without, 'row')} between the splits left out")
     if kind != "chance":
         notes.append(
-            f"split by {kind}: train, valid and test differ by more than chance, so metrics of synthetic rows have no verdict"
+            f"split by {kind}: train, valid and test differ by more than chance, so metrics of synthetic rows have no "
+            "verdict"
         )
     found = [(0, rows) for rows in parts]
     return (found if len(logs) == 1 else [*found[:2], (1, np.arange(len(logs[1])))]), notes
