@@ -67,7 +67,21 @@ def test_list_imports_no_heavy_library() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "leaderboard", "report", "plot", "export", "compare", "list", "show", "plugins", "check", "data", "store"],
+    [
+        "run",
+        "try",
+        "leaderboard",
+        "report",
+        "plot",
+        "export",
+        "compare",
+        "list",
+        "show",
+        "plugins",
+        "check",
+        "data",
+        "store",
+    ],
 )
 def test_every_command_has_help_with_examples(command: str) -> None:
     result = ctrbench(command, "--help")

@@ -70,6 +70,7 @@ def test_movielens_by_time_keeps_the_newest_ratings_for_test():
     splits = load(MovieLens(path=real("ml-100k"), split="time"))
     assert np.mean(splits.test.rows["user"] == 0) > 0.8
     assert any("most users of valid and test are not in train" in note for note in splits.notes)
+    assert (splits.apart, load(MovieLens(path=real("ml-100k"))).apart) == ("time", "")
     assert splits.fingerprint == load(MovieLens(path=real("ml-100k"), split="time"), seed=2).fingerprint
 
 
@@ -194,51 +195,48 @@ def test_one_policy_alone_is_split_by_whole_days(policy):
     assert all(clicks >= 3 for _, clicks in sizes(splits))
 
 
-def test_days_are_cut_whole_and_the_affinity_is_that_to_the_item_shown(tmp_path):
+def written_open_bandit(folder: Path, campaign: str = "") -> None:
+    affinities = [f"user-item_affinity_{n}" for n in range(3)]
+    columns = ["timestamp", "item_id", "position", "click", "propensity_score", *open_bandit.USER_FIELDS, *affinities]
     for policy in ("bts", "random"):
-        (tmp_path / policy).mkdir()
-        with open(tmp_path / policy / "all.csv", "w", newline="") as file:
-            writer = csv.writer(file)
-            affinities = [f"user-item_affinity_{n}" for n in range(3)]
-            writer.writerow(
-                [
-                    "",
-                    "timestamp",
-                    "item_id",
-                    "position",
-                    "click",
-                    "propensity_score",
-                    *open_bandit.USER_FIELDS,
-                    *affinities,
-                ]
-            )
-            for n in range(140):
-                when = f"2019-11-{24 + n // 20} {n % 24:02}:00:00.5+00:00"
-                writer.writerow(
-                    [
-                        n,
-                        when,
-                        n % 3,
-                        1 + n % 2,
-                        int(n % 5 == 0),
-                        0.5,
-                        *(f"u{n % (2 + k)}" for k in range(4)),
-                        10,
-                        20,
-                        30,
-                    ]
-                )
-        (tmp_path / policy / "item_context.csv").write_text(
+        place = folder / policy / campaign
+        place.mkdir(parents=True)
+        rows = [["", *columns]]
+        for n in range(140):
+            when = f"2019-11-{24 + n // 20} {n % 24:02}:00:00.5+00:00"
+            users = [f"u{n % (2 + k)}" for k in range(4)]
+            rows.append([n, when, n % 3, 1 + n % 2, int(n % 5 == 0), 0.5, *users, 10, 20, 30])
+        with open(place / "all.csv", "w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        (place / "item_context.csv").write_text(
             ",item_id,item_feature_0,item_feature_1,item_feature_2,item_feature_3\n"
             + "".join(f"{n},{n},0.{n},{policy}{n},b{n % 2},c{n}\n" for n in range(3))
         )
+
+
+@pytest.mark.parametrize("campaign", ["", "all"])
+def test_days_are_cut_whole_and_the_affinity_is_that_to_the_item_shown(tmp_path, campaign):
+    written_open_bandit(tmp_path, campaign)
     splits = load(OpenBandit(path=str(tmp_path), train="random", test="bts"))
     assert [rows for rows, _ in sizes(splits)] == [100, 40, 140]
+    assert splits.apart == "exposure", "metrics of synthetic rows have no verdict"
     assert [rows for rows, _ in sizes(load(OpenBandit(path=str(tmp_path), train="bts", test="bts")))] == [80, 20, 40]
     fields = {field.name: field for field in splits.train.schema.fields}
     assert fields["affinity"].vocabulary == ("10", "20", "30")
     assert splits.train.rows["affinity"].equals(splits.train.rows["item_id"])
     assert fields["item_feature_1"].vocabulary == ("random0", "random1", "random2")
+
+
+def test_the_open_bandit_sample_is_downloaded_file_by_file_into_its_folders(web, tmp_path, monkeypatch):
+    written_open_bandit(tmp_path / "host", "all")
+    origin, sums = open_bandit.ORIGINS["all/"], {}
+    for name in origin.files:
+        body = (tmp_path / "host" / name).read_bytes()
+        web.pages[f"/obd/{name}"], sums[name] = body, hashlib.md5(body).hexdigest()
+    addresses = tuple(address.replace(open_bandit._RAW, f"{web.address}/obd") for address in origin.hosts[0])
+    monkeypatch.setitem(open_bandit.ORIGINS, "all/", replace(origin, files=sums, hosts=(addresses,)))
+    assert sizes(load(OpenBandit())) == sizes(load(OpenBandit(path=str(tmp_path / "host"))))
+    assert len(web.asked) == 4
 
 
 # KuaiRand
@@ -338,6 +336,7 @@ def test_a_log_of_the_table_is_read_by_its_entry(made, split, tmp_path):
     assert all(f"{name} has the md5 sum" in notes for name in chosen.origin.files)
     assert all(f"column {name!r} holds several values a row" in notes for name in recipe.sequence)
     assert chosen.note in splits.notes
+    assert splits.apart == chosen.apart
     whole = len(splits.train) + len(splits.valid) == 240 if len(chosen.origin.files) == 2 else len(splits.train) == 240
     assert whole
     assert ("valid is" in notes) == (len(chosen.origin.files) == 2)

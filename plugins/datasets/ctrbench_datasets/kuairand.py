@@ -6,7 +6,7 @@ what the recommender showed and tested on what chance showed later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -98,7 +98,8 @@ class KuaiRand(Dataset):
             source=source,
             notes=[*ORIGIN.notes(folder), *NOTES],
         )
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
+        return replace(splits, apart="exposure")
 
 
 NOTES = (

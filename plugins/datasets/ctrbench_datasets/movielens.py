@@ -6,7 +6,7 @@ films and time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -123,7 +123,8 @@ class MovieLens(Dataset):
             source=source,
             notes=[*origin.notes(folder), f"a rating of at least {self.click:g} is a click", _SPLIT_NOTES[self.split]],
         )
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
+        return replace(splits, apart="time" if self.split == "time" else "")
 
 
 FIELDS = (

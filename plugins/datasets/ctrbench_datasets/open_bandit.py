@@ -7,7 +7,7 @@ says how well a model ranks items, where one on the log of a learning policy als
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -36,22 +36,23 @@ if TYPE_CHECKING:
 Policy = Literal["bts", "random"]
 
 _RAW = "https://raw.githubusercontent.com/st-tech/zr-obp/master/obd"
-ORIGIN = Origin(
-    "open_bandit",
-    "open_bandit",
-    {
-        "bts/all.csv": "10d5566f31d22e251c4088904121bcfc",
-        "bts/item_context.csv": "23edf8bcd08235f239179d607ccd6920",
-        "random/all.csv": "9429b38982c5f978c876c478d049476e",
-        "random/item_context.csv": "8e9183db17c147ae632334f225556f48",
-    },
-    ((
-        f"{_RAW}/bts/all.csv", f"{_RAW}/bts/item_context.csv",
-        f"{_RAW}/random/all.csv", f"{_RAW}/random/item_context.csv",
-    ),),
-    "Open Bandit Dataset (Saito et al. 2021, arXiv:2008.07146; ZOZO, Inc.): CC BY 4.0, with acknowledgement",
-    size="10 MB, the published sample",
-)  # fmt: skip
+_SUMS = {
+    "bts/all.csv": "10d5566f31d22e251c4088904121bcfc",
+    "bts/item_context.csv": "23edf8bcd08235f239179d607ccd6920",
+    "random/all.csv": "9429b38982c5f978c876c478d049476e",
+    "random/item_context.csv": "8e9183db17c147ae632334f225556f48",
+}
+LICENCE = "Open Bandit Dataset (Saito et al. 2021, arXiv:2008.07146; ZOZO, Inc.): CC BY 4.0, with acknowledgement"
+
+
+def _origin(campaign: str) -> Origin:
+    """The data set has a folder for each campaign in that of a policy; copies without it are about too."""
+    sums = {name.replace("/", f"/{campaign}"): published for name, published in _SUMS.items()}
+    hosts = (tuple(f"{_RAW}/{name}" for name in sums),)
+    return Origin("open_bandit", "open_bandit", sums, hosts, LICENCE, size="10 MB, the published sample")
+
+
+ORIGINS = {campaign: _origin(campaign) for campaign in ("all/", "")}
 
 USER_FIELDS = tuple(f"user_feature_{n}" for n in range(4))
 ITEM_FIELDS = tuple(f"item_feature_{n}" for n in range(4))
@@ -80,11 +81,11 @@ class OpenBandit(Dataset):
 
     def availability(self) -> Ready | Missing:
         """Ready where the logs and item tables of both policies are."""
-        return ORIGIN.availability(self.path)
+        return ORIGINS[self._campaign].availability(self.path)
 
     def version(self) -> str:
         """The md5 sums of the files."""
-        return ORIGIN.version(self.path)
+        return ORIGINS[self._campaign].version(self.path)
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """Whole days: of one policy the first four as train, the fifth as valid, the rest as test.
@@ -92,9 +93,10 @@ class OpenBandit(Dataset):
         Of two policies all days of `test` are test, and the last two of the other are valid. The seed chooses
         `ranking` alone.
         """
-        folder = ORIGIN.bring(self.path, context.progress)
+        origin = ORIGINS[self._campaign]
+        folder = origin.bring(self.path, context.progress)
         source = f"open_bandit ({folder})"
-        learned = _read(folder, self.train, self.train)
+        learned = _read(folder, self.train, self.train, self._campaign)
         days = sorted(learned["day"].unique())
         if len(days) < 3:
             raise UserError(f"{source}: {self.train}/all.csv covers {len(days)} days; it takes 3 to split it by days")
@@ -103,7 +105,7 @@ class OpenBandit(Dataset):
             tested = learned[learned["day"] > second]
         else:
             first, second = days[max(1, len(days) - 2) - 1], days[-1]
-            tested = _read(folder, self.test, self.train)
+            tested = _read(folder, self.test, self.train, self._campaign)
         splits = encode_splits(
             learned[learned["day"] <= first],
             learned[(learned["day"] > first) & (learned["day"] <= second)],
@@ -111,9 +113,15 @@ class OpenBandit(Dataset):
             label="click",
             fields=FIELDS,
             source=source,
-            notes=[*ORIGIN.notes(folder), *_notes(self.train, self.test)],
+            notes=[*origin.notes(folder), *_notes(self.train, self.test)],
         )
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
+        return replace(splits, apart="time" if self.train == self.test else "exposure")
+
+    @property
+    def _campaign(self) -> str:
+        """The folder in a policy's folder, as the files are found."""
+        return next((each for each, origin in ORIGINS.items() if origin.availability(self.path) == Ready()), "all/")
 
 
 def _notes(train: Policy, test: Policy) -> list[str]:
@@ -125,11 +133,11 @@ def _notes(train: Policy, test: Policy) -> list[str]:
     ]
 
 
-def _read(folder: Path, policy: Policy, items_of: Policy) -> pd.DataFrame:
+def _read(folder: Path, policy: Policy, items_of: Policy, campaign: str) -> pd.DataFrame:
     """A policy's log. The two logs disguise the features of items by other codes, so that one table serves both."""
     import pandas as pd
 
-    file, items_file = folder / policy / "all.csv", folder / items_of / "item_context.csv"
+    file, items_file = folder / policy / campaign / "all.csv", folder / items_of / campaign / "item_context.csv"
     log, items = read_table(file), read_table(items_file, only=("item_id", *ITEM_FIELDS))
     rows = join(log, items, "item_id", items_file)
     instants = pd.to_datetime(rows["timestamp"], format="ISO8601", utc=True, errors="coerce")

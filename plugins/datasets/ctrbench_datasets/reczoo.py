@@ -36,6 +36,7 @@ class PublishedSplit:
     note: str
     recipe: Recipe
     columns: tuple[str, ...]
+    apart: str
     published: tuple[Published, ...]
 
 
@@ -56,7 +57,7 @@ class Reczoo(Dataset):
 
     def version(self) -> str:
         """The md5 sums of the files, before a download the published ones; and what the table says of the columns."""
-        told = repr((self._chosen.recipe, self._chosen.columns))
+        told = repr((self._chosen.recipe, self._chosen.columns, self._chosen.apart))
         return f"{self._chosen.origin.version(self.path)} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def load(self, *, seed: int, context: Context) -> Splits:
@@ -75,7 +76,8 @@ class Reczoo(Dataset):
             notes.append(f"rows={self.rows}: {share:.2%} of the rows of each file, drawn by chance")
         source = f"{self.name} ({folder})"
         splits = make_splits(logs, recipe, seed=seed, source=source, notes=notes)
-        return with_ranking(splits, self.ranking, seed=seed, source=source)
+        splits = with_ranking(splits, self.ranking, seed=seed, source=source)
+        return dataclasses.replace(splits, apart=chosen.apart)
 
     def published(self) -> Sequence[Published]:
         """What BARS found with real rows, by what its figures are."""
@@ -120,6 +122,7 @@ def _split(name: str, licence: str, told: Mapping[str, Any]) -> PublishedSplit:
         told["note"],
         Recipe(**recipe),
         tuple(told.get("columns", ())),
+        told.get("apart", ""),
         tuple(
             published_tables(
                 {
