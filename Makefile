@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test test-slow test-faults lint quality bench clean
+.PHONY: run test test-slow test-faults lint quality bench gpu clean
 
 FAULTS ?= 200
 SEED ?= 1
@@ -36,6 +36,10 @@ quality: $(INSTALLED)
 bench: $(INSTALLED)
 	mkdir -p .benchmarks
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds --benchmark-json=.benchmarks/latest.json
+
+# On a machine with an NVIDIA GPU: every engine and model against its CPU numbers, times, a forecast.
+gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py
 
 clean:
 	rm -rf .venv
