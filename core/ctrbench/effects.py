@@ -134,12 +134,15 @@ class Effects:
         return self.average([Arm(generator, scenario, m) for scenario in scenarios for m in self.compared])
 
     def average(self, arms: Sequence[Arm]) -> Effect | None:
-        """The effect of the mean over arms of (arm − original); None where a score is missing.
+        """The effect of the mean over arms of (arm − original); None where a score is missing."""
+        return self.difference([(arm, Arm("", "original", arm.model)) for arm in arms])
 
-        Each repeat gives one difference for each model seed: scenarios and generators are averaged within it, paired
-        by the model seeds that they share with `original`.
+    def difference(self, pairs: Sequence[tuple[Arm, Arm]]) -> Effect | None:
+        """The effect of the mean over pairs of (one arm − the other); None where a score is missing.
+
+        Each repeat gives one difference for each model seed: the pairs are averaged within it, each by the seeds that
+        its arms share.
         """
-        pairs = [(arm, Arm("", "original", arm.model)) for arm in arms]
         if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
             return None
         numbers = self._numbers
