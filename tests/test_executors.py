@@ -39,7 +39,7 @@ def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | N
         executor.submit(name, job, timeout if isinstance(timeout, Limits) else Limits(timeout))
     results: dict[str, TaskResult] = {}
     give_up = time.monotonic() + 250
-    while len(results) < len(jobs) and time.monotonic() < give_up:
+    while not jobs.keys() <= results.keys() and time.monotonic() < give_up:
         results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
     return results
 
@@ -159,17 +159,18 @@ def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else
     neighbour = subprocess.Popen(["sleep", "600"], env={**os.environ, "CTRBENCH_WORKER": "somebody else's"})
     executor = LocalExecutor(1, site)
     executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
-    while len(escaped := started(site)) < 4:
+    while len(escaped := set(started(site))) < 4:
         executor.wait(0.1)
     time.sleep(1)
     events: list[object] = []
     while not events:  # it is tried again, as it was not the task's doing, but not for ever
+        escaped |= set(started(site))
         for written in site.logs.glob(".*.log"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(written.stem.split("-")[-1]), signal.SIGKILL)
         events = [event for event in executor.wait(0.2) if isinstance(event, Finished)]
     [end] = events
-    escaped = started(site)
+    escaped |= set(started(site))
     assert end.result.status is Status.CRASHED
     assert "killed by SIGKILL, not by ctrbench" in end.result.reason
     assert all(gone(process) for process in escaped)

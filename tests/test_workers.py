@@ -109,6 +109,7 @@ def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(
 ) -> None:
     finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
     assert finish(one, {"victim": (trapped_job(site, how=how), None)})["victim"].ok
+    assert not list(site.logs.glob(".*")), "the log of the try that does not count is gone"
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])
@@ -188,6 +189,7 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
     while not any(isinstance(event, Finished) for event in events):
         events += one.wait(0.2)
     assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
+    assert not list(site.logs.glob(".*"))
 
 
 def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
