@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from ctrbench import Context, Field, Schema, Table, UserError
-from ctrbench_generators import _ctgan, _fitting
+from ctrbench_generators import _ctgan, _ctgan_networks, _fitting
 from ctrbench_generators._columns import Columns, Encoded, Span
 from ctrbench_generators._ctgan_draws import Conditions, Made
 from ctrbench_generators.copulagan import CopulaGan, NormalScores
@@ -38,6 +38,14 @@ def log(rows: int = 400, *, numeric: bool = False, cardinalities=(20, 8, 1)) -> 
         fields.insert(1, Field("price", "numeric"))
     frame = pd.DataFrame({field.name: columns[field.name] for field in fields})
     return Table(frame, Schema(tuple(fields), "clicked"), labels)
+
+
+@pytest.mark.parametrize("inner", [16 * 7, 10 * 5136, 10 * 16 * 331])
+def test_a_long_product_in_parts_is_the_product(inner: int) -> None:
+    rows, matrix, bias = torch.randn(6, inner).double(), torch.randn(inner, 5).double(), torch.randn(5).double()
+    for added in (None, bias):
+        parts = _ctgan_networks._long_product(rows, matrix, added, split=True)
+        assert torch.allclose(parts, rows @ matrix + (0 if added is None else added), atol=1e-10)
 
 
 class Reference:

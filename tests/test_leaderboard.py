@@ -12,7 +12,7 @@ import pytest
 from ctrbench import leaderboard, reporters
 from ctrbench.interfaces import Score
 from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
-from ctrbench.store.store import RunResults
+from ctrbench.store.store import NOT_RUN, RunResults
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
 
@@ -252,6 +252,19 @@ def test_mixed_versions_in_one_table_are_said() -> None:
     said = "\n".join(leaderboard.remarks(of))
     assert "different versions stand side by side: torch 2, 3" in said
     assert "did not come to its end" in said
+
+
+def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
+    waiting = replace(cell("vae", "S3", "dnn", None, 2), result=NOT_RUN)
+    cells = [cell(name, s, "dnn", 0.8, n) for name, s in (("", "original"), ("vae", "S3")) for n in range(2)]
+    last = cell("", "original", "dnn", 0.9, 2)
+    stopped = replace(results([*cells, last, waiting], [pool("vae", 1.0)], repeats=3), finished=None)
+    shown = stopped.of_whole_repeats()
+    assert texts(board("scenarios", shown)) == [["none", "original", "0.80000"], ["vae", "S3", "0.80000"]]
+    assert len(shown.pools) == 1
+    assert "of its 3 repeats the first 2 lack nothing and are shown" in "\n".join(leaderboard.remarks(shown))
+    nothing = replace(stopped, cells=[replace(each, result=NOT_RUN) for each in stopped.cells])
+    assert nothing.of_whole_repeats() == nothing
 
 
 def test_failures_are_counted_once_each() -> None:
