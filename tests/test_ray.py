@@ -31,10 +31,10 @@ from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
 from ctrbench.results import KILLED_FROM_OUTSIDE, Status
 from ctrbench.store.artefacts import Artefacts
+from places import TESTS
 from ray_cluster import Cluster, cluster
-from test_executors import finish, gone, pool_job, started
+from toy_jobs import finish, gone, pool_job, started
 
-HERE = Path(__file__).parent
 SMALL = "simulated[train_rows=400, valid_rows=200, test_rows=200]"
 WORDS = ("-d", SMALL, "-g", "independent", "-m", "logistic", "-s", "S1", "-k", "auc", "-k", "identical")
 LONG_FIT = ("-d", SMALL, "-g", "often_kept[epochs=4000, batch_size=100]", "-m", "item_rate", "-s", "S5", "-k", "auc")
@@ -311,7 +311,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
-    from test_executors import pool_job
+    from toy_jobs import pool_job
     from ctrbench.executors import WorkerSettings
     from ctrbench.executors.ray import RayExecutor
     from ctrbench.limits import Limits
@@ -335,8 +335,8 @@ def short() -> Iterator[Path]:
 def test_nothing_outlives_a_driver_that_is_killed(three: Cluster, site: WorkerSettings, short: Path, own: bool) -> None:
     (short / "driver.py").write_text(DRIVER)
     (short / "t").mkdir()
-    mark = {"CTRBENCH_TEST_DRIVER": str(short), "PYTHONPATH": str(HERE), "TMPDIR": str(short / "t")}
-    words = [sys.executable, short / "driver.py", site.artefacts, HERE, "" if own else three.address]
+    mark = {"CTRBENCH_TEST_DRIVER": str(short), "PYTHONPATH": str(TESTS), "TMPDIR": str(short / "t")}
+    words = [sys.executable, short / "driver.py", site.artefacts, TESTS, "" if own else three.address]
     driver = subprocess.Popen(words, env={**os.environ, **mark}, start_new_session=True)
     try:
         while (
@@ -375,7 +375,7 @@ def of_driver(folder: Path) -> list[str]:
 
 
 def test_ctrl_c_ends_a_run_soon_with_all_that_is_finished_kept(three: Cluster, tmp_path: Path) -> None:
-    plugin = {"PYTHONPATH": str(HERE / "faults" / "plugin")}
+    plugin = {"PYTHONPATH": str(TESTS / "faults" / "plugin")}
     run = ctrbench(tmp_path, "run", *LONG_FIT, "--executor", "ray", "--ray-address", three.address, **plugin)
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'results.db'}")
     give_up = time.monotonic() + 100
