@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,43 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ctrbench.executors import Executor, Finished, Progress, WorkerSettings
+from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
-from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
 from ctrbench.limits import STAGES, Limits
-from ctrbench.registry import load_registry
-from ctrbench.results import Status, TaskResult
-from ctrbench.store.artefacts import Artefacts
-from toys import TOYS, log
-
-
-def pool_job(site: WorkerSettings, generator: str, **parameters: object) -> PoolJob:
-    """A job for a toy generator, on a log that lies ready."""
-    registered = load_registry(TOYS).get("generator", generator)
-    table = log(100, 1)
-    data = DataRef(table.digest(), {"train": Artefacts(site.artefacts).put_table(table)})
-    return PoolJob(PluginCall.of(registered, registered.plugin(**parameters)), data, 7, Compute(), (0.5, 0.5))
-
-
-def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | None]]) -> dict[str, TaskResult]:
-    """The results of all jobs."""
-    for name, (job, timeout) in jobs.items():
-        executor.submit(name, job, timeout if isinstance(timeout, Limits) else Limits(timeout))
-    results: dict[str, TaskResult] = {}
-    give_up = time.monotonic() + 250
-    while len(results) < len(jobs) and time.monotonic() < give_up:
-        results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
-    return results
-
-
-def gone(process: int) -> bool:
-    """Whether a process has ended, after a moment if need be."""
-    for _ in range(100):
-        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.1)
-    return False
+from ctrbench.results import Status
+from places import TESTS
+from toy_jobs import finish, gone, pool_job, started
 
 
 @pytest.fixture
@@ -112,12 +81,6 @@ def test_a_hang_ends_at_the_time_limit_with_the_processes_it_started(
     assert gone(child), "the plug-in's own child outlived its time limit"
 
 
-def started(site: WorkerSettings) -> list[int]:
-    """The numbers of the processes that toys have started."""
-    said = "".join(path.read_text() for path in site.logs.glob("*.log"))
-    return [int(number) for number in re.findall(r"started (\d+)", said)]  # several may write at once
-
-
 def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
     local: LocalExecutor, site: WorkerSettings
 ) -> None:
@@ -159,17 +122,18 @@ def test_a_worker_that_is_killed_from_outside_takes_its_children_and_nobody_else
     neighbour = subprocess.Popen(["sleep", "600"], env={**os.environ, "CTRBENCH_WORKER": "somebody else's"})
     executor = LocalExecutor(1, site)
     executor.submit("escape", pool_job(site, "misbehaves", how="escape"), Limits())
-    while len(escaped := started(site)) < 4:
+    while len(escaped := set(started(site))) < 4:
         executor.wait(0.1)
     time.sleep(1)
     events: list[object] = []
     while not events:  # it is tried again, as it was not the task's doing, but not for ever
+        escaped |= set(started(site))
         for written in site.logs.glob(".*.log"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(written.stem.split("-")[-1]), signal.SIGKILL)
         events = [event for event in executor.wait(0.2) if isinstance(event, Finished)]
     [end] = events
-    escaped = started(site)
+    escaped |= set(started(site))
     assert end.result.status is Status.CRASHED
     assert "killed by SIGKILL, not by ctrbench" in end.result.reason
     assert all(gone(process) for process in escaped)
@@ -249,7 +213,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
-    from test_executors import pool_job
+    from toy_jobs import pool_job
     from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
     from ctrbench.limits import Limits
@@ -267,7 +231,7 @@ def test_no_process_outlives_a_driver_that_is_killed(
 ) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
-    here = os.fspath(Path(__file__).parent)
+    here = os.fspath(TESTS)
     temporary = tmp_path / "t"
     temporary.mkdir()
     environment = {**os.environ, "TMPDIR": os.fspath(temporary)}

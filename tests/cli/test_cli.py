@@ -13,15 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from click.testing import CliRunner, Result
-from ctrbench.cli import main
-
-SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
-FAST = [
-    "run", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "pair_memory", "-s", "S1", "-s", "S5",
-    "-k", "auc", "-k", "logloss", "-k", "identical",
-]  # fmt: skip
-CTRBENCH = [sys.executable, "-m", "ctrbench"]
+from commands import CTRBENCH, FAST, SMALL, ctrbench, refused, tables
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +21,6 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CTRBENCH_STORE", raising=False)
     monkeypatch.delenv("CTRBENCH_DATA", raising=False)
-
-
-def ctrbench(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
-
-
-def tables(output: str) -> str:
-    """What must be equal bit for bit: all but names of runs, times and memory."""
-    return re.sub(r"run \d{8}-\d{6}-\w+", "run", output.split("simulated: time and memory")[0])
 
 
 def imported_by(*words: str) -> set[str]:
@@ -255,13 +238,6 @@ LOGS = {
     "ragged": ("label,u,i\n1,a\n0,a,b,c,d\n", "log.csv"),
     "binary": ("\x00\x01\x02" * 99, "log.csv"),
 }
-
-
-def refused(result: Result, said: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert said in result.stderr
-    assert "Traceback" not in result.output
-    assert len(result.stderr.strip().splitlines()) <= 4, "click shows its usage line; our own errors are one line"
 
 
 @pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])

@@ -13,6 +13,7 @@ import pytest
 from conftest import THIRD_PARTY, install
 from ctrbench.errors import UserError
 from ctrbench.pytest_plugin import Check, Run
+from places import ROOT
 
 SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
 
@@ -100,7 +101,7 @@ def test_the_plug_in_loads_nothing_heavy_and_can_be_left_out(tmp_path: Path) -> 
 
 
 def test_the_tests_that_the_page_about_ci_shows_pass(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "ci.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     [source] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert "my_generator" in source
     assert "my_model" in source

@@ -23,15 +23,16 @@ from ctrbench_datasets import kuairand, movielens, open_bandit, reczoo
 from ctrbench_datasets.kuairand import KuaiRand
 from ctrbench_datasets.movielens import MovieLens
 from ctrbench_datasets.open_bandit import OpenBandit
+from places import SHARED
 from test_fetch import Web
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATA = SHARED / "data"
 
 
 def real(folder: str) -> str:
-    if not (SHARED / folder).is_dir():
-        pytest.skip(f"the real log is not at {SHARED / folder}")
-    return str(SHARED / folder)
+    if not (DATA / folder).is_dir():
+        pytest.skip(f"the real log is not at {DATA / folder}")
+    return str(DATA / folder)
 
 
 def load(dataset: Dataset, seed: int = 1) -> Splits:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import CTRBENCH, FAST, ctrbench, refused, tables
 from ctrbench.store.store import Store
-from test_cli import CTRBENCH, FAST, ctrbench, refused, tables
-from test_store import cut_lines
+from postgres import cut_lines
 
 SMALL = [*FAST, "--workers", "1"]
 

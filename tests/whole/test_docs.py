@@ -9,8 +9,9 @@ import ctrbench
 import pytest
 from click.testing import CliRunner
 from ctrbench.cli import main
+from places import ROOT
 
-PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -25,8 +24,7 @@ from ctrbench_metrics.interaction_disclosure import InteractionDisclosure
 from ctrbench_metrics.membership import Membership
 from ctrbench_metrics.membership_classifier import MembershipClassifier
 from ctrbench_metrics.membership_users import MembershipUsers
-
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 
 def load(name: str) -> ModuleType:

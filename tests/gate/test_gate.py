@@ -10,11 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from commands import FAST, SMALL, ctrbench, refused
 from ctrbench.gate import reports, snapshot
 from ctrbench.gate.compare import Comparison, compare
 from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
-from test_cli import FAST, SMALL, ctrbench, refused
+from places import ROOT
 from test_compare import at, snap
 
 
@@ -99,7 +100,7 @@ def test_a_run_is_exported_and_compared() -> None:
     assert ctrbench(*same, "--fail-on", "auc", "--markdown", "r.md").exit_code == 0, "it takes its own place"
 
 
-QUALITY = Path(__file__).parents[1] / "benchmarks" / "quality"
+QUALITY = ROOT / "benchmarks" / "quality"
 
 
 def test_the_baseline_of_this_repository_has_every_score_of_its_suite() -> None:
@@ -119,7 +120,7 @@ def test_planted_faults_bear_the_names_of_sound_methods(monkeypatch: pytest.Monk
         assert found.plugin.__module__ == "planted"
 
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 COMMANDS = re.findall(
     r"(?:^|run: )(ctrbench .*?)(?: \|\|.*)?$",
     (DOCS / "ci.md").read_text("utf-8") + (DOCS / "examples" / "github-actions.yml").read_text("utf-8"),

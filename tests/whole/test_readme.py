@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from ctrbench.cli import main
 from ctrbench.conformance import check_plugin
 from ctrbench.registry import load_registry
+from places import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("ctrbench ")]
 
@@ -50,7 +51,7 @@ def test_the_plug_in_of_the_readme_passes_every_check(tmp_path: Path, monkeypatc
 
 
 def test_both_first_commands_are_targets_of_the_makefile() -> None:
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     assert BLOCKS[0].split() == ["make", "run", "make", "test"]
     assert "\nrun: " in makefile
     assert "\ntest: " in makefile

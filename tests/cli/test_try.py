@@ -17,9 +17,10 @@ from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.suite import parse_suite
 from ctrbench.trial import make_trial
 from ctrbench_datasets._look import look
+from places import SHARED
 from toys import ToyLog
 
-SAMPLES = Path(__file__).parents[2] / "shared" / "data" / "samples"
+SAMPLES = SHARED / "data" / "samples"
 WITHOUT_LABEL = ("amazon-electronics", "diginetica", "yoochoose")
 
 COLUMNS = {

@@ -31,10 +31,10 @@ from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
 from ctrbench.results import KILLED_FROM_OUTSIDE, Status
 from ctrbench.store.artefacts import Artefacts
+from places import TESTS
 from ray_cluster import Cluster, cluster
-from test_executors import finish, gone, pool_job, started
+from toy_jobs import finish, gone, pool_job, started
 
-HERE = Path(__file__).parent
 SMALL = "simulated[train_rows=400, valid_rows=200, test_rows=200]"
 WORDS = ("-d", SMALL, "-g", "independent", "-m", "logistic", "-s", "S1", "-k", "auc", "-k", "identical")
 LONG_FIT = ("-d", SMALL, "-g", "often_kept[epochs=4000, batch_size=100]", "-m", "item_rate", "-s", "S5", "-k", "auc")
@@ -74,12 +74,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> WorkerSettings:
 
 
 @pytest.fixture(scope="class")
-def executor(three: Cluster, site: WorkerSettings) -> Iterator[RayExecutor]:
-    with pytest.MonkeyPatch.context() as patch:
-        let_in(three, patch)
-        made = RayExecutor(None, site, three.address, patience=3.0)
+def executors(three: Cluster, site: WorkerSettings) -> Iterator[list[RayExecutor]]:
+    """The executor that the tests of a class share is the last one."""
+    made: list[RayExecutor] = []
     yield made
-    made.close()
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def executor(executors: list[RayExecutor], three: Cluster, site: WorkerSettings) -> RayExecutor:
+    """An executor without work: where a test that failed has left some, it is closed and another one takes over."""
+    if executors and executors[-1]._tasks:
+        executors.pop().close()
+    if not executors:
+        executors.append(RayExecutor(None, site, three.address, patience=3.0))
+    return executors[-1]
 
 
 def ctrbench(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
@@ -203,29 +213,31 @@ class TestOneExecutor:
         assert slots(three, site.artefacts)
 
     def test_tasks_of_a_node_that_dies_go_to_another_and_new_nodes_are_used(
-        self, executor: RayExecutor, three: Cluster, site: WorkerSettings
+        self, executor: RayExecutor, three: Cluster, site: WorkerSettings, tmp_path: Path
     ) -> None:
-        def nap(*seeds: int) -> None:
+        def hold(*seeds: int) -> Path:
+            """Begin tasks that end once the file is there."""
+            release = tmp_path / f"release{seeds[0]}"
             for seed in seeds:
-                job = dataclasses.replace(pool_job(site, "misbehaves", how="nap"), seed=seed)
-                executor.submit(f"nap{seed}", job, Limits())
+                job = dataclasses.replace(pool_job(site, "misbehaves", how=f"until {release}"), seed=seed)
+                executor.submit(f"held{seed}", job, Limits())
+            return release
 
-        nap(0)
+        release = hold(0)
         assert listened(executor, 1)
         [busy] = [node for node in three.nodes if list(node.folder.glob("ctrbench-slot-*/artefacts/logs/.*.log"))]
         three.lose(busy)
         new = three.add()
+        release.touch()
         again, end = listened(executor, 2)
         assert isinstance(again, Progress), "the task of the dead node began anew"
         assert isinstance(end, Finished)
         assert end.result.ok
-        for seed in range(1, 60, 3):  # a busy machine takes its time to start a node
-            nap(seed, seed + 1, seed + 2)
-            assert len(listened(executor, 6)) == 6
-            if list(new.folder.glob("ctrbench-slot-*")):
-                break
-        else:
-            raise AssertionError("the new node never had work")
+        release = hold(1, 2)
+        assert len(listened(executor, 2)) == 2, "two tasks at once need both nodes"
+        assert list(new.folder.glob("ctrbench-slot-*"))
+        release.touch()
+        assert all(isinstance(end, Finished) and end.result.ok for end in listened(executor, 2))
 
     def test_a_task_that_takes_its_slots_along_is_given_up_and_harms_no_other(
         self, executor: RayExecutor, site: WorkerSettings
@@ -251,14 +263,18 @@ class TestOneExecutor:
         assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
         assert seen[1:] == ["sees the GPUs 0\n"] * 2
 
-    def test_another_bridge_takes_over_from_one_that_dies(self, executor: RayExecutor, site: WorkerSettings) -> None:
-        executor.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
+    def test_another_bridge_takes_over_from_one_that_dies(
+        self, executor: RayExecutor, site: WorkerSettings, tmp_path: Path
+    ) -> None:
+        release = tmp_path / "release"
+        executor.submit("held", pool_job(site, "misbehaves", how=f"until {release}"), Limits())
         assert listened(executor, 1)
         assert executor._bridge
         os.kill(executor._bridge.number, signal.SIGKILL)
+        release.touch()
         executor.submit("good", pool_job(site, "bootstrap", steps=1), Limits())
         ends = {event.task: event.result for event in listened(executor, 4) if isinstance(event, Finished)}
-        assert sorted(name for name, result in ends.items() if result.ok) == ["good", "nap"]
+        assert sorted(name for name, result in ends.items() if result.ok) == ["good", "held"]
 
 
 def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_another(
@@ -295,7 +311,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
-    from test_executors import pool_job
+    from toy_jobs import pool_job
     from ctrbench.executors import WorkerSettings
     from ctrbench.executors.ray import RayExecutor
     from ctrbench.limits import Limits
@@ -319,8 +335,8 @@ def short() -> Iterator[Path]:
 def test_nothing_outlives_a_driver_that_is_killed(three: Cluster, site: WorkerSettings, short: Path, own: bool) -> None:
     (short / "driver.py").write_text(DRIVER)
     (short / "t").mkdir()
-    mark = {"CTRBENCH_TEST_DRIVER": str(short), "PYTHONPATH": str(HERE), "TMPDIR": str(short / "t")}
-    words = [sys.executable, short / "driver.py", site.artefacts, HERE, "" if own else three.address]
+    mark = {"CTRBENCH_TEST_DRIVER": str(short), "PYTHONPATH": str(TESTS), "TMPDIR": str(short / "t")}
+    words = [sys.executable, short / "driver.py", site.artefacts, TESTS, "" if own else three.address]
     driver = subprocess.Popen(words, env={**os.environ, **mark}, start_new_session=True)
     try:
         while (
@@ -359,7 +375,7 @@ def of_driver(folder: Path) -> list[str]:
 
 
 def test_ctrl_c_ends_a_run_soon_with_all_that_is_finished_kept(three: Cluster, tmp_path: Path) -> None:
-    plugin = {"PYTHONPATH": str(HERE / "faults" / "plugin")}
+    plugin = {"PYTHONPATH": str(TESTS / "faults" / "plugin")}
     run = ctrbench(tmp_path, "run", *LONG_FIT, "--executor", "ray", "--ray-address", three.address, **plugin)
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'results.db'}")
     give_up = time.monotonic() + 100

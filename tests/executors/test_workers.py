@@ -25,7 +25,8 @@ from ctrbench.registry import Registered
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import load_suite
-from test_executors import finish, gone, pool_job, started
+from places import TESTS
+from toy_jobs import finish, gone, pool_job, started
 from toys import CARELESS, Trapped, log
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
@@ -73,7 +74,7 @@ for how, act in CARELESS.items():
 
 @LINUX
 def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
-    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.fspath(TESTS), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment)
     assert not done.returncode, done.stderr
     noticed = dict(line.split("\t") for line in done.stdout.splitlines())
@@ -109,6 +110,7 @@ def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(
 ) -> None:
     finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
     assert finish(one, {"victim": (trapped_job(site, how=how), None)})["victim"].ok
+    assert not list(site.logs.glob(".*")), "the log of the try that does not count is gone"
 
 
 @pytest.mark.parametrize("how", ["raise", "die"])
@@ -144,7 +146,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
-    from test_executors import pool_job
+    from toy_jobs import pool_job
     from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
     from ctrbench.limits import Limits
@@ -161,7 +163,7 @@ if __name__ == "__main__":
 def test_hidden_helpers_end_with_a_driver_that_is_killed(site: WorkerSettings, tmp_path: Path, what: str) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
-    driver = subprocess.Popen([sys.executable, script, site.artefacts, Path(__file__).parent], start_new_session=True)
+    driver = subprocess.Popen([sys.executable, script, site.artefacts, TESTS], start_new_session=True)
     while len(started(site)) < 2:
         assert driver.poll() is None
         time.sleep(0.05)
@@ -188,6 +190,7 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
     while not any(isinstance(event, Finished) for event in events):
         events += one.wait(0.2)
     assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
+    assert not list(site.logs.glob(".*"))
 
 
 def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
@@ -216,7 +219,7 @@ import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 if __name__ == "__main__":
-    from test_executors import finish, pool_job
+    from toy_jobs import finish, pool_job
     from ctrbench.executors import WorkerSettings
     from ctrbench.executors.local import LocalExecutor
     site = WorkerSettings(Path(sys.argv[1]))
@@ -234,7 +237,7 @@ if __name__ == "__main__":
 def test_a_task_that_ends_while_its_driver_is_stopped_has_ended_in_time(site: WorkerSettings, tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
     script.write_text(STOPPED)
-    words = [sys.executable, script, tmp_path / "artefacts", Path(__file__).parent]
+    words = [sys.executable, script, tmp_path / "artefacts", TESTS]
     driver = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True)
     assert driver.stdout
     assert driver.stdout.readline()

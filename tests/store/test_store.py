@@ -12,6 +12,7 @@ from ctrbench.keys import digest
 from ctrbench.results import Bookkeeping, Environment, Inputs, Stage, Status, TaskResult, TrainOutput
 from ctrbench.store.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
 from ctrbench.store.store import Store
+from postgres import cut_lines
 
 GOOD = TaskResult(
     Status.OK,
@@ -139,16 +140,6 @@ def test_two_processes_write_at_once_and_nothing_is_lost_or_doubled(where: str) 
     assert [writer.exitcode for writer in writers] == [0, 0]
     store = Store.open(where, create=False)
     assert (count(store, tasks), count(store, run_tasks)) == (100, 120)
-
-
-def cut_lines(where: str) -> int:
-    """Ends every other connection to a PostgreSQL database; how many."""
-    engine = sa.create_engine(where)
-    with engine.connect() as connection:
-        cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
-        number = len(connection.exec_driver_sql(f"{cut} and pid <> pg_backend_pid()").all())
-    engine.dispose()
-    return number
 
 
 def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:

@@ -33,8 +33,8 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.store import RunResults
 from ctrbench_datasets.frappe import Frappe
 from handmade import DONE, GRID, cell, pool, results
+from hostile import HOSTILE, UNSAFE, hostile_run
 from recording import SUITE, Bench
-from test_security import HOSTILE, UNSAFE, hostile_run
 from toys import ToyLog
 
 needs_chromium = pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
