@@ -161,7 +161,10 @@ class Effects:
         Each repeat gives one difference for each model seed: scenarios and generators are averaged within it, paired
         by the model seeds that they share with `original`.
         """
-        pairs = [(arm, Arm("", "original", arm.model)) for arm in arms]
+        return self.contrast([(arm, Arm("", "original", arm.model)) for arm in arms])
+
+    def contrast(self, pairs: Sequence[tuple[Arm, Arm]]) -> Effect | None:
+        """The effect of the mean over pairs of (first − second), as `average` has it for `original`."""
         if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
             return None
         numbers = self._numbers

@@ -78,6 +78,7 @@ class PoolOutput:
     top_ups: int  # rows beyond those of real train, drawn where a class fell short
     click_rate: float  # of the first rows, as many as real train has
     facts: Facts = field(default_factory=dict)
+    variety: float | None = None  # distinct rows over those of real train, among equally many; not in older stores
 
 
 @dataclass(frozen=True)
