@@ -230,7 +230,7 @@ def _mean(of: Effects, generators: Sequence[str], scenario: str) -> Effect | Non
 
 def _between(of: Effects, generator: str, control: str, scenario: str) -> Effect | None:
     """The difference of two generators, the mean over the models."""
-    return of.difference([(Arm(generator, scenario, model), Arm(control, scenario, model)) for model in MODELS])
+    return of.contrast([(Arm(generator, scenario, model), Arm(control, scenario, model)) for model in MODELS])
 
 
 def _said(effect: Effect | None) -> str:
