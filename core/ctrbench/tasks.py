@@ -62,6 +62,7 @@ class Workspace:
     deadline: float | None = None
     progress: ProgressCallback = field(default=Context().progress)
     entered: Callable[[Stage], None] = lambda stage: None  # is told each stage that a task enters
+    failed: Callable[[BaseException], None] = lambda error: None  # is told what a plug-in raised, where it did
 
     def context(self, job: Job, history: History) -> Context:
         """The context that the job's plug-in receives; what it reports is kept in the history too."""
@@ -96,6 +97,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        workspace.failed(error)
         result = _failure(error, stages.current)
     if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
