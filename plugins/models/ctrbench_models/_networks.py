@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class Network(BaseModel):
-    """What all of them share: one embedding table a field, and a perceptron of the model's widths at the end."""
+    """What all of them share: L2 regularisers of what stands for values and of all else, and a start."""
 
-    def __init__(self, features: FeatureMap, model: DeepModel) -> None:
+    def __init__(self, features: FeatureMap, embedding_regularizer: float, net_regularizer: float = 0.0) -> None:
         super().__init__(
             features,
-            embedding_regularizer=model.embedding_regularizer,
+            embedding_regularizer=embedding_regularizer,
+            net_regularizer=net_regularizer,
             verbose=0,
             metrics=["AUC"],
             model_root="",
         )
-        self.embedding = FeatureEmbedding(features, model.embedding_dim)
 
     def start(self, learning_rate: float) -> None:
         """FuxiCTR's initial weights, and Adam; the last line of a constructor."""
@@ -39,7 +39,15 @@ class Network(BaseModel):
         self.loss_fn = nn.functional.binary_cross_entropy
 
 
-class DnnNetwork(Network):
+class DeepNetwork(Network):
+    """One embedding table a field."""
+
+    def __init__(self, features: FeatureMap, model: DeepModel) -> None:
+        super().__init__(features, model.embedding_regularizer)
+        self.embedding = FeatureEmbedding(features, model.embedding_dim)
+
+
+class DnnNetwork(DeepNetwork):
     """Embeddings, side by side, through a perceptron."""
 
     def __init__(self, features: FeatureMap, model: DeepModel) -> None:
@@ -53,7 +61,7 @@ class DnnNetwork(Network):
         return {"y_pred": self.output_activation(self.deep(embedded))}
 
 
-class DeepFMNetwork(Network):
+class DeepFMNetwork(DeepNetwork):
     """The sum of a factorisation machine and a perceptron over the same embeddings."""
 
     def __init__(self, features: FeatureMap, model: DeepModel) -> None:
@@ -71,7 +79,7 @@ class DeepFMNetwork(Network):
         return {"y_pred": self.output_activation(logit)}
 
 
-class MaskNetNetwork(Network):
+class MaskNetNetwork(DeepNetwork):
     """Mask blocks over the embeddings, beside one another or in a chain, and a perceptron over what they give."""
 
     def __init__(self, features: FeatureMap, model: MaskNet) -> None:
