@@ -5,6 +5,7 @@ In: a feature map and a model's parameters. Out: a network whose `forward` gives
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -137,3 +138,8 @@ def perceptron(input_dim: int, model: DeepModel) -> MLP_Block:
         dropout_rates=model.dropout,
         batch_norm=model.batch_norm,
     )
+
+
+def hidden_layers(input_dim: int, widths: Sequence[int], model: DeepModel) -> MLP_Block:
+    """ReLU layers of these widths, with the model's dropout and batch norm, and no output layer."""
+    return MLP_Block(input_dim, hidden_units=list(widths), dropout_rates=model.dropout, batch_norm=model.batch_norm)
