@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.installed-docs
 
-.PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu clean
+.PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu results clean
 
 FAULTS ?= 200
 SEED ?= 1
@@ -50,6 +50,10 @@ bench: $(INSTALLED)
 # On a machine with an NVIDIA GPU: every engine and model against its CPU numbers, times, a forecast.
 gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py
+
+# The tables and the picture of docs/results, from its archives.
+results: $(INSTALLED)
+	$(BIN)/python benchmarks/replication/results.py
 
 clean:
 	rm -rf .venv

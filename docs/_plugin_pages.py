@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from ctrbench import PredictionMetric, SyntheticMetric, params
+from ctrbench import Generator, MethodRole, PredictionMetric, SyntheticMetric, params
 from ctrbench.registry import PluginKind, Registered, load_registry
 from ctrbench.scenarios import Scenario
 
@@ -53,6 +53,8 @@ def _section(plugin: Registered) -> str:
         return "\n".join(lines) + "\n"
     thing = plugin.plugin
     lines.append(f"{inspect.getdoc(thing)}\n")
+    if issubclass(thing, Generator) and thing.role is MethodRole.CONTROL:
+        lines.append("*A control: it shows what the rows of others are worth.*\n")
     if issubclass(thing, PredictionMetric | SyntheticMetric):
         about = f"of synthetic rows, {thing.aspect}" if issubclass(thing, SyntheticMetric) else "of predictions"
         better = "neither side is better" if thing.better == "neither" else f"{thing.better} is better"

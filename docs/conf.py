@@ -5,12 +5,14 @@ In: `docs/`, the installed plug-ins, the command line. Out: HTML; whatever Sphin
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parent))
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS))
 import _plugin_pages
 
 if TYPE_CHECKING:
@@ -45,7 +47,19 @@ def _as_written(app: Sphinx, what: str, name: str, thing: object, options: objec
     lines[:] = [line.replace("*", r"\*") for line in lines]
 
 
+def _outside(app: Sphinx, page: str, source: list[str]) -> None:
+    """What lies in the repository and not on the site is named instead of linked."""
+
+    def named(link: re.Match[str]) -> str:
+        target = (DOCS / page).parent.joinpath(link[2]).resolve()
+        inside = target.is_relative_to(DOCS) or not target.exists()  # one that is nowhere is for Sphinx to refuse
+        return link[0] if inside else f"{link[1]} (`{target.relative_to(DOCS.parent)}` in the repository)"
+
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)#\s]+)\)", named, source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Write the pages of plug-ins before Sphinx looks which pages there are."""
-    _plugin_pages.write(Path(__file__).parent / "reference" / "plugins")
+    _plugin_pages.write(DOCS / "reference" / "plugins")
+    app.connect("source-read", _outside)
     app.connect("autodoc-process-docstring", _as_written)

@@ -23,7 +23,7 @@ from ctrbench import hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.installed import Brought
-from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import Dataset, Generator, MethodRole, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
 from ctrbench.text import closest, did_you_mean, one_line, plain
 
@@ -243,6 +243,8 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
         return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
+    if kind == "generator" and getattr(thing, "role", None) not in list(MethodRole):
+        return f"{who}.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):

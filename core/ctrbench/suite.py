@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Generator, Metric, Model
+from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.text import did_you_mean
@@ -172,6 +172,7 @@ def _scenario(item: Any, source: str) -> Scenario:
             item.get("class_weight", "none"),
             item.get("model_seeds", "common"),
             item.get("help", ""),
+            MethodRole(item.get("role", MethodRole.CANDIDATE)),
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from None

@@ -142,13 +142,15 @@ class LocalExecutor:
         doubtful = result.status not in (Status.OK, Status.SKIPPED) and worker.served - {mine}
         if doubtful:
             task.alone = True
-            self._put_back(task)
+            self._put_back(task, worker)
             return True
         worker.served |= set() if _is_ours(mine) else {mine}
         return False
 
-    def _put_back(self, task: _Task) -> None:
-        """A task is to be done once more, before all others that wait."""
+    def _put_back(self, task: _Task, worker: _Worker) -> None:
+        """A task is to be done once more, before all others that wait; what it printed so far is nobody's."""
+        with contextlib.suppress(OSError):
+            self._settings.open_log(task.job, worker.child.number).unlink(missing_ok=True)
         task.begun, task.stage, task.memory = None, None, 0
         self._waiting.appendleft(task)
 
@@ -191,7 +193,7 @@ class LocalExecutor:
                 return
         self._workers.remove(worker)
         if task:  # the worker died of something else
-            self._put_back(task)
+            self._put_back(task, worker)
 
     def _give_up(self, worker: _Worker, verdict: TaskResult) -> None:
         """The end of a task whose worker is dead."""

@@ -63,7 +63,12 @@ def remarks(results: RunResults) -> list[str]:
     ]
     if info.budget != 1:
         lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")
-    if results.finished is None:
+    if 0 < info.repeats < results.asked_repeats:
+        lines.append(
+            f"the run did not come to its end: of its {results.asked_repeats} repeats the first {info.repeats} lack "
+            "nothing and are shown; the same command goes on"
+        )
+    elif results.finished is None:
         lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
     mixed = [name for name, found in versions.items() if "," in found]
     if mixed:
