@@ -52,7 +52,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
             if not (state.download and download):
-                raise UserError(f"-d {found.registered.name}: {state.reason}")
+                raise UserError(f"data set {found.registered.name}: {state.reason}")
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
@@ -86,7 +86,7 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     names = _expand(suite.scenarios, installed)
     for name in names:
         if name not in installed:
-            raise UserError(f"-s: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
+            raise UserError(f"scenarios: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
     return [installed[name] for name in dict.fromkeys(["original", *names])]
 
 
@@ -132,10 +132,11 @@ def choose(
     for named_or_made in wanted:
         if isinstance(named_or_made, Plugin):
             registered = registry.of_object(kind, named_or_made, f"{kind}s")
-            plugin, given = named_or_made, params.changed(named_or_made)
+            plugin = params.rebuilt(named_or_made, str(registered))
+            given = params.changed(plugin)
         else:
-            spec = params.parse(named_or_made, _flag(kind))
-            registered = registry.get(kind, spec.name, _flag(kind))
+            spec = params.parse(named_or_made, f"{kind}s")
+            registered = registry.get(kind, spec.name, f"{kind}s")
             settings = (on or suite.settings(spec.name)).of(kind, spec.name)
             plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
         label = params.label(plugin, given)
@@ -159,7 +160,3 @@ def _name(named_or_made: str | Plugin) -> str:
 
 def _kind(kinds: str) -> PluginKind:
     return next(kind for kind in KINDS if kinds == f"{kind}s")
-
-
-def _flag(kind: str) -> str:
-    return "-k" if kind == "metric" else f"-{kind[0]}"

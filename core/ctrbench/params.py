@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
@@ -86,6 +86,12 @@ def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
         if key not in hints:
             raise UserError(f"{who}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
     return cls(**{key: _convert(who, key, hints[key], value) for key, value in given.items()})
+
+
+def rebuilt(plugin: P, who: str) -> P:
+    """An object with its parameters checked as those of a text are; UserError for a bad value."""
+    given = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.init}
+    return cast(P, build(type(plugin), who, given))
 
 
 def scaled(plugin: P, budget: float) -> P:

@@ -174,7 +174,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise --memory"
+        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
@@ -324,7 +324,7 @@ def _death(status: int | None, task: _Task) -> TaskResult:
     if status == -signal.SIGKILL and _kernel_kills() > task.kernel_kills:
         total = _gigabytes(psutil.virtual_memory().total)
         reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
-        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer --workers, or --memory")
+        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
 

@@ -209,7 +209,7 @@ class Store:
             return self._loaded(head)
         except rows.BadRowError as error:
             raise UserError(
-                f"--store {self.database.shown}: run {head['run']} cannot be read: {error}; "
+                f"store {self.database.shown}: run {head['run']} cannot be read: {error}; "
                 "`ctrbench store check` says what is wrong"
             ) from None
 
@@ -220,7 +220,7 @@ class Store:
         found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
         if not found:
             known = "no run {!r} with cells; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
-            raise UserError(f"--store {self.database.shown}: {known.format(run)}")
+            raise UserError(f"store {self.database.shown}: {known.format(run)}")
         return found[0]
 
     def _loaded(self, head: sa.RowMapping) -> RunResults:

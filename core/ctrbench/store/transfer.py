@@ -62,9 +62,7 @@ def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
-        raise UserError(
-            f"--run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them"
-        )
+        raise UserError(f"run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them")
     digests = sorted({digest for row in rows["tasks"] for digest in row["outputs"].values()})
     lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
     with whole_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
