@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.results import Json
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
@@ -110,7 +111,7 @@ def effort(plugin: Plugin) -> float:
     return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
 
 
-def unbudgeted(plugin: Plugin) -> dict[str, object]:
+def unbudgeted(plugin: Plugin) -> dict[str, Json]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
@@ -121,7 +122,7 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
-def values(plugin: Plugin) -> dict[str, object]:
+def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from ctrbench import arguments, choices, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
-from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, make_executor
-from ctrbench.executors._processes import interrupts_held
+from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
 from ctrbench.frames import Frames
 from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
 from ctrbench.jobs import Compute

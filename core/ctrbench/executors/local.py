@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, thread_limits
-from ctrbench.executors._processes import Child, Guard, how_it_ended, interrupts_held, kill
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, interrupts_held, thread_limits
+from ctrbench.executors._processes import Child, Guard, how_it_ended, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.registry import HOME
