@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.results import Json
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
@@ -106,6 +107,12 @@ def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
     return cls(**{key: _convert(who, key, hints[key], value) for key, value in given.items()})
 
 
+def rebuilt(plugin: P, who: str) -> P:
+    """An object with its parameters checked as those of a text are; UserError for a bad value."""
+    given = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.init}
+    return cast(P, build(type(plugin), who, given))
+
+
 def scaled(plugin: P, budget: float) -> P:
     """The plug-in with every `Budgeted` parameter multiplied by the budget, rounded up."""
     changes = {
@@ -122,7 +129,7 @@ def effort(plugin: Plugin) -> float:
     return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
 
 
-def unbudgeted(plugin: Plugin) -> dict[str, object]:
+def unbudgeted(plugin: Plugin) -> dict[str, Json]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
@@ -133,7 +140,7 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
-def values(plugin: Plugin) -> dict[str, object]:
+def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 

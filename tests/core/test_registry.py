@@ -133,7 +133,7 @@ def test_an_entry_point_found_twice_counts_once(plug_in) -> None:
 
 
 def test_an_unknown_name_comes_with_a_suggestion() -> None:
-    with pytest.raises(UserError, match="-s: no scenario 'S33'; did you mean 'S3'"):
+    with pytest.raises(UserError, match="scenarios: no scenario 'S33'; did you mean 'S3'"):
         load_registry([]).get("scenario", "S33", "-s")
 
 

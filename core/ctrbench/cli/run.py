@@ -190,9 +190,8 @@ def run(
     from ctrbench import resources
     from ctrbench.driver import Redo
     from ctrbench.errors import UserError
-    from ctrbench.jobs import Compute
     from ctrbench.limits import parse_memory, parse_timeouts
-    from ctrbench.session import prepare
+    from ctrbench.session import compute_on, prepare
     from ctrbench.suite import SECTIONS
 
     if debug:
@@ -206,16 +205,13 @@ def run(
         raise UserError("--executor inline: nobody can stop a task there; leave out --memory and --timeout STAGE=…")
     if ray_address is not None and executor != "ray":
         raise UserError(f"--ray-address {ray_address}: only with --executor ray")
-    if executor == "ray" and device.startswith("cuda:"):
-        raise UserError(f"--device {device}: on a Ray cluster each task is given its GPU; use --device cuda")
     named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)
-    elsewhere = executor == "ray" and device == "cuda"  # the nodes have it, not necessarily this machine
     request = prepare(
         suite,
         {section: names for section, names in named if names},
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
         everything=everything,
-        compute=Compute(device if elsewhere else resources.resolve_device(device), threads),
+        compute=compute_on(device, threads, executor),
         limits=limits,
         redo=Redo.ALL if fresh else Redo.FAILED if retry_failed or debug else Redo.NONE,
         executor=executor,
