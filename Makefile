@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: run test test-slow test-faults lint quality bench gpu clean
+.PHONY: run test test-slow test-faults lint quality bench gpu results clean
 
 FAULTS ?= 200
 SEED ?= 1
@@ -40,6 +40,10 @@ bench: $(INSTALLED)
 # On a machine with an NVIDIA GPU: every engine and model against its CPU numbers, times, a forecast.
 gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py
+
+# The tables and the picture of docs/results, from its archives.
+results: $(INSTALLED)
+	$(BIN)/python benchmarks/replication/results.py
 
 clean:
 	rm -rf .venv

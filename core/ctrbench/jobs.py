@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ctrbench import keys, params
@@ -133,7 +133,7 @@ class TrainJob:
 
     def identity(self) -> list[Json]:
         """What changes the result; a scenario counts by the table it makes, not by its name."""
-        scenario = replace(self.scenario, name="", help="", model_seeds="common")
+        scenario = self.scenario.recipe
         return [
             "train",
             self.plugin.identity(),
@@ -244,7 +244,7 @@ def ingredients(job: Job) -> dict[str, Json]:
             case Compute() as compute:
                 found |= vars(compute)
             case Scenario() as scenario:
-                found[field.name] = repr(replace(scenario, name="", help="", model_seeds="common"))
+                found[field.name] = repr(scenario.recipe)
             case value:
                 found[field.name] = value
     return found

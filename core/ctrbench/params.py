@@ -1,8 +1,9 @@
 """A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
 
 Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
-true, none, ./a/path), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
-values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
+true, none, ./a/path; ` name=` within it is taken for a next key whose comma is missing), a text in single or double
+quotes (a backslash takes the next character as it is), or a tuple of values in parentheses. Types and ranges come from
+the annotations, and pydantic checks them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ P = TypeVar("P", bound=Plugin)
 _BARE = re.compile(r"[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
+_NEXT_KEY = re.compile(r"\s([A-Za-z_]\w*)\s*=(?!=)")
+_WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
+_BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")  # a comma that stands outside of brackets
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,10 @@ def parse(text: str, source: str = "") -> Spec:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
     if at < len(text):
+        if text[at] == "=":
+            raise _parameters_alone(text, source)
         if text[at] != "[":
+            refuse_several(text, source)
             raise _unreadable(text, at, source, "expected [ after the name")
         at += 1
         while True:
@@ -71,8 +79,18 @@ def parse(text: str, source: str = "") -> Spec:
             if text[at : at + 1] == ",":
                 at += 1
             elif text[at:].strip() != "]":
+                refuse_several(text, source)
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
     return Spec(named[1], values, source)
+
+
+def refuse_several(text: str, source: str = "") -> None:
+    """UserError where a text is several names, with commas between: "smoten,ctgan"."""
+    names = _BETWEEN.split(text.strip())
+    if len(names) > 1 and all(map(_WHOLE.fullmatch, names)):
+        flag = f"{source} " if source.startswith("-") else ""
+        apart = " ".join(flag + (shlex.quote(name) if flag else repr(name)) for name in names)
+        raise UserError(f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}")
 
 
 def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
@@ -134,7 +152,7 @@ def label(plugin: Plugin, given: Iterable[str]) -> str:
 
 def quoted(text: str) -> str:
     """A text as the grammar takes it: in quotes where it would be read otherwise."""
-    if _BARE.fullmatch(text) and text.strip() == text and text:
+    if _BARE.fullmatch(text) and text.strip() == text and text and not _NEXT_KEY.search(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -184,6 +202,10 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         errors = error.errors()
+        wanted = _length(base)
+        if isinstance(value, tuple | list) and wanted is not None and len(value) != wanted:
+            what = next(iter(_metadata(hint, str)), _type_text(base))
+            raise UserError(f"{who}: {key}={_text(value)} has {len(value)} values, not {wanted}: {what}") from None
         ranges = [each for each in errors if each["type"].startswith(("greater_than", "less_than", "too_"))]
         if get_origin(base) in (Union, UnionType) and not ranges:
             raise UserError(f"{who}: {key}={_text(value)} should be {_type_text(base)}") from None
@@ -191,6 +213,12 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         raise UserError(f"{who}: {key}{inside}={_text(first['input'])} {complaint}") from None
+
+
+def _length(hint: Any) -> int | None:
+    """How many values a tuple of that type holds; None where it is none, or may be of any length."""
+    parts = get_args(hint)
+    return len(parts) if get_origin(hint) is tuple and Ellipsis not in parts else None
 
 
 def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
@@ -201,6 +229,8 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
     bare = _BARE.match(text, at)
     if bare is None or not bare[0].strip():
         raise _unreadable(text, at, source, "expected a value")
+    if key := _NEXT_KEY.search(bare[0]):
+        raise _unreadable(text, at + key.start(), source, f"expected , before {key[1]}=; or quote a value with = in it")
     return bare[0].strip(), bare.end()
 
 
@@ -232,6 +262,15 @@ def _skip_space(text: str, at: int) -> int:
     while text[at : at + 1].isspace():
         at += 1
     return at
+
+
+def _parameters_alone(text: str, source: str) -> UserError:
+    """What to write instead of "path=log.csv label=click"."""
+    pairs = ", ".join(re.split(r"[\s,]+(?=[A-Za-z_]\w*\s*=(?!=))", text.strip()))
+    written = shlex.quote(f"NAME[{pairs}]")
+    where = f"{source}: " if source else ""
+    example = "; your own log is csv_log[…]" if source == "-d" else ""
+    return UserError(f"{where}{text!r} has parameters, but no name before them: write {written}{example}")
 
 
 def _unreadable(text: str, at: int, source: str, why: str) -> UserError:

@@ -14,7 +14,16 @@ from ctrbench import keys, params
 from ctrbench.asking import ask
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
-from ctrbench.interfaces import Dataset, Forecast, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import (
+    Dataset,
+    Forecast,
+    Generator,
+    MethodRole,
+    Model,
+    Plugin,
+    PredictionMetric,
+    SyntheticMetric,
+)
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -77,6 +86,7 @@ class Plan:
     pools: list[Pool] = field(default_factory=list)
     prediction_metrics: list[Chosen[PredictionMetric]] = field(default_factory=list)
     synthetic_metrics: list[Chosen[SyntheticMetric]] = field(default_factory=list)
+    roles: dict[str, MethodRole] = field(default_factory=dict)  # generator's label → what it is there for
 
     def add(self, task: Task) -> None:
         """Take a task into the graph, once."""
@@ -116,6 +126,7 @@ def grid(
         settings = suite.settings(dataset.registered.name)
         part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits))
         generators = choose(suite, registry, "generator", settings)
+        plan.roles |= {generator.label: generator.plugin.role for generator in generators}
         models = choose(suite, registry, "model", settings)
         for repeat in range(suite.repeats):
             part.fill(generators, models, scenarios, repeat)

@@ -182,10 +182,10 @@ class Results:
         return path
 
     def _metric(self, name: str) -> str:
-        known = self.stored.info.prediction_metrics
-        if name and name not in known:
-            raise UserError(f"metric {name!r}: {did_you_mean(name, known, 'this run has')}")
-        return name or self.stored.info.leading_metric
+        known = {metric.casefold(): metric for metric in self.stored.info.prediction_metrics}
+        if name and name.casefold() not in known:
+            raise UserError(f"metric {name!r}: {did_you_mean(name, known.values(), 'this run has')}")
+        return known.get(name.casefold()) or self.stored.info.leading_metric
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the findings, and the scenarios' table."""
@@ -210,11 +210,16 @@ class RunRequest:
     executor: str = "local"
     workers: int | None = None
     ray_address: str | None = None
+    debug: bool = False  # in this process, with output shown, and the debugger where something fails
 
     def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
         """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
         settings = WorkerSettings(
-            store.artefacts.folder, self.compute.threads, self.suite.budget, choices.imports(self.suite, self.registry)
+            store.artefacts.folder,
+            self.compute.threads,
+            self.suite.budget,
+            choices.imports(self.suite, self.registry),
+            self.debug,
         )
         workers = make_executor(self.executor, self.workers, settings, self.ray_address)
         try:
@@ -233,9 +238,9 @@ class RunRequest:
         if not progress:
             return Watcher()
         from ctrbench.costs import Costs
-        from ctrbench.progress import make_watcher
+        from ctrbench.progress import PlainWatcher, make_watcher
 
-        return make_watcher(workers.slots, Costs(store.spent(), self.compute.threads))
+        return (PlainWatcher if self.debug else make_watcher)(workers.slots, Costs(store.spent(), self.compute.threads))
 
 
 def prepare(
@@ -260,7 +265,7 @@ def prepare(
     changes: dict[str, Any] = {section: (*getattr(found, section), ALL) for section in SECTIONS if everything}
     own = [each for each in selection.get("scenarios", ()) if isinstance(each, Scenario)]
     for section, names in selection.items():
-        plain = tuple(each.name if isinstance(each, Scenario) else each for each in names)
+        plain = tuple(_keyword(each.name if isinstance(each, Scenario) else each) for each in names)
         changes[section] = () if plain == ("none",) else plain
     if own:
         changes["own_scenarios"] = (*found.own_scenarios, *own)
@@ -268,6 +273,8 @@ def prepare(
     wanted = checked(replace(found, **changes), "options")
     registry = registry or load_registry()
     choices.check_settings(wanted, registry)
+    if "scenarios" in selection and not wanted.generators:
+        choices.check_pools(wanted, registry)
     place = executor or ("inline" if _lives_here(wanted) else "local")
     if place not in EXECUTORS:
         raise UserError(f"executor {place!r}: {did_you_mean(place, EXECUTORS, 'there are')}")
@@ -278,6 +285,11 @@ def prepare(
     if ray_address is not None and place != "ray":
         raise UserError(f"ray address {ray_address}: only with the executor ray")
     return RunRequest(wanted, registry, compute or Compute(), limits, redo, place, workers, ray_address)
+
+
+def _keyword(named: str | Plugin) -> str | Plugin:
+    """The words all and none, however they are written; any other name as it is."""
+    return named.lower() if isinstance(named, str) and named.lower() in (ALL, "none") else named
 
 
 def _several(section: str, value: object, store: Store) -> list[Named]:

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Generator, Metric, Model
+from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.text import did_you_mean
 
 ALL = "all"
 """Stands in a list of names for every installed plug-in that the list does not name."""
+
+_T = TypeVar("_T")
 
 SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
 
@@ -35,7 +37,7 @@ class DatasetSettings:
 
     def of(self, kind: str, name: str) -> Mapping[str, Any]:
         """The parameters that a plug-in gets on this data set, unless the user gives others."""
-        return self.parameters.get(f"{kind}s", {}).get(name, {})
+        return _of_name(self.parameters.get(f"{kind}s", {}), name, {})
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ class Suite:
 
     def settings(self, dataset: str) -> DatasetSettings:
         """What the suite says of a data set; nothing for one that it does not know."""
-        return self.on.get(dataset, DatasetSettings())
+        return _of_name(self.on, dataset, DatasetSettings())
+
+
+def _of_name(by_name: Mapping[str, _T], name: str, otherwise: _T) -> _T:
+    """What stands under a name, whatever its case."""
+    return next((value for key, value in by_name.items() if key.casefold() == name.casefold()), otherwise)
 
 
 def packaged_suites() -> list[str]:
@@ -74,11 +81,16 @@ def packaged_suites() -> list[str]:
     )
 
 
+def suite_text(name: str) -> str:
+    """The file of a packaged suite."""
+    return files("ctrbench").joinpath("suites", f"{name}.toml").read_text(encoding="utf-8")
+
+
 def load_suite(name_or_file: str) -> Suite:
-    """A packaged suite by its name, or a suite file by its path."""
-    if name_or_file in packaged_suites():
-        text = files("ctrbench").joinpath("suites", f"{name_or_file}.toml").read_text(encoding="utf-8")
-        return parse_suite(text, name_or_file, f"suite {name_or_file}")
+    """A packaged suite by its name, whatever its case, or a suite file by its path."""
+    name = name_or_file.casefold()
+    if name in packaged_suites():
+        return parse_suite(suite_text(name), name, f"suite {name}")
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
@@ -160,6 +172,7 @@ def _scenario(item: Any, source: str) -> Scenario:
             item.get("class_weight", "none"),
             item.get("model_seeds", "common"),
             item.get("help", ""),
+            MethodRole(item.get("role", MethodRole.CANDIDATE)),
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from None

@@ -23,13 +23,14 @@ Row = dict[str, Json]
 
 
 def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a data set and scenario: its mean difference to original over generators and models, and its tests."""
+    """A row a data set and scenario: its mean difference to original over candidates and models, and its tests."""
     rows: list[Row] = []
     for effects in _parts(results, metric):
         for name in [*effects.pool_scenarios, *effects.control_scenarios]:
+            role = "control" if name not in effects.family_scenarios else "candidate"
             tested = effects.tested_scenarios.get(name)
             effect = tested.effect if tested else effects.scenario(name)
-            row: Row = {"dataset": effects.dataset, "scenario": name, "metric": metric}
+            row: Row = {"dataset": effects.dataset, "scenario": name, "role": role, "metric": metric}
             rows.append({**row, "uses_pool": name in effects.pool_scenarios, **_effect(effect, tested)})
     return _frame(rows)
 
@@ -38,12 +39,14 @@ def generators(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a data set and generator: its mean difference to original over models, in scenarios that keep real rows."""
     rows: list[Row] = []
     for effects in _parts(results, metric):
-        means = [effects.generator(name, effects.kept_scenarios) for name in effects.distinct]
-        tested = dict(zip(effects.distinct, effects.family(means), strict=True))
+        means = [effects.generator(name, effects.kept_scenarios) for name in effects.averaged]
+        tested = dict(zip(effects.averaged, effects.family(means), strict=True))
         for name in effects.generators:
-            found = tested.get(effects.same.get(name, ""))
-            row: Row = {"dataset": effects.dataset, "generator": name, "metric": metric}
-            rows.append({**row, **_effect(found.effect if found else None, found)})
+            same = effects.same.get(name, "")
+            found = tested.get(same)
+            effect = found.effect if found else effects.generator(same, effects.kept_scenarios) if same else None
+            row: Row = {"dataset": effects.dataset, "generator": name, "role": str(results.info.role(name))}
+            rows.append({**row, "metric": metric, **_effect(effect, found)})
     return _frame(rows)
 
 

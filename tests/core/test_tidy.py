@@ -32,7 +32,7 @@ def records(view: str, of: Results, number: int = 0) -> list[leaderboard.Record]
 
 def test_scenarios_have_the_differences_of_the_family() -> None:
     frame = Results(THREE).frame("scenarios")
-    assert list(frame) == ["dataset", "scenario", "metric", "uses_pool", *EFFECT]
+    assert list(frame) == ["dataset", "scenario", "role", "metric", "uses_pool", *EFFECT]
     [record] = [each for each in records("scenarios", Results(THREE), 1) if each["scenario"] == "S3"]
     [row] = frame.to_dict("records")
     assert row["delta"] == pytest.approx(0.011)
@@ -42,7 +42,7 @@ def test_scenarios_have_the_differences_of_the_family() -> None:
 
 def test_generators_have_their_mean_gain_and_interval() -> None:
     frame = Results(THREE).frame("generators")
-    assert list(frame) == ["dataset", "generator", "metric", *EFFECT]
+    assert list(frame) == ["dataset", "generator", "role", "metric", *EFFECT]
     assert frame["generator"].tolist() == ["gan"]
     assert frame["delta"].tolist() == [pytest.approx(0.011)]
     assert (frame["low"] < frame["delta"]).all()

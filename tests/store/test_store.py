@@ -89,7 +89,7 @@ def test_a_store_without_runs_says_so(store: Store) -> None:
         store.load_run()
     with pytest.raises(UserError, match="no run 'monday'"):
         store.load_run("monday")
-    with pytest.raises(UserError, match="with cells"):
+    with pytest.raises(UserError, match="stopped before its data sets were loaded"):
         store.load_run(begin(store))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ctrbench import UserError, leaderboard, reporters
+from ctrbench import UserError, leaderboard, reporters, run
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import transfer, upkeep
@@ -121,6 +121,25 @@ def test_an_import_that_was_interrupted_changes_no_result_and_is_finished_by_the
     monkeypatch.undo()
     assert transfer.import_(mine, archive).artefacts == 0
     assert tables(mine.load_run()) == tables(store.load_run())
+
+
+def test_an_archive_without_rows_gives_the_same_tables_and_holds_no_table(tmp_path: Path) -> None:
+    small = "simulated[users=60, items=40, train_rows=600, valid_rows=300, test_rows=300]"
+    results = run(
+        datasets=[small],
+        generators=["random_oversampling"],
+        models=["item_rate"],
+        scenarios=["S3"],
+        metrics=["auc", "logloss"],
+        repeats=2,
+        store=tmp_path / "results.db",
+        executor="inline",
+    )
+    store = Store.open(str(tmp_path / "results.db"))
+    transfer.export(store, tmp_path / "a.zip", rows_too=False)
+    transfer.import_(other(tmp_path), tmp_path / "a.zip")
+    assert tables(other(tmp_path).load_run()) == tables(results.stored)
+    assert set(other(tmp_path).artefacts.digests()) == {cell.contributions["auc"] for cell in results.stored.cells}
 
 
 def test_a_lost_artefact_is_said_and_its_results_come_all_the_same(store: Store, tmp_path: Path) -> None:

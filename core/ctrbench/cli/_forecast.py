@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -38,13 +39,17 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
         for dataset in chosen:
             state = choices.availability(dataset.plugin)
             if isinstance(state, Missing):
+                fetch = shlex.quote(dataset.label)
                 left_out.append(
-                    f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
+                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
+                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
                 )
                 continue
             task = plan.data_task(dataset, suite, limits)
             loading[task.name] = task
             loaded.append((dataset, _load(task, results)))
+        if not loaded:
+            raise UserError("; ".join(left_out))
         grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
         why = reasons({**loading, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)

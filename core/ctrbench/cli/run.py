@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import LateChoice, colour, store_option
+from ctrbench.cli._common import LateChoice, PluginName, SuiteName, colour, store_option
 
 if TYPE_CHECKING:
     from ctrbench.session import RunRequest
@@ -32,6 +32,7 @@ Examples:
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
   ctrbench run --timeout 3600 --timeout fit=1800 --memory 8GB --retry-failed
+  ctrbench run -g my_generator -m logistic -s S5 --debug
   ctrbench run --suite paper --executor ray --ray-address 10.0.0.1:6379
 
 A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
@@ -46,17 +47,58 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--all", "everything", is_flag=True, help="Every installed plug-in and scenario, on every data set at hand."
 )
-@click.option("-d", "--dataset", "datasets", multiple=True, metavar="NAME", help="Data set; may be repeated.")
 @click.option(
-    "-g", "--generator", "generators", multiple=True, metavar="NAME", help="Generator; `none` for no pools at all."
+    "-d",
+    "--dataset",
+    "datasets",
+    multiple=True,
+    type=PluginName("dataset"),
+    metavar="NAME",
+    help="Data set; may be repeated.",
 )
-@click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="CTR model.")
-@click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="Scenario; `original` always runs.")
 @click.option(
-    "-k", "--metric", "metrics", multiple=True, metavar="NAME", help="Metric; the first one leads the tables."
+    "-g",
+    "--generator",
+    "generators",
+    multiple=True,
+    type=PluginName("generator"),
+    metavar="NAME",
+    help="Generator; `none` for no pools at all.",
 )
 @click.option(
-    "--suite", default="quick", show_default=True, metavar="NAME|FILE", help="What to run unless options say otherwise."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    type=PluginName("model"),
+    metavar="NAME",
+    help="CTR model.",
+)
+@click.option(
+    "-s",
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=PluginName("scenario"),
+    metavar="NAME",
+    help="Scenario; `original` always runs.",
+)
+@click.option(
+    "-k",
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=PluginName("metric"),
+    metavar="NAME",
+    help="Metric; the first one leads the tables.",
+)
+@click.option(
+    "--suite",
+    type=SuiteName(),
+    default="quick",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="What to run unless options say otherwise.",
 )
 @click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
 @click.option(
@@ -109,6 +151,12 @@ in the command or its files, 130 interrupted.
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
 @click.option("-v", "--verbose", is_flag=True, help="With --dry-run: name every task.")
 @click.option("--retry-failed", is_flag=True, help="Try tasks again that failed in an earlier run.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Work in this process, show what plug-ins print, stop at breakpoint() and where one fails; implies "
+    "--retry-failed.",
+)
 @click.option("--fresh", is_flag=True, help="Do all work anew; new results replace stored ones of the same key.")
 def run(
     everything: bool,
@@ -133,6 +181,7 @@ def run(
     dry_run: bool,
     verbose: bool,
     retry_failed: bool,
+    debug: bool,
     fresh: bool,
 ) -> None:
     """Run a suite and print its leaderboards."""
@@ -146,6 +195,10 @@ def run(
     from ctrbench.session import prepare
     from ctrbench.suite import SECTIONS
 
+    if debug:
+        if executor == "ray" or memory is not None or timeouts:
+            raise UserError("--debug: works in this process, without limits; leave out --executor, --timeout, --memory")
+        executor = "inline"
     limits = parse_timeouts(timeouts)
     if memory is not None:
         limits = replace(limits, memory=parse_memory(memory, f"--memory {memory}"))
@@ -164,11 +217,12 @@ def run(
         everything=everything,
         compute=Compute(device if elsewhere else resources.resolve_device(device), threads),
         limits=limits,
-        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
+        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed or debug else Redo.NONE,
         executor=executor,
         workers=workers,
         ray_address=ray_address,
     )
+    request = replace(request, debug=debug)
     if executor == "inline" and any(on.limits.memory or on.limits.stages for on in request.suite.on.values()):
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     if dry_run:
@@ -196,5 +250,8 @@ def _do(request: RunRequest, store: str) -> int:
     for text in results.failures:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:
-        click.echo("`--retry-failed` tries them again", err=True)
+        click.echo(
+            "`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug` in a debugger",
+            err=True,
+        )
     return 0 if results.sound else 1

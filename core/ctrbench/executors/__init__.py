@@ -52,6 +52,7 @@ class WorkerSettings:
     threads: int = 1
     budget: float = 1.0
     imports: tuple[str, ...] = ()  # heavy modules that a worker imports before its first task
+    debug: bool = False  # of the executor in this process: output is shown, and a failure opens the debugger
 
     def import_all(self) -> None:
         """Import them here, so that no task's clock runs meanwhile."""

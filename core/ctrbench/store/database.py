@@ -301,11 +301,12 @@ def _path(url: sa.URL) -> Path | None:
 def _file_url(path: Path, shown: str, create: bool) -> sa.URL:
     """The URL of an SQLite file; one on a read-only disk is opened for reading, where that is all that is wanted."""
     url = sa.URL.create("sqlite", database=os.fspath(path))
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.exists():
+    if not path.parent.is_dir():  # more likely a typing error than a wish for a new folder
+        folder = encodable(str(path.parent))
+        raise UserError(f"--store {shown}: there is no folder {folder}; make it (mkdir -p), or name another store")
+    if not create and not path.exists():
         raise NoStoreError(f"--store {shown}: there is no store yet; `ctrbench run` makes one")
-    elif path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
+    if not create and path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
         return url.set(database=path.as_uri(), query={"mode": "ro", "immutable": "1", "uri": "true"})
     return url
 

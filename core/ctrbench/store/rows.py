@@ -244,6 +244,7 @@ def run_json(info: RunInfo) -> dict[str, Any]:
         "broken": list(info.broken),
         "left_out": list(info.left_out),
         "failed_data": list(info.failed_data),
+        "generators": {name: asdict(told) for name, told in info.generators.items()},
     }
 
 

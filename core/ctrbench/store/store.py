@@ -219,9 +219,16 @@ class Store:
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
         found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
         if not found:
-            known = "no run {!r} with cells; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
-            raise UserError(f"--store {self.database.shown}: {known.format(run)}")
+            raise UserError(f"--store {self.database.shown}: {self._why_none(run)}")
         return found[0]
+
+    def _why_none(self, run: str | None) -> str:
+        """Why there is no run to show."""
+        begun = [each for each in self.runs() if not run or each.run == run]
+        if begun:
+            again = f"`{begun[0].command}` goes on" if begun[0].command else "the same command goes on"
+            return f"run {begun[0].run} stopped before its data sets were loaded, so it has no cells yet; {again}"
+        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
 
     def _loaded(self, head: sa.RowMapping) -> RunResults:
         read = self.database.read
