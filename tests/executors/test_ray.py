@@ -115,6 +115,7 @@ def boards(store: str) -> Any:
 LOG = "label,user,item\n" + "".join(f"{n % 2},u{n % 3},{n % 5}\n" for n in range(200))
 
 
+@pytest.mark.timeout(900)
 def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(
     three: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +131,7 @@ def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(
         folder.mkdir()
         (folder / "log.csv").write_text(LOG)
         run = ctrbench(folder, *words, "--executor", *way, RAY_ADDRESS=three.address)
-        _, said = run.communicate(timeout=200)
+        _, said = run.communicate(timeout=400)
         assert run.returncode == 0, said
         assert "ray" not in said.lower().replace("--executor ray", "")
         found.append(boards(str(folder / "results.db")))
