@@ -90,14 +90,27 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert command in ctrbench("--help").output
 
 
-def test_a_run_prints_all_four_leaderboards_and_again_from_the_store() -> None:
+def test_a_run_ends_with_its_verdict_and_the_tables_are_a_command_away() -> None:
     first = ctrbench(*FAST)
     assert first.exit_code == 0, first.output
-    for title in ("test auc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory"):
-        assert title in first.stdout
+    assert "nothing is claimed of one repeat" in first.stdout
+    assert "ctrbench leaderboard --view all" in first.stdout
+    shown = ctrbench("leaderboard", "--view", "all").stdout
+    assert shown.startswith(first.stdout)
+    titles = ("Δauc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory", "identical")
+    for title in (*titles, "nothing failed"):
+        assert title in shown
     second = ctrbench(*FAST)
     assert "0 tasks done" in second.stderr
     assert tables(first.stdout) == tables(second.stdout)
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_what_a_run_ends_with_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = ctrbench(*FAST).stdout.splitlines()
+    assert len(said) <= 40
+    assert max(map(len, said)) <= int(columns)
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_seed_other_ones() -> None:
@@ -133,8 +146,8 @@ def test_generator_none_runs_original_alone() -> None:
 
 @pytest.mark.parametrize("style", ["table", "markdown", "csv", "json", "latex"])
 def test_the_leaderboard_prints_in_every_format(style: str) -> None:
-    run = ctrbench(*FAST)
-    value = re.search(r"original +(0\.\d{5})", run.stdout)
+    ctrbench(*FAST)
+    value = re.search(r"original +(0\.\d{5})", ctrbench("leaderboard", "--view", "scenarios").stdout)
     assert value
     result = ctrbench("leaderboard", "--view", "scenarios", "--format", style)
     assert result.exit_code == 0
@@ -179,7 +192,7 @@ def test_a_suite_file_may_bring_its_own_scenario() -> None:
     Path("mine.toml").write_text(SUITE)
     result = ctrbench("run", "--suite", "mine.toml")
     assert result.exit_code == 0, result.output
-    assert re.search(r"random_oversampling +S6 +0\.\d+", result.stdout)
+    assert re.search(r"random_oversampling +S6 +[+-]0\.\d+", ctrbench("leaderboard").stdout)
 
 
 BAD_SUITES = {

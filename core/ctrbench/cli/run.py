@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import LateChoice, colour, store_option
+from ctrbench.cli._common import LateChoice, colour, store_option, width
 
 if TYPE_CHECKING:
     from ctrbench.session import RunRequest
@@ -21,6 +21,9 @@ def _executors() -> Sequence[str]:
 
     return EXECUTORS
 
+
+MOST_FAILURES = 3
+"""So many failures are named after a run."""
 
 EXAMPLES = """
 \b
@@ -135,7 +138,7 @@ def run(
     retry_failed: bool,
     fresh: bool,
 ) -> None:
-    """Run a suite and print its leaderboards."""
+    """Run a suite and print what it answers."""
     from dataclasses import replace
 
     from ctrbench import resources
@@ -192,9 +195,11 @@ def _do(request: RunRequest, store: str) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
-    click.echo(results.leaderboards(colour=colour()))
-    for text in results.failures:
+    click.echo(results.answer(width=width(), colour=colour()), nl=False)
+    for text in results.failures[:MOST_FAILURES]:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:
-        click.echo("`--retry-failed` tries them again", err=True)
+        more = len(results.failures) - MOST_FAILURES
+        others = f"and {more} more: `ctrbench leaderboard --view failures`; " if more > 0 else ""
+        click.echo(f"{others}`--retry-failed` tries them again", err=True)
     return 0 if results.sound else 1
