@@ -105,7 +105,7 @@ def test_a_run_ends_with_its_verdict_and_the_tables_are_a_command_away() -> None
     assert tables(first.stdout) == tables(second.stdout)
 
 
-@pytest.mark.parametrize("columns", ["80", "60"])
+@pytest.mark.parametrize("columns", ["80", "64"])
 def test_what_a_run_ends_with_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     said = ctrbench(*FAST).stdout.splitlines()
@@ -193,6 +193,15 @@ def test_a_suite_file_may_bring_its_own_scenario() -> None:
     result = ctrbench("run", "--suite", "mine.toml")
     assert result.exit_code == 0, result.output
     assert re.search(r"random_oversampling +S6 +[+-]0\.\d+", ctrbench("leaderboard").stdout)
+
+
+def test_an_alias_is_what_tables_show_and_two_of_a_name_are_a_mistake() -> None:
+    result = ctrbench("run", "-d", SMALL, "-g", "more=random_oversampling", "-m", "item=item_rate", "-s", "S1")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^more +", result.stdout, re.MULTILINE)
+    twice = ctrbench("run", "-d", SMALL, "-g", "none", "-m", "a=item_rate", "-m", "a=pair_memory", "--dry-run")
+    assert twice.exit_code == 2
+    assert "two models are called 'a'" in twice.stderr
 
 
 BAD_SUITES = {

@@ -129,16 +129,21 @@ def choose(
     named: Sequence[str | Plugin] = getattr(suite, f"{kind}s")
     wanted = _expand(named, [registered.name for registered in registry.of_kind(kind)])
     chosen: dict[str, Chosen[Plugin]] = {}
+    aliases: set[str] = set()
     for named_or_made in wanted:
         if isinstance(named_or_made, Plugin):
             registered = registry.of_object(kind, named_or_made, f"{kind}s")
-            plugin, given = named_or_made, params.changed(named_or_made)
+            plugin, given, alias = named_or_made, params.changed(named_or_made), ""
         else:
             spec = params.parse(named_or_made, _flag(kind))
             registered = registry.get(kind, spec.name, _flag(kind))
             settings = (on or suite.settings(spec.name)).of(kind, spec.name)
             plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
-        label = params.label(plugin, given)
+            alias = spec.alias
+        label = alias or params.label(plugin, given)
+        if label in chosen and (alias or label in aliases):
+            raise UserError(f"{_flag(kind)}: two {kind}s are called {label!r}; give one of them another name")
+        aliases |= {alias} - {""}
         chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
     return list(chosen.values())
 

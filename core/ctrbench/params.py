@@ -1,6 +1,7 @@
 """A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
 
-Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
+Grammar: NAME, or NAME[key=value, key=value], or ALIAS=NAME[…], which tables then call ALIAS.
+A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
 true, none, ./a/path), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
 values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
 """
@@ -25,6 +26,7 @@ P = TypeVar("P", bound=Plugin)
 
 _BARE = re.compile(r"[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
 
 
@@ -35,6 +37,7 @@ class Spec:
     name: str
     values: Mapping[str, object]
     source: str = ""
+    alias: str = ""  # the label that the user gave it, as in "dcn=fuxictr[model=DCN]"
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class Parameter:
 
 
 def parse(text: str, source: str = "") -> Spec:
-    """Read `name[key=value, …]`; UserError with the position where it cannot be read."""
-    named = _NAME.match(text)
+    """Read `name[key=value, …]`, or `alias=name[…]`; UserError with the position where it cannot be read."""
+    aliased = _ALIAS.match(text)
+    named = _NAME.match(text, aliased.end() if aliased else 0)
     if named is None:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
@@ -72,7 +76,7 @@ def parse(text: str, source: str = "") -> Spec:
                 at += 1
             elif text[at:].strip() != "]":
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
-    return Spec(named[1], values, source)
+    return Spec(named[1], values, source, aliased[1] if aliased else "")
 
 
 def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:

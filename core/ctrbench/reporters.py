@@ -27,6 +27,9 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 LEAST_WIDTH = 9
 """No column of text is folded to fewer letters."""
 
+PADDING = 2
+"""Letters by which tabulate makes a column wider than its head."""
+
 _LATEX = (
     {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
     | {"▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$", "▽": r"$\triangledown$"}
@@ -128,12 +131,13 @@ def _fitted(rows: Sequence[Sequence[str]], columns: Sequence[str], width: int) -
     """A table within a width: the two first columns are folded as far as need be, and no number ever is."""
     from tabulate import tabulate
 
-    widths = [max(len(row[place]) for row in [columns, *rows]) for place in range(len(columns))]
+    heads = [len(name) + PADDING for name in columns]
+    widths = [max(heads[place], *(len(row[place]) for row in rows)) for place in range(len(columns))]
     over = sum(widths) + 2 * (len(widths) - 1) - width
     folded: list[int | None] = [None] * len(widths)
     for place in sorted(range(min(2, len(widths))), key=lambda place: -widths[place]):
         if over > 0:
-            folded[place] = max(LEAST_WIDTH, widths[place] - over)
+            folded[place] = max(LEAST_WIDTH, heads[place], widths[place] - over)
             over -= widths[place] - min(widths[place], folded[place] or 0)
     align = ["left" if (place < 2 and len(columns) > 4) or not place else "right" for place in range(len(columns))]
     return tabulate(

@@ -61,7 +61,7 @@ def colour() -> bool:
 
 def width() -> int:
     """Letters of a line: those of the terminal, or COLUMNS, but no more than can be read well."""
-    return min(max(shutil.get_terminal_size().columns, 60), 110)
+    return min(max(shutil.get_terminal_size().columns, 64), 110)
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:

@@ -37,7 +37,8 @@ Examples:
   ctrbench run --timeout 3600 --timeout fit=1800 --memory 8GB --retry-failed
   ctrbench run --suite paper --executor ray --ray-address 10.0.0.1:6379
 
-A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
+A plug-in is NAME, NAME[key=value, ...] or ALIAS=NAME[...], which tables then call ALIAS. A value is a bare word, a
+text in quotes, or a tuple in parentheses, as in
 "dnn[hidden_units=(64, 32)]"; quote values that hold , [ ] ( ) or quotes. `ctrbench show NAME` lists the parameters.
 
 The same command again runs only what is missing. Exit status: 0 all ok or skipped, 1 something failed, 2 a mistake
