@@ -112,6 +112,7 @@ in the command or its files, 130 interrupted.
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
 @click.option("-v", "--verbose", is_flag=True, help="With --dry-run: name every task.")
+@click.option("-y", "--yes", is_flag=True, help="Start without being asked, however long it takes.")
 @click.option("--retry-failed", is_flag=True, help="Try tasks again that failed in an earlier run.")
 @click.option("--fresh", is_flag=True, help="Do all work anew; new results replace stored ones of the same key.")
 def run(
@@ -136,6 +137,7 @@ def run(
     store: str,
     dry_run: bool,
     verbose: bool,
+    yes: bool,
     retry_failed: bool,
     fresh: bool,
 ) -> None:
@@ -175,12 +177,19 @@ def run(
     )
     if executor == "inline" and any(on.limits.memory or on.limits.stages for on in request.suite.on.values()):
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
+    slots = workers or max(1, resources.cores() // threads)
     if dry_run:
         from ctrbench.cli import _forecast
 
-        _forecast.show(request, store, workers or max(1, resources.cores() // threads), verbose)
-    else:
-        sys.exit(_do(request, store))
+        _forecast.show(request, store, slots, verbose)
+        return
+    if not yes and executor != "ray" and sys.stdin.isatty() and sys.stderr.isatty():
+        from ctrbench.cli import _forecast
+
+        if not _forecast.confirm(request, store, slots):
+            click.echo("nothing was started", err=True)
+            return
+    sys.exit(_do(request, store))
 
 
 def _do(request: RunRequest, store: str) -> int:
