@@ -144,17 +144,22 @@ def choose(
     named: Sequence[str | Plugin] = getattr(suite, f"{kind}s")
     wanted = _expand(named, [registered.name for registered in registry.of_kind(kind)])
     chosen: dict[str, Chosen[Plugin]] = {}
+    aliases: set[str] = set()
     for named_or_made in wanted:
         if isinstance(named_or_made, Plugin):
             registered = registry.of_object(kind, named_or_made, f"{kind}s")
             plugin = params.rebuilt(named_or_made, str(registered))
-            given = params.changed(plugin)
+            given, alias = params.changed(plugin), ""
         else:
             spec = params.parse(named_or_made, f"{kind}s")
             registered = registry.get(kind, spec.name, f"{kind}s")
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
-        label = params.label(plugin, given)
+            alias = spec.alias
+        label = alias or params.label(plugin, given)
+        if label in chosen and (alias or label in aliases):
+            raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
+        aliases |= {alias} - {""}
         chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
     return list(chosen.values())
 

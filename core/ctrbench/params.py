@@ -1,9 +1,9 @@
 """A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
 
-Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
-true, none, ./a/path; ` name=` within it is taken for a next key whose comma is missing), a text in single or double
-quotes (a backslash takes the next character as it is), or a tuple of values in parentheses. Types and ranges come from
-the annotations, and pydantic checks them.
+Grammar: NAME, NAME[key=value, key=value], or ALIAS=NAME[…], which tables then call ALIAS. A value is a bare word
+(anything without , [ ] ( ) and quotes: numbers, true, none, ./a/path; ` name=` within it is taken for a next key whose
+comma is missing), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
+values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ from ctrbench.text import did_you_mean
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
 
+FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
+"""The options of the command line that name what a section of a suite names."""
+
 _BARE = re.compile(r"[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
 _NEXT_KEY = re.compile(r"\s([A-Za-z_]\w*)\s*=(?!=)")
 _WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
@@ -41,6 +45,7 @@ class Spec:
     name: str
     values: Mapping[str, object]
     source: str = ""
+    alias: str = ""  # the label that the user gave it, as in "dcn=fuxictr[model=DCN]"
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,9 @@ class Parameter:
 
 
 def parse(text: str, source: str = "") -> Spec:
-    """Read `name[key=value, …]`; UserError with the position where it cannot be read."""
-    named = _NAME.match(text)
+    """Read `name[key=value, …]`, or `alias=name[…]`; UserError with the position where it cannot be read."""
+    aliased = _ALIAS.match(text)
+    named = _NAME.match(text, aliased.end() if aliased else 0)
     if named is None:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
@@ -82,16 +88,19 @@ def parse(text: str, source: str = "") -> Spec:
             elif text[at:].strip() != "]":
                 refuse_several(text, source)
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
-    return Spec(named[1], values, source)
+    return Spec(named[1], values, source, aliased[1] if aliased else "")
 
 
 def refuse_several(text: str, source: str = "") -> None:
     """UserError where a text is several names, with commas between: "smoten,ctgan"."""
     names = _BETWEEN.split(text.strip())
     if len(names) > 1 and all(map(_WHOLE.fullmatch, names)):
-        flag = f"{source} " if source.startswith("-") else ""
+        flag = f"{FLAGS[source]} " if source in FLAGS else ""
         apart = " ".join(flag + (shlex.quote(name) if flag else repr(name)) for name in names)
-        raise UserError(f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}")
+        hint = " (in Python a list)" if flag else ""
+        raise UserError(
+            f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}{hint}"
+        )
 
 
 def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:

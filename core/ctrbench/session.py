@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ctrbench.findings import Finding
+    from ctrbench.verdict import Verdict
 
 STORE = "ctrbench.db"
 """The store where none is named, beside which its artefacts lie."""
@@ -156,6 +157,19 @@ class Results:
         return tidy.FRAMES[what](self.stored, self._metric(metric))
 
     @cached_property
+    def verdict(self) -> list[Verdict]:
+        """What the run answers, for each data set, in its leading metric; `print(results.answer())` shows it."""
+        from ctrbench.verdict import verdicts
+
+        return verdicts(self.stored)
+
+    def answer(self, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
+        """The verdict and one board for each data set, as `ctrbench run` ends with them."""
+        from ctrbench import reporters
+
+        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour)
+
+    @cached_property
     def findings(self) -> list[Finding]:
         """What the run says of each scenario, for each data set, in its leading metric."""
         from ctrbench.effects import Effects
@@ -211,12 +225,10 @@ class Results:
         return known.get(name.casefold()) or self.stored.info.leading_metric
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the findings, and the scenarios' table."""
+        """What a notebook shows: the verdict, and the scenarios' table."""
         from markupsafe import Markup
 
-        said = Markup("").join(
-            Markup("<li>{}: {}</li>").format(f"{f.dataset}, {f.scenario}", f.says) for f in self.findings
-        )
+        said = Markup("").join(Markup("<li>{}</li>").format(line) for each in self.verdict for line in each.lines)
         table = self.frame("scenarios").to_html(index=False, float_format="{:.5f}".format, na_rep="", escape=True)
         return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + Markup(table)
 
