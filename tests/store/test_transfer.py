@@ -38,6 +38,7 @@ def archive(store: Store, tmp_path: Path) -> Path:
 
 
 def other(tmp_path: Path) -> Store:
+    (tmp_path / "other").mkdir(exist_ok=True)
     return Store.open(str(tmp_path / "other" / "results.db"))
 
 
