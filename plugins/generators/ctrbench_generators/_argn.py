@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout
+from torch.nn.functional import cross_entropy, dropout, embedding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,9 @@ class Network(nn.Module):
 
     def embedded(self, rows: Rows) -> Tensor:
         """The label's embedding and each field's, (batch, 1 + fields, dim)."""
-        fields = [table[rows.bins[:, at]] for at, table in enumerate(self.tables)]
-        return torch.stack([self.label[rows.labels], *fields], dim=1)
+        # an embedding and no index: on a GPU its gradient is added up in one order
+        fields = [embedding(rows.bins[:, at], table) for at, table in enumerate(self.tables)]
+        return torch.stack([embedding(rows.labels, self.label), *fields], dim=1)
 
     def states(self, embedded: Tensor, before: Tensor, which: Sequence[int]) -> Tensor:
         """What the perceptrons of some fields say, (fields asked for, batch, dim).
@@ -102,10 +103,11 @@ class Network(nn.Module):
                 parts.append(cross_entropy(self.logits(state, at), truth, reduction="none"))
                 continue
             some, table, bias = drawn[at], self.tables[at], self.biases[at]
-            right = (state * table[truth]).sum(dim=1) + bias[truth]
+            right = (state * embedding(truth, table)).sum(dim=1) + embedding(truth, bias[:, None])[:, 0]
             # a draw is each of V values alike, so n draws tell n/V of the sum
             stand_for = math.log(self.sizes[at] / len(some))
-            others = torch.addmm(bias[some] + stand_for, state, table[some].T)
+            shift = embedding(some, bias[:, None])[:, 0] + stand_for
+            others = torch.addmm(shift, state, embedding(some, table).T)
             others = others.masked_fill(some == truth[:, None], -torch.inf)
             parts.append(torch.logsumexp(torch.cat([right[:, None], others], dim=1), dim=1) - right)
         return torch.stack(parts)
@@ -251,8 +253,9 @@ def sample(network: Network, labels: NDArray[np.int8], any_order: bool, seed: in
         before = torch.zeros(len(told), 1, fields, device=device)
         for at in order:
             state = network.states(network.embedded(rows), before, [at])[0]
-            upto = network.logits(state, at).softmax(dim=1).cumsum(dim=1)  # (batch, values)
-            point = torch.rand(len(told), 1, generator=generator).to(device) * upto[:, -1:]
+            # float64, since a GPU adds up in any order
+            upto = network.logits(state, at).softmax(dim=1).double().cumsum(dim=1)  # (batch, values)
+            point = torch.rand(len(told), 1, generator=generator, dtype=torch.float64).to(device) * upto[:, -1:]
             rows.bins[:, at] = torch.searchsorted(upto, point, right=True)[:, 0].clamp(max=network.sizes[at] - 1)
             before[:, 0, at] = 1
         made[start : start + part] = rows.bins.cpu().numpy()
