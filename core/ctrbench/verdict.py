@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -113,6 +113,7 @@ class Verdict:
     leader_metrics: Sequence[str]
     best: Claim | None
     against_control: Claim | None  # the best candidate's difference to the best control, under that one's name
+    equal: Mapping[str, str]  # generators that share the pools of another here, and that one
 
 
 def verdicts(results: RunResults, metric: str = "") -> list[Verdict]:
@@ -160,14 +161,14 @@ class _Judge:
 
     def verdict(self) -> Verdict:
         best = max(self.claims, key=self.gain, default=None)
-        generators = [self.generator(name) for name in self.effects.applicable]
+        generators = [self.generator(name) for name in self.effects.distinct]
         generators.sort(key=lambda each: (each.role is MethodRole.CONTROL, -self.gain(each.best)))
-        judged = [each for each in generators if self.effects.same.get(each.generator) in self.effects.averaged]
+        judged = [each for each in generators if each.generator in self.effects.averaged]
         against = self.against(best) if best else None
         lines = self.lines(best, judged, against)
         return Verdict(
             self.effects.dataset, self.metric, self.overall(judged), lines, generators, self.leaders(best, against),
-            self.leader_metrics, best, against,
+            self.leader_metrics, best, against, {a: b for a, b in self.effects.same.items() if a != b},
         )  # fmt: skip
 
     def gain(self, claim: Claim | None) -> float:
@@ -178,7 +179,7 @@ class _Judge:
 
     def overall(self, judged: Sequence[GeneratorVerdict]) -> Outcome:
         """What is said of all that are judged: the best of what is said of any."""
-        said = {each.outcome for each in judged if not each.collapsed or each.outcome is not Outcome.UNKNOWN}
+        said = {each.outcome for each in judged}
         for outcome in (Outcome.HELPS, Outcome.UNDECIDED, Outcome.NO_EFFECT, Outcome.HURTS):
             if outcome in said:
                 return outcome
@@ -187,14 +188,13 @@ class _Judge:
     # One generator
 
     def generator(self, name: str) -> GeneratorVerdict:
-        same = self.effects.same[name]
-        mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == same]
+        mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == name]
         outcome, bound = self.outcome(mine)
         collapsed = self.collapsed(name)
         flagged, judged = self.privacy(name)
         says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed]))
         best = max(mine, key=self.gain, default=None)
-        role = MethodRole.CANDIDATE if same in self.effects.candidates else MethodRole.CONTROL
+        role = MethodRole.CANDIDATE if name in self.effects.candidates else MethodRole.CONTROL
         return GeneratorVerdict(
             name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed
         )
