@@ -36,6 +36,7 @@ suppress_warnings = ["misc.highlighting_failure"]  # grammars such as "SPLITS(â€
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"exclude-members": "__init__, __new__"}
+smartquotes = False  # `--all` is to be copied as it is
 default_role = "code"  # docstrings write `name` for code
 
 linkcheck_timeout = 20
@@ -45,6 +46,20 @@ linkcheck_anchors_ignore_for_url = [r"https://github\.com/.*"]
 def _as_written(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Docstrings are plain text: a star in one is a star."""
     lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
+def _as_code(app: Sphinx, context: object, lines: list[str]) -> None:
+    """Examples of a command keep their columns: sphinx-click makes lines of verse of them."""
+    shown: list[str] = []
+    for line in lines:
+        if line.startswith("| ") and line != "| Examples:":
+            shown += [] if shown and shown[-1].startswith("   ") else ["", ".. code-block:: console", ""]
+            shown.append(f"   {line[2:].strip()}")
+        elif line == "| Examples:":
+            shown.append("Examples:")
+        else:
+            shown += ["", line] if shown and shown[-1].startswith("   ") else [line]
+    lines[:] = shown
 
 
 def _outside(app: Sphinx, page: str, source: list[str]) -> None:
@@ -62,4 +77,6 @@ def setup(app: Sphinx) -> None:
     """Write the pages of plug-ins before Sphinx looks which pages there are."""
     _plugin_pages.write(DOCS / "reference" / "plugins")
     app.connect("source-read", _outside)
+    for part in ("description", "epilog"):
+        app.connect(f"sphinx-click-process-{part}", _as_code)
     app.connect("autodoc-process-docstring", _as_written)
