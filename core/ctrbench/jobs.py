@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ctrbench import keys, params
@@ -133,7 +133,7 @@ class TrainJob:
 
     def identity(self) -> list[Json]:
         """What changes the result; a scenario counts by the table it makes, not by its name."""
-        scenario = replace(self.scenario, name="", help="", model_seeds="common")
+        scenario = self.scenario.recipe
         return [
             "train",
             self.plugin.identity(),
@@ -160,7 +160,7 @@ class ScorePredictionsJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.predictions, self.valid_predictions, self.train_click_rate]
+        read: list[Json] = [self.predictions, self.valid_predictions, self.train_click_rate]
         read += filter(None, [self.data.ranking, self.rankings])
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
@@ -176,7 +176,7 @@ class ScorePoolJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
+        read: list[Json] = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 
@@ -244,7 +244,7 @@ def ingredients(job: Job) -> dict[str, Json]:
             case Compute() as compute:
                 found |= vars(compute)
             case Scenario() as scenario:
-                found[field.name] = repr(replace(scenario, name="", help="", model_seeds="common"))
+                found[field.name] = repr(scenario.recipe)
             case value:
                 found[field.name] = value
     return found
