@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.installed-docs
 
-.PHONY: run test test-slow test-faults lint quality bench gpu results clean
+.PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu results clean
 
 FAULTS ?= 200
 SEED ?= 1
@@ -26,6 +27,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What Sphinx warns of, a link to a heading that is not there included, is an error.
+docs: $(DOCS_INSTALLED)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs 2 docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# The links that lead out; needs the internet, so it is no part of `make docs`.
+docs-links: $(DOCS_INSTALLED)
+	$(BIN)/sphinx-build --quiet --builder linkcheck docs docs/_build/links
 
 # A failed task (status 1) is left to the comparison, which names it.
 quality: $(INSTALLED)
@@ -53,4 +63,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	touch $@

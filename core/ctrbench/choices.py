@@ -52,7 +52,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
             if not (state.download and download):
-                raise UserError(f"-d {found.registered.name}: {state.reason}")
+                raise UserError(f"data set {found.registered.name}: {state.reason}")
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
@@ -88,8 +88,8 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     for name in _expand(suite.scenarios, installed):
         found = name if name in installed else by_form.get(name.casefold())
         if found is None:
-            params.refuse_several(name, "-s")
-            raise UserError(f"-s: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
+            params.refuse_several(name, "scenarios")
+            raise UserError(f"scenarios: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
         names.append(found)
     return [installed[name] for name in dict.fromkeys(names)]
 
@@ -99,7 +99,9 @@ def check_pools(suite: Suite, registry: Registry) -> None:
     drawing = [s.name for s in choose_scenarios(suite, registry) if s.needs_pool]
     if drawing and ALL not in suite.scenarios:
         names = ", ".join(drawing)
-        raise UserError(f"-s {names}: needs synthetic rows, and -g none makes none; name a generator, or leave -s out")
+        raise UserError(
+            f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"
+        )
 
 
 def check_settings(suite: Suite, registry: Registry) -> None:
@@ -142,16 +144,22 @@ def choose(
     named: Sequence[str | Plugin] = getattr(suite, f"{kind}s")
     wanted = _expand(named, [registered.name for registered in registry.of_kind(kind)])
     chosen: dict[str, Chosen[Plugin]] = {}
+    aliases: set[str] = set()
     for named_or_made in wanted:
         if isinstance(named_or_made, Plugin):
             registered = registry.of_object(kind, named_or_made, f"{kind}s")
-            plugin, given = named_or_made, params.changed(named_or_made)
+            plugin = params.rebuilt(named_or_made, str(registered))
+            given, alias = params.changed(plugin), ""
         else:
-            spec = params.parse(named_or_made, _flag(kind))
-            registered = registry.get(kind, spec.name, _flag(kind))
+            spec = params.parse(named_or_made, f"{kind}s")
+            registered = registry.get(kind, spec.name, f"{kind}s")
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
-        label = params.label(plugin, given)
+            alias = spec.alias
+        label = alias or params.label(plugin, given)
+        if label in chosen and (alias or label in aliases):
+            raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
+        aliases |= {alias} - {""}
         chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
     return list(chosen.values())
 
@@ -178,7 +186,3 @@ def _name(named_or_made: str | Plugin) -> str:
 
 def _kind(kinds: str) -> PluginKind:
     return next(kind for kind in KINDS if kinds == f"{kind}s")
-
-
-def _flag(kind: str) -> str:
-    return "-k" if kind == "metric" else f"-{kind[0]}"

@@ -160,7 +160,7 @@ class ScorePredictionsJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.predictions, self.valid_predictions, self.train_click_rate]
+        read: list[Json] = [self.predictions, self.valid_predictions, self.train_click_rate]
         read += filter(None, [self.data.ranking, self.rankings])
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
@@ -176,7 +176,7 @@ class ScorePoolJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
+        read: list[Json] = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 

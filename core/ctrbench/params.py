@@ -1,9 +1,9 @@
 """A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
 
-Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
-true, none, ./a/path; ` name=` within it is taken for a next key whose comma is missing), a text in single or double
-quotes (a backslash takes the next character as it is), or a tuple of values in parentheses. Types and ranges come from
-the annotations, and pydantic checks them.
+Grammar: NAME, NAME[key=value, key=value], or ALIAS=NAME[…], which tables then call ALIAS. A value is a bare word
+(anything without , [ ] ( ) and quotes: numbers, true, none, ./a/path; ` name=` within it is taken for a next key whose
+comma is missing), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
+values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.results import Json
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
 
+FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
+"""The options of the command line that name what a section of a suite names."""
+
 _BARE = re.compile(r"[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
 _NEXT_KEY = re.compile(r"\s([A-Za-z_]\w*)\s*=(?!=)")
 _WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
@@ -40,6 +45,7 @@ class Spec:
     name: str
     values: Mapping[str, object]
     source: str = ""
+    alias: str = ""  # the label that the user gave it, as in "dcn=fuxictr[model=DCN]"
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,9 @@ class Parameter:
 
 
 def parse(text: str, source: str = "") -> Spec:
-    """Read `name[key=value, …]`; UserError with the position where it cannot be read."""
-    named = _NAME.match(text)
+    """Read `name[key=value, …]`, or `alias=name[…]`; UserError with the position where it cannot be read."""
+    aliased = _ALIAS.match(text)
+    named = _NAME.match(text, aliased.end() if aliased else 0)
     if named is None:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
@@ -81,16 +88,19 @@ def parse(text: str, source: str = "") -> Spec:
             elif text[at:].strip() != "]":
                 refuse_several(text, source)
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
-    return Spec(named[1], values, source)
+    return Spec(named[1], values, source, aliased[1] if aliased else "")
 
 
 def refuse_several(text: str, source: str = "") -> None:
     """UserError where a text is several names, with commas between: "smoten,ctgan"."""
     names = _BETWEEN.split(text.strip())
     if len(names) > 1 and all(map(_WHOLE.fullmatch, names)):
-        flag = f"{source} " if source.startswith("-") else ""
+        flag = f"{FLAGS[source]} " if source in FLAGS else ""
         apart = " ".join(flag + (shlex.quote(name) if flag else repr(name)) for name in names)
-        raise UserError(f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}")
+        hint = " (in Python a list)" if flag else ""
+        raise UserError(
+            f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}{hint}"
+        )
 
 
 def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
@@ -104,6 +114,12 @@ def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
         if key not in hints:
             raise UserError(f"{who}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
     return cls(**{key: _convert(who, key, hints[key], value) for key, value in given.items()})
+
+
+def rebuilt(plugin: P, who: str) -> P:
+    """An object with its parameters checked as those of a text are; UserError for a bad value."""
+    given = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.init}
+    return cast(P, build(type(plugin), who, given))
 
 
 def scaled(plugin: P, budget: float) -> P:
@@ -122,7 +138,7 @@ def effort(plugin: Plugin) -> float:
     return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
 
 
-def unbudgeted(plugin: Plugin) -> dict[str, object]:
+def unbudgeted(plugin: Plugin) -> dict[str, Json]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
@@ -133,7 +149,7 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
-def values(plugin: Plugin) -> dict[str, object]:
+def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ctrbench.registry import Registry
     from ctrbench.suite import Suite
 
-Results = Mapping[str, TaskResult]
+TaskResults = Mapping[str, TaskResult]
 """What came of tasks, by their names."""
 
 TOP_UP_SHARE = 0.5
@@ -58,7 +58,7 @@ class Task:
 
     id: TaskId
     plugin: str  # for people: "ctgan (ctrbench 0.1.0)"
-    job: Callable[[Results], Job]
+    job: Callable[[TaskResults], Job]
     after: tuple[str, ...] = ()  # the names of the tasks before it
     limits: Limits = NO_LIMITS
     label: str = ""  # the plug-in as the user chose it
@@ -204,7 +204,7 @@ class _DatasetGrid:
         seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             reference = _pool_ref(results[str(source)]) if source else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
@@ -217,7 +217,7 @@ class _DatasetGrid:
     def score_pool(self, metric: Chosen[SyntheticMetric], pool: PoolId, seed: int) -> None:
         call, subject = metric.call, str(pool)
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             return ScorePoolJob(call, self.data, _pool_ref(results[subject]), seed)
 
         self.add(ScoreId(metric.label, pool), metric, job, (subject,))
@@ -225,7 +225,7 @@ class _DatasetGrid:
     def score_predictions(self, metric: Chosen[PredictionMetric], scenario: Scenario, training: TrainId) -> None:
         call, subject = metric.call, str(training)
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             trained = results[subject]
             read = trained.artefacts
             rate = scenario.seen_click_rate(trained.output_as(TrainOutput).click_rate)
@@ -237,7 +237,7 @@ class _DatasetGrid:
         self,
         place: TaskId,
         chosen: Chosen[Plugin],
-        job: Callable[[Results], Job],
+        job: Callable[[TaskResults], Job],
         after: tuple[str, ...],
         forecast: Forecast | None = None,
     ) -> None:

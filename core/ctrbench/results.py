@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
-from ctrbench.ids import score_name
+from ctrbench.ids import TaskKind, score_name
 from ctrbench.interfaces import Aspect, Better, MethodRole, Published, Score
 
-Json: TypeAlias = object
-"""What JSON can hold: a plug-in's parameter, say. Its readers show it or compare it, and no more."""
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    """What JSON can hold: a plug-in's parameter, say. Its readers show it or compare it, and no more."""
+else:
+    Json = object  # the edge of the store has read it from JSON; to check each part again would cost, and copy it
 
 Facts = Mapping[str, int | float | str]
 """What a plug-in says of its fit."""
@@ -60,6 +63,7 @@ class Stage(StrEnum):
 class DataOutput:
     """What is known of a loaded data set; its tables are artefacts."""
 
+    kind: ClassVar[TaskKind] = TaskKind.DATA
     fingerprint: str
     schema: str  # as `Schema.to_json` writes it
     rows: Mapping[str, int]  # split → how many
@@ -73,6 +77,7 @@ class DataOutput:
 class PoolOutput:
     """What is known of a pool; its rows are an artefact."""
 
+    kind: ClassVar[TaskKind] = TaskKind.POOL
     fingerprint: str
     rows: int
     top_ups: int  # rows beyond those of real train, drawn where a class fell short
@@ -85,6 +90,7 @@ class PoolOutput:
 class TrainOutput:
     """What is known of a training; its predictions are artefacts."""
 
+    kind: ClassVar[TaskKind] = TaskKind.TRAIN
     rows: int  # of the scenario's table
     click_rate: float
     facts: Facts = field(default_factory=dict)

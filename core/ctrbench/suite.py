@@ -94,11 +94,11 @@ def load_suite(name_or_file: str) -> Suite:
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
-        raise UserError(f"--suite: no suite {name_or_file!r}; {hint}, or a path to a .toml file")
+        raise UserError(f"suite: none is called {name_or_file!r}; {hint}, or a path to a .toml file")
     try:
         return parse_suite(path.read_text(encoding="utf-8"), path.stem, os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--suite {name_or_file}: cannot be read: {error}") from None
+        raise UserError(f"suite {name_or_file}: cannot be read: {error}") from None
 
 
 def parse_suite(text: str, name: str, source: str) -> Suite:
@@ -143,6 +143,14 @@ def checked(suite: Suite, source: str) -> Suite:
     return suite
 
 
+def check_scenario_name(name: object, source: str) -> None:
+    """UserError where a scenario of a suite's own cannot be called so."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        raise UserError(f"{source}: each scenario needs a name of letters, digits, . _ -, not {name!r}")
+    if name in (ALL, "none"):
+        raise UserError(f"{source}: a scenario cannot be called {name!r}")
+
+
 def _settings(table: Any, source: str) -> DatasetSettings:
     if not isinstance(table, dict):
         raise UserError(f"{source}: {table!r} is not a table")
@@ -157,10 +165,9 @@ def _settings(table: Any, source: str) -> DatasetSettings:
 
 
 def _scenario(item: Any, source: str) -> Scenario:
-    if not isinstance(item, dict) or not re.fullmatch(r"[A-Za-z][\w.-]*", str(item.get("name", ""))):
-        raise UserError(f"{source}: each [[scenario]] needs a name of letters, digits, . _ -")
-    if item["name"] in (ALL, "none"):
-        raise UserError(f"{source}: a scenario cannot be called {item['name']!r}")
+    if not isinstance(item, dict):
+        raise UserError(f"{source}: {item!r} is not a table [[scenario]]")
+    check_scenario_name(item.get("name", ""), source)
     where = f"{source}: scenario {item['name']!r}"
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
     real, synthetic = item.get("real", {"positives": 1, "negatives": 1}), item.get("synthetic", {})

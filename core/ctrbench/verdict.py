@@ -328,7 +328,7 @@ class _Judge:
         sign = against.sign(self.effects.better)
         said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
-        return f"The best control is {who}: {best.generator} is {said}, by {self.number(against)}."
+        return f"The best control is {who}: {best.generator} is {said}, {self.number(against)}."
 
     def cost(self, mine: GeneratorVerdict) -> str:
         bases = [Arm("", "original", model) for model in self.effects.compared]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from commands import CTRBENCH, FAST, SMALL, ctrbench, refused, tables
 
 
@@ -54,12 +55,14 @@ def test_list_imports_no_heavy_library() -> None:
         "run",
         "try",
         "leaderboard",
+        "failures",
         "report",
         "plot",
         "export",
         "compare",
         "list",
         "show",
+        "new",
         "plugins",
         "check",
         "data",
@@ -73,14 +76,27 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert command in ctrbench("--help").output
 
 
-def test_a_run_prints_all_four_leaderboards_and_again_from_the_store() -> None:
+def test_a_run_ends_with_its_verdict_and_the_tables_are_a_command_away() -> None:
     first = ctrbench(*FAST)
     assert first.exit_code == 0, first.output
-    for title in ("test auc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory"):
-        assert title in first.stdout
+    assert "nothing is claimed of one repeat" in first.stdout
+    assert "ctrbench leaderboard --view all" in first.stdout
+    shown = ctrbench("leaderboard", "--view", "all").stdout
+    assert shown.startswith(first.stdout)
+    titles = ("Δauc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory", "identical")
+    for title in (*titles, "nothing failed"):
+        assert title in shown
     second = ctrbench(*FAST)
     assert "0 tasks done" in second.stderr
     assert tables(first.stdout) == tables(second.stdout)
+
+
+@pytest.mark.parametrize("columns", ["80", "64"])
+def test_what_a_run_ends_with_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = ctrbench(*FAST).stdout.splitlines()
+    assert len(said) <= 40
+    assert max(map(len, said)) <= int(columns)
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_seed_other_ones() -> None:
@@ -116,8 +132,8 @@ def test_generator_none_runs_original_alone() -> None:
 
 @pytest.mark.parametrize("style", ["table", "markdown", "csv", "json", "latex"])
 def test_the_leaderboard_prints_in_every_format(style: str) -> None:
-    run = ctrbench(*FAST)
-    value = re.search(r"original +(0\.\d{5})", run.stdout)
+    ctrbench(*FAST)
+    value = re.search(r"original +(0\.\d{5})", ctrbench("leaderboard", "--view", "scenarios").stdout)
     assert value
     result = ctrbench("leaderboard", "--view", "scenarios", "--format", style)
     assert result.exit_code == 0
@@ -162,7 +178,16 @@ def test_a_suite_file_may_bring_its_own_scenario() -> None:
     Path("mine.toml").write_text(SUITE)
     result = ctrbench("run", "--suite", "mine.toml")
     assert result.exit_code == 0, result.output
-    assert re.search(r"random_oversampling +S6 +0\.\d+", result.stdout)
+    assert re.search(r"random_oversampling +S6 +[+-]0\.\d+", ctrbench("leaderboard").stdout)
+
+
+def test_an_alias_is_what_tables_show_and_two_of_a_name_are_a_mistake() -> None:
+    result = ctrbench("run", "-d", SMALL, "-g", "more=random_oversampling", "-m", "item=item_rate", "-s", "S1")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^more +", result.stdout, re.MULTILINE)
+    twice = ctrbench("run", "-d", SMALL, "-g", "none", "-m", "a=item_rate", "-m", "a=pair_memory", "--dry-run")
+    assert twice.exit_code == 2
+    assert "two models are called 'a'" in twice.stderr
 
 
 BAD_SUITES = {
@@ -175,12 +200,12 @@ BAD_SUITES = {
 }
 
 BAD_COMMANDS = {
-    ("run", "-g", "smotten"): "-g: no generator 'smotten'; did you mean 'smoten'?",
+    ("run", "-g", "smotten"): "generators: no generator 'smotten'; did you mean 'smoten'?",
     ("run", "-m", "dnn[epochs=0]"): "dnn (ctrbench 0.1.0): epochs=0 should be greater than or equal to 1",
     ("run", "-m", "dnn[epochs"): "expected key=value",
-    ("run", "-s", "S9"): "-s: no scenario 'S9'",
+    ("run", "-s", "S9"): "scenarios: no scenario 'S9'",
     ("run", "-k", "acu"): "did you mean 'auc'?",
-    ("run", "-d", "csv_log"): "-d csv_log: needs a file",
+    ("run", "-d", "csv_log"): "data set csv_log: needs a file",
     ("run", "-d", "csv_log[path=absent.csv]"): "absent.csv",
     ("run", "-d", "frappe[path=absent]"): "path=absent has no readable train.csv",
     ("run", "--repeats", "0"): "repeats=0 must lie between 1 and 10000",
@@ -198,7 +223,7 @@ BAD_COMMANDS = {
     ("run", "--store", "foo://x"): "cannot be used as a store",
     ("run", "--store", "x" * 300): "cannot be used as a store",
     ("leaderboard", "--store", "/"): "cannot be used as a store",
-    ("run", "--device", "tpu"): "--device tpu: choose auto, cpu, cuda or cuda:N",
+    ("run", "--device", "tpu"): "device tpu: choose auto, cpu, cuda or cuda:N",
     ("run", "--suite", "quik"): "did you mean 'quick'?",
     ("run", "--suite", "absent.toml"): "absent.toml: cannot be read",
     ("run", "--workers", "0"): "--workers",
@@ -339,3 +364,22 @@ def test_commands_of_other_distributions_appear_and_are_loaded_when_invoked(
     assert "greet" in said("--help")
     assert said("greet", "you") == "hello you\n"
     assert "cannot be loaded" in said("lost")
+
+
+def test_hours_of_work_are_asked_about_and_a_budget_is_named() -> None:
+    from ctrbench.cli import _forecast
+    from ctrbench.session import prepare
+
+    named = {"datasets": [SMALL], "generators": ["tabddpm"], "models": ["dnn"], "scenarios": ["S1"], "metrics": ["auc"]}
+    with CliRunner().isolation(input="n\n") as (_, said, *_rest):
+        assert not _forecast.confirm(prepare("paper", named, {"repeats": 50}), "none.db", 1)
+    assert re.search(rb"this will take about \d+(\.\d)? [hd]", said.getvalue())
+    assert re.search(rb"--budget 0\.\d+", said.getvalue())
+
+
+def test_minutes_of_work_are_not_asked_about() -> None:
+    from ctrbench.cli import _forecast
+    from ctrbench.session import prepare
+
+    named = {"datasets": [SMALL], "generators": ["none"], "models": ["item_rate"], "metrics": ["auc"]}
+    assert _forecast.confirm(prepare("quick", named, {}), "none.db", 1)

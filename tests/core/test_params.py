@@ -120,3 +120,15 @@ def test_help_tells_type_default_range_and_budget() -> None:
 def test_a_budget_is_rounded_up_only_where_something_is_left_over():
     assert params.scaled(Thing(epochs=100), 0.07).epochs == 7
     assert params.scaled(Thing(epochs=100), 0.071).epochs == 8
+
+
+def test_an_alias_stands_before_a_plug_in_and_is_no_part_of_it() -> None:
+    spec = params.parse('dcn=thing[epochs=5, path="a=b"]')
+    assert (spec.alias, spec.name, spec.values) == ("dcn", "thing", {"epochs": "5", "path": "a=b"})
+    assert params.parse("thing[epochs=5]").alias == ""
+
+
+@pytest.mark.parametrize("text", ["=thing", "a==thing", "a=", "1=thing"])
+def test_an_alias_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        params.parse(text)

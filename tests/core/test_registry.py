@@ -49,8 +49,12 @@ def test_the_built_in_scenarios_are_always_there() -> None:
 def test_every_built_in_is_found_and_none_is_broken() -> None:
     registry = load_registry()
     assert not [broken for broken in registry.broken if broken.distribution == "ctrbench"]
-    assert {"random_oversampling", "smoten", "gaussian_copula", "ctgan", "copulagan", "tvae"} <= set(names(registry))
-    assert {"dnn", "deepfm", "masknet", "logistic", "item_rate", "pair_memory"} <= set(names(registry, "model"))
+    assert {"random_oversampling", "smoten", "gaussian_copula", "ctgan", "copulagan", "tvae", "argn"} <= set(
+        names(registry)
+    )
+    assert {"dnn", "deepfm", "masknet", "logistic", "item_rate", "pair_memory", "lightgbm", "fuxictr"} <= set(
+        names(registry, "model")
+    )
     assert {"auc", "logloss", "identical"} <= set(names(registry, "metric"))
     assert {"simulated", "frappe", "csv_log"} <= set(names(registry, "dataset"))
 
@@ -133,7 +137,7 @@ def test_an_entry_point_found_twice_counts_once(plug_in) -> None:
 
 
 def test_an_unknown_name_comes_with_a_suggestion() -> None:
-    with pytest.raises(UserError, match="-s: no scenario 'S33'; did you mean 'S3'"):
+    with pytest.raises(UserError, match="scenarios: no scenario 'S33'; did you mean 'S3'"):
         load_registry([]).get("scenario", "S33", "-s")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from ctrbench import UserError
 from ctrbench.cli import main
 from ctrbench_generators.independent import Independent
+from ctrbench_generators.smoten import Smoten
 from ctrbench_models.item_rate import ItemRate
 from recording import RunRecorder
 
@@ -85,20 +87,120 @@ def test_a_split_column_says_which_rows_are_which_and_is_no_field(tmp_path: Path
     ("given", "said"),
     [
         ({"user": "whom"}, "no column 'whom'; did you mean 'who'"),
+        ({"user": None}, "user=None: give the name of a column"),
+        ({"item": [["what"]]}, "item=.*: give the name of a column"),
+        ({"item": ["what", "what"]}, "give each column once"),
+        ({"label": None}, "label=None: give the name of a column"),
+        ({"label": 7}, "label: no column '7'; there are who, what, click"),
+        ({"user": "click"}, "'click' is named for label and for user"),
+        ({"user": "who", "item": "who"}, "'who' is named for user and for item"),
         ({"split": "parts"}, "no column 'parts'"),
+        ({"split": "who", "user": "who"}, "neither train, valid nor test|named for"),
+        ({"split": 0.8}, "split=0.8: give the name of a column, or three shares"),
+        ({"split": ("a", "b", "c")}, "split='a': give"),
         ({"split": (0.5, 0.5, 0.5)}, "three shares above 0 that sum to 1"),
+        ({"split": (float("nan"), 0.5, 0.5)}, "split=nan: give"),
+        ({"seed": -1}, "seed=-1: give a whole number from 0"),
+        ({"seed": "x"}, "seed='x': give a whole number"),
+        ({"name": 3}, "name=3: give a text"),
+        ({"name": " "}, "give a text, which tables show"),
         ({"valid": frame(9, 1)}, "test is missing; give three frames, or one"),
+        ({"valid": [1], "test": [2]}, r"valid=\[1\]: give a pandas DataFrame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2), "split": (0.8, 0.1, 0.1)}, "split is for one frame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2), "seed": 2}, "seed is for one frame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2).assign(z=1)}, "column 'z' of test is not in each frame"),
+        ({"train": None}, "train=None: give a pandas DataFrame"),
+        ({"train": {"click": [0, 1]}}, "train=.*: give a pandas DataFrame"),
+        ({"train": frame(9, 1)["who"]}, "train=<Series>: give a pandas DataFrame"),
+        ({"train": pd.concat([frame(9, 1), frame(9, 1)["who"]], axis=1)}, "train has two columns 'who'"),
     ],
 )
 def test_frames_that_do_not_fit_are_refused_in_one_line(given: dict, said: str) -> None:
     with pytest.raises(UserError, match=said) as caught:
-        ctrbench.from_frames(frame(30, 1), label="click", **given)
+        ctrbench.from_frames(**{"train": frame(30, 1), "label": "click", **given})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("label", "user"), [(2, 0), ("2", "0")])
+def test_columns_that_pandas_numbered_are_called_by_number_or_text(label: int | str, user: int | str) -> None:
+    log = ctrbench.from_frames(frame(30, 1).set_axis([0, 1, 2], axis=1), label=label, user=user)
+    assert (log.label, log.user, list(log.frames["train"])) == ("2", ("0",), ["0", "1", "2"])
+
+
+SHOP = ctrbench.from_frames(frame(60, 1), label="click", user="who", item="what", name="shop")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        *[({"workers": bad}, "workers=.*: give a whole number from 1 to 1024") for bad in (-1, 0, 1.5, True, "x")],
+        *[({"threads": bad}, "threads=.*: give a whole number from 1 to 1024") for bad in (0, "2", None, -1, 1.5)],
+        *[({"repeats": bad}, "repeats=.* must") for bad in (0, "x", True, 1.5)],
+        ({"model_seeds": 0}, "model_seeds=0 must lie"),
+        ({"seed": "x"}, "seed='x' must be a whole number"),
+        ({"budget": float("nan")}, "budget=nan must lie"),
+        ({"timeout": {"fit": "x"}}, "timeout.fit='x' must be seconds"),
+        ({"memory": 5}, "memory=5 must be a text with a unit"),
+        *[({"suite": bad}, "suite=.*: give the name of a suite") for bad in (None, 5, {})],
+        *[({"device": bad}, "device=.*: give auto, cpu, cuda or cuda:N") for bad in (None, 5)],
+        ({"device": "cuda:x"}, "device cuda:x: choose auto, cpu, cuda or cuda:N"),
+        ({"executor": 5}, "executor=5: give one of local, inline, ray"),
+        *[({"store": bad}, "store=.*: give a path or the URL") for bad in (5, b"", "")],
+        *[({section: []}, f"{section}=.*: give at least one") for section in (*SELECTION, "metrics")],
+        ({"generators": []}, "or 'none' for no pools"),
+        ({"generators": Independent}, r"Independent is a class; give Independent\(\)"),
+        ({"generators": Smoten(k_neighbors=-5)}, r"smoten \(ctrbench .*k_neighbors=-5 should be greater"),
+        ({"generators": "smotn"}, "generators: no generator 'smotn'; did you mean 'smoten'"),
+        ({"scenarios": ctrbench.Scenario("none")}, "a scenario cannot be called 'none'"),
+        ({"scenarios": ctrbench.Scenario(5)}, "each scenario needs a name of letters"),  # type: ignore[arg-type]
+        ({"datasets": [SHOP, SHOP]}, "two are called 'shop'; give from_frames a name="),
+        *[({"progress": bad}, "progress=.*: give True, False, or") for bad in (RunRecorder, object(), "x", None)],
+        *[({flag: "x"}, f"{flag}='x': give True or False") for flag in ("everything", "fresh", "retry_failed")],
+    ],
+)
+def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict, said: str, tmp_path: Path) -> None:
+    arguments = {**SELECTION, "metrics": "auc", "store": tmp_path / "r.db", "executor": "inline", **given}
+    with pytest.raises(UserError, match=said) as caught:
+        ctrbench.run(**arguments)
+    assert "\n" not in str(caught.value)
+    assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    numbers = {"repeats": np.int64(1), "seed": np.int32(3), "budget": np.float32(1), "threads": np.int64(1)}
+    done = ctrbench.run(**SELECTION, metrics="auc", store=tmp_path / "r.db", executor="inline", **numbers)
+    assert (done.stored.info.repeats, done.stored.info.seed) == (1, 3)
+
+
+def test_what_load_and_results_cannot_use_is_refused_in_one_line(tmp_path: Path) -> None:
+    store = tmp_path / "r.db"
+    results = ctrbench.run(**SELECTION, metrics="auc", store=store, executor="inline", progress=False)
+    for call, said in {
+        (lambda: ctrbench.load(5)): "store=5: give a path",  # type: ignore[arg-type]
+        (lambda: ctrbench.load(store, run=5)): "run=5: give the name of a run",  # type: ignore[arg-type]
+        (lambda: results.frame(5)): "frame=5: give one of scenarios",  # type: ignore[arg-type]
+        (lambda: results.frame("cells", 5)): "metric=5: give one of auc",  # type: ignore[arg-type]
+        (lambda: results.report(5)): "file=5: give a path",  # type: ignore[arg-type]
+        (lambda: results.report(tmp_path / "r.html", force="x")): "force='x': give True or False",  # type: ignore[arg-type]
+        (lambda: results.leaderboards(5)): "views=5: give names in a list",  # type: ignore[arg-type]
+        (lambda: results.leaderboards([5])): "views=5: give some of",  # type: ignore[list-item]
+        (lambda: results.leaderboards(style=None)): "style=None: give one of table",  # type: ignore[arg-type]
+    }.items():
+        with pytest.raises(UserError, match=said) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert results.leaderboards("scenarios") == results.leaderboards(["scenarios"])
+
+
+def test_a_mistyped_folder_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*shelf; make it, or name another store"):
+        ctrbench.run(**SELECTION, metrics="auc", executor="inline", store=tmp_path / "shelf" / "r.db")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_neither_a_name_nor_a_plug_in_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"datasets: DataFrame is neither a name nor a plug-in; `ctrbench\.from_frames`"
+        UserError, match=r"datasets: <DataFrame> is neither a name nor a plug-in; `ctrbench\.from_frames`"
     ):
         ctrbench.run(datasets=frame(9, 1), store=tmp_path / "r.db")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="executor 'inlin': did you mean 'inline'"):

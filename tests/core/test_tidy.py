@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from ctrbench import UserError, leaderboard
+from ctrbench import UserError, leaderboard, tidy
 from ctrbench.interfaces import Score
 from ctrbench.results import MetricInfo
 from ctrbench.session import Results
@@ -101,3 +101,27 @@ def test_a_table_or_metric_that_is_none_is_refused_with_a_hint() -> None:
         Results(GRID).frame("scenario")
     with pytest.raises(UserError, match="metric 'acu': did you mean 'auc'"):
         Results(GRID).frame("scenarios", "acu")
+
+
+@pytest.mark.parametrize("what", tidy.FRAMES)
+def test_a_frame_without_rows_has_the_columns_of_one_with_rows(what: str) -> None:
+    metrics = {"identical": MetricInfo("lower", "rows", "privacy"), "odd": MetricInfo("lower", "", "fidelity")}
+    of = replace(THREE, info=replace(THREE.info, synthetic_metrics=metrics))
+    full, empty = Results(of).frame(what), Results(replace(of, cells=[], pools=[])).frame(what)
+    assert len(full)
+    assert len(empty) == 0
+    assert dict(empty.dtypes) == dict(full.dtypes)
+
+
+def test_a_column_of_numbers_that_are_all_missing_is_one_of_nan() -> None:
+    frame = Results(results([], [pool("gan", None)])).frame("pools")
+    assert frame["identical"].dtype == float
+    assert frame["identical"].isna().all()
+    assert frame["identical_flagged"].dtype == "boolean"
+
+
+def test_results_say_which_run_they_are_of_where_it_lies_and_how_much_is_in_it() -> None:
+    told = repr(Results(GRID, "shop.db"))
+    assert GRID.run in told
+    assert "shop.db" in told
+    assert f"{len(GRID.cells)} cells" in told

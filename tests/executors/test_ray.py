@@ -302,7 +302,7 @@ def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_anothe
 
 def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: WorkerSettings) -> None:
     executor = RayExecutor(None, dataclasses.replace(site, threads=64), three.address, patience=1.0)
-    with pytest.raises(UserError, match=r"--ray-address 127.*: no living node has 64 CPU for a task"):
+    with pytest.raises(UserError, match=r"ray address 127.*: no living node has 64 CPU for a task"):
         finish(executor, {"wide": (pool_job(site, "bootstrap"), None)})
     executor.close()
 

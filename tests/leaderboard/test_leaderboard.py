@@ -27,15 +27,15 @@ def texts(of: leaderboard.Board) -> list[list[str]]:
 def test_scenarios_stand_under_their_generator_with_the_best_of_each_column_marked() -> None:
     assert texts(board("scenarios")) == [
         ["none", "original", "0.80000", "0.70000"],
-        ["vae", "S3", "0.81000*", "0.69000"],
-        ["vae", "S5", "0.60000", "0.50000"],
-        ["gan", "S3", "0.82000*", "0.72000*"],
-        ["gan", "S5", "0.50000", "— [1]"],
+        ["vae", "S3", "+0.01000*", "-0.01000"],
+        ["vae", "S5", "-0.20000", "-0.20000"],
+        ["gan", "S3", "+0.02000*", "+0.02000*"],
+        ["gan", "S5", "-0.30000", "— [1]"],
     ]
 
 
 def test_the_lowest_is_best_where_lower_is_better() -> None:
-    assert texts(board("scenarios", metric="logloss"))[1] == ["vae", "S3", "0.19000*", "0.31000"]
+    assert texts(board("scenarios", metric="logloss"))[1] == ["vae", "S3", "-0.01000*", "+0.01000"]
 
 
 def test_a_failed_cell_is_a_footnote_that_names_the_plug_in() -> None:
@@ -67,7 +67,7 @@ def test_scenarios_without_a_pool_stand_beside_the_gains_of_generators() -> None
     assert texts(family)[-1] == ["again", "+0.00250", "", "", "", "A/A"]
     assert texts(board("scenarios", of))[:2] == [
         ["none", "original", "0.80000", "0.70000"],
-        ["none", "again", "0.80300*", "0.70200*"],
+        ["none", "again", "+0.00300*", "+0.00200*"],
     ]
 
 
@@ -124,17 +124,17 @@ def repeated(*gains: float, models: tuple[str, ...] = ("dnn",), dataset: str = "
 def test_repeats_give_an_interval_of_the_difference_and_a_mark_where_it_is_certain() -> None:
     of = results(repeated(0.010, 0.012, 0.014), [pool("gan", 1.0)], repeats=3)
     half = 4.302652729911275 * 0.002 / 3**0.5  # t(.975, 2) · s/√R
-    assert texts(board("scenarios", of)) == [["none", "original", "0.80000"], ["gan", "S3", f"0.81200 ±{half:.5f}▲*"]]
+    assert texts(board("scenarios", of)) == [["none", "original", "0.80000"], ["gan", "S3", f"+0.01200 ±{half:.5f}▲*"]]
     assert any("seeds only" in note for note in board("scenarios", of).notes)
     worse = results(repeated(-0.010, -0.012, -0.014), [pool("gan", 1.0)], repeats=3)
-    assert texts(board("scenarios", worse))[1][2] == f"0.78800 ±{half:.5f}▼"
+    assert texts(board("scenarios", worse))[1][2] == f"-0.01200 ±{half:.5f}▼"
     noise = results(repeated(-0.010, 0.012, 0.002), [pool("gan", 1.0)], repeats=3)
     assert not set(texts(board("scenarios", noise))[1][2]) & set("▲△▼▽")
 
 
 def test_one_repeat_is_never_marked() -> None:
     of = results(repeated(0.1), [pool("gan", 1.0)])
-    assert texts(board("scenarios", of))[1] == ["gan", "S3", "0.90000*"]
+    assert texts(board("scenarios", of))[1] == ["gan", "S3", "+0.10000*"]
     assert any("one repeat" in note for note in board("scenarios", of).notes)
 
 
@@ -273,7 +273,7 @@ def test_failures_are_counted_once_each() -> None:
 
 def test_every_format_carries_the_numbers() -> None:
     for style in reporters.FORMATS:
-        assert "0.72" in reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style=style), style
+        assert "0.02" in reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style=style), style
 
 
 def test_what_a_plug_in_says_is_escaped() -> None:
@@ -286,10 +286,10 @@ def test_what_a_plug_in_says_is_escaped() -> None:
 
 def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
     made = [board("scenarios")]
-    assert "\x1b[1m0.82000\x1b[0m" in reporters.render(made, [], "table", colour=True)
-    assert "0.82000*" in reporters.render(made, [], "table")
-    assert "**0.82000**" in reporters.render(made, [], "markdown")
-    assert r"\textbf{0.82000}" in reporters.render(made, [], "latex")
+    assert "\x1b[1m+0.02000*\x1b[0m" in reporters.render(made, [], "table", colour=True)
+    assert "+0.02000*" in reporters.render(made, [], "table")
+    assert "**+0.02000**" in reporters.render(made, [], "markdown")
+    assert r"\textbf{+0.02000}" in reporters.render(made, [], "latex")
 
 
 def test_csv_is_one_number_a_row_and_no_formula() -> None:

@@ -225,6 +225,7 @@ def test_frappe_brings_the_papers_two_tables_and_the_benchmarks_means() -> None:
     assert set(means.figures) == set(means.deviations)
     assert "five" in means.statistic
     assert single.figures["", "original", "finalmlp"] == 0.986072
+    assert "finalmlp; their mean is .98485" in single.statistic
     assert (len(first.figures), len(second.figures)) == (6, 6 * 6 * 3)
     assert first.figures["smoten", "", ""] == 41272
     assert second.figures["smoten", "original", "deepfm"] == 0.9843

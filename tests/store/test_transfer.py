@@ -38,6 +38,7 @@ def archive(store: Store, tmp_path: Path) -> Path:
 
 
 def other(tmp_path: Path) -> Store:
+    (tmp_path / "other").mkdir(exist_ok=True)
     return Store.open(str(tmp_path / "other" / "results.db"))
 
 
@@ -154,7 +155,7 @@ def test_no_file_is_overwritten_and_an_unknown_run_is_named(store: Store, archiv
     with pytest.raises(UserError, match="exists already"):
         transfer.export(store, archive)
     assert archive.read_bytes() == before
-    with pytest.raises(UserError, match="--run monday: not in"):
+    with pytest.raises(UserError, match="run monday: not in"):
         transfer.export(store, tmp_path / "b.zip", ["monday"])
     with pytest.raises(UserError, match="cannot be written"):
         transfer.export(store, tmp_path / "no" / "such" / "b.zip")

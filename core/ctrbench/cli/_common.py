@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,11 @@ def load_run(store: str, name: str | None, metric: str = "") -> Results:
 def colour() -> bool:
     """Whether standard output is a terminal that shows bold."""
     return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Letters of a line: those of the terminal, or COLUMNS, but no more than can be read well."""
+    return min(max(shutil.get_terminal_size().columns, 64), 110)
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:

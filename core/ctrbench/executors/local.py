@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, thread_limits
-from ctrbench.executors._processes import Child, Guard, how_it_ended, interrupts_held, kill
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, interrupts_held, thread_limits
+from ctrbench.executors._processes import Child, Guard, how_it_ended, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.registry import HOME
@@ -176,7 +176,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise --memory"
+        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
@@ -326,7 +326,7 @@ def _death(status: int | None, task: _Task) -> TaskResult:
     if status == -signal.SIGKILL and _kernel_kills() > task.kernel_kills:
         total = _gigabytes(psutil.virtual_memory().total)
         reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
-        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer --workers, or --memory")
+        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
 

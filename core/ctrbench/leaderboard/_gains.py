@@ -25,11 +25,11 @@ def scenarios(part: Part) -> list[Board]:
 
 
 def _cells(part: Part) -> Board:
-    """For every generator the scenarios, a column a model, the best of each column bold."""
+    """For every generator the differences of scenarios to `original`, a column a model, the best of each bold."""
     effects = part.effects
     runs = part.results.info.repeats * part.results.info.model_seeds
     mean = f", mean of {runs}" if runs > 1 else ""
-    title = f"test {part.metric} by scenario{mean}"
+    title = f"test {part.metric} of original, and Δ{part.metric} by scenario{mean}"
     board = part.board("scenarios", title, ["generator", "scenario", *effects.models])
     for generator in ["", *part.pools]:
         mine = list(dict.fromkeys(arm.scenario for arm in effects.cells if arm.generator == generator))
@@ -46,21 +46,24 @@ def _cells(part: Part) -> Board:
             record: Record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
             board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
     judged = [tested.effect for tested in effects.tested.values()]
-    best = [] if effects.better == "neither" else ["bold: the best of a generator and model, if better than original"]
+    best = (
+        [] if effects.better == "neither" else ["* or bold: the best of a generator and model, if better than original"]
+    )
     return board.finish(*best, *about_intervals(judged, marks=bool(best)))
 
 
 def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
-    """The mean score, half of the interval of its difference to original, and a mark."""
+    """The mean difference to original with half of its interval and a mark; of original itself the mean score."""
     mean = _mean(part, arm)
     if mean is None:
         return board.missing(_causes(part, [arm]))
-    tested = part.effects.tested.get(arm)
-    spread = f" ±{tested.effect.half_width:.5f}{part.mark(tested)}" if tested and tested.effect.variance < inf else ""
-    gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
     base = _mean(part, Arm("", "original", arm.model))
-    better = base is not None and part.gain(mean - base) > 0
-    return Entry(f"{mean:.5f}{spread}", better and max(gains) <= 0)
+    if arm.scenario == "original" or base is None:  # nothing to compare with
+        return Entry(f"{mean:.5f}")
+    tested = part.effects.tested.get(arm)
+    text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else f"{mean - base:+.5f}"
+    gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
+    return Entry(text, part.gain(mean - base) > 0 and max(gains) <= 0)
 
 
 def _family(part: Part) -> list[Board]:

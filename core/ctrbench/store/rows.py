@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, cached_property
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -19,18 +19,15 @@ from ctrbench.interfaces import Published, Score
 from ctrbench.results import (
     Bookkeeping,
     Cell,
-    DataOutput,
     DatasetInfo,
     Environment,
     Inputs,
     Output,
     Pool,
-    PoolOutput,
     RunInfo,
     Stage,
     Status,
     TaskResult,
-    TrainOutput,
 )
 from ctrbench.text import without_password
 
@@ -277,11 +274,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 _WRITTEN = {"cost_key": "alike", "time_limit": "limit", "killed_from_outside": "from_outside"}
 """The names under which stores have had these since their first version."""
 _NOTED = [(field.name, _WRITTEN.get(field.name, field.name)) for field in fields(Bookkeeping)]
-_OUTPUTS: dict[TaskKind, type[DataOutput | PoolOutput | TrainOutput]] = {
-    TaskKind.DATA: DataOutput,
-    TaskKind.POOL: PoolOutput,
-    TaskKind.TRAIN: TrainOutput,
-}
+_OUTPUTS = {each.kind: each for each in get_args(Output) if each is not Score}
+"""What each kind of task has as its output; scores are made by plug-ins, and read apart."""
 
 
 class _Score(Row):
@@ -295,7 +289,8 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
     if kind is TaskKind.SCORE:
         raw = {name: values[name] for name in _Score.model_fields if name in values}
         return Score(**dict(decoded(_Score, raw, "values")))
-    return decoded(_OUTPUTS[kind], values, "values")
+    output: Output = decoded(_OUTPUTS[kind], values, "values")
+    return output
 
 
 def _published(table: Mapping[str, Any]) -> Published:

@@ -209,7 +209,7 @@ class Store:
             return self._loaded(head)
         except rows.BadRowError as error:
             raise UserError(
-                f"--store {self.database.shown}: run {head['run']} cannot be read: {error}; "
+                f"store {self.database.shown}: run {head['run']} cannot be read: {error}; "
                 "`ctrbench store check` says what is wrong"
             ) from None
 
@@ -219,7 +219,7 @@ class Store:
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
         found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
         if not found:
-            raise UserError(f"--store {self.database.shown}: {self._why_none(run)}")
+            raise UserError(f"store {self.database.shown}: {self._why_none(run)}")
         return found[0]
 
     def _why_none(self, run: str | None) -> str:

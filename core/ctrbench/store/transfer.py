@@ -67,9 +67,7 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
-        raise UserError(
-            f"--run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them"
-        )
+        raise UserError(f"run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them")
     kept = None if rows_too else _leading_scores(rows)
     digests = sorted(
         {digest for row in rows["tasks"] if kept is None or row["key"] in kept for digest in row["outputs"].values()}

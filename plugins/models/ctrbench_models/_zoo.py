@@ -59,6 +59,8 @@ class Zoo:
         if not found:
             known = sorted({each for classes in defined.values() for each in classes})
             raise UserError(f"fuxictr: path={path} has no class {name!r}; {did_you_mean(name, known, 'there are')}")
+        if len(found) > 1:  # the zoo has a folder for each class, and copies of some in others' folders
+            found = [file for file in found if file.is_relative_to(place / name)] or found
         if len(found) > 1:
             both = " and ".join(str(file) for file in found[:2])
             raise UserError(f"fuxictr: path={path} has the class {name} in {both}; name one of these files")

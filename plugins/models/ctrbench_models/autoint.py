@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AutoInt(DeepModel):
-    """AutoInt+, self-attention of fields and a perceptron (Song et al. 2019), on FuxiCTR, at BARS's Frappe settings.
+    """AutoInt+, self-attention and a perceptron (Song et al. 2019), on FuxiCTR, at BARS's Frappe settings.
 
     `hidden_units=()` is the paper's AutoInt, without a perceptron. A layer norm and dropout of the attention, which
     BARS has, are not in the paper.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DCNv2(DeepModel):
-    """DCNv2, cross network beside a perceptron (Wang et al. 2021, equation 1), on FuxiCTR, at BARS's Frappe settings.
+    """DCNv2, cross layers beside a perceptron (Wang et al. 2021), on FuxiCTR, at BARS's Frappe settings.
 
     The paper's parallel form with full matrices; `hidden_units=()` leaves the cross network alone.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FinalMLP(DeepModel):
-    """FinalMLP, two gated perceptrons and a bilinear form (Mao et al. 2023), on FuxiCTR, at BARS's Frappe settings.
+    """FinalMLP, two gated perceptrons joined (Mao et al. 2023), on FuxiCTR, at BARS's Frappe settings.
 
     The gates of one perceptron read the user's id, those of the other the item's; where a log has none of that role,
     or with `gates=learned`, they are the same for every row, as the paper has it.

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FuxiCTR(Model):
-    """A model of FuxiCTR's zoo, or in its form: fuxictr[path=FOLDER, model=DCNv2, config=YAML, expid=DCNv2_default].
+    """Any class of FuxiCTR's model zoo, or of your own in its form: fuxictr[path=FOLDER, model=DCNv2].
 
+    `config=FOLDER, expid=DCNv2_default` gives it the parameters that FuxiCTR's or BARS's YAML has for it.
     Early stopping is by valid's AUC, whatever the configuration monitors, and its seed and its data set are not read.
     Naming a folder runs the code in it.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LR(NetworkModel):
-    """Logistic regression on one-hot fields (Richardson et al. 2007), by Adam, on FuxiCTR, at BARS's Frappe settings.
+    """Logistic regression by Adam (Richardson et al. 2007), on FuxiCTR, at BARS's Frappe settings.
 
     `logistic` is the same model at the optimum of its penalised likelihood; this one stops by valid's AUC.
     """

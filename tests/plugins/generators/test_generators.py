@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from ctrbench import Context, Field, Generator, Sampler, Schema, Table
+from ctrbench_generators.argn import Argn
 from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.copulagan import CopulaGan
 from ctrbench_generators.ctgan import Ctgan
@@ -33,6 +34,7 @@ GENERATORS = {
     "copulagan": CopulaGan(epochs=2, embedding_dim=8, generator_dim=(16,), discriminator_dim=(16,)),
     "bayes_net": BayesNet(parents=2, smoothing=0.1),
     "mst": Mst(epsilon=30),
+    "argn": Argn(epochs=40, batch_size=64, embedding_dim=8, hidden=32, learning_rate=1e-2),
     "tvae": Tvae(epochs=60, batch_size=50, embedding_dim=8, compress_dims=(32,), decompress_dims=(32,)),
 }
 NUMERIC = [name for name in GENERATORS if name not in ("smoten", "mst")]

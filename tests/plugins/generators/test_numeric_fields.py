@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from ctrbench import Context, Field, Generator, Model, Schema, Table, UserError
 from ctrbench_generators import _collapse
+from ctrbench_generators.argn import Argn
 from ctrbench_generators.copulagan import CopulaGan, NormalScores
 from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.gaussian_copula import GaussianCopula
@@ -17,20 +18,27 @@ from ctrbench_generators.smotenc import Smotenc
 from ctrbench_generators.tabddpm import TabDdpm
 from ctrbench_generators.tvae import Tvae
 from ctrbench_models._scaling import FARTHEST, Scaling
+from ctrbench_models.autoint import AutoInt
+from ctrbench_models.dcnv2 import DCNv2
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
+from ctrbench_models.finalnet import FinalNet
+from ctrbench_models.fm import FM
+from ctrbench_models.lightgbm import LightGBM
 from ctrbench_models.logistic import Logistic
 from ctrbench_models.masknet import MaskNet
+from ctrbench_models.xdeepfm import XDeepFM
 
 SMALL_GAN = {"epochs": 1, "embedding_dim": 8, "generator_dim": (16,), "discriminator_dim": (16,)}
 SMALL_DIFFUSION = TabDdpm(steps=20, num_timesteps=5, hidden=(16,), batch_size=64)
 SMALL_VAE = Tvae(epochs=1, embedding_dim=8, compress_dims=(16,), decompress_dims=(16,))
 LEARNERS: list[Generator] = [
-    Smotenc(), GaussianCopula(), Ctgan(**SMALL_GAN), CopulaGan(**SMALL_GAN), SMALL_VAE, SMALL_DIFFUSION,
+    Smotenc(), GaussianCopula(), Argn(epochs=1, embedding_dim=8, hidden=16, batch_size=64),
+    Ctgan(**SMALL_GAN), CopulaGan(**SMALL_GAN), SMALL_VAE, SMALL_DIFFUSION,
 ]  # fmt: skip
-MODELS: list[Model] = [Logistic()] + [
+MODELS: list[Model] = [Logistic(), LightGBM(trees=20, rows_a_leaf=5), FM(embedding_dim=4, batch_size=64, epochs=3)] + [
     cls(embedding_dim=4, hidden_units=(8,), batch_size=64, epochs=3, learning_rate=1e-2, embedding_regularizer=0)
-    for cls in (Dnn, DeepFM, MaskNet)
+    for cls in (Dnn, DeepFM, MaskNet, DCNv2, XDeepFM, AutoInt, FinalNet)
 ]
 EACH_LEARNER = pytest.mark.parametrize("generator", LEARNERS, ids=lambda generator: generator.name)
 EACH_MODEL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)

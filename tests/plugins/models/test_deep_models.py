@@ -142,12 +142,14 @@ def test_a_serial_block_reads_the_block_before_it(simulated: Splits) -> None:
     assert [block.mask[0].in_features for block in serial.blocks] == [width] * 3
 
 
-@pytest.mark.parametrize("module", ["dnn", "deepfm", "masknet", "logistic", "item_rate", "pair_memory"])
+@pytest.mark.parametrize(
+    "module", ["dnn", "finalmlp", "lr", "fuxictr", "lightgbm", "logistic", "item_rate", "pair_memory"]
+)
 def test_importing_a_model_imports_no_heavy_library(module: str) -> None:
     code = f"""
 import sys
 import ctrbench_models.{module}
-print(sorted({{"torch", "fuxictr", "sklearn", "scipy", "pandas", "ray"}} & set(sys.modules)))
+print(sorted({{"torch", "fuxictr", "sklearn", "scipy", "pandas", "ray", "lightgbm", "yaml"}} & set(sys.modules)))
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -176,6 +176,16 @@ def test_what_is_not_there_is_said_before_anything_runs(changes: dict[str, str],
         towers(zoo, **changes).version()
 
 
+def test_of_two_files_the_one_in_the_classs_own_folder_counts(zoo: Path) -> None:
+    other = zoo / "Other"
+    other.mkdir()
+    (other / "Towers.py").write_text(MODEL)
+    assert Zoo.find(str(zoo), "Towers").file == zoo / "Towers" / "src" / "Towers.py"
+    (zoo / "Towers").rename(zoo / "Else")
+    with pytest.raises(UserError, match=r"has the class Towers in .* and .*; name one of these files"):
+        Zoo.find(str(zoo), "Towers")
+
+
 @pytest.mark.parametrize("settings", ["hidden", "a: [1", "- 1"])
 def test_settings_that_are_no_names_and_values_are_refused(settings: str) -> None:
     with pytest.raises(UserError, match="settings="):
