@@ -414,7 +414,7 @@ def kept(engine: sa.Engine) -> int:
         (["--executor", "ray", "--ray-address", "ray://127.0.0.1:10001"], "give HOST:PORT"),
         (["--executor", "ray", "--ray-address", "127.0.0.1:99999"], "give HOST:PORT"),
         (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "nobody answers there"),
-        (["--executor", "ray", "--device", "cuda:1"], "use --device cuda"),
+        (["--executor", "ray", "--device", "cuda:1"], "each task is given its GPU; use cuda"),
     ],
 )
 def test_a_bad_address_is_one_line(words: list[str], complaint: str, tmp_path: Path) -> None:
