@@ -324,7 +324,11 @@ class _Judge:
 
     def second(self, best: Claim, against: Claim | None) -> str:
         if against is None:
-            return "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+            return (
+                ""
+                if not self.effects.candidates
+                else "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+            )
         sign = against.sign(self.effects.better)
         said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
@@ -417,7 +421,7 @@ def _privacy(mine: GeneratorVerdict) -> str:
         return f"No privacy metric gave a verdict on {mine.generator}."
     if mine.flagged:
         share = f"{len(mine.flagged)} of {counted(mine.judged, 'metric')}"
-        return f"Privacy of {mine.generator}: flagged by {_listed(mine.flagged)}, {share}."
+        return f"Privacy of {mine.generator}: flagged by {_few(mine.flagged)}, {share}."
     return f"Privacy of {mine.generator}: flagged by none of {counted(mine.judged, 'metric')}, which is no proof."
 
 
@@ -425,6 +429,10 @@ def _seconds(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _few(names: Sequence[str]) -> str:
+    return _listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"])
 
 
 def _listed(names: Iterable[str]) -> str:
