@@ -10,8 +10,8 @@ from ctrbench.cli import main
 
 SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
 FAST = [
-    "run", "--repeats", "1", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "pair_memory", "-s", "S1", "-s", "S5",
-    "-k", "auc", "-k", "logloss", "-k", "identical",
+    "run", "--repeats", "1", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "pair_memory",
+    "-s", "S1", "-s", "S5", "-k", "auc", "-k", "logloss", "-k", "identical",
 ]  # fmt: skip
 CTRBENCH = [sys.executable, "-m", "ctrbench"]
 
