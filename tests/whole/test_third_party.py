@@ -186,7 +186,19 @@ def test_naming_a_broken_plug_in_is_one_line_that_says_why(ctrbench, broken):
 
 def test_a_run_of_toys_alone_succeeds(ctrbench, toybox):
     done = ctrbench(
-        *("run", "--repeats", "1", "--store", "toys.db", "-d", "toy_log", "-g", "toy_swap[share=0.5]", "-m", "toy_rates"),
+        *(
+            "run",
+            "--repeats",
+            "1",
+            "--store",
+            "toys.db",
+            "-d",
+            "toy_log",
+            "-g",
+            "toy_swap[share=0.5]",
+            "-m",
+            "toy_rates",
+        ),
         *("-s", "original", "-s", "S1", "-s", "S5", "-k", "toy_brier", "-k", "identical"),
         path=(toybox,),
     )
