@@ -11,7 +11,7 @@ SEED ?= 1
 NEW_SEED ?= $(shell date +%s)
 
 run: $(INSTALLED)
-	$(BIN)/ctrbench run --all
+	$(BIN)/ctrbench run
 
 test: $(INSTALLED)
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile

@@ -15,6 +15,7 @@ import postgres
 import pytest
 import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
+from ctrbench.store.store import Store
 from places import SHARED, TESTS
 from toys import TOYS
 
@@ -91,3 +92,17 @@ def new_database(postgres_server: str, tmp_path: Path, monkeypatch: pytest.Monke
         connection.exec_driver_sql(f"create database {name}")
     engine.dispose()
     return postgres_server.format(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store may be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.db")
+    url: str = request.getfixturevalue("new_database")
+    return url
+
+
+@pytest.fixture
+def store(where: str) -> Store:
+    return Store.open(where)

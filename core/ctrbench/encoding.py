@@ -722,6 +722,7 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
     if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
         plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
         plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
+        plain = plain.cast(pa.string()) if kinds.is_decimal(kind) else plain  # else not always the nearest double
         numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
         return numbers
     if kinds.is_null(kind):

@@ -68,7 +68,7 @@ def parse(text: str, source: str = "") -> Spec:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
     if at < len(text):
-        if text[at] == "=":
+        if text[at] == "=" or (aliased and text[at] != "["):
             raise _parameters_alone(text, source)
         if text[at] != "[":
             refuse_several(text, source)
@@ -285,7 +285,7 @@ def _parameters_alone(text: str, source: str) -> UserError:
     pairs = ", ".join(re.split(r"[\s,]+(?=[A-Za-z_]\w*\s*=(?!=))", text.strip()))
     written = shlex.quote(f"NAME[{pairs}]")
     where = f"{source}: " if source else ""
-    example = "; your own log is csv_log[…]" if source == "-d" else ""
+    example = "; your own log is csv_log[…]" if source == "datasets" else ""
     return UserError(f"{where}{text!r} has parameters, but no name before them: write {written}{example}")
 
 

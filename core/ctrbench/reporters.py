@@ -85,6 +85,7 @@ def _answer(verdict: Verdict, width: int, colour: bool) -> list[str]:
     legend = "± 95 %, for all that was tried; flags: privacy metrics that flag it; s: to make a pool"
     if any(name != label for label, name in short.items()):
         legend += "; labels are shortened"
+    legend += "".join(f"; {twin} equals {other} here" for twin, other in verdict.equal.items())
     board = f"{_fitted(rows, columns, width)}\n{_wrapped(legend, width)}"
     leading = [
         [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -113,6 +113,7 @@ class Verdict:
     leader_metrics: Sequence[str]
     best: Claim | None
     against_control: Claim | None  # the best candidate's difference to the best control, under that one's name
+    equal: Mapping[str, str]  # generators that share the pools of another here, and that one
 
 
 def verdicts(results: RunResults, metric: str = "") -> list[Verdict]:
@@ -160,14 +161,14 @@ class _Judge:
 
     def verdict(self) -> Verdict:
         best = max(self.claims, key=self.gain, default=None)
-        generators = [self.generator(name) for name in self.effects.applicable]
+        generators = [self.generator(name) for name in self.effects.distinct]
         generators.sort(key=lambda each: (each.role is MethodRole.CONTROL, -self.gain(each.best)))
-        judged = [each for each in generators if self.effects.same.get(each.generator) in self.effects.averaged]
+        judged = [each for each in generators if each.generator in self.effects.averaged]
         against = self.against(best) if best else None
         lines = self.lines(best, judged, against)
         return Verdict(
             self.effects.dataset, self.metric, self.overall(judged), lines, generators, self.leaders(best, against),
-            self.leader_metrics, best, against,
+            self.leader_metrics, best, against, {a: b for a, b in self.effects.same.items() if a != b},
         )  # fmt: skip
 
     def gain(self, claim: Claim | None) -> float:
@@ -178,7 +179,7 @@ class _Judge:
 
     def overall(self, judged: Sequence[GeneratorVerdict]) -> Outcome:
         """What is said of all that are judged: the best of what is said of any."""
-        said = {each.outcome for each in judged if not each.collapsed or each.outcome is not Outcome.UNKNOWN}
+        said = {each.outcome for each in judged}
         for outcome in (Outcome.HELPS, Outcome.UNDECIDED, Outcome.NO_EFFECT, Outcome.HURTS):
             if outcome in said:
                 return outcome
@@ -187,14 +188,13 @@ class _Judge:
     # One generator
 
     def generator(self, name: str) -> GeneratorVerdict:
-        same = self.effects.same[name]
-        mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == same]
+        mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == name]
         outcome, bound = self.outcome(mine)
         collapsed = self.collapsed(name)
         flagged, judged = self.privacy(name)
         says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed]))
         best = max(mine, key=self.gain, default=None)
-        role = MethodRole.CANDIDATE if same in self.effects.candidates else MethodRole.CONTROL
+        role = MethodRole.CANDIDATE if name in self.effects.candidates else MethodRole.CONTROL
         return GeneratorVerdict(
             name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed
         )
@@ -324,7 +324,11 @@ class _Judge:
 
     def second(self, best: Claim, against: Claim | None) -> str:
         if against is None:
-            return "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+            return (
+                ""
+                if not self.effects.candidates
+                else "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+            )
         sign = against.sign(self.effects.better)
         said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
@@ -417,7 +421,7 @@ def _privacy(mine: GeneratorVerdict) -> str:
         return f"No privacy metric gave a verdict on {mine.generator}."
     if mine.flagged:
         share = f"{len(mine.flagged)} of {counted(mine.judged, 'metric')}"
-        return f"Privacy of {mine.generator}: flagged by {_listed(mine.flagged)}, {share}."
+        return f"Privacy of {mine.generator}: flagged by {_few(mine.flagged)}, {share}."
     return f"Privacy of {mine.generator}: flagged by none of {counted(mine.judged, 'metric')}, which is no proof."
 
 
@@ -425,6 +429,10 @@ def _seconds(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _few(names: Sequence[str]) -> str:
+    return _listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -42,12 +42,12 @@ MISTAKES = {
     ("run", "-g", "smoten,ctgan"): "'smoten,ctgan' is several names; give each by itself: -g smoten -g ctgan",
     ("run", "-g", "tvae[epochs=5], smoten"): "give each by itself: -g 'tvae[epochs=5]' -g smoten",
     ("run", "-s", "S1,S2"): "give each by itself: -s S1 -s S2",
-    ("run", "-k", "roc_auc"): "-k: no metric 'roc_auc'; did you mean 'auc'?",
+    ("run", "-k", "roc_auc"): "metrics: no metric 'roc_auc'; did you mean 'auc'?",
     ("run", "-k", "Log-Loss"): "did you mean 'logloss'?",
     ("run", "-d", "path=log.csv label=click"): "no name before them: write 'NAME[path=log.csv, label=click]'",
     ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
-    ("run", "-g", "none", "-s", "S1"): "-s S1: needs synthetic rows, and -g none makes none",
+    ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
     ("run", "-d", "frappe", "--dry-run"): "`ctrbench data fetch frappe` does",
     ("run", "--store", "absent/results.db"): "there is no folder",
     ("run", "--store", "absent/results.db", "--dry-run"): "there is no folder",
@@ -192,6 +192,6 @@ def test_a_run_that_stopped_before_its_grid_was_known_says_so_and_how_it_goes_on
         result = ctrbench(*words, "--store", "begun.db")
         assert result.exit_code == 2
         assert result.stderr.strip() == (
-            f"ctrbench: --store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
+            f"ctrbench: store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
             "`ctrbench run -d big_log` goes on"
         )

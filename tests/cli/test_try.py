@@ -204,7 +204,8 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     command = ["run", "--suite", "my log.toml", "--repeats", "2", "-s", "S3", "-m", "logistic", "--executor", "inline"]
     done = runner.invoke(main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert "my log: test auc by scenario" in done.output
+    assert "my log: " in done.output
+    assert "S3" in done.output
 
 
 def test_at_a_terminal_one_may_choose_otherwise(tmp_path):

@@ -55,11 +55,11 @@ def test_an_object_is_the_same_choice_as_its_name(toy_registry: Registry) -> Non
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("bootsrap", "-g: no generator 'bootsrap'; did you mean 'bootstrap'"),
+        ("bootsrap", "generators: no generator 'bootsrap'; did you mean 'bootstrap'"),
         ("bootstrap[stpes=3]", "did you mean 'steps'"),
         ("bootstrap[steps=0]", "steps=0 should be greater than or equal to 1"),
         ("bootstrap[steps", "bootstrap"),
-        ("rate", "-g: "),
+        ("rate", "generators: "),
     ],
 )
 def test_a_name_or_value_that_cannot_be_is_one_line(toy_registry: Registry, name: str, said: str) -> None:
@@ -77,7 +77,7 @@ def test_original_comes_first_once_and_a_suites_own_scenario_is_found(toy_regist
     assert every[0] == ORIGINAL
     assert mine in every
     for bad, said in (
-        (suite(scenarios=("S11",)), "-s: no scenario 'S11'; did you mean 'S1'"),
+        (suite(scenarios=("S11",)), "scenarios: no scenario 'S11'; did you mean 'S1'"),
         (suite(own_scenarios=(Scenario("S1"),)), "the scenario name 'S1' is taken"),
     ):
         with pytest.raises(UserError, match=said):
@@ -91,7 +91,7 @@ def test_a_data_set_that_is_not_at_hand_is_left_out_of_all_and_refused_by_name(t
     assert left_out == ["absent_log: not on this machine"]
     assert not is_named(found[0], every)
     assert is_named(found[0], suite(datasets=("toy_log[rows=50]",))) is (found[0].registered.name == "toy_log")
-    with pytest.raises(UserError, match="-d absent_log: not on this machine"):
+    with pytest.raises(UserError, match="data set absent_log: not on this machine"):
         choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=False)
     fetched, _ = choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=True)
     assert [each.label for each in fetched] == ["absent_log"]

@@ -187,6 +187,12 @@ def test_a_schema_without_missing_numbers_is_written_as_before():
     assert Schema.from_json(schema.to_json()) == schema
 
 
+def test_decimals_become_the_nearest_numbers():
+    texts = [f"{n / 100:.2f}" for n in range(2000)]
+    column = pa.array(texts).cast(pa.decimal128(10, 2))
+    assert Rows.of(pa.table({"x": column})).numbers("x").tolist() == [float(text) for text in texts]
+
+
 def test_arrow_tables_and_frames_give_the_same_splits():
     raw = pd.DataFrame({"label": [0, 1] * 3, "x": ["b", None, "a", "007", "b", "a"]})
     rows = Rows.of(pa.Table.from_pandas(raw))

@@ -65,7 +65,7 @@ def test_a_run_has_results_boards_and_failures(ctrbench_run: Run) -> None:
     records = json.loads(done.leaderboards(style="json"))["boards"]
     assert {board["view"] for board in records} >= {"scenarios", "privacy", "cost"}
     assert list(done.frame("cells")["auc"]) == [cell.scores["auc"].value for cell in done.stored.cells]
-    one = ctrbench_run(datasets=SMALL, generators=(), models="item_rate", metrics="auc")
+    one = ctrbench_run(datasets=SMALL, generators="none", models="item_rate", metrics="auc")
     assert not one.stored.pools
     assert {cell.model for cell in one.stored.cells} == {"item_rate"}
 
@@ -73,7 +73,7 @@ def test_a_run_has_results_boards_and_failures(ctrbench_run: Run) -> None:
 def test_mistakes_are_the_harness_s_own_lines(ctrbench_run: Run, ctrbench_check: Check) -> None:
     with pytest.raises(UserError, match="no model 'item_rat'; did you mean 'item_rate'"):
         ctrbench_run(models=["item_rat"])
-    with pytest.raises(UserError, match="options: repeats=0 must lie between"):
+    with pytest.raises(UserError, match="run: repeats=0 must lie between"):
         ctrbench_run(repeats=0)
     for wrong in ({"repeats": 1.5}, {"seed": "x"}, {"repeats": True}):
         with pytest.raises(UserError, match=r"options: \w+=\S+ must be a whole number"):

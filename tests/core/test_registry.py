@@ -138,12 +138,12 @@ def test_an_entry_point_found_twice_counts_once(plug_in) -> None:
 
 def test_an_unknown_name_comes_with_a_suggestion() -> None:
     with pytest.raises(UserError, match="scenarios: no scenario 'S33'; did you mean 'S3'"):
-        load_registry([]).get("scenario", "S33", "-s")
+        load_registry([]).get("scenario", "S33", "scenarios")
 
 
 def test_asking_for_a_broken_plug_in_says_that_it_is_broken(plug_in) -> None:
     registry = load_registry([plug_in("import not_there", "lost")])
-    with pytest.raises(UserError, match="lost is broken: ModuleNotFoundError"):
+    with pytest.raises(UserError, match=r"'lost' is broken .*: ModuleNotFoundError"):
         registry.get("generator", "lost")
 
 

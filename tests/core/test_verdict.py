@@ -187,6 +187,15 @@ def test_missing_scores_leave_a_generator_unknown() -> None:
     assert outcomes(found) == {"vae": Outcome.HELPS, "gan": Outcome.UNKNOWN}
 
 
+def test_a_generator_that_equals_another_is_counted_once() -> None:
+    twin = [replace(cell, generator="twin", training=cell.training) for part in HURTING for cell in part]
+    told = ROLES | {"twin": GeneratorInfo(MethodRole.CANDIDATE)}
+    found = judged(*HELPING, *HURTING, twin, generators=told)
+    assert list(outcomes(found)) == ["vae", "gan"]
+    assert found.equal == {"twin": "gan"}
+    assert "the best of 4 tried" in found.lines[0]
+
+
 def test_leaders_stand_beside_original_in_several_metrics() -> None:
     found = judged(*HELPING, *COPY)
     assert found.leader_metrics == ["auc", "logloss"]

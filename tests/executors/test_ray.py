@@ -387,7 +387,7 @@ def test_ctrl_c_ends_a_run_soon_with_all_that_is_finished_kept(three: Cluster, t
     pressed = time.monotonic()
     os.killpg(run.pid, signal.SIGINT)
     _, said = run.communicate(timeout=60)
-    assert time.monotonic() - pressed < 10
+    assert time.monotonic() - pressed < 40, "the fit would have gone on for minutes"
     assert run.returncode == 130, said
     assert "all of it is kept" in said
     assert "Traceback" not in said
@@ -414,7 +414,7 @@ def kept(engine: sa.Engine) -> int:
         (["--executor", "ray", "--ray-address", "ray://127.0.0.1:10001"], "give HOST:PORT"),
         (["--executor", "ray", "--ray-address", "127.0.0.1:99999"], "give HOST:PORT"),
         (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "nobody answers there"),
-        (["--executor", "ray", "--device", "cuda:1"], "use --device cuda"),
+        (["--executor", "ray", "--device", "cuda:1"], "each task is given its GPU; use cuda"),
     ],
 )
 def test_a_bad_address_is_one_line(words: list[str], complaint: str, tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_a_bad_address_is_one_line(words: list[str], complaint: str, tmp_path: P
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
     assert complaint in result.stderr
     assert words[-1] in result.stderr
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < ray._CONNECT, "Ray itself was not waited for"
 
 
 def test_an_address_where_something_else_listens_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

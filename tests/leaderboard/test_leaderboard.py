@@ -260,7 +260,7 @@ def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
     last = cell("", "original", "dnn", 0.9, 2)
     stopped = replace(results([*cells, last, waiting], [pool("vae", 1.0)], repeats=3), finished=None)
     shown = stopped.of_whole_repeats()
-    assert texts(board("scenarios", shown)) == [["none", "original", "0.80000"], ["vae", "S3", "0.80000"]]
+    assert texts(board("scenarios", shown)) == [["none", "original", "0.80000"], ["vae", "S3", "+0.00000"]]
     assert len(shown.pools) == 1
     assert "of its 3 repeats the first 2 lack nothing and are shown" in "\n".join(leaderboard.remarks(shown))
     nothing = replace(stopped, cells=[replace(each, result=NOT_RUN) for each in stopped.cells])

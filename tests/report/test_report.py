@@ -93,7 +93,7 @@ class Outline(HTMLParser):
 def test_the_page_holds_every_board_every_figure_failures_and_provenance(run: RunResults, html: str) -> None:
     said = " ".join(Outline(html).words)
     for text in (
-        "What was run", "toy_log: test hits by scenario", "toy_log: same", "time and memory of a task",
+        "What was run", "Δhits by scenario", "toy_log: same", "time and memory of a task",
         "S1", "nan_model (toys", "predict returned", "twin equals bootstrap", run.run, "fingerprint",
         "Learning curves", "Marginals", "Utility, privacy and cost",
     ):  # fmt: skip

@@ -34,7 +34,7 @@ def test_the_page_runs_and_shows_the_table_of_scenarios(results: ctrbench.Result
     assert (table.low < table.delta).all()
     shown = results._repr_html_()
     assert f"{table.delta['S5']:.5f}" in shown
-    assert "my log, S5" in shown
+    assert "my log: " in shown
     assert "<td>S5</td>" in shown
     listed = CliRunner().invoke(main, ["leaderboard", "--view", "scenarios", "--format", "json"])
     assert listed.exit_code == 0

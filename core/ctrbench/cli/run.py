@@ -266,4 +266,11 @@ def _do(request: RunRequest, store: str) -> int:
             "debugger",
             err=True,
         )
+    info = results.stored.info
+    for text in info.failed_data:
+        click.echo(f"data set that could not be loaded: {plain(text)}", err=True)
+    for text in info.broken[:MOST_FAILURES]:
+        click.echo(f"broken plug-in: {plain(text)}", err=True)
+    if len(info.broken) > MOST_FAILURES:
+        click.echo(f"and {len(info.broken) - MOST_FAILURES} more broken ones: `ctrbench plugins`", err=True)
     return 0 if results.sound else 1

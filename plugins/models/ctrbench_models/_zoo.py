@@ -83,6 +83,11 @@ class Zoo:
         """The roles by which the class picks fields."""
         return set(_ROLE.findall(_text(self.file)))
 
+    def embedding_dim(self, experiment: Experiment) -> int:
+        """The experiment's, or else the class's default."""
+        told = inspect.signature(self.load()).parameters.get("embedding_dim")
+        return experiment.number("embedding_dim", told.default if told and isinstance(told.default, int) else 10)
+
     def build(self, features: FeatureMap, experiment: Experiment, device: str) -> BaseModel:
         """A new network; UserError for a setting that the class does not know."""
         kind = self.load()

@@ -85,7 +85,7 @@ class FuxiCTR(Model):
             training,
             seed=seed,
             context=context,
-            embedding_dim=experiment.number("embedding_dim", 10),
+            embedding_dim=zoo.embedding_dim(experiment),
             as_named=True,
         )
 

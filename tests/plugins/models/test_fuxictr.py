@@ -123,6 +123,13 @@ def test_without_a_configuration_the_class_keeps_its_defaults(zoo: Path) -> None
     assert details["parameters"] == 3 * 11 * 10 + (30 * 16 + 16) + (16 + 1)
 
 
+def test_the_map_is_as_wide_as_the_classs_own_default(zoo: Path) -> None:
+    (zoo / "Towers" / "src" / "Towers.py").write_text(MODEL.replace("embedding_dim=10", "embedding_dim=7"))
+    bare = FuxiCTR(path=str(zoo / "Towers" / "src"), model="Towers", epochs=1)
+    details = bare.fit(log(300, 1), log(200, 2), seed=1, context=Context()).details
+    assert details["parameters"] == 3 * 11 * 7 + (21 * 16 + 16) + (16 + 1)
+
+
 def test_fields_keep_the_names_that_torch_takes() -> None:
     schema = log(5, 1).schema
     assert columns(schema, as_named=True) == ["user", "1_items", "2_a_b"]
