@@ -62,7 +62,7 @@ def test_all_keep_their_contract(call) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_can_be_run(kind: str, call) -> None:
-    done = call("ctrbench", "run", *RUN[kind], "--executor", "inline", "--store", f"{kind}.db")
+    done = call("ctrbench", "run", *RUN[kind], "--repeats", "1", "--executor", "inline", "--store", f"{kind}.db")
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stderr
     assert NAMES[kind] in done.stdout
