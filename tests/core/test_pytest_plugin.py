@@ -76,9 +76,9 @@ def test_mistakes_are_the_harness_s_own_lines(ctrbench_run: Run, ctrbench_check:
     with pytest.raises(UserError, match="run: repeats=0 must lie between"):
         ctrbench_run(repeats=0)
     for wrong in ({"repeats": 1.5}, {"seed": "x"}, {"repeats": True}):
-        with pytest.raises(UserError, match=r"options: \w+=\S+ must be a whole number"):
+        with pytest.raises(UserError, match=r"run: \w+=\S+ must be a whole number"):
             ctrbench_run(**wrong)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="generators: int is neither a name nor a plug-in"):
+    with pytest.raises(UserError, match="generators: 3 is neither a name nor a plug-in"):
         ctrbench_run(generators=[3])  # type: ignore[list-item]
     with pytest.raises(UserError, match="executor 'inlin': did you mean 'inline'"):
         ctrbench_run(executor="inlin")  # type: ignore[arg-type]

@@ -79,7 +79,23 @@ def register_metrics(register):
     register(Middle)
 '''
 SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
-GRID = ["run", "-d", SMALL, "-g", "draws", "-m", "mean", "-k", "middle", "-s", "S5", "--executor", "inline"]
+GRID = [
+    "run",
+    "-d",
+    SMALL,
+    "-g",
+    "draws",
+    "-m",
+    "mean",
+    "-k",
+    "middle",
+    "-s",
+    "S5",
+    "--executor",
+    "inline",
+    "--repeats",
+    "1",
+]
 
 
 class Home:

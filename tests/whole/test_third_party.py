@@ -186,25 +186,14 @@ def test_naming_a_broken_plug_in_is_one_line_that_says_why(ctrbench, broken):
 
 def test_a_run_of_toys_alone_succeeds(ctrbench, toybox):
     done = ctrbench(
-        *(
-            "run",
-            "--repeats",
-            "1",
-            "--store",
-            "toys.db",
-            "-d",
-            "toy_log",
-            "-g",
-            "toy_swap[share=0.5]",
-            "-m",
-            "toy_rates",
-        ),
+        *("run", "--repeats", "1", "--store", "toys.db", "-d", "toy_log"),
+        *("-g", "toy_swap[share=0.5]", "-m", "toy_rates"),
         *("-s", "original", "-s", "S1", "-s", "S5", "-k", "toy_brier", "-k", "identical"),
         path=(toybox,),
     )
     assert done.returncode == 0, done.stderr
     assert "toy_swap[share=0.5]" in done.stdout
-    assert "toy_brier" in done.stdout + ctrbench("leaderboard", "--store", "toys.db", path=(toybox,)).stdout
+    assert "toy_brier" in done.stdout
     shown = ctrbench("leaderboard", "--store", "toys.db", "--view", "scenarios", path=(toybox,))
     assert "toy_rates" in shown.stdout
 
@@ -221,11 +210,20 @@ def test_a_run_with_failures_ends_with_status_1(finished):
     assert "Traceback" not in finished.stdout
 
 
+@pytest.fixture(scope="module")
+def failures(ctrbench, finished, toybox, broken):
+    """What `ctrbench failures` says, a line each; the run itself names the first ones only."""
+    assert "`ctrbench failures --traceback`" in finished.stderr
+    listed = ctrbench("failures", "--store", "all.db", path=(toybox, broken))
+    assert listed.returncode == 1, listed.stderr
+    return listed.stdout.splitlines()
+
+
 @pytest.mark.parametrize("name", MISBEHAVING)
-def test_a_misbehaving_plug_in_is_one_footnoted_failure_that_names_its_distribution(finished, boards, name):
+def test_a_misbehaving_plug_in_is_one_footnoted_failure_that_names_its_distribution(failures, boards, name):
     status, reason = MISBEHAVING[name]
     who = f"{name} (ctrbench-broken-{name.replace('_', '-')} 0.1)"
-    assert [line for line in finished.stderr.splitlines() if line.startswith(f"failed: {who}: {status}")]
+    assert [line for line in failures if line.startswith(f"{who}: {status}")]
     (note,) = [note for note in scenarios(boards)["notes"] if who in note]
     assert status in note
     assert reason in note
