@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import click
 
-from ctrbench import choices, plan, tasks
+from ctrbench import choices, plan
+from ctrbench.asking import NoAnswer, ask
+from ctrbench.choices import Chosen
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._reasons import Reason, echo, reasons
 from ctrbench.costs import Costs, warnings
 from ctrbench.errors import UserError
 from ctrbench.ids import TaskKind
-from ctrbench.interfaces import Missing
+from ctrbench.interfaces import Dataset, Missing
 from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
 from ctrbench.progress import duration
 from ctrbench.results import TaskResult
 from ctrbench.session import RunRequest
-from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
 from ctrbench.suite import Suite
@@ -36,7 +35,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
         chosen, left_out = choices.choose_datasets(suite, request.registry, download=True)
         loaded, loading = [], {}
         for dataset in chosen:
-            state = choices.availability(dataset.plugin)
+            state = choices.availability(dataset)
             if isinstance(state, Missing):
                 left_out.append(
                     f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
@@ -44,7 +43,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
                 continue
             task = plan.data_task(dataset, suite, limits)
             loading[task.name] = task
-            loaded.append((dataset, _load(task, results)))
+            loaded.append((dataset, _load(dataset, task, results)))
         grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
         why = reasons({**loading, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
@@ -118,13 +117,14 @@ def _existing(store: str) -> Iterator[Store | None]:
         yield opened
 
 
-def _load(task: Task, results: Store | None) -> TaskResult:
+def _load(dataset: Chosen[Dataset], task: Task, results: Store | None) -> TaskResult:
     """A data set's result from the store, or by loading it without keeping it."""
-    job = task.job({})
+    job = ask(lambda: task.job({}))
+    if isinstance(job, NoAnswer):
+        raise job.mistake or UserError(f"{task.plugin}: {job.error}")
     found = results.find(key(job)) if results else None
     if found is None or not found.ok:
-        with tempfile.TemporaryDirectory() as folder:
-            found = tasks.perform(job, tasks.Workspace(Artefacts(Path(folder)), Path(folder)))
+        found = plan.load_aside(dataset, job)
     if not found.ok:
         raise UserError(found.reason if found.users_mistake else found.describe())
     return found

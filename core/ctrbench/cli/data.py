@@ -39,13 +39,13 @@ def data() -> None:
 @data.command("list")
 def list_() -> None:
     """List the data sets and whether they are at hand."""
-    from ctrbench.choices import availability
+    from ctrbench.choices import Chosen, availability
     from ctrbench.interfaces import Missing
     from ctrbench.registry import load_registry
 
     rows = []
     for plugin in load_registry().of_kind("dataset"):
-        state = availability(plugin.thing())
+        state = availability(Chosen(plugin, plugin.thing(), plugin.name))
         rows.append([plugin.name, state.reason if isinstance(state, Missing) else "ready", plugin.help])
     echo_table(rows, ["data set", "state", "what it is"])
 
@@ -179,21 +179,28 @@ def _verdict(pair: Pair) -> str:
 
 
 def _load(name: str, seed: int, *, download: bool) -> Splits:
-    from ctrbench import keys, params
-    from ctrbench.choices import availability
-    from ctrbench.errors import UserError
+    import math
+    from typing import cast
+
+    from ctrbench import contract, keys, params
+    from ctrbench.asking import NoAnswer
+    from ctrbench.choices import Chosen, availability, build
+    from ctrbench.errors import RunFailed, UserError
     from ctrbench.interfaces import Context, Dataset, Missing
     from ctrbench.registry import load_registry
 
     spec = params.parse(name, "data")
     registered = load_registry().get("dataset", spec.name, "data")
-    dataset = params.build(registered.plugin, str(registered), spec.values)
-    assert isinstance(dataset, Dataset)
+    dataset = Chosen(registered, cast(Dataset, build(registered, spec.values)), name)
     state = availability(dataset)
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    return dataset.load(seed=keys.seed(seed, "data", registered.name), context=Context(progress=_say_progress))
+    rows, context = keys.seed(seed, "data", registered.name), Context(progress=_say_progress)
+    told = dataset.ask(lambda plugin: contract.check_splits(plugin.load(seed=rows, context=context)), math.inf)
+    if isinstance(told, NoAnswer):
+        raise told.mistake or RunFailed(f"{registered}: its load() {told.says}")
+    return told
 
 
 def _say_progress(done: int, total: int | None, _values: Mapping[str, float]) -> None:

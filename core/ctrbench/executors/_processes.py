@@ -140,15 +140,6 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def how_it_ended(status: int | None) -> str:
-    """An exit status in words."""
-    if status is None:
-        return "cannot be killed"
-    with contextlib.suppress(ValueError):
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    return f"killed by signal {-status}"
-
-
 def _below(number: int) -> set[int]:
     if sys.platform == "linux":
         return _guard.below(number)
