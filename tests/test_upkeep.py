@@ -7,8 +7,10 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -197,6 +199,8 @@ BAD = [
     "update tasks set \"values\" = json_set(\"values\", '$.alike', 7) where kind = 'train'",
     'update tasks set "values" = \'{"value": 1e999, "baseline": null, "details": {}}\' where kind = \'score\'',
     "update tasks set \"values\" = json_set(\"values\", '$.history', 'up') where kind = 'train'",
+    "update tasks set \"values\" = json_set(\"values\", '$.schema', '{\"fields\": ') where kind = 'data'",
+    "update tasks set \"values\" = json_set(\"values\", '$.schema', '[]') where kind = 'data'",
     "update tasks set seconds = '{\"fit\": \"long\"}' where kind = 'train'",
     "update tasks set finished = 'soon' where kind = 'pool'",
     "update tasks set peak_memory = x'00ff' where kind = 'train'",
@@ -239,3 +243,22 @@ def test_a_result_that_cannot_be_read_goes_before_it_is_made_anew(store: Store, 
     assert all("is not in the store" in text for text in upkeep.check(store).wrong)
     fill(store, toy_registry)
     assert upkeep.check(store).wrong == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bits_flipped_in_the_database_are_found_mended_or_said_in_one_line(
+    store: Store, toy_registry: Registry, tmp_path: Path, seed: int
+) -> None:
+    """Whatever is done with the file afterwards, it ends well or as the user's own mistake would."""
+    draw, damaged = Random(seed), tmp_path / "damaged.db"
+    change(store, "pragma wal_checkpoint(truncate)")
+    content = bytearray(Path(store.database.path or "").read_bytes())
+    for _ in range(8 if seed % 2 else 1):
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    assert len(content) > 40_000
+    damaged.write_bytes(content)
+    shutil.copytree(store.artefacts.folder, tmp_path / "damaged-artefacts")
+    with suppress(UserError), closing(Store.open(str(damaged))) as opened:
+        for use in (upkeep.check, Store.runs, Store.load_run, collect, partial(fill, registry=toy_registry)):
+            with suppress(UserError):
+                use(opened)

@@ -32,7 +32,8 @@ from ctrbench.results import (
     TaskResult,
     TrainOutput,
 )
-from ctrbench.text import without_password
+from ctrbench.table import Schema
+from ctrbench.text import one_line, without_password
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
@@ -294,7 +295,13 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
     if kind is TaskKind.SCORE:
         raw = {name: values[name] for name in _Score.model_fields if name in values}
         return Score(**dict(decoded(_Score, raw, "values")))
-    return decoded(_OUTPUTS[kind], values, "values")
+    output = decoded(_OUTPUTS[kind], values, "values")
+    if isinstance(output, DataOutput):
+        try:
+            Schema.from_json(output.schema)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise BadRowError(f"values.schema: {one_line(error)}") from None
+    return output
 
 
 def _published(table: Mapping[str, Any]) -> Published:
