@@ -2,15 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.installed-docs
 
-.PHONY: run test test-slow test-faults lint quality bench gpu clean
+.PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu results clean
 
 FAULTS ?= 200
 SEED ?= 1
 NEW_SEED ?= $(shell date +%s)
 
 run: $(INSTALLED)
-	$(BIN)/ctrbench run --all
+	$(BIN)/ctrbench run
 
 test: $(INSTALLED)
 	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile
@@ -27,6 +28,15 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What Sphinx warns of, a link to a heading that is not there included, is an error.
+docs: $(DOCS_INSTALLED)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs 2 docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# The links that lead out; needs the internet, so it is no part of `make docs`.
+docs-links: $(DOCS_INSTALLED)
+	$(BIN)/sphinx-build --quiet --builder linkcheck docs docs/_build/links
+
 # A failed task (status 1) is left to the comparison, which names it.
 quality: $(INSTALLED)
 	rm -rf .quality && mkdir .quality
@@ -41,6 +51,10 @@ bench: $(INSTALLED)
 gpu: $(INSTALLED)
 	$(BIN)/python benchmarks/gpu.py
 
+# The tables and the picture of docs/results, from its archives.
+results: $(INSTALLED)
+	$(BIN)/python benchmarks/replication/results.py
+
 clean:
 	rm -rf .venv
 
@@ -49,4 +63,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	touch $@

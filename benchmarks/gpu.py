@@ -30,20 +30,26 @@ from ctrbench_generators import _ctgan, _tabddpm, _tvae
 from ctrbench_generators._columns import Columns
 from ctrbench_generators._diffusion import cosine_schedule, multinomial_loss, noise_codes
 from ctrbench_generators._random_state import seeded
+from ctrbench_generators.argn import Argn
 from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.tabddpm import Coding, TabDdpm
 from ctrbench_generators.tvae import Tvae
 from ctrbench_models._deep import DeepModel
+from ctrbench_models.autoint import AutoInt
+from ctrbench_models.dcnv2 import DCNv2
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
+from ctrbench_models.finalmlp import FinalMLP
+from ctrbench_models.finalnet import FinalNet
 from ctrbench_models.masknet import MaskNet
+from ctrbench_models.xdeepfm import XDeepFM
 from tabulate import tabulate
 
 SMALL = Simulated(users=200, items=300, train_rows=4000, valid_rows=2000, test_rows=2000)
 FRAPPE = Simulated(users=950, items=4000, train_rows=202_027, valid_rows=57_722, test_rows=28_860)
 STEPS, ROWS = 20, 4000
-MODELS = (Dnn(), DeepFM(), MaskNet())
-GENERATORS = (Ctgan(epochs=10), Tvae(epochs=10), TabDdpm(steps=150, batch_size=512))
+MODELS = (Dnn(), DeepFM(), MaskNet(), DCNv2(), FinalMLP(), FinalNet(), AutoInt(), XDeepFM())
+GENERATORS = (Argn(epochs=3), Ctgan(epochs=10), Tvae(epochs=10), TabDdpm(steps=150, batch_size=512))
 EPOCHS = 16
 """Of a training on Frappe, as early stopping leaves them."""
 

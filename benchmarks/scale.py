@@ -26,10 +26,12 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench_datasets.simulated import Simulated
 from tabulate import tabulate
 
-GENERATORS = ("random_oversampling", "independent", "negative_sampling", "bayes_net", "mst", "smoten",
+GENERATORS = ("random_oversampling", "independent", "negative_sampling", "bayes_net", "mst", "argn[epochs=1]", "smoten",
               "gaussian_copula", "ctgan[epochs=1]", "tvae[epochs=1]",
               "tabddpm[steps=20,num_timesteps=20,hidden=(64,64)]")  # fmt: skip
-MODELS = ("logistic", "item_rate", "dnn[epochs=1]", "deepfm[epochs=1]", "masknet[epochs=1]")
+MODELS = ("logistic", "item_rate", "dnn[epochs=1]", "deepfm[epochs=1]", "masknet[epochs=1]",
+          "dcnv2[epochs=1]", "finalmlp[epochs=1]", "finalnet[epochs=1]", "autoint[epochs=1]", "xdeepfm[epochs=1]",
+          "fm[epochs=1]", "lr[epochs=1]", "lightgbm[trees=100]")  # fmt: skip
 HARNESS = ("simulated", "fingerprint", "compose", "artefacts")
 REGISTRY = load_registry()
 METRICS = tuple(metric.name for metric in REGISTRY.of_kind("metric"))

@@ -1,9 +1,10 @@
-"""Generators that count: fit, and as many new rows as train, on a log of Frappe's size; without a reference."""
+"""Generators that count, and an epoch of `argn`: fit, and as many new rows, on a log of Frappe's size."""
 
 from __future__ import annotations
 
 import pytest
 from ctrbench import resources
+from ctrbench_generators.argn import Argn
 from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.mst import Mst
 from test_smoten import WHOLE, log, new_rows
@@ -12,6 +13,7 @@ SPECS = {
     "bayes_net": BayesNet(),
     "bayes_net, two parents, no copies": BayesNet(parents=2, backoff=3, reject_copies=True),
     "mst": Mst(),
+    "argn, one epoch": Argn(epochs=1),
 }
 
 

@@ -1,4 +1,4 @@
-"""Training of DNN, DeepFM and MaskNet at BARS's settings, beside FuxiCTR's own and beside bare matrix products.
+"""Training of the deep models at BARS's settings, beside FuxiCTR's own and beside bare matrix products.
 
 A step: ours, FuxiCTR's `train_step` on the same batches with the optimizer of its `compile`, and, as the floor, the
 three matrix products of each linear layer (forward, and two backward) into memory that is at hand.
@@ -22,10 +22,15 @@ from ctrbench import Context, Table, resources
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import quicken
+from ctrbench_models.autoint import AutoInt
+from ctrbench_models.dcnv2 import DCNv2
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
+from ctrbench_models.finalmlp import FinalMLP
+from ctrbench_models.finalnet import FinalNet
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import columns, fuxictr_feature_map, l2_penalty, train_step
+from ctrbench_models.xdeepfm import XDeepFM
 from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
 from fuxictr.pytorch.dataloaders.parquet_dataloader import ParquetDataLoader
 from fuxictr.pytorch.models import BaseModel
@@ -34,7 +39,8 @@ STEPS = 3
 SPLITS = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=8_000, test_rows=1000).load(
     seed=1, context=Context()
 )
-ALL = pytest.mark.parametrize("model", [Dnn(), DeepFM(), MaskNet()], ids=lambda model: model.name)
+MODELS: list[DeepModel] = [Dnn(), DeepFM(), MaskNet(), DCNv2(), FinalMLP(), FinalNet(), AutoInt(), XDeepFM()]
+ALL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
 
 @pytest.mark.parametrize("engine", ["ctrbench", "fuxictr", "bare products"])

@@ -15,15 +15,17 @@ import postgres
 import pytest
 import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
+from ctrbench.store.store import Store
+from places import SHARED, TESTS
 from toys import TOYS
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each on two cores would wait for one another
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-THIRD_PARTY = Path(__file__).parent / "third_party"
+THIRD_PARTY = TESTS / "third_party"
 collect_ignore = ["third_party"]  # the toybox has tests of its own, for those who have it installed
-FRAPPE = Path(__file__).parents[2] / "shared" / "data" / "Frappe_x1"
+FRAPPE = SHARED / "data" / "Frappe_x1"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,3 +92,17 @@ def new_database(postgres_server: str, tmp_path: Path, monkeypatch: pytest.Monke
         connection.exec_driver_sql(f"create database {name}")
     engine.dispose()
     return postgres_server.format(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty store may be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.db")
+    url: str = request.getfixturevalue("new_database")
+    return url
+
+
+@pytest.fixture
+def store(where: str) -> Store:
+    return Store.open(where)

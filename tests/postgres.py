@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
+
 USER = "ctrbench"
 
 
@@ -70,3 +72,13 @@ def _unprivileged() -> list[str]:
         if shutil.which("setpriv"):
             return ["setpriv", "--clear-groups", f"--regid={pwd.getpwnam(name).pw_gid}", "--reuid", name]
     raise NoPostgresError("root cannot start PostgreSQL, and there is no other user or no setpriv to become one")
+
+
+def cut_lines(where: str) -> int:
+    """Ends every other connection to a PostgreSQL database; how many."""
+    engine = sa.create_engine(where)
+    with engine.connect() as connection:
+        cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        number = len(connection.exec_driver_sql(f"{cut} and pid <> pg_backend_pid()").all())
+    engine.dispose()
+    return number

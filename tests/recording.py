@@ -61,6 +61,7 @@ class Bench:
 
     def run(self, suite: Suite = SUITE, redo: Redo = Redo.NONE) -> tuple[RunRecorder, RunResults]:
         """What a run did, and its results."""
+        self.folder.mkdir(exist_ok=True)
         with (
             closing(Store.open(str(self.folder / "results.db"))) as store,
             mock.patch.object(inline, "InlineExecutor", self.executor),

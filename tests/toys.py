@@ -217,6 +217,10 @@ class Misbehaves(Generator):
             case "nap":
                 context.progress(1, 2, {})
                 time.sleep(3)
+            case _ if self.how.startswith("until "):
+                context.progress(1, 2, {})
+                while not os.path.exists(self.how.removeprefix("until ")):
+                    time.sleep(0.05)
             case "gpu":
                 print("sees the GPUs", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
             case "keeper":

@@ -58,7 +58,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
             if not (state.download and download):
-                raise UserError(f"-d {found.registered.name}: {state.reason}")
+                raise UserError(f"data set {found.registered.name}: {state.reason}")
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
@@ -71,7 +71,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
 
 def is_named(dataset: Chosen[Dataset], suite: Suite) -> bool:
     """Whether somebody asked for a data set by its name, rather than for all."""
-    return dataset.registered.name in map(_name, suite.datasets)
+    return dataset.registered.name.casefold() in {_name(named).casefold() for named in suite.datasets}
 
 
 def availability(dataset: Chosen[Dataset]) -> Ready | Missing:
@@ -104,15 +104,30 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
         if scenario.name in installed:
             raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
         installed[scenario.name] = scenario
-    names = _expand(suite.scenarios, installed)
-    for name in names:
-        if name not in installed:
-            raise UserError(f"-s: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
-    return [installed[name] for name in dict.fromkeys(["original", *names])]
+    by_form = {name.casefold(): name for name in installed}
+    names = ["original"]
+    for name in _expand(suite.scenarios, installed):
+        found = name if name in installed else by_form.get(name.casefold())
+        if found is None:
+            params.refuse_several(name, "scenarios")
+            raise UserError(f"scenarios: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
+        names.append(found)
+    return [installed[name] for name in dict.fromkeys(names)]
+
+
+def check_pools(suite: Suite, registry: Registry) -> None:
+    """UserError where a scenario is named that draws from a pool, and there is no generator to make one."""
+    drawing = [s.name for s in choose_scenarios(suite, registry) if s.needs_pool]
+    if drawing and ALL not in suite.scenarios:
+        names = ", ".join(drawing)
+        raise UserError(
+            f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"
+        )
 
 
 def check_settings(suite: Suite, registry: Registry) -> None:
-    """UserError where a suite's settings name a data set or plug-in that is not installed."""
+    """UserError where a suite's scenarios or settings name something that is not installed, before any work."""
+    choose_scenarios(suite, registry)
     for dataset, on in suite.on.items():
         registry.get("dataset", dataset, f"suite {suite.name}: on")
         for kinds, by_name in on.parameters.items():
@@ -150,16 +165,22 @@ def choose(
     named: Sequence[str | Plugin] = getattr(suite, f"{kind}s")
     wanted = _expand(named, [registered.name for registered in registry.of_kind(kind)])
     chosen: dict[str, Chosen[Plugin]] = {}
+    aliases: set[str] = set()
     for named_or_made in wanted:
         if isinstance(named_or_made, Plugin):
             registered = registry.of_object(kind, named_or_made, f"{kind}s")
-            plugin, given = named_or_made, params.changed(named_or_made)
+            plugin = params.rebuilt(named_or_made, str(registered))
+            given, alias = params.changed(plugin), ""
         else:
-            spec = params.parse(named_or_made, _flag(kind))
-            registered = registry.get(kind, spec.name, _flag(kind))
-            settings = (on or suite.settings(spec.name)).of(kind, spec.name)
+            spec = params.parse(named_or_made, f"{kind}s")
+            registered = registry.get(kind, spec.name, f"{kind}s")
+            settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = build(registered, settings, spec.values), [*spec.values]
-        label = params.label(plugin, given)
+            alias = spec.alias
+        label = alias or params.label(plugin, given)
+        if label in chosen and (alias or label in aliases):
+            raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
+        aliases |= {alias} - {""}
         scaled = plugin if suite.budget == 1 else made(registered, partial(params.scaled, plugin, suite.budget))
         chosen[label] = Chosen(registered, scaled, label)
     return list(chosen.values())
@@ -175,18 +196,20 @@ _N = TypeVar("_N", bound=str | Plugin)
 
 def _expand(names: Sequence[_N | str], installed: Iterable[str]) -> list[_N | str]:
     """The names given, with "all" replaced by those of the installed ones that are not among them."""
-    named = [_name(name) for name in names if name != ALL]
-    others = [name for name in installed if name not in named]
+    named = {_name(name).casefold() for name in names if name != ALL}
+    others = [name for name in installed if name.casefold() not in named]
     return [name for given in names for name in (others if given == ALL else [given])]
 
 
 def _name(named_or_made: str | Plugin) -> str:
-    return named_or_made.name if isinstance(named_or_made, Plugin) else params.parse(named_or_made).name
+    """The name in "ctgan[epochs=5]"; of what cannot be read, which is refused where its parameters are, all of it."""
+    if isinstance(named_or_made, Plugin):
+        return named_or_made.name
+    try:
+        return params.parse(named_or_made).name
+    except UserError:
+        return named_or_made
 
 
 def _kind(kinds: str) -> PluginKind:
     return next(kind for kind in KINDS if kinds == f"{kind}s")
-
-
-def _flag(kind: str) -> str:
-    return "-k" if kind == "metric" else f"-{kind[0]}"

@@ -29,6 +29,7 @@ from ctrbench.results import (
     Cell,
     DataOutput,
     DatasetInfo,
+    GeneratorInfo,
     MetricInfo,
     RunInfo,
     ScenarioInfo,
@@ -342,7 +343,7 @@ def _info(
         suite.model_seeds,
         datasets={chosen.label: _dataset_info(chosen, result.output_as(DataOutput)) for chosen, result in loaded},
         scenarios={
-            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real)
+            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role)
             for scenario in choices.choose_scenarios(suite, registry)
         },
         prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
@@ -350,6 +351,7 @@ def _info(
             m.label: MetricInfo(m.plugin.better, m.plugin.unit, m.plugin.aspect) for m in grid.synthetic_metrics
         },
         broken=[f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
+        generators={label: GeneratorInfo(role) for label, role in grid.roles.items()},
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ctrbench import intervals
-from ctrbench.interfaces import Better
+from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import CellResult, Status
 from ctrbench.store.artefacts import LostArtefactError
@@ -108,6 +108,22 @@ class Effects:
         """The generators that apply here, one of each that share their pools."""
         return list(dict.fromkeys(self.same.values()))
 
+    @cached_property
+    def candidates(self) -> list[str]:
+        """Those of `distinct` that somebody might use; of a group with the same pools one such generator is enough."""
+        found = (self.same[name] for name in self.same if self.results.info.role(name) is MethodRole.CANDIDATE)
+        return list(dict.fromkeys(found))
+
+    @property
+    def controls(self) -> list[str]:
+        """The others of `distinct`."""
+        return [name for name in self.distinct if name not in self.candidates]
+
+    @property
+    def averaged(self) -> list[str]:
+        """The generators that means are over: the candidates, or the controls of a run that has none else."""
+        return self.candidates or self.controls
+
     @property
     def applicable(self) -> list[str]:
         """The generators that did not skip this data set altogether."""
@@ -116,7 +132,13 @@ class Effects:
     @cached_property
     def kept_scenarios(self) -> list[str]:
         """The scenarios that add a pool's rows to real ones: those that answer the question."""
-        return [name for name in self.pool_scenarios if self.results.info.scenarios[name].keeps_real]
+        return [name for name in self.family_scenarios if self.results.info.scenarios[name].keeps_real]
+
+    @property
+    def family_scenarios(self) -> list[str]:
+        """The scenarios with a pool that are no controls."""
+        told = self.results.info.scenarios
+        return [name for name in self.pool_scenarios if told[name].role is MethodRole.CANDIDATE]
 
     # What it says
 
@@ -125,8 +147,8 @@ class Effects:
         return self.average([arm])
 
     def scenario(self, scenario: str) -> Effect | None:
-        """The effect of a scenario, averaged over generators (equal ones once) and models."""
-        generators = self.distinct if scenario in self.pool_scenarios else [""]
+        """The effect of a scenario, averaged over candidates (equal ones once) and models."""
+        generators = self.averaged if scenario in self.pool_scenarios else [""]
         return self.average([Arm(g, scenario, m) for g in generators for m in self.compared])
 
     def generator(self, generator: str, scenarios: Iterable[str]) -> Effect | None:
@@ -134,12 +156,15 @@ class Effects:
         return self.average([Arm(generator, scenario, m) for scenario in scenarios for m in self.compared])
 
     def average(self, arms: Sequence[Arm]) -> Effect | None:
-        """The effect of the mean over arms of (arm − original); None where a score is missing.
+        """The effect of the mean over arms of (arm − original); None where a score is missing."""
+        return self.contrast([(arm, Arm("", "original", arm.model)) for arm in arms])
 
-        Each repeat gives one difference for each model seed: scenarios and generators are averaged within it, paired
-        by the model seeds that they share with `original`.
+    def contrast(self, pairs: Sequence[tuple[Arm, Arm]]) -> Effect | None:
+        """The effect of the mean over pairs of (first − second); None where a score is missing.
+
+        Each repeat gives one difference for each model seed: the pairs are averaged within it, each by the seeds that
+        its arms share.
         """
-        pairs = [(arm, Arm("", "original", arm.model)) for arm in arms]
         if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
             return None
         numbers = self._numbers
@@ -180,9 +205,9 @@ class Effects:
 
     @cached_property
     def tested_scenarios(self) -> dict[str, TestedEffect]:
-        """The confirmatory family: each scenario that uses a pool, averaged over generators and models."""
-        judged = self.family([self.scenario(name) for name in self.pool_scenarios])
-        return {name: tested for name, tested in zip(self.pool_scenarios, judged, strict=True) if tested is not None}
+        """The confirmatory family: each scenario that uses a pool, averaged over candidates and models."""
+        judged = self.family([self.scenario(name) for name in self.family_scenarios])
+        return {name: tested for name, tested in zip(self.family_scenarios, judged, strict=True) if tested is not None}
 
     # How it is worked out
 

@@ -66,6 +66,7 @@ MOST_LISTED = 30
 """So many fields are named in a note; of more the number is told."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMPLEX = "holds complex numbers; drop it, or give their parts columns of their own"
 _QUANTILES = re.compile(r"quantiles:(\d+)")
 
 
@@ -336,7 +337,11 @@ class _Work:
         """The labels of each split."""
         found = {}
         for split, rows in self.splits.items():
-            values = rows.numbers(name)
+            try:
+                values = rows.numbers(name)
+            except (TypeError, ValueError) as error:
+                self.refuse(name, split, f"label {name!r} {error}")
+                values = np.zeros(len(rows))
             bad = (values != 0) & (values != 1)
             if bad.any():
                 at = int(bad.argmax())
@@ -602,6 +607,8 @@ def _from_series(column: pd.Series[Any]) -> Column:
         raise TypeError("holds lists or other compound values; drop it or flatten it") from None
     values = np.asarray(distinct)
     kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind == "complex":
+        raise TypeError(_COMPLEX)
     if kind.startswith("mixed") and kind != "mixed-integer-float":
         kinds = {type(value).__name__: value for value in values}
         shown = ", ".join(f"{_shown(value)} ({name})" for name, value in sorted(kinds.items())[:3])
@@ -692,13 +699,16 @@ def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
         return _arrow_floats(column, decimal)
     import pandas as pd
 
-    if column.dtype.kind in "mMc":  # durations, dates, complex numbers
+    if column.dtype.kind in "mM":  # durations, dates
         return np.where(column.isna(), np.nan, np.inf)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if column.dtype == object:
         column = column.map(lambda value: TRUTHS.get(value.lower(), value) if isinstance(value, str) else value)
-    found = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.dtype.kind == "c":
+        raise TypeError(_COMPLEX)
+    found = numbers.to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isnan(found) & ~column.isna().to_numpy(), np.inf, found)
 
 
@@ -712,6 +722,7 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
     if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
         plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
         plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
+        plain = plain.cast(pa.string()) if kinds.is_decimal(kind) else plain  # else not always the nearest double
         numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
         return numbers
     if kinds.is_null(kind):

@@ -38,7 +38,7 @@ def findings(effects: Effects) -> list[Finding]:
     told = effects.results.info.scenarios
     return [
         Finding(effects.dataset, name, told[name].help, *_concluded(effects, name, effects.tested_scenarios.get(name)))
-        for name in effects.pool_scenarios
+        for name in effects.family_scenarios
     ]
 
 
@@ -51,7 +51,7 @@ def headline(effects: Effects) -> str:
     if not parts:
         return "This run holds no scenario that uses synthetic rows."
     repeats = effects.results.info.repeats
-    said = f"{'; '.join(parts)} ({counted(len(effects.distinct), 'generator')}, "
+    said = f"{'; '.join(parts)} ({counted(len(effects.averaged), 'generator')}, "
     said += f"{counted(len(effects.compared), 'model')}, {counted(repeats, 'repeat')})."
     return f"{said} With one repeat the noise of seeds is unknown: nothing is claimed." if repeats == 1 else said
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
 
+from ctrbench import arguments
 from ctrbench.encoding import encode_splits
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("train", "valid", "test")
+
+Column: TypeAlias = str | int
+"""The name of a column; pandas numbers those that have none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,35 +62,55 @@ def from_frames(
     valid: pd.DataFrame | None = None,
     test: pd.DataFrame | None = None,
     *,
-    label: str,
-    user: str | Sequence[str] = (),
-    item: str | Sequence[str] = (),
-    numeric: str | Sequence[str] = (),
-    split: str | tuple[float, float, float] = (0.8, 0.1, 0.1),
-    seed: int = 1,
+    label: Column,
+    user: Column | Sequence[Column] = (),
+    item: Column | Sequence[Column] = (),
+    numeric: Column | Sequence[Column] = (),
+    split: Column | tuple[float, float, float] | None = None,
+    seed: int | None = None,
     name: str = "frames",
 ) -> Frames:
     """A log in memory, for `ctrbench.run(datasets=...)`.
 
     Give three frames, or one with a `split`: the name of a column that says train, valid or test, or the shares of the
-    three, which are then drawn by `seed`. `label` names the column of clicks, 0 and 1; `user` and `item` those that
-    describe the user and the item, the identifier first; `numeric` those that are numbers: all others are categorical.
-    `name` is what tables call it. UserError where a column is missing, or some splits are given and others not.
+    three, by default (0.8, 0.1, 0.1), which are then drawn by `seed`, by default 1. `label` names the column of clicks,
+    0 and 1; `user` and `item` those that describe the user and the item, the identifier first; `numeric` those that are
+    numbers: all others are categorical. Names that are numbers are taken as texts, so 3 and "3" mean the same column.
+    `name` is what tables call it.
+
+    UserError for what does not fit: a column that is missing or has two roles, splits that differ in their columns.
     """
-    named = {"user": _several(user), "item": _several(item), "numeric": _several(numeric)}
+    arguments.typed("name", name, str, "a text, which tables show")
+    if not name.strip():
+        raise UserError("name='': give a text, which tables show")
     if (valid is None) != (test is None):
         raise UserError(f"from_frames: {'valid' if valid is None else 'test'} is missing; give three frames, or one")
-    if valid is not None and test is not None:
-        frames = {"train": train, "valid": valid, "test": test}
-    else:
-        frames = _split(train, split, seed)
-    for columns in named.values():
-        for column in columns:
-            if column not in train.columns:
-                raise UserError(
-                    f"from_frames: no column {column!r}; {did_you_mean(column, map(str, train), 'there are')}"
-                )
-    return Frames(frames, label, **named, name=name)
+    given = {"train": train} if valid is None else {"train": train, "valid": valid, "test": test}
+    frames = {split_name: _with_text_names(split_name, frame) for split_name, frame in given.items()}
+    columns = list(frames["train"].columns)
+    for other in frames:
+        if odd := set(frames[other].columns) ^ set(columns):
+            where = "train" if min(odd) in columns else other
+            raise UserError(f"from_frames: column {min(odd)!r} of {where} is not in each frame; give all the same")
+    roles = {
+        "label": (_column("label", label, columns),),
+        "user": _several("user", user, columns),
+        "item": _several("item", item, columns),
+        "numeric": _several("numeric", numeric, columns),
+    }
+    if len(frames) > 1 and (split is not None or seed is not None):
+        raise UserError(f"from_frames: {'seed' if split is None else 'split'} is for one frame; leave it out of three")
+    if len(frames) == 1:
+        frames = _split(frames["train"], (0.8, 0.1, 0.1) if split is None else split, seed)
+        if isinstance(split, str | int):
+            roles["split"] = (str(split),)
+    for one, two in combinations(roles, 2):
+        both = set(roles[one]) & set(roles[two])
+        if both and (two != "numeric" or one == "label"):  # a user's number, such as an age, is in two on purpose
+            raise UserError(f"from_frames: column {min(both)!r} is named for {one} and for {two}; name it for one")
+    del roles["label"]
+    roles.pop("split", None)
+    return Frames(frames, str(label), **roles, name=name)
 
 
 @dataclass(frozen=True)
@@ -123,22 +149,58 @@ class FrameLog(Dataset):
         return encode_splits(train, valid, test, label=self.label, fields=fields, source=self.called)
 
 
-def _split(frame: pd.DataFrame, split: str | tuple[float, float, float], seed: int) -> dict[str, pd.DataFrame]:
-    if isinstance(split, str):
-        if split not in frame.columns:
-            raise UserError(f"from_frames: no column {split!r}; {did_you_mean(split, map(str, frame), 'there are')}")
-        found = {name: frame[frame[split] == name].drop(columns=split) for name in SPLITS}
-        odd = frame.loc[~frame[split].isin(SPLITS), split]
-        if len(odd):
-            raise UserError(f"from_frames: {split}={odd.iloc[0]!r} is neither train, valid nor test")
-        return found
-    if len(split) != 3 or min(split) <= 0 or abs(sum(split) - 1) > 1e-9:
-        raise UserError(f"from_frames: split={split!r} must be three shares above 0 that sum to 1")
-    order = np.random.default_rng(seed).permutation(len(frame))
-    ends = np.round(np.cumsum(split) * len(frame)).astype(int)
-    starts = (0, *ends[:-1])
-    parts = (np.sort(order[a:b]) for a, b in zip(starts, ends, strict=True))
-    return {name: frame.iloc[part] for name, part in zip(SPLITS, parts, strict=True)}
+def _split(frame: pd.DataFrame, split: object, seed: int | None) -> dict[str, pd.DataFrame]:
+    """One frame as three; UserError for a split that is none."""
+    wanted = "the name of a column, or three shares above 0 that sum to 1, as in (0.8, 0.1, 0.1)"
+    if isinstance(split, list | tuple):
+        if len(split) != 3:
+            raise UserError(f"split={arguments.shown(split)}: give {wanted}")
+        shares = [arguments.number("split", share, wanted) for share in split]
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+            raise UserError(f"split={arguments.shown(split)}: give {wanted}")
+        start = 1 if seed is None else arguments.whole("seed", seed, 0, 2**32 - 1)
+        order = np.random.default_rng(start).permutation(len(frame))
+        ends = np.round(np.cumsum(shares) * len(frame)).astype(int)
+        parts = (np.sort(order[a:b]) for a, b in zip((0, *ends[:-1]), ends, strict=True))
+        return {name: frame.iloc[part] for name, part in zip(SPLITS, parts, strict=True)}
+    if seed is not None:
+        raise UserError("from_frames: seed is for shares; leave it out where a column says which rows are which")
+    column = _column("split", arguments.typed("split", split, (str, int), wanted), list(frame.columns))
+    odd = frame.loc[~frame[column].isin(SPLITS), column]
+    if len(odd):
+        raise UserError(f"from_frames: {column}={odd.iloc[0]!r} is neither train, valid nor test")
+    return {name: frame[frame[column] == name].drop(columns=column) for name in SPLITS}
+
+
+def _with_text_names(name: str, frame: object) -> pd.DataFrame:
+    """A frame whose columns are called by texts, as those of files are; UserError for what is no such frame."""
+    import pandas as pd
+
+    known = arguments.typed(name, frame, pd.DataFrame, "a pandas DataFrame, one row a click or view")
+    if isinstance(known.columns, pd.MultiIndex):
+        raise UserError(f"from_frames: {name} has columns of several levels; give each a name of its own")
+    named = known.rename(columns=str)
+    if twice := [str(column) for column in named.columns[named.columns.duplicated()]]:
+        raise UserError(f"from_frames: {name} has two columns {twice[0]!r}; give each a name of its own")
+    return named
+
+
+def _column(role: str, column: object, columns: list[str]) -> str:
+    """The name of a column that is there."""
+    name = str(arguments.typed(role, column, (str, Integral), "the name of a column"))
+    if name not in columns:
+        raise UserError(f"from_frames: {role}: no column {name!r}; {did_you_mean(name, columns, 'there are')}")
+    return name
+
+
+def _several(role: str, named: object, columns: list[str]) -> tuple[str, ...]:
+    """The names of columns, one or several; UserError for one that is not there, or there twice."""
+    wanted = "the name of a column, or several in a list"
+    given = named if isinstance(named, list | tuple) else (arguments.typed(role, named, (str, Integral), wanted),)
+    found = tuple(_column(role, column, columns) for column in given)
+    if len(set(found)) < len(found):
+        raise UserError(f"{role}={arguments.shown(given)}: give each column once")
+    return found
 
 
 def _parquet(frame: pd.DataFrame, what: str) -> bytes:
@@ -152,7 +214,3 @@ def _parquet(frame: pd.DataFrame, what: str) -> bytes:
         raise UserError(f"from_frames: {what}: a column cannot be kept: {' '.join(str(error).split())}") from None
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-def _several(columns: str | Sequence[str]) -> tuple[str, ...]:
-    return (columns,) if isinstance(columns, str) else tuple(columns)

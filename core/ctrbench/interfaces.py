@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -28,6 +29,13 @@ Better = Literal["higher", "lower", "neither"]
 Aspect = Literal["privacy", "fidelity"]
 ProgressCallback = Callable[[int, int | None, Mapping[str, float]], None]
 """Hears of a step, of how many there will be where that is known, and of numbers worth showing."""
+
+
+class MethodRole(StrEnum):
+    """What a generator or scenario is there for: rankings and means are over candidates, controls stand beside them."""
+
+    CANDIDATE = "candidate"  # somebody might use it
+    CONTROL = "control"  # it tells what a candidate's effect is worth: more rows, noise, the truth, another seed
 
 
 class Budgeted:
@@ -205,7 +213,12 @@ class Dataset(Plugin, ABC):
 
 @dataclass(frozen=True)
 class Generator(Plugin, ABC):
-    """A method that learns a training table and makes new rows like it."""
+    """A method that learns a training table and makes new rows like it.
+
+    `role` is whether somebody might use its rows, or they only show what those of others are worth.
+    """
+
+    role: ClassVar[MethodRole] = MethodRole.CANDIDATE
 
     @abstractmethod
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:

@@ -148,7 +148,7 @@ class TrainJob:
 
     def identity(self) -> list[Json]:
         """What changes the result; a scenario counts by the table it makes, not by its name."""
-        scenario = replace(self.scenario, name="", help="", model_seeds="common")
+        scenario = self.scenario.recipe
         return [
             "train",
             self.plugin.identity(),
@@ -175,7 +175,7 @@ class ScorePredictionsJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.predictions, self.valid_predictions, self.train_click_rate]
+        read: list[Json] = [self.predictions, self.valid_predictions, self.train_click_rate]
         read += filter(None, [self.data.ranking, self.rankings])
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
@@ -191,7 +191,7 @@ class ScorePoolJob:
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        read = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
+        read: list[Json] = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
         return ["score", self.plugin.identity(), self.data.fingerprint, *read]
 
 
@@ -259,7 +259,7 @@ def ingredients(job: Job) -> dict[str, Json]:
             case Compute() as compute:
                 found |= vars(compute)
             case Scenario() as scenario:
-                found[field.name] = repr(replace(scenario, name="", help="", model_seeds="common"))
+                found[field.name] = repr(scenario.recipe)
             case value:
                 found[field.name] = value
     return found

@@ -59,7 +59,7 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int | float):
             where = "timeout" if name == "task" else f"timeout.{name}"
-            raise UserError(f"{source}: {where}={number!r} must be a float, or a table such as {{fit = 600}}")
+            raise UserError(f"{source}: {where}={number!r} must be seconds, or seconds by stage, as in fit: 600")
     whole = _seconds(numbers["task"], f"{source}: timeout={numbers['task']:g}") if "task" in numbers else None
     stages = {}
     for name, number in numbers.items():

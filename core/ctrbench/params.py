@@ -1,7 +1,8 @@
 """A plug-in's dataclass fields, as text and back: "ctgan[epochs=5]" ↔ Ctgan(epochs=5).
 
-Grammar: NAME, or NAME[key=value, key=value]. A value is a bare word (anything without , [ ] ( ) and quotes: numbers,
-true, none, ./a/path), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
+Grammar: NAME, NAME[key=value, key=value], or ALIAS=NAME[…], which tables then call ALIAS. A value is a bare word
+(anything without , [ ] ( ) and quotes: numbers, true, none, ./a/path; ` name=` within it is taken for a next key whose
+comma is missing), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
 values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
 """
 
@@ -10,22 +11,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.results import Json
 from ctrbench.text import did_you_mean
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
 
+FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
+"""The options of the command line that name what a section of a suite names."""
+
 _BARE = re.compile(r"[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
+_ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
+_NEXT_KEY = re.compile(r"\s([A-Za-z_]\w*)\s*=(?!=)")
+_WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
+_BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")  # a comma that stands outside of brackets
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Spec:
     name: str
     values: Mapping[str, object]
     source: str = ""
+    alias: str = ""  # the label that the user gave it, as in "dcn=fuxictr[model=DCN]"
 
 
 @dataclass(frozen=True)
@@ -50,13 +61,17 @@ class Parameter:
 
 
 def parse(text: str, source: str = "") -> Spec:
-    """Read `name[key=value, …]`; UserError with the position where it cannot be read."""
-    named = _NAME.match(text)
+    """Read `name[key=value, …]`, or `alias=name[…]`; UserError with the position where it cannot be read."""
+    aliased = _ALIAS.match(text)
+    named = _NAME.match(text, aliased.end() if aliased else 0)
     if named is None:
         raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
     at, values = named.end(), {}
     if at < len(text):
+        if text[at] == "=" or (aliased and text[at] != "["):
+            raise _parameters_alone(text, source)
         if text[at] != "[":
+            refuse_several(text, source)
             raise _unreadable(text, at, source, "expected [ after the name")
         at += 1
         while True:
@@ -71,8 +86,21 @@ def parse(text: str, source: str = "") -> Spec:
             if text[at : at + 1] == ",":
                 at += 1
             elif text[at:].strip() != "]":
+                refuse_several(text, source)
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
-    return Spec(named[1], values, source)
+    return Spec(named[1], values, source, aliased[1] if aliased else "")
+
+
+def refuse_several(text: str, source: str = "") -> None:
+    """UserError where a text is several names, with commas between: "smoten,ctgan"."""
+    names = _BETWEEN.split(text.strip())
+    if len(names) > 1 and all(map(_WHOLE.fullmatch, names)):
+        flag = f"{FLAGS[source]} " if source in FLAGS else ""
+        apart = " ".join(flag + (shlex.quote(name) if flag else repr(name)) for name in names)
+        hint = " (in Python a list)" if flag else ""
+        raise UserError(
+            f"{f'{source}: ' if source else ''}{text!r} is several names; give each by itself: {apart}{hint}"
+        )
 
 
 def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
@@ -86,6 +114,12 @@ def build(cls: type[Plugin], who: str, *layers: Mapping[str, object]) -> Plugin:
         if key not in hints:
             raise UserError(f"{who}: no parameter {key!r}; " + did_you_mean(key, hints, "it has"))
     return cls(**{key: _convert(who, key, hints[key], value) for key, value in given.items()})
+
+
+def rebuilt(plugin: P, who: str) -> P:
+    """An object with its parameters checked as those of a text are; UserError for a bad value."""
+    given = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.init}
+    return cast(P, build(type(plugin), who, given))
 
 
 def scaled(plugin: P, budget: float) -> P:
@@ -104,7 +138,7 @@ def effort(plugin: Plugin) -> float:
     return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
 
 
-def unbudgeted(plugin: Plugin) -> dict[str, object]:
+def unbudgeted(plugin: Plugin) -> dict[str, Json]:
     """All parameters but the `Budgeted` ones, as JSON can hold them."""
     hints = _annotations(type(plugin))
     return {name: value for name, value in values(plugin).items() if not _metadata(hints[name], Budgeted)}
@@ -115,7 +149,7 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
-def values(plugin: Plugin) -> dict[str, object]:
+def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
 
@@ -134,7 +168,7 @@ def label(plugin: Plugin, given: Iterable[str]) -> str:
 
 def quoted(text: str) -> str:
     """A text as the grammar takes it: in quotes where it would be read otherwise."""
-    if _BARE.fullmatch(text) and text.strip() == text and text:
+    if _BARE.fullmatch(text) and text.strip() == text and text and not _NEXT_KEY.search(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -184,6 +218,10 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         errors = error.errors()
+        wanted = _length(base)
+        if isinstance(value, tuple | list) and wanted is not None and len(value) != wanted:
+            what = next(iter(_metadata(hint, str)), _type_text(base))
+            raise UserError(f"{who}: {key}={_text(value)} has {len(value)} values, not {wanted}: {what}") from None
         ranges = [each for each in errors if each["type"].startswith(("greater_than", "less_than", "too_"))]
         if get_origin(base) in (Union, UnionType) and not ranges:
             raise UserError(f"{who}: {key}={_text(value)} should be {_type_text(base)}") from None
@@ -191,6 +229,12 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         raise UserError(f"{who}: {key}{inside}={_text(first['input'])} {complaint}") from None
+
+
+def _length(hint: Any) -> int | None:
+    """How many values a tuple of that type holds; None where it is none, or may be of any length."""
+    parts = get_args(hint)
+    return len(parts) if get_origin(hint) is tuple and Ellipsis not in parts else None
 
 
 def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
@@ -201,6 +245,8 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
     bare = _BARE.match(text, at)
     if bare is None or not bare[0].strip():
         raise _unreadable(text, at, source, "expected a value")
+    if key := _NEXT_KEY.search(bare[0]):
+        raise _unreadable(text, at + key.start(), source, f"expected , before {key[1]}=; or quote a value with = in it")
     return bare[0].strip(), bare.end()
 
 
@@ -232,6 +278,15 @@ def _skip_space(text: str, at: int) -> int:
     while text[at : at + 1].isspace():
         at += 1
     return at
+
+
+def _parameters_alone(text: str, source: str) -> UserError:
+    """What to write instead of "path=log.csv label=click"."""
+    pairs = ", ".join(re.split(r"[\s,]+(?=[A-Za-z_]\w*\s*=(?!=))", text.strip()))
+    written = shlex.quote(f"NAME[{pairs}]")
+    where = f"{source}: " if source else ""
+    example = "; your own log is csv_log[…]" if source == "datasets" else ""
+    return UserError(f"{where}{text!r} has parameters, but no name before them: write {written}{example}")
 
 
 def _unreadable(text: str, at: int, source: str, why: str) -> UserError:

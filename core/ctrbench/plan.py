@@ -17,7 +17,16 @@ from ctrbench import contract, keys, params, tasks
 from ctrbench.asking import NoAnswer
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
-from ctrbench.interfaces import Dataset, Forecast, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import (
+    Dataset,
+    Forecast,
+    Generator,
+    MethodRole,
+    Model,
+    Plugin,
+    PredictionMetric,
+    SyntheticMetric,
+)
 from ctrbench.jobs import (
     Compute,
     DataJob,
@@ -43,7 +52,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=Plugin)
 
-Results = Mapping[str, TaskResult]
+TaskResults = Mapping[str, TaskResult]
 """What came of tasks, by their names."""
 
 TOP_UP_SHARE = 0.5
@@ -56,7 +65,7 @@ class Task:
 
     id: TaskId
     plugin: str  # for people: "ctgan (ctrbench 0.1.0)"
-    job: Callable[[Results], Job]
+    job: Callable[[TaskResults], Job]
     after: tuple[str, ...] = ()  # the names of the tasks before it
     limits: Limits = NO_LIMITS
     label: str = ""  # the plug-in as the user chose it
@@ -84,6 +93,7 @@ class Plan:
     pools: list[Pool] = field(default_factory=list)
     prediction_metrics: list[Chosen[PredictionMetric]] = field(default_factory=list)
     synthetic_metrics: list[Chosen[SyntheticMetric]] = field(default_factory=list)
+    roles: dict[str, MethodRole] = field(default_factory=dict)  # generator's label → what it is there for
 
     def add(self, task: Task) -> None:
         """Take a task into the graph, once."""
@@ -133,6 +143,7 @@ def grid(
         settings = suite.settings(dataset.registered.name)
         part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits))
         generators = choose(suite, registry, "generator", settings)
+        plan.roles |= {generator.label: generator.plugin.role for generator in generators}
         models = choose(suite, registry, "model", settings)
         for repeat in range(suite.repeats):
             part.fill(generators, models, scenarios, repeat)
@@ -214,7 +225,7 @@ class _DatasetGrid:
         seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             reference = _pool_ref(results[str(source)]) if source else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
@@ -229,7 +240,7 @@ class _DatasetGrid:
     def score_pool(self, metric: Chosen[SyntheticMetric], pool: PoolId, seed: int) -> None:
         call, subject = metric.call, str(pool)
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             return ScorePoolJob(call, self.data, _pool_ref(results[subject]), seed)
 
         self.add(ScoreId(metric.label, pool), metric, job, (subject,))
@@ -237,7 +248,7 @@ class _DatasetGrid:
     def score_predictions(self, metric: Chosen[PredictionMetric], scenario: Scenario, training: TrainId) -> None:
         call, subject = metric.call, str(training)
 
-        def job(results: Results) -> Job:
+        def job(results: TaskResults) -> Job:
             trained = results[subject]
             read = trained.artefacts
             rate = scenario.seen_click_rate(trained.output_as(TrainOutput).click_rate)
@@ -249,7 +260,7 @@ class _DatasetGrid:
         self,
         place: TaskId,
         chosen: Chosen[Plugin],
-        job: Callable[[Results], Job],
+        job: Callable[[TaskResults], Job],
         after: tuple[str, ...],
         forecast: Forecast | None = None,
     ) -> None:

@@ -27,7 +27,7 @@ def of(results: RunResults) -> dict[str, Json]:
 
 
 def _pool(pool: PoolResult) -> dict[str, Json]:
-    names = {"dataset": pool.dataset, "generator": pool.generator, "repeat": pool.repeat}
+    names: dict[str, Json] = {"dataset": pool.dataset, "generator": pool.generator, "repeat": pool.repeat}
     return {**names, "same_as": pool.same_as, "task": _task(pool.result)}
 
 

@@ -12,7 +12,7 @@ import math
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -23,9 +23,9 @@ from ctrbench import hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.installed import Brought
-from ctrbench.interfaces import Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import Dataset, Generator, MethodRole, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import did_you_mean, one_line, plain
+from ctrbench.text import closest, did_you_mean, one_line, plain
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -83,6 +83,7 @@ class Broken:
     version: str
     error: str
     traceback: str = ""
+    name: str = ""  # what it would be called, where that is known
 
 
 @dataclass
@@ -98,11 +99,12 @@ class Registry:
         return [plugin for plugin in self.plugins if plugin.kind == kind]
 
     def get(self, kind: PluginKind, name: str, source: str = "") -> Registered:
-        """The plug-in of that name; UserError with a suggestion where there is none."""
-        for plugin in self.of_kind(kind):
-            if plugin.name == name:
-                return plugin
-        raise self._missing(kind, name, self.of_kind(kind), source)
+        """The plug-in of that name, whatever its case; UserError with a suggestion where there is none."""
+        found = _called(name, self.of_kind(kind))
+        if not found:
+            known = [plugin.name for plugin in self.of_kind(kind)]
+            raise self._missing(kind, name, did_you_mean(name, known, "there are"), source)
+        return found[0]
 
     def of_object(self, kind: PluginKind, plugin: Plugin, source: str = "") -> Registered:
         """What a plug-in that was made by hand is: the registered one of its class, or one that is not installed."""
@@ -117,18 +119,22 @@ class Registry:
         return Registered(kind, thing.name, thing, thing.__module__.split(".")[0], "")
 
     def named(self, name: str, source: str = "") -> list[Registered]:
-        """All plug-ins of that name, of whatever kind; UserError with a suggestion where there is none."""
-        found = [plugin for plugin in self.plugins if plugin.name == name]
+        """All plug-ins of that name, whatever their kind and its case; UserError where there is none."""
+        found = _called(name, self.plugins)
         if not found:
-            raise self._missing("plug-in", name, self.plugins, source)
+            close = closest(name, [plugin.name for plugin in self.plugins])
+            hint = f"did you mean {close!r}?" if close else "is it installed? `ctrbench list` names what is"
+            raise self._missing("plug-in", name, hint, source)
         return found
 
-    def _missing(self, what: str, name: str, known: Iterable[Registered], source: str) -> UserError:
+    def _missing(self, what: str, name: str, hint: str, source: str) -> UserError:
         where = f"{source}: " if source else ""
-        hint = did_you_mean(name, [plugin.name for plugin in known], "there are")
-        culprits = [b for b in self.broken if b.source.endswith(f":{name}") or f"{name!r}" in b.error]
-        if culprits:
-            hint = f"{culprits[0].source} is broken: {culprits[0].error}; see `ctrbench plugins`"
+        fix = "`ctrbench plugins --traceback` shows where"
+        for broken in self.broken:
+            if name.casefold() in {broken.name.casefold(), broken.source.rpartition(":")[2].casefold()}:
+                return UserError(f"{where}the {what} {name!r} is broken ({broken.source}): {broken.error}; {fix}")
+        if self.broken:
+            hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")
 
     def announce(self, result: CellResult) -> None:
@@ -159,6 +165,12 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
     return registry
 
 
+def _called(name: str, plugins: Sequence[Registered]) -> list[Registered]:
+    """Those of that name; where there is none, those whose names differ only in case."""
+    exact = [plugin for plugin in plugins if plugin.name == name]
+    return exact or [plugin for plugin in plugins if plugin.name.casefold() == name.casefold()]
+
+
 def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Registered]:
     entry, distribution, version = brought
     source = f"{distribution}:{plain(entry.name)}"
@@ -169,13 +181,13 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
             registry.broken.append(Broken(source, distribution, version, f"its import {tried.says}", tried.traceback))
             return []
 
-    def refuse(error: str, details: str = "") -> None:
-        registry.broken.append(Broken(source, distribution, version, error, details))
+    def refuse(error: str, details: str = "", name: str = "") -> None:
+        registry.broken.append(Broken(source, distribution, version, error, details, name))
 
     def register(kind: PluginKind, thing: Any) -> None:
         complaint = _complaint(kind, thing)
         if complaint:
-            refuse(complaint)
+            refuse(complaint, name=str(getattr(thing, "name", "")))
         else:
             taken.append(Registered(kind, thing.name, thing, distribution, version, apart))
 
@@ -240,6 +252,8 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
         return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
+    if kind == "generator" and getattr(thing, "role", None) not in list(MethodRole):
+        return f"{who}.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
@@ -265,7 +279,7 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
             if rivals and (len(owners) > 1 or loser is not owners[0]):
                 error = f"the {loser.kind} name {loser.name!r} is taken by {', '.join(rivals)}"
                 source = f"{loser.distribution}:{loser.name}"
-                registry.broken.append(Broken(source, loser.distribution, loser.version, error))
+                registry.broken.append(Broken(source, loser.distribution, loser.version, error, name=loser.name))
 
 
 def _version_of_home() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import sys
 import time
@@ -56,12 +57,12 @@ def resolve_device(asked: str) -> str:
     usable = torch.cuda.is_available()
     if asked == "auto":
         return "cuda" if usable else "cpu"
-    if asked.split(":")[0] != "cuda":
-        raise UserError(f"--device {asked}: choose auto, cpu, cuda or cuda:N")
+    if not re.fullmatch(r"cuda(:\d{1,4})?", asked):
+        raise UserError(f"device {asked}: choose auto, cpu, cuda or cuda:N")
     if not usable:
-        raise UserError(f"--device {asked}: torch {torch.__version__} sees no GPU here; use --device cpu")
-    if ":" in asked and int(asked.split(":")[1]) >= torch.cuda.device_count():
-        raise UserError(f"--device {asked}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+        raise UserError(f"device {asked}: torch {torch.__version__} sees no GPU here; use cpu")
+    if ":" in asked and int(asked.partition(":")[2]) >= torch.cuda.device_count():
+        raise UserError(f"device {asked}: there are {torch.cuda.device_count()} GPUs, counted from 0")
     return asked
 
 

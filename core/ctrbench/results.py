@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
-from ctrbench.ids import score_name
-from ctrbench.interfaces import Aspect, Better, Published, Score
+from ctrbench.ids import TaskKind, score_name
+from ctrbench.interfaces import Aspect, Better, MethodRole, Published, Score
 
-Json: TypeAlias = object
-"""What JSON can hold: a plug-in's parameter, say. Its readers show it or compare it, and no more."""
+if TYPE_CHECKING:
+    Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+    """What JSON can hold: a plug-in's parameter, say. Its readers show it or compare it, and no more."""
+else:
+    Json = object  # the edge of the store has read it from JSON; to check each part again would cost, and copy it
 
 Facts = Mapping[str, int | float | str]
 """What a plug-in says of its fit."""
@@ -60,6 +63,7 @@ class Stage(StrEnum):
 class DataOutput:
     """What is known of a loaded data set; its tables are artefacts."""
 
+    kind: ClassVar[TaskKind] = TaskKind.DATA
     fingerprint: str
     schema: str  # as `Schema.to_json` writes it
     rows: Mapping[str, int]  # split → how many
@@ -73,17 +77,20 @@ class DataOutput:
 class PoolOutput:
     """What is known of a pool; its rows are an artefact."""
 
+    kind: ClassVar[TaskKind] = TaskKind.POOL
     fingerprint: str
     rows: int
     top_ups: int  # rows beyond those of real train, drawn where a class fell short
     click_rate: float  # of the first rows, as many as real train has
     facts: Facts = field(default_factory=dict)
+    variety: float | None = None  # distinct rows over those of real train, among equally many; not in older stores
 
 
 @dataclass(frozen=True)
 class TrainOutput:
     """What is known of a training; its predictions are artefacts."""
 
+    kind: ClassVar[TaskKind] = TaskKind.TRAIN
     rows: int  # of the scenario's table
     click_rate: float
     facts: Facts = field(default_factory=dict)
@@ -320,6 +327,14 @@ class ScenarioInfo:
 
     help: str
     keeps_real: bool  # whether real rows stand in its training table
+    role: MethodRole = MethodRole.CANDIDATE
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """A generator of a run."""
+
+    role: MethodRole
 
 
 @dataclass(frozen=True)
@@ -347,11 +362,23 @@ class RunInfo:
     left_out: Sequence[str] = ()  # why "all" took some data sets not
     failed_data: Sequence[str] = ()  # data sets that could not be loaded, and why
     broken: Sequence[str] = ()  # plug-ins that cannot be used, and why
+    generators: Mapping[str, GeneratorInfo] = field(default_factory=dict)  # by label; none in stores of before roles
+
+    def role(self, generator: str) -> MethodRole:
+        """Whether a generator is a candidate or a control; of a run from before roles, by its plug-in's name."""
+        told = self.generators.get(generator)
+        if told:
+            return told.role
+        return MethodRole.CONTROL if generator.partition("[")[0] in _CONTROLS else MethodRole.CANDIDATE
 
     @property
     def leading_metric(self) -> str:
         """The prediction metric that tables show where none is named; "" where there is none."""
         return next(iter(self.prediction_metrics), "")
+
+
+_CONTROLS = ("random_oversampling", "independent", "negative_sampling", "uniform", "label_shuffle", "oracle")
+"""The controls among the generators that there were before plug-ins said what they are."""
 
 
 @dataclass(frozen=True)

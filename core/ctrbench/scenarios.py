@@ -5,12 +5,13 @@ In: real train, a pool of synthetic rows, a scenario and a seed. Out: the traini
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ctrbench.errors import Skip
+from ctrbench.interfaces import MethodRole
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Scenario:
 
     `real="balanced"` draws as many rows of the larger class as the smaller one has; `synthetic="pool"` takes as many
     pool rows as real train has. Model seeds are "common" to all scenarios, so that gains over `original` are paired
-    differences; "other" ones are this scenario's own.
+    differences; "other" ones are this scenario's own. A scenario without a pool is a control whatever its `role` says.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Scenario:
     class_weight: Literal["none", "balanced"] = "none"
     model_seeds: Literal["common", "other"] = "common"
     help: str = ""
+    role: MethodRole = field(default=MethodRole.CANDIDATE, repr=False)
 
     def __post_init__(self) -> None:
         if self.class_weight not in ("none", "balanced"):
@@ -53,6 +55,11 @@ class Scenario:
             raise ValueError(f"model_seeds={self.model_seeds!r} must be 'common' or 'other'")
         if self.real != "balanced" and max(self.real.positives, self.real.negatives) > 1:
             raise ValueError(f"real={self.real} must not ask for more than there is: shares of at most 1")
+
+    @property
+    def recipe(self) -> Scenario:
+        """What it does, without what it is called and taken for: equal for scenarios that make the same tables."""
+        return replace(self, name="", help="", model_seeds="common", role=MethodRole.CANDIDATE)
 
     @property
     def needs_pool(self) -> bool:
@@ -83,9 +90,24 @@ BUILT_IN = (
     Scenario("S3", synthetic=ClassShares(negatives=0.25), help="real + 25 % synthetic negatives"),
     Scenario("S4", synthetic=ClassShares(negatives=0.50), help="real + 50 % synthetic negatives"),
     Scenario("S5", real=ClassShares(), synthetic="pool", help="the pool alone, as many rows as real train"),
-    Scenario("original_again", model_seeds="other", help="real train, other model seeds: what no effect looks like"),
-    Scenario("undersample", real="balanced", help="real train, its larger class cut to the size of the smaller"),
-    Scenario("class_weight", class_weight="balanced", help="real train, both classes of equal weight in the loss"),
+    Scenario(
+        "original_again",
+        model_seeds="other",
+        help="real train, other model seeds: what no effect looks like",
+        role=MethodRole.CONTROL,
+    ),
+    Scenario(
+        "undersample",
+        real="balanced",
+        help="real train, its larger class cut to the size of the smaller",
+        role=MethodRole.CONTROL,
+    ),
+    Scenario(
+        "class_weight",
+        class_weight="balanced",
+        help="real train, both classes of equal weight in the loss",
+        role=MethodRole.CONTROL,
+    ),
 )
 
 

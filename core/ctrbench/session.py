@@ -12,13 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from ctrbench import choices, params, resources
+from ctrbench import arguments, choices, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
-from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, make_executor
-from ctrbench.executors._processes import interrupts_held
+from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
 from ctrbench.frames import Frames
 from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
 from ctrbench.jobs import Compute
@@ -26,16 +25,20 @@ from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.registry import Registry, load_registry
 from ctrbench.scenarios import Scenario
 from ctrbench.store.store import RunResults, Store
-from ctrbench.suite import ALL, SECTIONS, Suite, checked, load_suite
-from ctrbench.text import did_you_mean, encodable
+from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite
+from ctrbench.text import counted, did_you_mean, encodable, may_be_address
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ctrbench.findings import Finding
+    from ctrbench.verdict import Verdict
 
 STORE = "ctrbench.db"
 """The store where none is named, beside which its artefacts lie."""
+
+MOST_WORKERS = 1024
+"""The most workers, and threads of each, that anybody may ask for."""
 
 T = TypeVar("T")
 Some: TypeAlias = T | Sequence[T]
@@ -80,34 +83,43 @@ def run(
     loses nothing that was finished.
     """
     given = {name: value for name, value in locals().items() if value is not None and name != "progress"}
-    named = {
-        "datasets": datasets,
-        "generators": generators,
-        "models": models,
-        "metrics": metrics,
-        "scenarios": scenarios,
-    }
-    with closing(Store.open(os.fspath(store or default_store()))) as opened:
-        request = prepare(
-            suite,
-            {section: _several(section, given[section], opened) for section in SECTIONS if section in given},
-            {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
-            everything=everything,
-            compute=Compute(device if executor == "ray" else resources.resolve_device(device), threads),
-            limits=limits_of(timeout, memory, "run"),
-            redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
-            executor=executor,
-            workers=workers,
-            ray_address=ray_address,
-        )
+    arguments.typed("progress", progress, (bool, Watcher), "True, False, or an object that is a ctrbench.Watcher")
+    for flag in ("everything", "retry_failed", "fresh"):
+        arguments.flag(flag, given[flag])
+    named = {section: _several(section, given[section]) for section in SECTIONS if section in given}
+    logs = named.get("datasets", [])
+    plain = {section: [each for each in some if not isinstance(each, Frames)] for section, some in named.items()}
+    request = prepare(
+        suite,
+        plain,
+        {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        everything=everything,
+        compute=compute_on(device, threads, executor),
+        limits=limits_of(timeout, memory, "run"),
+        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
+        executor=executor,
+        workers=workers,
+        ray_address=ray_address,
+    )
+    place = _place(store)
+    if not may_be_address(place) and not Path(place).absolute().parent.is_dir():
+        raise UserError(f"store {place}: there is no folder {Path(place).parent}; make it, or name another store")
+    with closing(Store.open(place)) as opened:
+        if logs:
+            folder = opened.artefacts.folder / "frames"
+            taken = [each.taken_in(folder) if isinstance(each, Frames) else each for each in logs]
+            datasets = cast("list[str | Dataset]", taken)  # the plan refuses a plug-in of another kind by its name
+            request = replace(request, suite=replace(request.suite, datasets=tuple(datasets)))
         name = request.execute(opened, _command(given), progress)
-        return Results(opened.load_run(name))
+        return Results(opened.load_run(name), opened.database.shown)
 
 
 def load(store: str | os.PathLike[str] | None = None, run: str | None = None) -> Results:
     """A run that a store holds, the latest where none is named; UserError where it, or the store, is not there."""
-    with closing(Store.open(os.fspath(store or default_store()), create=False)) as opened:
-        return Results(opened.load_run(run))
+    if run is not None:
+        arguments.typed("run", run, str, "the name of a run, or None for the latest")
+    with closing(Store.open(_place(store), create=False)) as opened:
+        return Results(opened.load_run(run), opened.database.shown)
 
 
 def default_store() -> str:
@@ -120,6 +132,11 @@ class Results:
     """A run, finished or not, and all that can be read from it."""
 
     stored: RunResults = field(repr=False)
+    store: str = ""  # where it was read, without a password
+
+    def __repr__(self) -> str:
+        size = f"{counted(len(self.stored.cells), 'cell')}, {counted(len(self.stored.pools), 'pool')}"
+        return f"<Results of run {self.run}{f' in {self.store}' if self.store else ''}: {size}>"
 
     @property
     def run(self) -> str:
@@ -134,9 +151,23 @@ class Results:
         """
         from ctrbench import tidy
 
+        arguments.typed("frame", what, str, f"one of {', '.join(tidy.FRAMES)}")
         if what not in tidy.FRAMES:
             raise UserError(f"frame: no table {what!r}; {did_you_mean(what, tidy.FRAMES, 'there are')}")
         return tidy.FRAMES[what](self.stored, self._metric(metric))
+
+    @cached_property
+    def verdict(self) -> list[Verdict]:
+        """What the run answers, for each data set, in its leading metric; `print(results.answer())` shows it."""
+        from ctrbench.verdict import verdicts
+
+        return verdicts(self.stored)
+
+    def answer(self, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
+        """The verdict and one board for each data set, as `ctrbench run` ends with them."""
+        from ctrbench import reporters
+
+        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour)
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -160,21 +191,26 @@ class Results:
         return not (self.failures or self.stored.info.broken or self.stored.info.failed_data)
 
     def leaderboards(
-        self, views: Sequence[str] = (), metric: str = "", style: str = "table", *, colour: bool = False
+        self, views: Some[str] = (), metric: str = "", style: str = "table", *, colour: bool = False
     ) -> str:
         """The leaderboards as text: as a table, markdown, csv, json or latex; `colour` is for terminals."""
         from ctrbench import leaderboard, reporters
 
-        chosen = views or leaderboard.DEFAULT_VIEWS
-        return reporters.leaderboards(self.stored, chosen, self._metric(metric), style, colour=colour)
+        some = [views] if isinstance(views, str) else views
+        for name in arguments.typed("views", some, (list, tuple), "names in a list"):
+            arguments.typed("views", name, str, f"some of {', '.join(leaderboard.VIEWS)}")
+        arguments.typed("style", style, str, f"one of {', '.join(reporters.FORMATS)}")
+        return reporters.leaderboards(
+            self.stored, some or leaderboard.DEFAULT_VIEWS, self._metric(metric), style, colour=colour
+        )
 
     def report(self, file: str | os.PathLike[str], metric: str = "", *, force: bool = False) -> Path:
         """Write the run as one page of HTML that opens offline; `force` writes over a file that exists."""
         from ctrbench.files import refuse_existing, whole_file
         from ctrbench.report import page
 
-        path = Path(file)
-        if not force:
+        path = Path(arguments.path("file", file, "a path, as in 'report.html'"))
+        if not arguments.flag("force", force):
             refuse_existing(path, "say force=True")
         text = page(self.stored, self._metric(metric)).encode()
         with whole_file(path) as target:
@@ -182,18 +218,17 @@ class Results:
         return path
 
     def _metric(self, name: str) -> str:
-        known = self.stored.info.prediction_metrics
-        if name and name not in known:
-            raise UserError(f"metric {name!r}: {did_you_mean(name, known, 'this run has')}")
-        return name or self.stored.info.leading_metric
+        known = {metric.casefold(): metric for metric in self.stored.info.prediction_metrics}
+        arguments.typed("metric", name, str, f"one of {', '.join(known.values())}")
+        if name and name.casefold() not in known:
+            raise UserError(f"metric {name!r}: {did_you_mean(name, known.values(), 'this run has')}")
+        return known.get(name.casefold()) or self.stored.info.leading_metric
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the findings, and the scenarios' table."""
+        """What a notebook shows: the verdict, and the scenarios' table."""
         from markupsafe import Markup
 
-        said = Markup("").join(
-            Markup("<li>{}: {}</li>").format(f"{f.dataset}, {f.scenario}", f.says) for f in self.findings
-        )
+        said = Markup("").join(Markup("<li>{}</li>").format(line) for each in self.verdict for line in each.lines)
         table = self.frame("scenarios").to_html(index=False, float_format="{:.5f}".format, na_rep="", escape=True)
         return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + Markup(table)
 
@@ -210,11 +245,22 @@ class RunRequest:
     executor: str = "local"
     workers: int | None = None
     ray_address: str | None = None
+    debug: bool = False  # in this process, with output shown, and the debugger where something fails
+
+    def __post_init__(self) -> None:
+        """UserError for numbers that no executor could use."""
+        arguments.whole("threads", self.compute.threads, 1, MOST_WORKERS)
+        if self.workers is not None:
+            arguments.whole("workers", self.workers, 1, MOST_WORKERS)
 
     def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
         """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
         settings = WorkerSettings(
-            store.artefacts.folder, self.compute.threads, self.suite.budget, choices.imports(self.suite, self.registry)
+            store.artefacts.folder,
+            self.compute.threads,
+            self.suite.budget,
+            choices.imports(self.suite, self.registry),
+            self.debug,
         )
         workers = make_executor(self.executor, self.workers, settings, self.ray_address)
         try:
@@ -233,9 +279,9 @@ class RunRequest:
         if not progress:
             return Watcher()
         from ctrbench.costs import Costs
-        from ctrbench.progress import make_watcher
+        from ctrbench.progress import PlainWatcher, make_watcher
 
-        return make_watcher(workers.slots, Costs(store.spent(), self.compute.threads))
+        return (PlainWatcher if self.debug else make_watcher)(workers.slots, Costs(store.spent(), self.compute.threads))
 
 
 def prepare(
@@ -256,18 +302,27 @@ def prepare(
 
     `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own.
     """
-    found = load_suite(suite) if isinstance(suite, str) else suite
-    changes: dict[str, Any] = {section: (*getattr(found, section), ALL) for section in SECTIONS if everything}
+    if not isinstance(suite, Suite):
+        suite = load_suite(arguments.typed("suite", suite, str, "the name of a suite, a .toml file, or a Suite"))
+    changes: dict[str, Any] = {section: (*getattr(suite, section), ALL) for section in SECTIONS if everything}
     own = [each for each in selection.get("scenarios", ()) if isinstance(each, Scenario)]
     for section, names in selection.items():
-        plain = tuple(each.name if isinstance(each, Scenario) else each for each in names)
+        plain = tuple(_keyword(each.name if isinstance(each, Scenario) else each) for each in names)
         changes[section] = () if plain == ("none",) else plain
+    for scenario in own:
+        check_scenario_name(scenario.name, "scenarios")
     if own:
-        changes["own_scenarios"] = (*found.own_scenarios, *own)
-    changes |= {name: number for name, number in numbers.items() if number is not None}
-    wanted = checked(replace(found, **changes), "options")
+        changes["own_scenarios"] = (*suite.own_scenarios, *own)
+    changes |= {name: arguments.native(number) for name, number in numbers.items() if number is not None}
+    wanted = checked(replace(suite, **changes), "run")
     registry = registry or load_registry()
     choices.check_settings(wanted, registry)
+    if "scenarios" in selection and not wanted.generators:
+        choices.check_pools(wanted, registry)
+    if executor is not None:
+        arguments.typed("executor", executor, str, f"one of {', '.join(EXECUTORS)}")
+    if ray_address is not None:
+        arguments.typed("ray_address", ray_address, str, "HOST:PORT of a cluster's head, or 'auto'")
     place = executor or ("inline" if _lives_here(wanted) else "local")
     if place not in EXECUTORS:
         raise UserError(f"executor {place!r}: {did_you_mean(place, EXECUTORS, 'there are')}")
@@ -280,17 +335,50 @@ def prepare(
     return RunRequest(wanted, registry, compute or Compute(), limits, redo, place, workers, ray_address)
 
 
-def _several(section: str, value: object, store: Store) -> list[Named]:
-    """What is to stand in a section, frames taken in by the store; UserError for what is nothing of the kind."""
-    found: list[Named] = []
+def _keyword(named: str | Plugin) -> str | Plugin:
+    """The words all and none, however they are written; any other name as it is."""
+    return named.lower() if isinstance(named, str) and named.lower() in (ALL, "none") else named
+
+
+def compute_on(device: str, threads: int, executor: str | None) -> Compute:
+    """Where the arithmetic runs; UserError for a device that is not there, except on the nodes of a cluster."""
+    arguments.typed("device", device, str, "auto, cpu, cuda or cuda:N")
+    threads = arguments.whole("threads", threads, 1, MOST_WORKERS)
+    if executor == "ray" and device.startswith("cuda:"):
+        raise UserError(f"device {device}: on a Ray cluster each task is given its GPU; use cuda")
+    elsewhere = executor == "ray" and device == "cuda"  # the nodes have it, not necessarily this machine
+    return Compute(device if elsewhere else resources.resolve_device(device), threads)
+
+
+def _place(store: str | os.PathLike[str] | None) -> str:
+    """The store that is meant."""
+    wanted = "a path or the URL of a database, as in 'results.db'"
+    return default_store() if store is None else arguments.path("store", store, wanted)
+
+
+_EMPTY = {"generators": "'none' for no pools", "scenarios": "'original' for real train alone"}
+"""What an empty list may have been meant to say."""
+
+
+def _several(section: str, value: object) -> list[Named | Frames]:
+    """What is to stand in a section; UserError for what is nothing of the kind."""
+    found: list[Named | Frames] = []
     for each in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(each, Frames) and section == "datasets":
-            found.append(each.taken_in(store.artefacts.folder / "frames"))
-        elif isinstance(each, str | Plugin | Scenario):
+        if isinstance(each, str | (Scenario if section == "scenarios" else Plugin)):
             found.append(each)
+        elif isinstance(each, Frames) and section == "datasets":
+            if any(isinstance(other, Frames) and other.name == each.name for other in found):
+                raise UserError(f"datasets: two are called {each.name!r}; give from_frames a name= for each")
+            found.append(each)
+        elif isinstance(each, type) and issubclass(each, Plugin):
+            raise UserError(f"{section}: {each.__name__} is a class; give {each.__name__}(), an object")
         else:
             hint = "; `ctrbench.from_frames` makes a data set of it" if hasattr(each, "columns") else ""
-            raise UserError(f"{section}: {type(each).__name__} is neither a name nor a plug-in{hint}")
+            kind = "scenario" if section == "scenarios" else "plug-in"
+            raise UserError(f"{section}: {arguments.shown(each)} is neither a name nor a {kind}{hint}")
+    if not found:
+        instead = _EMPTY.get(section, "leave it out for the suite's own")
+        raise UserError(f"{section}=[]: give at least one, or {instead}")
     return found
 
 

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Dataset, Generator, Metric, Model
+from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.text import did_you_mean
 
 ALL = "all"
 """Stands in a list of names for every installed plug-in that the list does not name."""
+
+_T = TypeVar("_T")
 
 SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
 
@@ -35,7 +37,7 @@ class DatasetSettings:
 
     def of(self, kind: str, name: str) -> Mapping[str, Any]:
         """The parameters that a plug-in gets on this data set, unless the user gives others."""
-        return self.parameters.get(f"{kind}s", {}).get(name, {})
+        return _of_name(self.parameters.get(f"{kind}s", {}), name, {})
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ class Suite:
 
     def settings(self, dataset: str) -> DatasetSettings:
         """What the suite says of a data set; nothing for one that it does not know."""
-        return self.on.get(dataset, DatasetSettings())
+        return _of_name(self.on, dataset, DatasetSettings())
+
+
+def _of_name(by_name: Mapping[str, _T], name: str, otherwise: _T) -> _T:
+    """What stands under a name, whatever its case."""
+    return next((value for key, value in by_name.items() if key.casefold() == name.casefold()), otherwise)
 
 
 def packaged_suites() -> list[str]:
@@ -74,19 +81,24 @@ def packaged_suites() -> list[str]:
     )
 
 
+def suite_text(name: str) -> str:
+    """The file of a packaged suite."""
+    return files("ctrbench").joinpath("suites", f"{name}.toml").read_text(encoding="utf-8")
+
+
 def load_suite(name_or_file: str) -> Suite:
-    """A packaged suite by its name, or a suite file by its path."""
-    if name_or_file in packaged_suites():
-        text = files("ctrbench").joinpath("suites", f"{name_or_file}.toml").read_text(encoding="utf-8")
-        return parse_suite(text, name_or_file, f"suite {name_or_file}")
+    """A packaged suite by its name, whatever its case, or a suite file by its path."""
+    name = name_or_file.casefold()
+    if name in packaged_suites():
+        return parse_suite(suite_text(name), name, f"suite {name}")
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
-        raise UserError(f"--suite: no suite {name_or_file!r}; {hint}, or a path to a .toml file")
+        raise UserError(f"suite: none is called {name_or_file!r}; {hint}, or a path to a .toml file")
     try:
         return parse_suite(path.read_text(encoding="utf-8"), path.stem, os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--suite {name_or_file}: cannot be read: {error}") from None
+        raise UserError(f"suite {name_or_file}: cannot be read: {error}") from None
 
 
 def parse_suite(text: str, name: str, source: str) -> Suite:
@@ -131,6 +143,14 @@ def checked(suite: Suite, source: str) -> Suite:
     return suite
 
 
+def check_scenario_name(name: object, source: str) -> None:
+    """UserError where a scenario of a suite's own cannot be called so."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        raise UserError(f"{source}: each scenario needs a name of letters, digits, . _ -, not {name!r}")
+    if name in (ALL, "none"):
+        raise UserError(f"{source}: a scenario cannot be called {name!r}")
+
+
 def _settings(table: Any, source: str) -> DatasetSettings:
     if not isinstance(table, dict):
         raise UserError(f"{source}: {table!r} is not a table")
@@ -145,10 +165,9 @@ def _settings(table: Any, source: str) -> DatasetSettings:
 
 
 def _scenario(item: Any, source: str) -> Scenario:
-    if not isinstance(item, dict) or not re.fullmatch(r"[A-Za-z][\w.-]*", str(item.get("name", ""))):
-        raise UserError(f"{source}: each [[scenario]] needs a name of letters, digits, . _ -")
-    if item["name"] in (ALL, "none"):
-        raise UserError(f"{source}: a scenario cannot be called {item['name']!r}")
+    if not isinstance(item, dict):
+        raise UserError(f"{source}: {item!r} is not a table [[scenario]]")
+    check_scenario_name(item.get("name", ""), source)
     where = f"{source}: scenario {item['name']!r}"
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
     real, synthetic = item.get("real", {"positives": 1, "negatives": 1}), item.get("synthetic", {})
@@ -160,6 +179,7 @@ def _scenario(item: Any, source: str) -> Scenario:
             item.get("class_weight", "none"),
             item.get("model_seeds", "common"),
             item.get("help", ""),
+            MethodRole(item.get("role", MethodRole.CANDIDATE)),
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from None

@@ -48,6 +48,9 @@ from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
 
+VARIETY_ROWS = 100_000
+"""So many rows tell whether a pool repeats itself."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -59,6 +62,7 @@ class Workspace:
     deadline: float | None = None
     progress: ProgressCallback = field(default=Context().progress)
     entered: Callable[[Stage], None] = lambda stage: None  # is told each stage that a task enters
+    failed: Callable[[BaseException], None] = lambda error: None  # is told what a plug-in raised, where it did
 
     def context(self, job: Job, history: History) -> Context:
         """The context that the job's plug-in receives; what it reports is kept in the history too."""
@@ -93,6 +97,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        workspace.failed(error)
         result = _failure(error, stages.current)
     if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
@@ -188,8 +193,15 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = pool.take(np.arange(len(train))).click_rate
-    output = PoolOutput(pool.digest(), len(pool), top_ups, click_rate, facts)
+    output = PoolOutput(pool.digest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
     return TaskResult(Status.OK, output=output, artefacts={"pool": digest})
+
+
+def _variety(pool: Table, train: Table) -> float:
+    """The distinct rows of a pool over those of real train, labels aside, among the first of each."""
+    n = min(len(pool), len(train), VARIETY_ROWS)
+    found, real = (n - int(table.rows.iloc[:n].duplicated().sum()) for table in (pool, train))
+    return found / real
 
 
 def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:

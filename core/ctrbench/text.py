@@ -54,6 +54,7 @@ _ADDRESS = re.compile(
 _HARMLESS = re.compile(r"(?:host|port|user|dbname|sslmode|connect_timeout|application_name|mode|uri)=[\w.-]*")
 _NAMES = re.compile(r"password|passfile|options|service|ssl\w*|krb\w*|gss\w*|channel_binding")
 _OF_FILES = re.compile(r"(?:sqlite(?:\+\w+)?|file):", re.IGNORECASE)
+_LIBRARIES = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<|/core/ctrbench/")
 _FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
 _ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
 _KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
@@ -155,6 +156,20 @@ def trace() -> str:
     return encodable(bounded(traceback.format_exc(), PAGE))
 
 
+_FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
+
+
+def where(traceback: str) -> str:
+    """The file and line that a traceback ends at, in brackets; "" where it tells none.
+
+    The last line of the plug-in's own is what its author can mend: a library that it calls may stand below it.
+    """
+    frames = _FRAME.findall(traceback)
+    own = [frame for frame in frames if not _LIBRARIES.search(frame[0])]
+    file, line = (own or frames or [("", "")])[-1]
+    return f" ({plain(file)}:{line})" if file else ""
+
+
 def bounded(text: str, length: int) -> str:
     """A text of at most so many letters: of a longer one the beginning and the end."""
     if len(text) <= length:
@@ -176,11 +191,35 @@ def how_it_ended(status: int | None) -> str:
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """A suggestion for a misspelt word, or the list of what there is."""
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if close := closest(word, names):
+        return f"did you mean {close!r}?"
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"{otherwise} {', '.join(names[:MOST_NAMES])}{more}" if names else f"{otherwise} none"
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The name that a misspelt word was meant for; "" where none is like it.
+
+    A name whose parts are all in the word comes before one that looks like it: roc_auc means auc, not pr_auc.
+    """
+    by_form: dict[str, str] = {}
+    for name in known:
+        by_form.setdefault(_form(name), name)
+    if _form(word) in by_form:
+        return by_form[_form(word)]
+    parts = set(_parts(word))
+    within = [name for name in by_form.values() if set(_parts(name)) < parts and len(name) > 2]
+    close = difflib.get_close_matches(_form(word), by_form, n=1, cutoff=0.6)
+    return max(within, key=len) if within else by_form[close[0]] if close else ""
+
+
+def _form(word: str) -> str:
+    """A word as it is compared: log-loss, log_loss and LogLoss are one."""
+    return "".join(_parts(word)) or word
+
+
+def _parts(word: str) -> list[str]:
+    return re.findall(r"[^\W_]+", word.casefold())
 
 
 def counted(number: int, noun: str) -> str:

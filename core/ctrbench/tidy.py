@@ -1,6 +1,7 @@
 """A run as tidy data frames: one row a thing, one column a number.
 
-In: a `RunResults`, and the prediction metric that differences are in. Out: a frame; a number that is missing is NaN.
+In: a `RunResults`, and the prediction metric that differences are in. Out: a frame; a number that is missing is
+NaN, a count or verdict NA. The columns are the same whatever the run holds.
 """
 
 from __future__ import annotations
@@ -21,30 +22,46 @@ if TYPE_CHECKING:
 
 Row = dict[str, Json]
 
+_TEXT, _COUNT, _VERDICT, _NUMBER = "object", "Int64", "boolean", "float"  # the types that pandas has for them
+
+
+def _texts(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, _TEXT)
+
+
+def _numbers(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, _NUMBER)
+
+
+_EFFECT = {**_numbers("delta", "low", "high", "p", "holm", "bh", "detectable"), "repeats": _COUNT}
+
 
 def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a data set and scenario: its mean difference to original over generators and models, and its tests."""
+    """A row a data set and scenario: its mean difference to original over candidates and models, and its tests."""
     rows: list[Row] = []
     for effects in _parts(results, metric):
         for name in [*effects.pool_scenarios, *effects.control_scenarios]:
+            role = "control" if name not in effects.family_scenarios else "candidate"
             tested = effects.tested_scenarios.get(name)
             effect = tested.effect if tested else effects.scenario(name)
-            row: Row = {"dataset": effects.dataset, "scenario": name, "metric": metric}
+            row: Row = {"dataset": effects.dataset, "scenario": name, "role": role, "metric": metric}
             rows.append({**row, "uses_pool": name in effects.pool_scenarios, **_effect(effect, tested)})
-    return _frame(rows)
+    return _frame(rows, {**_texts("dataset", "scenario", "role", "metric"), "uses_pool": "bool", **_EFFECT})
 
 
 def generators(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a data set and generator: its mean difference to original over models, in scenarios that keep real rows."""
     rows: list[Row] = []
     for effects in _parts(results, metric):
-        means = [effects.generator(name, effects.kept_scenarios) for name in effects.distinct]
-        tested = dict(zip(effects.distinct, effects.family(means), strict=True))
+        means = [effects.generator(name, effects.kept_scenarios) for name in effects.averaged]
+        tested = dict(zip(effects.averaged, effects.family(means), strict=True))
         for name in effects.generators:
-            found = tested.get(effects.same.get(name, ""))
-            row: Row = {"dataset": effects.dataset, "generator": name, "metric": metric}
-            rows.append({**row, **_effect(found.effect if found else None, found)})
-    return _frame(rows)
+            same = effects.same.get(name, "")
+            found = tested.get(same)
+            effect = found.effect if found else effects.generator(same, effects.kept_scenarios) if same else None
+            row: Row = {"dataset": effects.dataset, "generator": name, "role": str(results.info.role(name))}
+            rows.append({**row, "metric": metric, **_effect(effect, found)})
+    return _frame(rows, {**_texts("dataset", "generator", "role", "metric"), **_EFFECT})
 
 
 def privacy(results: RunResults, metric: str) -> pd.DataFrame:
@@ -72,7 +89,14 @@ def cost(results: RunResults, metric: str) -> pd.DataFrame:
             row[f"{stage}_seconds"] = _mean(result.seconds.get(stage) for result in done)
         row["peak_memory"] = _mean(float(result.peak_memory) for result in done)
         rows.append(row)
-    return _frame(rows)
+    return _frame(
+        rows,
+        {
+            **_texts("dataset", "kind", "plugin"),
+            "tasks": "int64",
+            **_numbers("fit_seconds", "sample_seconds", "predict_seconds", "peak_memory"),
+        },
+    )
 
 
 def cells(results: RunResults, metric: str) -> pd.DataFrame:
@@ -93,7 +117,15 @@ def cells(results: RunResults, metric: str) -> pd.DataFrame:
         for name in results.info.prediction_metrics:
             row[name] = cell.scores[name].value if name in cell.scores else None
         rows.append(row)
-    return _frame(rows)
+    return _frame(
+        rows,
+        {
+            **_texts("dataset", "generator", "scenario", "model"),
+            **dict.fromkeys(("repeat", "model_seed"), "int64"),
+            **_texts("status", "reason"),
+            **_numbers("fit_seconds", *results.info.prediction_metrics),
+        },
+    )
 
 
 def pools(results: RunResults, metric: str) -> pd.DataFrame:
@@ -116,7 +148,15 @@ def pools(results: RunResults, metric: str) -> pd.DataFrame:
             row[f"{name}_baseline"] = score.baseline if score else None
             row[f"{name}_flagged"] = score.flagged if score else None
         rows.append(row)
-    return _frame(rows)
+    columns = {
+        **_texts("dataset", "generator"),
+        "repeat": "int64",
+        **_texts("status", "reason"),
+        **_numbers("click_rate", "fit_seconds", "sample_seconds"),
+    }
+    for name in results.info.synthetic_metrics:
+        columns |= {**_numbers(name, f"{name}_baseline"), f"{name}_flagged": _VERDICT}
+    return _frame(rows, columns)
 
 
 FRAMES: Mapping[str, Callable[[RunResults, str], pd.DataFrame]] = {
@@ -164,7 +204,15 @@ def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
                 row["flagged"] = sum(score is not None and score.flagged is True for score in scores)
                 row["without_verdict"] = sum(score is None or score.flagged is None for score in scores)
                 rows.append(row)
-    return _frame(rows)
+    return _frame(
+        rows,
+        {
+            **_texts("dataset", "generator", "metric"),
+            "pools": "int64",
+            **_numbers("value", "baseline"),
+            **dict.fromkeys(("flagged", "without_verdict"), "int64"),
+        },
+    )
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -174,7 +222,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(good) if good and len(good) == len(found) else None
 
 
-def _frame(rows: list[Row]) -> pd.DataFrame:
+def _frame(rows: list[Row], columns: Mapping[str, str]) -> pd.DataFrame:
+    """A frame of these columns and types, whatever is missing and where there are no rows at all."""
     import pandas as pd
 
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))

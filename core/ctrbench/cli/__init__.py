@@ -16,8 +16,10 @@ from ctrbench.cli import (
     compare,
     data,
     export,
+    failures,
     leaderboard,
     list_,
+    new,
     plot,
     plugins,
     report,
@@ -114,8 +116,10 @@ def _end(status: int, text: str) -> NoReturn:
 
 def _masked(error: click.ClickException) -> click.ClickException:
     said = error.format_message()
+    if "unexpected extra argument" in said and any(word.count("[") > word.count("]") for word in sys.argv[1:]):
+        said += '; quote a plug-in with parameters: "NAME[key=value, key=value]"'
     shown = _without_addresses(said)
-    return error if shown == said else click.UsageError(shown, getattr(error, "ctx", None))
+    return error if shown == error.format_message() else click.UsageError(shown, getattr(error, "ctx", None))
 
 
 def _without_addresses(text: str) -> str:
@@ -183,7 +187,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, try_.try_, leaderboard.leaderboard, report.report, plot.plot, export.export, compare.compare, list_.list_,
-    show.show, plugins.plugins, check.check, data.data, store.store,
+    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, export.export,
+    compare.compare, list_.list_, show.show, new.new, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

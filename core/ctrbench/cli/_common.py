@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from ctrbench.registry import PluginKind
     from ctrbench.session import Results
 
 STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
@@ -19,7 +22,7 @@ class LateChoice(click.Choice[str]):
 
     def __init__(self, read: Callable[[], Sequence[str]]) -> None:
         self._read = read
-        self.case_sensitive = True
+        self.case_sensitive = False
 
     @property
     def choices(self) -> Sequence[str]:  # type: ignore[override]
@@ -27,11 +30,48 @@ class LateChoice(click.Choice[str]):
         return self._read()
 
 
+class PluginName(click.types.StringParamType):
+    """A plug-in's name, perhaps with parameters: any text, completed by what is installed."""
+
+    name = "name"
+
+    def __init__(self, *kinds: PluginKind, suites: bool = False) -> None:
+        self._kinds = kinds
+        self._suites = suites
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The plug-ins, with their help, whose names begin so."""
+        from ctrbench.registry import load_registry
+        from ctrbench.suite import packaged_suites
+
+        plugins = [one for one in load_registry().plugins if not self._kinds or one.kind in self._kinds]
+        known = {plugin.name: plugin.help for plugin in plugins} | dict.fromkeys(
+            packaged_suites() if self._suites else (), "suite"
+        )
+        start = incomplete.casefold()
+        return [CompletionItem(name, help=text) for name, text in known.items() if name.casefold().startswith(start)]
+
+
+class SuiteName(click.Path):
+    """A packaged suite's name, or a file."""
+
+    name = "suite"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The suites whose names begin so; files where there is none."""
+        from ctrbench.suite import packaged_suites
+
+        names = [CompletionItem(name) for name in packaged_suites() if name.startswith(incomplete)]
+        return names or super().shell_complete(ctx, param, incomplete)
+
+
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--store`."""
     return click.option(
         "--store",
         "store",
+        type=click.Path(),
+        metavar="PATH|URL",
         default="ctrbench.db",
         envvar="CTRBENCH_STORE",
         show_default=True,
@@ -48,7 +88,7 @@ def load_run(store: str, name: str | None, metric: str = "") -> Results:
 
     results = load(store, name)
     known = results.stored.info.prediction_metrics
-    if metric and metric not in known:
+    if metric and metric.casefold() not in map(str.casefold, known):
         raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
     return results
 
@@ -56,6 +96,11 @@ def load_run(store: str, name: str | None, metric: str = "") -> Results:
 def colour() -> bool:
     """Whether standard output is a terminal that shows bold."""
     return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Letters of a line: those of the terminal, or COLUMNS, but no more than can be read well."""
+    return min(max(shutil.get_terminal_size().columns, 64), 110)
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import click
 
@@ -30,6 +32,55 @@ from ctrbench.text import counted, plain
 
 def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
+    suite, made = request.suite, _forecast(request, store)
+    _echo_tasks(made.grid.tasks, made.why, made.costs, slots)
+    _echo_cells(made.grid, suite)
+    echo(made.why, verbose=verbose)
+    if suite.budget != 1:
+        click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
+    for warning in warnings(made.grid.tasks.values(), made.costs):
+        click.echo(plain(warning))
+    for reason in made.left_out:
+        click.echo(plain(f"left out: {reason}"))
+
+
+def confirm(request: RunRequest, store: str, slots: int) -> bool:
+    """Whether to go on: where the run is known to take over an hour, whoever sits at the terminal is asked."""
+    made = _forecast(request, store)
+    seconds, unknown = spans(made.grid.tasks, made.why, made.costs)
+    wall = seconds / slots
+    if wall <= LONG:
+        return True
+    budget = request.suite.budget * LONG / wall
+    shown = f"{budget:.1g}" if budget < 0.1 else f"{int(budget * 10) / 10:g}"
+    more = f", and {unknown} pools and trainings whose cost is not known" if unknown else ""
+    click.echo(f"this will take about {duration(wall)} on {counted(slots, 'worker')}{more}", err=True)
+    click.echo(f"`--budget {shown}` scales epochs and steps to about an hour, `--dry-run` has the details", err=True)
+    return click.confirm("start?", err=True)
+
+
+LONG = 3600.0
+"""Seconds of a run beyond which it is asked for confirmation."""
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """What a run would do, and what is known of its cost."""
+
+    grid: Plan
+    why: Mapping[str, Reason]
+    costs: Costs
+    left_out: list[str]
+
+
+def spans(graph: Mapping[str, Task], why: Mapping[str, Reason], costs: Costs) -> tuple[float, int]:
+    """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
+    told = [(task.kind, costs.of(task)) for name, task in graph.items() if why[name].runs]
+    unknown = sum(cost is None and kind is not TaskKind.SCORE for kind, cost in told)
+    return sum(cost.seconds for _, cost in told if cost), unknown
+
+
+def _forecast(request: RunRequest, store: str) -> _Forecast:
     suite, limits = request.suite, request.limits
     with _existing(store) as results:
         chosen, left_out = choices.choose_datasets(suite, request.registry, download=True)
@@ -37,25 +88,21 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
         for dataset in chosen:
             state = choices.availability(dataset)
             if isinstance(state, Missing):
+                fetch = shlex.quote(dataset.label)
                 left_out.append(
-                    f"{dataset.label}: not at hand, so its part is not forecast; `run` downloads it: {state.reason}"
+                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
+                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
                 )
                 continue
             task = plan.data_task(dataset, suite, limits)
             loading[task.name] = task
             loaded.append((dataset, _load(dataset, task, results)))
+        if not loaded:
+            raise UserError("; ".join(left_out))
         grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
         why = reasons({**loading, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
-    _echo_tasks(grid.tasks, why, costs, slots)
-    _echo_cells(grid, suite)
-    echo(why, verbose=verbose)
-    if suite.budget != 1:
-        click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
-    for warning in warnings(grid.tasks.values(), costs):
-        click.echo(plain(warning))
-    for reason in left_out:
-        click.echo(plain(f"left out: {reason}"))
+    return _Forecast(grid, why, costs, left_out)
 
 
 def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ctrbench.cli._common import echo_table
+from ctrbench.cli._common import PluginName, echo_table
 
 
 @click.command(
     epilog="\b\nExamples:\n  ctrbench check smoten\n  ctrbench check my_generator my_model --timeout 60\n"
     "  ctrbench check --all"
 )
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=PluginName())
 @click.option("--all", "everything", is_flag=True, help="Check every installed plug-in.")
 @click.option(
     "--timeout",
@@ -34,16 +34,14 @@ def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
     registry = load_registry()
     if not names and not everything:
         raise UserError("check: name the plug-ins to check, or give --all")
-    for name in names:
-        registry.named(name, "check")
+    named = [plugin for name in names for plugin in registry.named(name, "check")]
     failed = 0
     with Checker(timeout) as checker:
-        for plugin in registry.plugins:
-            if everything or plugin.name in names:
-                results = checker.check(plugin)
-                click.echo(f"{plugin.kind} {plugin}")
-                echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
-                click.echo()
-                failed += any(r.status == "failed" for r in results)
+        for plugin in registry.plugins if everything else dict.fromkeys(named):
+            results = checker.check(plugin)
+            click.echo(f"{plugin.kind} {plugin}")
+            echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
+            click.echo()
+            failed += any(r.status == "failed" for r in results)
     click.echo(f"{failed} failed" if failed else "all passed")
     raise SystemExit(1 if failed else 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import echo_table
+from ctrbench.cli._common import PluginName, echo_table
 
 if TYPE_CHECKING:
     from ctrbench.dependencies import Pair
@@ -51,13 +51,14 @@ def list_() -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", type=PluginName("dataset"))
 @click.option("--seed", type=int, default=1, show_default=True, help="The suite's seed.")
-def describe(name: str, seed: int) -> None:
+@click.option("--traceback", is_flag=True, help="Where the plug-in fails, show its whole traceback.")
+def describe(name: str, seed: int, traceback: bool) -> None:
     """Load a data set that is at hand and say what is in it: sizes, fields, which belong together."""
     from ctrbench.text import plain
 
-    splits = _load(name, seed, download=False)
+    splits = _load(name, seed, download=False, trace=traceback)
     _say_splits(splits)
     click.echo()
     _say_fields(splits)
@@ -71,7 +72,7 @@ def describe(name: str, seed: int) -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", type=PluginName("dataset"))
 def fetch(name: str) -> None:
     """Download a data set, or find that it is at hand."""
     splits = _load(name, 1, download=True)
@@ -81,7 +82,7 @@ def fetch(name: str) -> None:
 
 
 @data.command()
-@click.argument("name")
+@click.argument("name", type=PluginName("dataset"))
 @click.argument("file", type=click.Path())
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="train", show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Of the suite, for data sets that are made or split by it.")
@@ -178,7 +179,7 @@ def _verdict(pair: Pair) -> str:
     return "no: too few missing" if pair.missing < LEAST_MISSING else "no: too many new"
 
 
-def _load(name: str, seed: int, *, download: bool) -> Splits:
+def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Splits:
     import math
     from typing import cast
 
@@ -188,6 +189,7 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     from ctrbench.errors import RunFailed, UserError
     from ctrbench.interfaces import Context, Dataset, Missing
     from ctrbench.registry import load_registry
+    from ctrbench.text import plain, plain_lines, where
 
     spec = params.parse(name, "data")
     registered = load_registry().get("dataset", spec.name, "data")
@@ -199,7 +201,11 @@ def _load(name: str, seed: int, *, download: bool) -> Splits:
     rows, context = keys.seed(seed, "data", registered.name), Context(progress=_say_progress)
     told = dataset.ask(lambda plugin: contract.check_splits(plugin.load(seed=rows, context=context)), math.inf)
     if isinstance(told, NoAnswer):
-        raise told.mistake or RunFailed(f"{registered}: its load() {told.says}")
+        if told.mistake:
+            raise told.mistake
+        if trace:
+            click.echo(plain_lines(told.traceback.rstrip()), err=True)
+        raise RunFailed(plain(f"{registered}: failed in load: {told.error}{where(told.traceback)}"))
     return told
 
 

@@ -8,13 +8,13 @@ from contextlib import closing
 
 import click
 
-from ctrbench.cli._common import LateChoice, colour, echo_table, load_run, store_option
+from ctrbench.cli._common import LateChoice, colour, echo_table, load_run, store_option, width
 
 
 def _views() -> Sequence[str]:
     from ctrbench.leaderboard import VIEWS
 
-    return VIEWS
+    return (ALL, VERDICT, FAILURES, *VIEWS)
 
 
 def _formats() -> Sequence[str]:
@@ -23,10 +23,14 @@ def _formats() -> Sequence[str]:
     return FORMATS
 
 
+ALL, VERDICT, FAILURES = "all", "verdict", "failures"
+
 EXAMPLES = """
 \b
 Examples:
   ctrbench leaderboard
+  ctrbench leaderboard --view all
+  ctrbench leaderboard --view verdict
   ctrbench leaderboard --view scenarios --metric logloss
   ctrbench leaderboard --view details --format latex > table1.tex
   ctrbench leaderboard --format csv > results.csv
@@ -40,7 +44,7 @@ Examples:
     "views",
     multiple=True,
     type=LateChoice(_views),
-    help="Which table; all but the details of metrics by default.",
+    help="Which table; all but the details by default. `verdict` is what `run` ends with, `all` is everything.",
 )
 @click.option(
     "--format",
@@ -57,8 +61,20 @@ def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | Non
     """Print the leaderboards of a run."""
     if runs:
         _show_runs(store)
-    else:
-        click.echo(load_run(store, name, metric).leaderboards(views, metric, style, colour=colour()), nl=False)
+        return
+    from ctrbench.leaderboard import VIEWS
+    from ctrbench.text import plain
+
+    results = load_run(store, name, metric)
+    said = style == "table"  # the other formats hold tables; json has the verdict too
+    if said and (VERDICT in views or ALL in views):
+        click.echo(results.answer(metric, width=width(), colour=colour()))
+    wanted = VIEWS if ALL in views else [view for view in views if view not in (VERDICT, FAILURES)]
+    if wanted or not views or not said:
+        click.echo(results.leaderboards(wanted, metric, style, colour=colour()), nl=False)
+    if said and (FAILURES in views or ALL in views):
+        for text in results.failures or ["nothing failed"]:
+            click.echo(plain(text))
 
 
 def _show_runs(store: str) -> None:

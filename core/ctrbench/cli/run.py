@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import LateChoice, colour, store_option
+from ctrbench.cli._common import LateChoice, PluginName, SuiteName, colour, store_option, width
 
 if TYPE_CHECKING:
     from ctrbench.session import RunRequest
@@ -22,6 +22,9 @@ def _executors() -> Sequence[str]:
     return EXECUTORS
 
 
+MOST_FAILURES = 3
+"""So many failures are named after a run."""
+
 EXAMPLES = """
 \b
 Examples:
@@ -32,9 +35,11 @@ Examples:
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
   ctrbench run --timeout 3600 --timeout fit=1800 --memory 8GB --retry-failed
+  ctrbench run -g my_generator -m logistic -s S5 --debug
   ctrbench run --suite paper --executor ray --ray-address 10.0.0.1:6379
 
-A plug-in is NAME or NAME[key=value, ...]. A value is a bare word, a text in quotes, or a tuple in parentheses, as in
+A plug-in is NAME, NAME[key=value, ...] or ALIAS=NAME[...], which tables then call ALIAS. A value is a bare word, a
+text in quotes, or a tuple in parentheses, as in
 "dnn[hidden_units=(64, 32)]"; quote values that hold , [ ] ( ) or quotes. `ctrbench show NAME` lists the parameters.
 
 The same command again runs only what is missing. Exit status: 0 all ok or skipped, 1 something failed, 2 a mistake
@@ -46,17 +51,58 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--all", "everything", is_flag=True, help="Every installed plug-in and scenario, on every data set at hand."
 )
-@click.option("-d", "--dataset", "datasets", multiple=True, metavar="NAME", help="Data set; may be repeated.")
 @click.option(
-    "-g", "--generator", "generators", multiple=True, metavar="NAME", help="Generator; `none` for no pools at all."
+    "-d",
+    "--dataset",
+    "datasets",
+    multiple=True,
+    type=PluginName("dataset"),
+    metavar="NAME",
+    help="Data set; may be repeated.",
 )
-@click.option("-m", "--model", "models", multiple=True, metavar="NAME", help="CTR model.")
-@click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="Scenario; `original` always runs.")
 @click.option(
-    "-k", "--metric", "metrics", multiple=True, metavar="NAME", help="Metric; the first one leads the tables."
+    "-g",
+    "--generator",
+    "generators",
+    multiple=True,
+    type=PluginName("generator"),
+    metavar="NAME",
+    help="Generator; `none` for no pools at all.",
 )
 @click.option(
-    "--suite", default="quick", show_default=True, metavar="NAME|FILE", help="What to run unless options say otherwise."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    type=PluginName("model"),
+    metavar="NAME",
+    help="CTR model.",
+)
+@click.option(
+    "-s",
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=PluginName("scenario"),
+    metavar="NAME",
+    help="Scenario; `original` always runs.",
+)
+@click.option(
+    "-k",
+    "--metric",
+    "metrics",
+    multiple=True,
+    type=PluginName("metric"),
+    metavar="NAME",
+    help="Metric; the first one leads the tables.",
+)
+@click.option(
+    "--suite",
+    type=SuiteName(),
+    default="quick",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="What to run unless options say otherwise.",
 )
 @click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
 @click.option(
@@ -108,7 +154,14 @@ in the command or its files, 130 interrupted.
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
 @click.option("-v", "--verbose", is_flag=True, help="With --dry-run: name every task.")
+@click.option("-y", "--yes", is_flag=True, help="Start without being asked, however long it takes.")
 @click.option("--retry-failed", is_flag=True, help="Try tasks again that failed in an earlier run.")
+@click.option(
+    "--debug",
+    is_flag=True,
+    help="Work in this process, show what plug-ins print, stop at breakpoint() and where one fails; implies "
+    "--retry-failed.",
+)
 @click.option("--fresh", is_flag=True, help="Do all work anew; new results replace stored ones of the same key.")
 def run(
     everything: bool,
@@ -132,20 +185,25 @@ def run(
     store: str,
     dry_run: bool,
     verbose: bool,
+    yes: bool,
     retry_failed: bool,
+    debug: bool,
     fresh: bool,
 ) -> None:
-    """Run a suite and print its leaderboards."""
+    """Run a suite and print what it answers."""
     from dataclasses import replace
 
     from ctrbench import resources
     from ctrbench.driver import Redo
     from ctrbench.errors import UserError
-    from ctrbench.jobs import Compute
     from ctrbench.limits import parse_memory, parse_timeouts
-    from ctrbench.session import prepare
+    from ctrbench.session import compute_on, prepare
     from ctrbench.suite import SECTIONS
 
+    if debug:
+        if executor == "ray" or memory is not None or timeouts:
+            raise UserError("--debug: works in this process, without limits; leave out --executor, --timeout, --memory")
+        executor = "inline"
     limits = parse_timeouts(timeouts)
     if memory is not None:
         limits = replace(limits, memory=parse_memory(memory, f"--memory {memory}"))
@@ -153,30 +211,35 @@ def run(
         raise UserError("--executor inline: nobody can stop a task there; leave out --memory and --timeout STAGE=…")
     if ray_address is not None and executor != "ray":
         raise UserError(f"--ray-address {ray_address}: only with --executor ray")
-    if executor == "ray" and device.startswith("cuda:"):
-        raise UserError(f"--device {device}: on a Ray cluster each task is given its GPU; use --device cuda")
     named = zip(SECTIONS, (datasets, generators, models, metrics, scenarios), strict=True)
-    elsewhere = executor == "ray" and device == "cuda"  # the nodes have it, not necessarily this machine
     request = prepare(
         suite,
         {section: names for section, names in named if names},
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
         everything=everything,
-        compute=Compute(device if elsewhere else resources.resolve_device(device), threads),
+        compute=compute_on(device, threads, executor),
         limits=limits,
-        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
+        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed or debug else Redo.NONE,
         executor=executor,
         workers=workers,
         ray_address=ray_address,
     )
+    request = replace(request, debug=debug)
     if executor == "inline" and any(on.limits.memory or on.limits.stages for on in request.suite.on.values()):
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
+    slots = workers or max(1, resources.cores() // threads)
     if dry_run:
         from ctrbench.cli import _forecast
 
-        _forecast.show(request, store, workers or max(1, resources.cores() // threads), verbose)
-    else:
-        sys.exit(_do(request, store))
+        _forecast.show(request, store, slots, verbose)
+        return
+    if not yes and executor != "ray" and sys.stdin.isatty() and sys.stderr.isatty():
+        from ctrbench.cli import _forecast
+
+        if not _forecast.confirm(request, store, slots):
+            click.echo("nothing was started", err=True)
+            return
+    sys.exit(_do(request, store))
 
 
 def _do(request: RunRequest, store: str) -> int:
@@ -192,9 +255,22 @@ def _do(request: RunRequest, store: str) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
-    click.echo(results.leaderboards(colour=colour()))
-    for text in results.failures:
+    click.echo(results.answer(width=width(), colour=colour()), nl=False)
+    for text in results.failures[:MOST_FAILURES]:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:
-        click.echo("`--retry-failed` tries them again", err=True)
+        more = len(results.failures) - MOST_FAILURES
+        others = f"and {more} more; " if more > 0 else ""
+        click.echo(
+            f"{others}`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug` in a "
+            "debugger",
+            err=True,
+        )
+    info = results.stored.info
+    for text in info.failed_data:
+        click.echo(f"data set that could not be loaded: {plain(text)}", err=True)
+    for text in info.broken[:MOST_FAILURES]:
+        click.echo(f"broken plug-in: {plain(text)}", err=True)
+    if len(info.broken) > MOST_FAILURES:
+        click.echo(f"and {len(info.broken) - MOST_FAILURES} more broken ones: `ctrbench plugins`", err=True)
     return 0 if results.sound else 1

@@ -6,23 +6,24 @@ import inspect
 
 import click
 
-from ctrbench.cli._common import echo_table
+from ctrbench.cli._common import PluginName, echo_table
 
 
-@click.command(epilog="\b\nExamples:\n  ctrbench show ctgan\n  ctrbench show S3\n  ctrbench show quick")
-@click.argument("name")
+@click.command(epilog="\b\nExamples:\n  ctrbench show ctgan\n  ctrbench show S3\n  ctrbench show quick > my_suite.toml")
+@click.argument("name", type=PluginName(suites=True))
 def show(name: str) -> None:
-    """Show what a plug-in does and which parameters it has."""
+    """Show what a plug-in does and which parameters it has; of a suite, its file."""
     from ctrbench import params
-    from ctrbench.errors import UserError
     from ctrbench.registry import load_registry
     from ctrbench.scenarios import Scenario
-    from ctrbench.suite import load_suite, packaged_suites
-    from ctrbench.text import did_you_mean, plain, plain_lines
+    from ctrbench.suite import packaged_suites, suite_text
+    from ctrbench.text import plain, plain_lines
 
-    registry = load_registry()
-    found = [plugin for plugin in registry.plugins if plugin.name == name]
-    for plugin in found:
+    registry, suite = load_registry(), name.casefold()
+    if suite in packaged_suites():
+        click.echo(suite_text(suite), nl=False)
+        return
+    for plugin in registry.named(name, "show"):
         click.echo(f"{plugin.kind} {plugin}\n")
         if isinstance(plugin.thing, Scenario):
             scenario = plugin.thing
@@ -36,16 +37,6 @@ def show(name: str) -> None:
         ]
         if rows:
             echo_table(rows, ["parameter", "type", "default", "range", "what it is"])
-    if not found and name in packaged_suites():
-        suite = load_suite(name)
-        click.echo(f"suite {suite.name}\n\n{suite.description}\n")
-        echo_table(
-            [[key, _default(value)] for key, value in vars(suite).items() if key not in ("name", "description", "on")],
-            ["", ""],
-        )
-    elif not found:
-        names = [plugin.name for plugin in registry.plugins] + packaged_suites()
-        raise UserError(f"show: nothing is called {name!r}; {did_you_mean(name, names, 'there are')}")
 
 
 def _default(value: object) -> str:

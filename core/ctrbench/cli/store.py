@@ -101,18 +101,32 @@ def gc(dry_run: bool, older_than: float, store: str) -> None:
     sys.exit(1 if refused else 0)
 
 
-@store.command(epilog="\b\nExamples:\n  ctrbench store export results.zip\n  ctrbench store export one.zip --run NAME")
+EXPORT_EXAMPLES = """
+\b
+Examples:
+  ctrbench store export results.zip
+  ctrbench store export one.zip --run NAME
+  ctrbench store export to_publish.zip --without-rows
+"""
+
+
+@store.command(epilog=EXPORT_EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--run", "names", multiple=True, metavar="NAME", help="Only this run, with all it uses; may be repeated.")
+@click.option("--without-rows", is_flag=True, help="No tables, pools, predictions: for logs that may not be passed on.")
 @store_option
-def export(file: Path, names: tuple[str, ...], store: str) -> None:
-    """Write the store to one new archive: JSON lines and Parquet, nothing that could run."""
+def export(file: Path, names: tuple[str, ...], without_rows: bool, store: str) -> None:
+    """Write the store to one new archive: JSON lines and Parquet, nothing that could run.
+
+    Without rows it still gives all leaderboards and reports, with the intervals of the leading metric; a run that needs
+    the tables makes them anew.
+    """
     from ctrbench.store import transfer
     from ctrbench.store.store import Store
     from ctrbench.text import counted
 
     with closing(Store.open(store, create=False)) as opened:
-        done = transfer.export(opened, file, names)
+        done = transfer.export(opened, file, names, rows_too=not without_rows)
     contents = ", ".join(
         (counted(done.runs, "run"), counted(done.results, "result"), counted(done.artefacts, "artefact"))
     )

@@ -23,7 +23,7 @@ What the columns are is guessed from their names and values, and said in comment
 
 
 @click.command("try", epilog=EXAMPLES)
-@click.argument("log")
+@click.argument("log", type=click.Path())
 @click.option("--label", help='The column of clicks, or a rule such as "rating >= 4" or "event == click".')
 @click.option("--user", help="The column that identifies the user.")
 @click.option("--item", help="The column that identifies the item.")

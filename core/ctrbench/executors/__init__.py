@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class WorkerSettings:
     threads: int = 1
     budget: float = 1.0
     imports: tuple[str, ...] = ()  # heavy modules that a worker imports before its first task
+    debug: bool = False  # of the executor in this process: output is shown, and a failure opens the debugger
 
     def import_all(self) -> None:
         """Import them here, so that no task's clock runs meanwhile."""
@@ -112,6 +114,16 @@ def make_executor(name: str, workers: int | None, settings: WorkerSettings, addr
     from ctrbench.executors.local import LocalExecutor
 
     return LocalExecutor(workers or max(1, resources.cores() // settings.threads), settings)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import multiprocessing.resource_tracker
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import _guard
+from ctrbench.executors import _guard, interrupts_held
 
 _STARTING = threading.Lock()
 SAFE_PATH = ("PYTHONSAFEPATH", "ctrbench")
@@ -128,16 +127,6 @@ def _main_script_hidden() -> Iterator[None]:
         yield
     finally:
         main.update(hidden)
-
-
-@contextlib.contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _below(number: int) -> set[int]:

@@ -1,15 +1,24 @@
 """Does each job in this process, one after the other: for debugging, and for plug-ins that live in a test.
 
+In: jobs, and whether somebody debugs. Out: their events. Who debugs sees what a plug-in prints, may call
+`breakpoint()` in it, and is put into the debugger where it fails.
+
 A plug-in that hangs or kills its process takes the run with it; the local executor is for everything else.
 """
 
 from __future__ import annotations
 
+import bdb
 import contextlib
 import os
+import pdb
+import sys
 import time
+import traceback
+from dataclasses import replace
 
 from ctrbench import tasks
+from ctrbench.errors import Skip, UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_limits
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
@@ -34,9 +43,12 @@ class InlineExecutor:
             Artefacts(self._settings.artefacts),
             self._settings.checkpoints,
             self._settings.budget,
-            time.time() + limits.seconds if limits.seconds else None,
+            time.time() + limits.seconds if limits.seconds and not self._settings.debug else None,
             lambda step, total, values: self._events.append(Progress(task, step, total, values)),
         )
+        if self._settings.debug:
+            self._events.append(Finished(task, tasks.perform(job, replace(workspace, failed=_debug))))
+            return
         log = self._settings.open_log(job, os.getpid())
         with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             result = tasks.perform(job, workspace)
@@ -51,3 +63,18 @@ class InlineExecutor:
     def close(self) -> None:
         """Set the environment back."""
         self._cleanup.close()
+
+
+def _debug(error: BaseException) -> None:
+    """Show where a plug-in failed and, on a terminal, look around there; quitting the debugger ends the run."""
+    if isinstance(error, Skip | UserError):
+        return
+    if isinstance(error, bdb.BdbQuit):  # from a `breakpoint()`
+        raise KeyboardInterrupt
+    traceback.print_exception(error)
+    if sys.stdin.isatty():
+        debugger = pdb.Pdb()
+        debugger.reset()
+        debugger.interaction(None, error.__traceback__)
+        if debugger.quitting:
+            raise KeyboardInterrupt

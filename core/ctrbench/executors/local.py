@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, thread_limits
-from ctrbench.executors._processes import Child, Guard, interrupts_held, kill
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, interrupts_held, thread_limits
+from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.registry import HOME
@@ -143,13 +143,15 @@ class LocalExecutor:
         doubtful = result.status not in (Status.OK, Status.SKIPPED) and worker.served - {mine}
         if doubtful:
             task.alone = True
-            self._put_back(task)
+            self._put_back(task, worker)
             return True
         worker.served |= set() if _is_ours(mine) else {mine}
         return False
 
-    def _put_back(self, task: _Task) -> None:
-        """A task is to be done once more, before all others that wait."""
+    def _put_back(self, task: _Task, worker: _Worker) -> None:
+        """A task is to be done once more, before all others that wait; what it printed so far is nobody's."""
+        with contextlib.suppress(OSError):
+            self._settings.open_log(task.job, worker.child.number).unlink(missing_ok=True)
         task.begun, task.stage, task.memory = None, None, 0
         self._waiting.appendleft(task)
 
@@ -175,7 +177,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise --memory"
+        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
@@ -192,7 +194,7 @@ class LocalExecutor:
                 return
         self._workers.remove(worker)
         if task:  # the worker died of something else
-            self._put_back(task)
+            self._put_back(task, worker)
 
     def _give_up(self, worker: _Worker, verdict: TaskResult) -> None:
         """The end of a task whose worker is dead."""
@@ -325,7 +327,7 @@ def _death(status: int | None, task: _Task) -> TaskResult:
     if status == -signal.SIGKILL and _kernel_kills() > task.kernel_kills:
         total = _gigabytes(psutil.virtual_memory().total)
         reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
-        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer --workers, or --memory")
+        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
 

@@ -169,7 +169,7 @@ class RayExecutor:
         return why
 
     def _mistake(self, text: str) -> UserError:
-        where = "--executor ray" if self._address is None else f"--ray-address {self._address}"
+        where = "executor ray" if self._address is None else f"ray address {self._address}"
         return UserError(f"{where}: {text}{'; what is finished is kept' if self._tasks else ''}")
 
 
@@ -183,13 +183,11 @@ def check_address(address: str) -> None:
     except ValueError:
         host = port = None
     if not host or not port or place.netloc != address:
-        raise UserError(
-            f"--ray-address {address}: give HOST:PORT of a Ray cluster's head, as in 10.0.0.1:6379, or auto"
-        )
+        raise UserError(f"ray address {address}: give HOST:PORT of a Ray cluster's head, as in 10.0.0.1:6379, or auto")
     try:
         socket.create_connection((host, port), timeout=5).close()
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--ray-address {address}: nobody answers there ({error}); `ray start --head` on that machine starts a "
-            "cluster, and without --ray-address one is started here"
+            f"ray address {address}: nobody answers there ({error}); `ray start --head` on that machine starts a "
+            "cluster, and without an address one is started here"
         ) from None

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
 from ctrbench.leaderboard._gains import generators, over_all, scenarios
 from ctrbench.leaderboard._part import Part
 from ctrbench.leaderboard._pools import details, fidelity, privacy
-from ctrbench.results import Status
+from ctrbench.results import Status, TaskResult
 from ctrbench.store.store import RunResults
-from ctrbench.text import counted
+from ctrbench.text import counted, where
 
-__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Record", "boards", "failures", "remarks"]
+__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Failure", "Record", "boards", "failed", "failures", "remarks"]
 
 _MAKERS: dict[str, Callable[[Part], list[Board]]] = {
     "scenarios": scenarios,
@@ -62,7 +63,12 @@ def remarks(results: RunResults) -> list[str]:
     ]
     if info.budget != 1:
         lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")
-    if results.finished is None:
+    if 0 < info.repeats < results.asked_repeats:
+        lines.append(
+            f"the run did not come to its end: of its {results.asked_repeats} repeats the first {info.repeats} lack "
+            "nothing and are shown; the same command goes on"
+        )
+    elif results.finished is None:
         lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
     mixed = [name for name, found in versions.items() if "," in found]
     if mixed:
@@ -79,18 +85,38 @@ def remarks(results: RunResults) -> list[str]:
     return lines
 
 
-def failures(results: RunResults) -> list[str]:
-    """Each failed task of a run in one line that names the plug-in, with how many cells it cost."""
-    count: dict[str, int] = defaultdict(int)
+@dataclass(frozen=True)
+class Failure:
+    """What failed in a run, in the same way once or often: one of its results, and the cells and pools that it cost."""
+
+    result: TaskResult
+    cost: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.result.describe()}{where(self.result.traceback)} ({counted(len(self.cost), 'cell')})"
+
+
+def failed(results: RunResults) -> list[Failure]:
+    """Each failure of a run, in the order in which its cells stand; what failed in one way is one failure."""
+    found: dict[str, list[tuple[TaskResult, str]]] = defaultdict(list)
     for cell in results.cells:
+        parts = (cell.dataset, cell.generator, cell.scenario, cell.model, f"repeat {cell.repeat + 1}")
         for result in [cell.result, *(cell.failed_scores.values() if cell.ok else ())]:
-            if not result.ok and result.status is not Status.SKIPPED:
-                count[result.describe()] += 1
+            found[result.describe()].append((result, " / ".join(filter(None, parts))))
     for pool in results.pools:
+        name = f"{pool.dataset} / {pool.generator} / repeat {pool.repeat + 1}"
         for result in pool.failed_scores.values() if pool.ok else ():
-            if result.status is not Status.SKIPPED:
-                count[result.describe()] += 1
-    return [f"{text} ({counted(n, 'cell')})" for text, n in count.items()]
+            found[result.describe()].append((result, name))
+    return [
+        Failure(each[0][0], tuple(name for _, name in each))
+        for each in found.values()
+        if not each[0][0].ok and each[0][0].status is not Status.SKIPPED
+    ]
+
+
+def failures(results: RunResults) -> list[str]:
+    """Each failure of a run in one line that names the plug-in, file and line, and how many cells it cost."""
+    return [str(failure) for failure in failed(results)]
 
 
 def _merged(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ctrbench.effects import Arm, TestedEffect
-from ctrbench.intervals import ALPHA, BLOCKS, combined, friedman
+from ctrbench.effects import Arm, Effects, TestedEffect
+from ctrbench.intervals import ALPHA, BLOCKS, Effect, combined, friedman
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult
@@ -25,11 +25,11 @@ def scenarios(part: Part) -> list[Board]:
 
 
 def _cells(part: Part) -> Board:
-    """For every generator the scenarios, a column a model, the best of each column bold."""
+    """For every generator the differences of scenarios to `original`, a column a model, the best of each bold."""
     effects = part.effects
     runs = part.results.info.repeats * part.results.info.model_seeds
     mean = f", mean of {runs}" if runs > 1 else ""
-    title = f"test {part.metric} by scenario{mean}"
+    title = f"test {part.metric} of original, and Δ{part.metric} by scenario{mean}"
     board = part.board("scenarios", title, ["generator", "scenario", *effects.models])
     for generator in ["", *part.pools]:
         mine = list(dict.fromkeys(arm.scenario for arm in effects.cells if arm.generator == generator))
@@ -46,21 +46,24 @@ def _cells(part: Part) -> Board:
             record: Record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
             board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
     judged = [tested.effect for tested in effects.tested.values()]
-    best = [] if effects.better == "neither" else ["bold: the best of a generator and model, if better than original"]
+    best = (
+        [] if effects.better == "neither" else ["* or bold: the best of a generator and model, if better than original"]
+    )
     return board.finish(*best, *about_intervals(judged, marks=bool(best)))
 
 
 def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
-    """The mean score, half of the interval of its difference to original, and a mark."""
+    """The mean difference to original with half of its interval and a mark; of original itself the mean score."""
     mean = _mean(part, arm)
     if mean is None:
         return board.missing(_causes(part, [arm]))
-    tested = part.effects.tested.get(arm)
-    spread = f" ±{tested.effect.half_width:.5f}{part.mark(tested)}" if tested and tested.effect.variance < inf else ""
-    gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
     base = _mean(part, Arm("", "original", arm.model))
-    better = base is not None and part.gain(mean - base) > 0
-    return Entry(f"{mean:.5f}{spread}", better and max(gains) <= 0)
+    if arm.scenario == "original" or base is None:  # nothing to compare with
+        return Entry(f"{mean:.5f}")
+    tested = part.effects.tested.get(arm)
+    text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else f"{mean - base:+.5f}"
+    gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
+    return Entry(text, part.gain(mean - base) > 0 and max(gains) <= 0)
 
 
 def _family(part: Part) -> list[Board]:
@@ -68,7 +71,7 @@ def _family(part: Part) -> list[Board]:
     effects = part.effects
     if not effects.pool_scenarios or not effects.compared:
         return []
-    over = f"{counted(len(effects.distinct), 'generator')} and {counted(len(effects.compared), 'model')}"
+    over = f"{counted(len(effects.averaged), _kind(effects))} and {counted(len(effects.compared), 'model')}"
     columns = ["scenario", f"Δ{part.metric}", "95 % interval", "p (Holm)", "detectable", "what it is"]
     board = part.board("scenarios", f"mean Δ{part.metric} of each scenario, over {over}", columns)
     names = effects.pool_scenarios + effects.control_scenarios
@@ -77,7 +80,7 @@ def _family(part: Part) -> list[Board]:
         help_ = part.results.info.scenarios[scenario].help
         row = [Entry(scenario)]
         if tested is None:
-            generators = effects.distinct if scenario in effects.pool_scenarios else [""]
+            generators = effects.averaged if scenario in effects.pool_scenarios else [""]
             arms = [Arm(g, scenario, m) for g in generators for m in effects.compared]
             row += [board.missing(_causes(part, arms)), Entry(""), Entry(""), Entry("")]
         else:
@@ -89,6 +92,8 @@ def _family(part: Part) -> list[Board]:
     notes = ["detectable: the smallest true difference that it would show with a power of 80 %"]
     if effects.control_scenarios:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
+    if effects.candidates and effects.controls:
+        notes.append(f"controls stand in no mean: {', '.join(effects.controls)}")
     if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
         notes.append("one repeat: an interval holds test noise only; --repeats 5 or more tells what seeds do")
     left_out = [name for name in effects.generators if name not in effects.distinct]
@@ -107,7 +112,7 @@ def _bounds(tested: TestedEffect) -> tuple[str, str, str]:
 
 
 def _control(part: Part, scenario: str) -> TestedEffect | None:
-    effect = part.effects.scenario(scenario) if scenario in part.effects.control_scenarios else None
+    effect = part.effects.scenario(scenario) if scenario not in part.effects.family_scenarios else None
     return TestedEffect(effect) if effect else None
 
 
@@ -132,17 +137,21 @@ def generators(part: Part) -> list[Board]:
     title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared)}"
     columns = ["rank", "generator", "Δ real + synthetic", "mean rank", "cells better", *effects.pool_scenarios]
     board = part.board("generators", title, columns)
-    means = [effects.generator(generator, effects.kept_scenarios) for generator in effects.distinct]
-    of_distinct = dict(zip(effects.distinct, effects.family(means), strict=True))
-    judged = {name: of_distinct.get(effects.same.get(name, "")) for name in part.pools}
+    means = [effects.generator(generator, effects.kept_scenarios) for generator in effects.averaged]
+    judged = dict(zip(effects.averaged, effects.family(means), strict=True))
+    for name in part.pools:
+        same = effects.same.get(name, "")
+        judged[name] = judged.get(same) or _untested(effects.generator(same, effects.kept_scenarios) if same else None)
     ranks = _mean_ranks(part)
     places: dict[str, int] = {}  # those of equal generators are one
-    for generator, tested in sorted(judged.items(), key=lambda pair: _order(part, pair[1])):
+    for generator in sorted(part.pools, key=lambda name: _order(part, name, judged[name])):
+        tested = judged[generator]
         mine = [arm for arm in effects.cells if arm.generator == generator and arm.model in effects.compared]
         causes = _causes(part, mine)
         same = effects.same.get(generator, "")
-        ranked = tested is not None and effects.better != "neither"
-        place = str(places.setdefault(same, len(places) + 1)) if ranked else "—"
+        beside = same in effects.controls and same not in effects.averaged
+        ranked = tested is not None and effects.better != "neither" and not beside
+        place = str(places.setdefault(same, len(places) + 1)) if ranked else "control" if beside else "—"
         text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(causes).text
         best = place == "1" and tested is not None and part.gain(tested.effect.mean) > 0
         row = [Entry(place), Entry(generator), Entry(text, best)]
@@ -170,7 +179,11 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
     first = parts[0]
     if first.effects.better == "neither":
         return []
-    everywhere = [name for name in first.effects.applicable if all(name in part.effects.same for part in parts)]
+    everywhere = [
+        name
+        for name in first.effects.applicable
+        if all(part.effects.same.get(name) in part.effects.averaged for part in parts)
+    ]
     twins = {tuple(part.effects.same[name] for part in parts): name for name in reversed(everywhere)}
     names = sorted(twins.values(), key=everywhere.index)  # equal on every data set: the first of them
     columns = ["generator", "mean Δ", "mean rank", *(part.dataset for part in parts)]
@@ -191,7 +204,7 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
         row += [Entry(interval(effect) if effect else "—") for effect in gains[name]]
         board.rows.append(row)
     if left_out := sorted({name for part in parts for name in part.pools} - set(everywhere)):
-        board.notes.append(f"left out, as they do not apply to every data set: {', '.join(left_out)}")
+        board.notes.append(f"left out, as they are controls or do not apply to every data set: {', '.join(left_out)}")
     if equal := [name for name in everywhere if name not in names]:
         board.notes.append(f"left out, as another generator equals them on every data set: {', '.join(equal)}")
     board.notes.append("the interval of the mean is for these data sets; it does not speak of others")
@@ -219,7 +232,7 @@ def _mean_ranks(part: Part) -> dict[str, float]:
     """The mean rank of each generator among those that lack no cell, over scenarios, models, repeats; 1 is the best."""
     effects = part.effects
     gains = {}
-    for generator in effects.distinct:
+    for generator in effects.averaged:
         found = _gains(part, generator, effects.kept_scenarios)
         good = [part.gain(gain) for gain in found if gain is not None]
         if found and len(good) == len(found):
@@ -270,8 +283,19 @@ def _mean(part: Part, arm: Arm) -> float | None:
     return statistics.fmean(good) if good and len(good) == len(scores) else None
 
 
-def _order(part: Part, tested: TestedEffect | None) -> float:
-    return inf if tested is None else -part.gain(tested.effect.mean)
+def _order(part: Part, generator: str, tested: TestedEffect | None) -> tuple[bool, float]:
+    """Candidates before controls, each by their gain."""
+    beside = part.effects.same.get(generator, "") not in part.effects.averaged
+    return beside, inf if tested is None else -part.gain(tested.effect.mean)
+
+
+def _untested(effect: Effect | None) -> TestedEffect | None:
+    """A control's effect, which is in no family."""
+    return TestedEffect(effect) if effect else None
+
+
+def _kind(effects: Effects) -> str:
+    return "candidate" if effects.candidates else "control"
 
 
 def _causes(part: Part, arms: Iterable[Arm]) -> list[TaskResult]:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from ctrbench import findings, leaderboard
+from ctrbench import findings, leaderboard, verdict
 from ctrbench.effects import Effects
 from ctrbench.report import drawing, published
 from ctrbench.report.pictures import NAMES, Picture, pictures
@@ -59,15 +59,36 @@ def page(results: RunResults, metric: str = "") -> str:
 
 def _part(effects: Effects, number: int) -> dict[str, Any]:
     """What the template needs of one data set."""
+    judged = verdict.verdict(effects) if effects.better != "neither" and effects.metric else None
     return {
         "id": f"data-{number}",
         "effects": effects,
+        "verdict": judged,
+        "said": [_said(each) for each in judged.generators] if judged else [],
+        "leading": [_leading(each) for each in judged.leaders] if judged else [],
         "headline": findings.headline(effects),
         "findings": findings.findings(effects),
         "published": published.compared(effects),
         "facts": _facts(asdict(effects.results.info.datasets[effects.dataset])),
         "pictures": {picture.name: picture for picture in pictures(effects, NAMES)},
     }
+
+
+def _said(one: verdict.GeneratorVerdict) -> list[str]:
+    """A generator's row in the table of verdicts."""
+    best = one.best
+    ends = (best.low, best.high) if best else (None, None)
+    interval = " to ".join(verdict.signed(end, 5) for end in ends if end is not None) or "—"
+    flags = f"{len(one.flagged)} of {one.judged}" if one.judged else "—"
+    seconds = "—" if one.seconds is None else f"{one.seconds:,.3g}"
+    mean = verdict.signed(best.mean, 5) if best else "—"
+    return [one.generator, str(one.role), one.says, mean, interval, best.scenario if best else "—", flags, seconds]
+
+
+def _leading(place: verdict.Leader) -> list[str]:
+    """A leading place's row: its mean scores."""
+    scores = ("—" if score is None else f"{score:.5f}" for score in place.scores)
+    return [place.generator or "none", place.scenario, *scores]
 
 
 def _facts(described: Mapping[str, Json]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ by default; PostgreSQL by URL.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -149,7 +150,7 @@ class Database:
         shown, secrets = encodable(shown_address(where)), secrets_of(where)
         if may_be_address(where) and not is_address(where):
             raise UserError(
-                f"--store {shown}: cannot be used as a store: neither a path nor an address (a password is never "
+                f"store {shown}: cannot be used as a store: neither a path nor an address (a password is never "
                 "shown): write postgresql+psycopg://USER@HOST:PORT/DATABASE and leave the password to PGPASSWORD or "
                 "~/.pgpass; in an address its signs such as @ / ? # are written %40 %2F %3F %23"
             )
@@ -162,7 +163,7 @@ class Database:
             database._prepare(create)
         except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
             cause = _without(secrets, _cause(error))
-            raise UserError(f"--store {shown}: cannot be used as a store: {cause}{_advice(error)}") from None
+            raise UserError(f"store {shown}: cannot be used as a store: {cause}{_advice(error)}") from None
         return database
 
     def close(self) -> None:
@@ -237,7 +238,7 @@ class Database:
                 if last:
                     cause = _without(self._secrets, _cause(error))
                     raise UserError(
-                        f"--store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
+                        f"store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
                         "mend it (disk space, permissions, the server) and run the same command again"
                     ) from None
                 time.sleep(_PAUSE)
@@ -247,10 +248,10 @@ class Database:
         names = set(sa.inspect(self._engine).get_table_names())
         if names and version_row.name not in names:
             raise UserError(
-                f"--store {self.shown}: is a database of something else (it has {', '.join(sorted(names)[:3])})"
+                f"store {self.shown}: is a database of something else (it has {', '.join(sorted(names)[:3])})"
             )
         if not names and not create:
-            raise NoStoreError(f"--store {self.shown}: there is no store yet; `ctrbench run` makes one")
+            raise NoStoreError(f"store {self.shown}: there is no store yet; `ctrbench run` makes one")
         with self._engine.connect() as connection:
             version = _version(connection) if names else None
             if version is None and self.path:
@@ -259,8 +260,8 @@ class Database:
             version = self._migrate()
         if version != SCHEMA_VERSION:
             raise UserError(
-                f"--store {self.shown}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
-                "use the ctrbench that made it, or another --store"
+                f"store {self.shown}: has schema version {version}, this ctrbench reads {SCHEMA_VERSION}; "
+                "use the ctrbench that made it, or name another store"
             )
 
     def _migrate(self) -> int:
@@ -301,11 +302,12 @@ def _path(url: sa.URL) -> Path | None:
 def _file_url(path: Path, shown: str, create: bool) -> sa.URL:
     """The URL of an SQLite file; one on a read-only disk is opened for reading, where that is all that is wanted."""
     url = sa.URL.create("sqlite", database=os.fspath(path))
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.exists():
-        raise NoStoreError(f"--store {shown}: there is no store yet; `ctrbench run` makes one")
-    elif path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
+    if not path.parent.is_dir():  # more likely a typing error than a wish for a new folder
+        folder = encodable(str(path.parent))
+        raise UserError(f"store {shown}: there is no folder {folder}; make it (mkdir -p), or name another store")
+    if not create and not path.exists():
+        raise NoStoreError(f"store {shown}: there is no store yet; `ctrbench run` makes one")
+    if not create and path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
         return url.set(database=path.as_uri(), query={"mode": "ro", "immutable": "1", "uri": "true"})
     return url
 
@@ -339,7 +341,9 @@ def _cause(error: Exception) -> str:
 def _without(secrets: Sequence[str], text: str) -> str:
     """A message without the secrets of an address, however a driver took it apart."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        bare = re.escape(secret)
+        # A short one may be part of any word ("p" of "port"), and hiding it there would tell it.
+        text = re.sub(bare if len(secret) >= 8 else rf"(?<!\w){bare}(?!\w)", HIDDEN, text)
     return text
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, cached_property
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -25,12 +25,10 @@ from ctrbench.results import (
     Inputs,
     Output,
     Pool,
-    PoolOutput,
     RunInfo,
     Stage,
     Status,
     TaskResult,
-    TrainOutput,
 )
 from ctrbench.table import Schema
 from ctrbench.text import one_line, without_password
@@ -245,6 +243,7 @@ def run_json(info: RunInfo) -> dict[str, Any]:
         "broken": list(info.broken),
         "left_out": list(info.left_out),
         "failed_data": list(info.failed_data),
+        "generators": {name: asdict(told) for name, told in info.generators.items()},
     }
 
 
@@ -277,11 +276,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 _WRITTEN = {"cost_key": "alike", "time_limit": "limit", "killed_from_outside": "from_outside"}
 """The names under which stores have had these since their first version."""
 _NOTED = [(field.name, _WRITTEN.get(field.name, field.name)) for field in fields(Bookkeeping)]
-_OUTPUTS: dict[TaskKind, type[DataOutput | PoolOutput | TrainOutput]] = {
-    TaskKind.DATA: DataOutput,
-    TaskKind.POOL: PoolOutput,
-    TaskKind.TRAIN: TrainOutput,
-}
+_OUTPUTS = {each.kind: each for each in get_args(Output) if each is not Score}
+"""What each kind of task has as its output; scores are made by plug-ins, and read apart."""
 
 
 class _Score(Row):
@@ -295,7 +291,7 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
     if kind is TaskKind.SCORE:
         raw = {name: values[name] for name in _Score.model_fields if name in values}
         return Score(**dict(decoded(_Score, raw, "values")))
-    output = decoded(_OUTPUTS[kind], values, "values")
+    output: Output = decoded(_OUTPUTS[kind], values, "values")
     if isinstance(output, DataOutput):
         try:
             Schema.from_json(output.schema)

@@ -60,6 +60,25 @@ class RunResults:
     pools: Sequence[PoolResult]
     artefacts: Artefacts | None = None
     data: Mapping[str, TaskResult] = field(default_factory=dict)  # data set → how its splits were made
+    asked_repeats: int = 0  # more than those of `info` where a run ended before its last repeats
+
+    def of_whole_repeats(self) -> RunResults:
+        """The first repeats, as many as lack no task; all as it is where not even the first is whole.
+
+        Tasks are done repeat by repeat, so what was stopped late can speak of all repeats but its last ones.
+        """
+        places: list[CellResult | PoolResult] = [*self.cells, *self.pools]
+        begun = [each.repeat for each in places if NOT_RUN in (each.result, *each.failed_scores.values())]
+        repeats = min(begun, default=self.info.repeats)
+        if not 0 < repeats < self.info.repeats:
+            return self
+        return replace(
+            self,
+            info=replace(self.info, repeats=repeats),
+            cells=[cell for cell in self.cells if cell.repeat < repeats],
+            pools=[pool for pool in self.pools if pool.repeat < repeats],
+            asked_repeats=self.info.repeats,
+        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +209,7 @@ class Store:
             return self._loaded(head)
         except rows.BadRowError as error:
             raise UserError(
-                f"--store {self.database.shown}: run {head['run']} cannot be read: {error}; "
+                f"store {self.database.shown}: run {head['run']} cannot be read: {error}; "
                 "`ctrbench store check` says what is wrong, `ctrbench store gc` removes it"
             ) from None
 
@@ -200,9 +219,16 @@ class Store:
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
         found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
         if not found:
-            known = "no run {!r} with cells; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
-            raise UserError(f"--store {self.database.shown}: {known.format(run)}")
+            raise UserError(f"store {self.database.shown}: {self._why_none(run)}")
         return found[0]
+
+    def _why_none(self, run: str | None) -> str:
+        """Why there is no run to show."""
+        begun = [each for each in self.runs() if not run or each.run == run]
+        if begun:
+            again = f"`{begun[0].command}` goes on" if begun[0].command else "the same command goes on"
+            return f"run {begun[0].run} stopped before its data sets were loaded, so it has no cells yet; {again}"
+        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
 
     def _loaded(self, head: sa.RowMapping) -> RunResults:
         read = self.database.read
@@ -230,7 +256,7 @@ class Store:
                 task, waited = link["blocked_by"], True
             return NOT_RUN
 
-        return RunResults(
+        results = RunResults(
             run.run,
             run.started,
             run.finished,
@@ -242,6 +268,7 @@ class Store:
             self.artefacts,
             {name: result_of(str(DataId(name))) for name in info.datasets},
         )
+        return results if run.finished is not None else results.of_whole_repeats()
 
     @cached_property
     def _keeping(self) -> sa.Executable:

@@ -11,7 +11,7 @@ import math
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
+from ctrbench.ids import TaskKind
 from ctrbench.results import Status
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
@@ -56,16 +57,21 @@ class Exported:
     lacking: list[str]  # artefacts that are lost or corrupt: their results come without them
 
 
-def export(store: Store, file: Path, only: Sequence[str] = ()) -> Exported:
-    """Write a store, or some of its runs with all they use, to a new archive."""
+def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool = True) -> Exported:
+    """Write a store, or some of its runs with all they use, to a new archive.
+
+    Without the rows, which a log's licence may forbid to pass on, it holds no table and no prediction: only the shares
+    that test rows or users have in the score of each run's leading metric, of which intervals are made.
+    """
     refuse_existing(file)
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
-        raise UserError(
-            f"--run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them"
-        )
-    digests = sorted({digest for row in rows["tasks"] for digest in row["outputs"].values()})
+        raise UserError(f"run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them")
+    kept = None if rows_too else _leading_scores(rows)
+    digests = sorted(
+        {digest for row in rows["tasks"] if kept is None or row["key"] in kept for digest in row["outputs"].values()}
+    )
     lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
     with whole_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
@@ -129,6 +135,16 @@ def _rows(connection: sa.Connection, only: Sequence[str]) -> dict[str, Sequence[
         "run_tasks": read(run_tasks, run_tasks.c.run.in_(only)),
         "run_cells": read(run_cells, run_cells.c.run.in_(only)),
     }
+
+
+def _leading_scores(rows: Mapping[str, Sequence[sa.RowMapping]]) -> set[str]:
+    """The keys of the results that score predictions by the leading metric of their run."""
+    leading = {
+        row["run"]: f"{TaskKind.SCORE}/{info.leading_metric}/"
+        for row in rows["runs"]
+        if (info := checked(RunRow, row).info) is not None
+    }
+    return {row["key"] for row in rows["run_tasks"] if row["task"].startswith(leading.get(row["run"], "/"))}
 
 
 @contextmanager

@@ -203,7 +203,7 @@ def _refuse_shared(store: Store) -> None:
     for other in path.parent.glob("*"):
         if other.stem == path.stem and other.name not in own and _is_database(other):
             raise UserError(
-                f"--store {store.database.shown}: {other.name} beside it uses the same artefacts, and nobody can say "
+                f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and nobody can say "
                 "which of them it needs; give one of the two another name, and move its artefacts along"
             )
 

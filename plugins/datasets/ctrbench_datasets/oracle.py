@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Generator, Register, Sampler, Schema, Skip, Table, encode, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Schema, Skip, Table, encode, hookimpl
 
 from ctrbench_datasets._world import FIELDS, LABEL, World
 from ctrbench_datasets.simulated import ClickRate, Items, Simulated, Users
@@ -40,6 +40,7 @@ class Oracle(Generator):
     """
 
     name: ClassVar[str] = "oracle"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
     imports: ClassVar[tuple[str, ...]] = ("scipy.optimize",)
     users: Users = Simulated.users
     items: Items = Simulated.items

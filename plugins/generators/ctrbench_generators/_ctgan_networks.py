@@ -27,6 +27,9 @@ PENALTY = 10.0
 MULTIPLE = 16
 """What wide matrices are padded to, with weights that stay 0: MKL takes half as long again for an odd number."""
 
+MOST_PARTS = 256
+"""Of a long product on a GPU: about two for each of its processors."""
+
 
 class Rows(NamedTuple):
     """Rows of a table by their numbers that are not 0, and the condition that each was drawn for."""
@@ -184,7 +187,7 @@ class Critic(nn.Module):
             norm = torch.hypot(by_rows.norm(dim=1, keepdim=True), by_conditions.norm(dim=1, keepdim=True))
             penalty = PENALTY * (norm - 1).square().mean()
             pull = 2 * PENALTY / groups * (norm - 1) / norm.clamp_min(1e-30)  # the penalty's gradient by v · W, over it
-            back = pull * (by_rows @ self.of_rows + by_conditions @ self.of_conditions)
+            back = pull * (_long_product(by_rows, self.of_rows) + _long_product(by_conditions, self.of_conditions))
         if direction.requires_grad:
             torch.autograd.backward([loss, direction], [None, back])
         else:
@@ -198,7 +201,7 @@ class Critic(nn.Module):
         return functional.pad(made, (0, self.row - made.shape[1])).view(-1, self.pac * self.row)
 
     def _dense(self, made: Tensor) -> Tensor:
-        return torch.addmm(self.bias, made, self.of_rows)
+        return _long_product(made, self.of_rows, self.bias)
 
     def _sparse(self, real: Rows) -> Tensor:
         places = self._seats(real.places, self.row)
@@ -253,6 +256,22 @@ class Critic(nn.Module):
         for given, gradient in ((conditions, back_made), (real.conditions, back_real)):
             seats = self._seats(given[:, None], self.condition)
             _add_rows(self.of_conditions.grad, seats.flatten(), gradient.repeat_interleave(self.pac, 0))
+
+
+def _long_product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None, split: bool | None = None) -> Tensor:
+    """`rows @ matrix`, and the bias, for few rows and an inner side of tens of thousands.
+
+    A GPU gives a processor to each tile of the result, and this one has few tiles. So there, or where `split` asks
+    for it, the inner side is cut into equal parts, whose products are made side by side and added up.
+    """
+    if not (rows.is_cuda if split is None else split):
+        return rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)
+    inner = len(matrix)
+    parts = max(parts for parts in range(1, MOST_PARTS + 1) if inner % parts == 0)
+    made = torch.bmm(
+        rows.reshape(len(rows), parts, inner // parts).transpose(0, 1), matrix.view(parts, inner // parts, -1)
+    ).sum(0)
+    return made if bias is None else made + bias
 
 
 def _padded(number: int) -> int:

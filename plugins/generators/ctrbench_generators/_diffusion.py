@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 CELLS = 2**20
-"""Logits that a loss or a draw works on at once, so that they stay in the cache and memory is bounded."""
+"""Logits that a loss or a draw works on at once on a CPU, so that they stay in its cache."""
+GPU_CELLS = 2**26
+"""The same on a GPU, where each further block waits for its kernels to be launched; 256 MiB a buffer."""
 
 
 class Schedule(NamedTuple):
@@ -157,6 +159,11 @@ def field_columns(sizes: Sequence[int]) -> list[slice]:
     return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
 
 
+def cells(device: torch.device) -> int:
+    """How many logits are worked on at once."""
+    return CELLS if device.type == "cpu" else GPU_CELLS
+
+
 class _MultinomialLoss(torch.autograd.Function):
     """timesteps · KL, mean over rows and fields; the gradient is made beside it, in the same passes.
 
@@ -172,7 +179,7 @@ class _MultinomialLoss(torch.autograd.Function):
         rows, width = logits.shape
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         scale = schedule.timesteps / (rows * len(sizes))
-        block = max(1, min(rows, CELLS // width))
+        block = max(1, min(rows, cells(logits.device) // width))
         work = logits.new_empty(3, block, width)
         total = torch.zeros((), dtype=torch.float64, device=logits.device)
         for first in range(0, rows, block):

@@ -54,7 +54,7 @@ def run(fit: Fit, steps: int, context: Context) -> Mapping[str, float]:
     kept = _load(path)
     if kept is not None:
         done = kept["done"]
-        recent.extend(kept["recent"])
+        recent.extend({name: loss.to(context.device) for name, loss in losses.items()} for losses in kept["recent"])
         fit.restore(kept["fit"])
     begun = reported = saved = time.monotonic()
     while done < steps:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ctrbench_generators._diffusion import (
-    CELLS,
     Schedule,
+    cells,
     decide,
     field_columns,
     moves,
@@ -255,7 +255,7 @@ class _Reverse:
             hidden = self._hidden(codes[asking], numbers[asking], labels[asking], t)
             noisy, codes = codes, move.codes
             for field, (weight, bias) in enumerate(self._code_heads):
-                for part in move.open[:, field].nonzero()[:, 0].split(max(1, CELLS // weight.shape[1])):
+                for part in move.open[:, field].nonzero()[:, 0].split(max(1, cells(labels.device) // weight.shape[1])):
                     logits = torch.addmm(bias, hidden[place[part]], weight).float()
                     here = part, field
                     codes[here] = decide(

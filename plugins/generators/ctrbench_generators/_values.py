@@ -68,3 +68,29 @@ class Values:
 
 def _columns(table: Table) -> Iterator[NDArray[Any]]:
     return (table.rows[name].to_numpy() for name in table.schema.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Train's values by bin, from which a value of a drawn bin is drawn as often as train has it."""
+
+    places: list[NDArray[np.int32]]  # of each field, (rows,), by bin; none where each bin is one value
+    starts: list[NDArray[np.int64]]  # of each field, (bins + 1,)
+
+    @classmethod
+    def of(cls, values: Values, places: NDArray[np.int32]) -> Bins:
+        """Sort the rows of each binned field."""
+        kept, starts = [], []
+        for at, (bins, size) in enumerate(zip(values.bins, values.sizes, strict=True)):
+            column = places[:, at] if size < len(bins) else places[:0, at]
+            kept.append(np.sort(column))
+            starts.append(np.searchsorted(bins[kept[-1]], np.arange(size + 1)))
+        return cls(kept, starts)
+
+    def draw(self, bins: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
+        """The place of a value of each bin, (rows, fields)."""
+        drawn = bins.copy()
+        for at, (places, starts) in enumerate(zip(self.places, self.starts, strict=True)):
+            if len(places):
+                drawn[:, at] = places[rng.integers(starts[bins[:, at]], starts[bins[:, at] + 1])]
+        return drawn

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators._classes import shares_of
 
@@ -27,6 +27,7 @@ class Independent(Generator):
     """
 
     name: ClassVar[str] = "independent"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
     given: Annotated[Literal["label", "nothing"], "draw a field from the rows of the label, or from all rows"] = "label"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators._classes import shares_of
 
@@ -23,6 +23,7 @@ class LabelShuffle(Generator):
     """
 
     name: ClassVar[str] = "label_shuffle"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Nothing is learned."""

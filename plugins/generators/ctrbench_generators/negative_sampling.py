@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Skip, Table, hookimpl
 
 from ctrbench_generators._classes import shares_of
 
@@ -30,6 +30,7 @@ class NegativeSampling(Generator):
     """
 
     name: ClassVar[str] = "negative_sampling"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Collect each user's positives; Skip without a user or item field, or where no negative can be made."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators._classes import class_counts, shares_of
 
@@ -19,6 +19,7 @@ class RandomOversampling(Generator):
     """Real rows drawn with replacement, at train's click rate (imbalanced-learn, Lemaître et al. 2017)."""
 
     name: ClassVar[str] = "random_oversampling"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
     imports: ClassVar[tuple[str, ...]] = ("imblearn.over_sampling",)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+from ctrbench import Context, Generator, MethodRole, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators._classes import shares_of
 
@@ -26,6 +26,7 @@ class Uniform(Generator):
     """
 
     name: ClassVar[str] = "uniform"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Nothing is learned but the range of each numeric field."""

@@ -1,4 +1,4 @@
-"""What the deep models have in common: their parameters, and a fit that hands a network to the training loop.
+"""What the models that are networks have in common: parameters, and a fit that hands a network to the training loop.
 
 In: a subclass that says which network it is. Out: a `Model`; torch and FuxiCTR are imported in `fit`.
 """
@@ -6,6 +6,7 @@ In: a subclass that says which network it is. Out: a `Model`; torch and FuxiCTR 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron's hidden layers"]
 Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)]
 Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0)]
+EmbeddingDim = Annotated[int, "numbers that stand for a field's value", Ge(1)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
 
 STEP_PER_WEIGHT = 200
@@ -27,17 +29,12 @@ STEP_PER_WEIGHT = 200
 
 
 @dataclass(frozen=True)
-class DeepModel(Model):
-    """A network on embedded fields; the defaults are those that BARS publishes for Frappe_x1."""
+class NetworkModel(Model):
+    """A network that learns by Adam until valid's AUC no longer grows: FuxiCTR's rule, at BARS's settings."""
 
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
-    embedding_dim: Annotated[int, "numbers that stand for a field's value", Ge(1)] = 10
-    hidden_units: Widths = (400, 400, 400)
-    dropout: Dropout = 0.2
-    batch_norm: BatchNorm = True
-    embedding_regularizer: Regularizer = 0.05
     learning_rate: Annotated[float, "Adam's, at the start", Gt(0)] = 1e-3
     batch_size: Annotated[int, "rows a step", Ge(2)] = 4096
     epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
@@ -47,18 +44,21 @@ class DeepModel(Model):
     def network(self, features: FeatureMap) -> BaseModel:
         """A new network for these fields, with its start weights and its optimizer."""
 
-    def dense_weights(self, inputs: int) -> int:
-        """Weights that every row is multiplied by, given the width of its embeddings."""
-        return sum(a * b for a, b in pairwise([inputs, *self.hidden_units, 1]))
+    @abstractmethod
+    def a_value(self) -> int:
+        """Weights that stand for a field's value."""
+
+    @abstractmethod
+    def a_row(self, fields: int) -> int:
+        """Weights that every row of so many fields is multiplied by."""
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
         """All epochs, though early stopping usually ends a training within 20.
 
         A row needs 6 operations a weight, and about as long again for all that is no matrix product.
         """
-        inputs = len(schema.fields) * self.embedding_dim
-        tables = self.embedding_dim * sum(field.vocab_size for field in schema.categorical)
-        a_row = 12 * self.dense_weights(inputs) + STEP_PER_WEIGHT * tables / self.batch_size
+        tables = self.a_value() * sum(field.vocab_size for field in schema.categorical)
+        a_row = 12 * self.a_row(len(schema.fields)) + STEP_PER_WEIGHT * tables / self.batch_size
         return Forecast(a_row * rows * self.epochs, 16 * tables + 24 * rows * len(schema.fields) + 3e8)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
@@ -67,3 +67,27 @@ class DeepModel(Model):
 
         training = Training(self.batch_size, self.epochs, self.patience)
         return fit_network(self.network, train, valid, training, seed=seed, context=context)
+
+
+@dataclass(frozen=True)
+class DeepModel(NetworkModel):
+    """A network on embedded fields with a perceptron; the defaults are those that BARS publishes for Frappe_x1."""
+
+    embedding_dim: EmbeddingDim = 10
+    hidden_units: Widths = (400, 400, 400)
+    dropout: Dropout = 0.2
+    batch_norm: BatchNorm = True
+    embedding_regularizer: Regularizer = 0.05
+
+    def a_value(self) -> int:
+        """The embedding."""
+        return self.embedding_dim
+
+    def a_row(self, fields: int) -> int:
+        """Of the perceptron on all embeddings."""
+        return dense([fields * self.embedding_dim, *self.hidden_units, 1])
+
+
+def dense(widths: Sequence[int]) -> int:
+    """Weights between layers of these widths."""
+    return sum(before * after for before, after in pairwise(widths))

@@ -5,6 +5,7 @@ In: a feature map and a model's parameters. Out: a network whose `forward` gives
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Network(BaseModel):
-    """What all of them share: one embedding table a field, and a perceptron of the model's widths at the end."""
+    """What all of them share: L2 regularisers of what stands for values and of all else, and a start."""
 
-    def __init__(self, features: FeatureMap, model: DeepModel) -> None:
+    def __init__(self, features: FeatureMap, embedding_regularizer: float, net_regularizer: float = 0.0) -> None:
         super().__init__(
             features,
-            embedding_regularizer=model.embedding_regularizer,
+            embedding_regularizer=embedding_regularizer,
+            net_regularizer=net_regularizer,
             verbose=0,
             metrics=["AUC"],
             model_root="",
         )
-        self.embedding = FeatureEmbedding(features, model.embedding_dim)
 
     def start(self, learning_rate: float) -> None:
         """FuxiCTR's initial weights, and Adam; the last line of a constructor."""
@@ -39,7 +40,15 @@ class Network(BaseModel):
         self.loss_fn = nn.functional.binary_cross_entropy
 
 
-class DnnNetwork(Network):
+class DeepNetwork(Network):
+    """One embedding table a field."""
+
+    def __init__(self, features: FeatureMap, model: DeepModel) -> None:
+        super().__init__(features, model.embedding_regularizer)
+        self.embedding = FeatureEmbedding(features, model.embedding_dim)
+
+
+class DnnNetwork(DeepNetwork):
     """Embeddings, side by side, through a perceptron."""
 
     def __init__(self, features: FeatureMap, model: DeepModel) -> None:
@@ -53,7 +62,7 @@ class DnnNetwork(Network):
         return {"y_pred": self.output_activation(self.deep(embedded))}
 
 
-class DeepFMNetwork(Network):
+class DeepFMNetwork(DeepNetwork):
     """The sum of a factorisation machine and a perceptron over the same embeddings."""
 
     def __init__(self, features: FeatureMap, model: DeepModel) -> None:
@@ -71,7 +80,7 @@ class DeepFMNetwork(Network):
         return {"y_pred": self.output_activation(logit)}
 
 
-class MaskNetNetwork(Network):
+class MaskNetNetwork(DeepNetwork):
     """Mask blocks over the embeddings, beside one another or in a chain, and a perceptron over what they give."""
 
     def __init__(self, features: FeatureMap, model: MaskNet) -> None:
@@ -129,3 +138,8 @@ def perceptron(input_dim: int, model: DeepModel) -> MLP_Block:
         dropout_rates=model.dropout,
         batch_norm=model.batch_norm,
     )
+
+
+def hidden_layers(input_dim: int, widths: Sequence[int], model: DeepModel) -> MLP_Block:
+    """ReLU layers of these widths, with the model's dropout and batch norm, and no output layer."""
+    return MLP_Block(input_dim, hidden_units=list(widths), dropout_rates=model.dropout, batch_norm=model.batch_norm)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt
 from ctrbench import Model, Register, hookimpl
 
-from ctrbench_models._deep import BatchNorm, DeepModel, Dropout, Regularizer
+from ctrbench_models._deep import BatchNorm, DeepModel, Dropout, Regularizer, dense
 
 if TYPE_CHECKING:
     from fuxictr.features import FeatureMap
@@ -39,10 +39,10 @@ class MaskNet(DeepModel):
     layer_norm: Annotated[bool, "layer norm in the blocks"] = True
     embedding_layer_norm: Annotated[bool, "layer norm on each field's embedding before it is masked"] = False
 
-    def dense_weights(self, inputs: int) -> int:
+    def a_row(self, fields: int) -> int:
         """Of the masks, the blocks and the perceptron."""
-        chained = self.structure == "serial"
-        total = super().dense_weights(self.block_dim * (1 if chained else self.blocks))
+        chained, inputs = self.structure == "serial", fields * self.embedding_dim
+        total = dense([self.block_dim * (1 if chained else self.blocks), *self.hidden_units, 1])
         for width in [inputs] + [self.block_dim if chained else inputs] * (self.blocks - 1):
             total += int(width * self.reduction_ratio) * (inputs + width) + width * self.block_dim
         return total

@@ -6,7 +6,7 @@ In: a FuxiCTR network, a training table and real valid rows. Out: a predictor wi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -45,8 +45,13 @@ def fit_network(
     *,
     seed: int,
     context: Context,
+    embedding_dim: int | None = None,
+    as_named: bool = False,
 ) -> Predictor:
     """Train any FuxiCTR model class; `build` makes it from the feature map of the table's schema.
+
+    `embedding_dim` becomes the map's `default_emb_dim`, which `sum_emb_out_dim()` of many classes reads; `as_named`
+    calls the fields what the log calls them, where torch takes such a name.
 
     Each epoch permutes the rows and ends with the AUC on valid. Without a gain of 1e-6 the learning rate falls to a
     tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
@@ -62,21 +67,24 @@ def fit_network(
         raise Skip("early stopping by AUC needs valid rows of both classes")
     init_seed, order_seed = map(int, np.random.SeedSequence(seed).generate_state(2))
     with _sealed(init_seed, context):
-        network = build(fuxictr_feature_map(train.schema))
+        network = build(fuxictr_feature_map(train.schema, embedding_dim, as_named=as_named))
         network.device = torch.device(context.device)
         network.model_to_device()
         quicken(network)
         scaling = Scaling.of(train)
-        epochs, best = _train(network, scaling, train, valid, training, order_seed, context)
+        names = columns(train.schema, as_named=as_named)
+        epochs, best = _train(network, scaling, names, train, valid, training, order_seed, context)
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     facts = {"parameters": parameters, "epochs": epochs, "valid_auc": best}
-    return NetworkPredictor(network, scaling, context.threads, facts)
+    return NetworkPredictor(network, scaling, names, context.threads, facts)
 
 
-def fuxictr_feature_map(schema: Schema) -> FeatureMap:
+def fuxictr_feature_map(schema: Schema, embedding_dim: int | None = None, *, as_named: bool = False) -> FeatureMap:
     """FuxiCTR's description of the fields, filled in memory: one feature a field, in order, its source the role."""
     features = FeatureMap(dataset_id="", data_dir="")
-    for column, one in zip(columns(schema), schema.fields, strict=True):
+    features.default_emb_dim = embedding_dim
+    names = columns(schema, as_named=as_named)
+    for column, one in zip(names, schema.fields, strict=True):
         if one.kind == "categorical":
             spec = {"type": "categorical", "padding_idx": 0, "vocab_size": one.vocab_size}
             features.total_features += one.vocab_size
@@ -87,13 +95,20 @@ def fuxictr_feature_map(schema: Schema) -> FeatureMap:
     features.labels = [schema.label]
     features.num_fields = features.input_length = len(schema.fields)
     # set_column_index() would do this, but also give the root logger a handler
-    features.column_index = {column: at for at, column in enumerate([*columns(schema), schema.label])}
+    features.column_index = {column: at for at, column in enumerate([*names, schema.label])}
     return features
 
 
-def columns(schema: Schema) -> list[str]:
-    """FuxiCTR's names of the fields: `3_city` is `city`, the fourth; torch refuses names such as `items` or `a.b`."""
-    return [f"{at}_{name.replace('.', '_')}" for at, name in enumerate(schema.names)]
+def columns(schema: Schema, *, as_named: bool = False) -> list[str]:
+    """FuxiCTR's names of the fields: `3_city` is `city`, the fourth; torch refuses names such as `items` or `a.b`.
+
+    `as_named` numbers only those.
+    """
+    taken = torch.nn.ModuleDict()
+    return [
+        name if as_named and name and "." not in name and not hasattr(taken, name) else f"{at}_{name.replace('.', '_')}"
+        for at, name in enumerate(schema.names)
+    ]
 
 
 @dataclass(frozen=True)
@@ -102,13 +117,14 @@ class NetworkPredictor(Predictor):
 
     network: BaseModel
     scaling: Scaling
+    names: Sequence[str]  # of the fields, as the network knows them
     threads: int
     facts: Mapping[str, float | str]
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
         """P(label = 1) of each row, (rows,)."""
         with _threads(self.threads):
-            return _probabilities(self.network, _Inputs.of(rows, self.scaling, self.network.device))
+            return _probabilities(self.network, _Inputs.of(rows, self.scaling, self.names, self.network.device))
 
     @property
     def details(self) -> Mapping[str, float | str]:
@@ -173,9 +189,9 @@ class _Inputs:
     names: list[str]  # the columns of codes, then those of numbers
 
     @classmethod
-    def of(cls, table: Table, scaling: Scaling, device: torch.device) -> _Inputs:
+    def of(cls, table: Table, scaling: Scaling, names: Sequence[str], device: torch.device) -> _Inputs:
         kinds = [one.kind for one in table.schema.fields]
-        named = sorted(zip(kinds, columns(table.schema), strict=True), key=lambda pair: pair[0])  # categorical first
+        named = sorted(zip(kinds, names, strict=True), key=lambda pair: pair[0])  # categorical first
         numbers = scaling.apply(table).astype(np.float32)
         codes = np.ascontiguousarray(table.codes.T)
         return cls(
@@ -197,6 +213,7 @@ class _Inputs:
 def _train(
     network: BaseModel,
     scaling: Scaling,
+    names: Sequence[str],
     train: Table,
     valid: Table,
     training: Training,
@@ -207,7 +224,7 @@ def _train(
     from sklearn.metrics import roc_auc_score
 
     device = network.device
-    inputs, held_out = (_Inputs.of(table, scaling, device) for table in (train, valid))
+    inputs, held_out = (_Inputs.of(table, scaling, names, device) for table in (train, valid))
     labels = torch.from_numpy(train.targets.astype(np.float32)).to(device)[:, None]  # (rows, 1)
     weights = None if train.weights is None else torch.from_numpy(train.weights.copy()).to(device)[:, None]
     order = torch.Generator().manual_seed(order_seed)

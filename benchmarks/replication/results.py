@@ -1,0 +1,296 @@
+"""The tables of docs/results, made from the archives of results that lie beside the page.
+
+In: `*.zip.xz` in a folder, packed archives of `ctrbench store export --without-rows`, and a page with marks. Out: the
+page with its tables renewed; equal bytes each time.
+
+    make results
+    python benchmarks/replication/results.py --folder docs/results
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+from ctrbench import UserError, load
+from ctrbench.effects import Arm, Effects
+from ctrbench.interfaces import Score
+from ctrbench.intervals import Effect
+from ctrbench.report import drawing
+from ctrbench.results import PoolResult
+from ctrbench.session import Results
+from ctrbench.store import transfer
+from ctrbench.store.store import Store
+from tabulate import tabulate
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
+PAPER = ("gaussian_copula", "smoten[chunks=4]")
+CONTROLS = ("smoten", "random_oversampling", "independent", "negative_sampling")
+NOT_DONE = ("ctgan", "copulagan", "tabddpm")
+SCENARIOS = ("S1", "S2", "S3", "S4", "S5")
+MODELS = ("deepfm", "dnn", "masknet")
+TITLES = {"smoten[chunks=4]": "SMOTEN, 4 chunks", "gaussian_copula": "Gaussian copula", "tvae": "TVAE"}
+
+
+class Replication:
+    """All runs of the archives, by what they are about."""
+
+    def __init__(self, runs: Sequence[Results]) -> None:
+        of_suite = {each.stored.info.suite: each for each in runs}
+        self.runs = {"frappe": of_suite["frappe"], "logs": of_suite["logs"]}
+        self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
+        self.tvae = [  # a run for each pool, in the order of their seeds
+            Effects(each.stored, "frappe", "auc")
+            for each in sorted(runs, key=lambda each: each.stored.info.seed)
+            if each.stored.info.suite == "paper"
+        ]
+
+    def tables(self) -> dict[str, str]:
+        """The page's tables by the name of their mark."""
+        return {
+            "runs": self._runs(),
+            "claims": self._claims(),
+            "scenarios": self._scenarios(),
+            "generators": self._generators(),
+            "cells": self._cells(),
+            "tvae": self._tvae(),
+            "identical": self._identical(),
+            "movielens": self._log("movielens"),
+        }
+
+    def picture(self) -> bytes:
+        """The difference that each generator makes in each scenario that keeps real rows, with intervals."""
+        panels = []
+        for scenario in SCENARIOS[:-1]:
+            rows = [
+                (TITLES.get(name, name), [_estimate(_mean(self.frappe, [name], scenario))])
+                for name in (*PAPER, *CONTROLS)
+            ]
+            again = self.frappe.average([Arm("", "original_again", model) for model in MODELS])
+            rows.append(("real rows, other seeds", [_estimate(again)]))
+            recipe = self.frappe.results.info.scenarios[scenario].help
+            panels.append(drawing.Forest(f"{scenario}: {recipe}", "one", rows))
+        return drawing.render(lambda: drawing.forest(panels, [""], "difference of test AUC to original"), "svg")
+
+    def _runs(self) -> str:
+        rows = []
+        for stored in (*(run.stored for run in self.runs.values()), *(effects.results for effects in self.tvae)):
+            libraries = stored.environments[-1].libraries
+            data = ", ".join(
+                f"{name.split('[')[0]} {one.fingerprint[:12]}" for name, one in stored.info.datasets.items()
+            )
+            done = f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
+            versions = f"{libraries['ctrbench']}, torch {libraries['torch']}"
+            device = str(stored.environments[-1].gpu.get("name") or "CPU")
+            rows.append((stored.run, stored.info.suite, stored.info.seed, done, data, versions, device))
+        return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
+
+    def _claims(self) -> str:
+        """The mean over the paper's generators, models and both doses, and what it would take to see a smaller one."""
+        rows = []
+        for name, scenarios in (
+            ("negatives: S3, S4", "S3 S4"),
+            ("positives: S1, S2", "S1 S2"),
+            ("pool alone: S5", "S5"),
+        ):
+            arms = [Arm(*each) for each in product(PAPER, scenarios.split(), MODELS)]
+            effect = self.frappe.average(arms)
+            assert effect is not None
+            judged = [tested.effect.mean for arm in arms if (tested := self.frappe.tested.get(arm)) and tested.certain]
+            cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(arms)}"
+            rows.append((name, _said(effect), _units(effect.detectable)[1:], cells))
+        return _table(rows, ["what is added", "difference to original", "detectable", "cells better, worse (Holm)"])
+
+    def _scenarios(self) -> str:
+        """The mean difference of each scenario: over the paper's generators, and over each control."""
+        of = self.frappe
+        rows = []
+        for scenario in SCENARIOS:
+            groups = (PAPER, *((name,) for name in CONTROLS))
+            rows.append((scenario, *(_said(_mean(of, group, scenario)) for group in groups)))
+        noise = [_said(of.average([Arm("", "original_again", model) for model in MODELS])), *[""] * len(CONTROLS)]
+        rows.append(("original_again", *noise))
+        return _table(rows, ["scenario", "the paper's two", *CONTROLS])
+
+    def _generators(self) -> str:
+        """Each generator against each control, in what keeps real rows and adds synthetic negatives."""
+        of, rows = self.frappe, []
+        for generator in PAPER:
+            for control in ("independent", "negative_sampling", "random_oversampling"):
+                rows.append(
+                    (TITLES[generator], control, *(_said(_between(of, generator, control, s)) for s in SCENARIOS))
+                )
+        return _table(rows, ["generator", "less control", *SCENARIOS])
+
+    def _cells(self) -> str:
+        """Table 2 of the paper beside ours."""
+        of = self.frappe
+        published = next(one for one in of.results.info.datasets["frappe"].published if "Table 2" in one.title)
+        rows = []
+        for scenario in ("original", *SCENARIOS):
+            for model in MODELS:
+                row = [scenario, model]
+                for generator in PAPER:
+                    arm = Arm("" if scenario == "original" else generator, scenario, model)
+                    tested = of.tested.get(arm)
+                    mark = "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
+                    paper = published.figures[(generator.partition("[")[0], scenario, model)]
+                    mean = float(np.mean([score for score in of.scores(arm) if score is not None]))
+                    row += [f"{paper:.5f}", f"{mean:.5f}{mark}"]
+                row += [f"{published.figures[('tvae', scenario, model)]:.5f}", self._tvae_mean(scenario, model)]
+                row += [f"{published.figures[(name, scenario, model)]:.5f}" for name in NOT_DONE]
+                rows.append(row)
+        heads = [f"{TITLES[name]}, {whose}" for name in (*PAPER, "tvae") for whose in ("paper", "ours")]
+        return _table(rows, ["", "", *heads, *(f"{name}, paper (ours: not done)" for name in NOT_DONE)])
+
+    def _tvae_mean(self, scenario: str, model: str) -> str:
+        found = [score for of in self.tvae for score in of.scores(Arm(_pool(of, scenario), scenario, model))]
+        scores = [score for score in found if score is not None]
+        if not scores:
+            return "not done"
+        return f"{np.mean(scores):.5f}" + ("" if len(scores) == len(self.tvae) else f" ({len(scores)})")
+
+    def _tvae(self) -> str:
+        """DNN's difference to original of each pool: one seed each, so no interval that holds for another."""
+        rows = []
+        for scenario in SCENARIOS:
+            each = [of.cell(Arm(_pool(of, scenario), scenario, "dnn")) for of in self.tvae]
+            rows.append((scenario, *("not done" if effect is None else _units(effect.mean) for effect in each)))
+        return _table(rows, ["scenario", *(f"pool {number}" for number in range(1, len(self.tvae) + 1))])
+
+    def _identical(self) -> str:
+        """Table 1 of the paper beside ours."""
+        of = self.frappe
+        published = next(one for one in of.results.info.datasets["frappe"].published if "Table 1" in one.title)
+        rows = []
+        for generator in (*PAPER, *CONTROLS):
+            pools = [pool for pool in of.results.pools if pool.generator == generator]
+            figure = published.figures.get((generator.partition("[")[0], "", "")) if generator in PAPER else None
+            rows.append(
+                (TITLES.get(generator, generator), "" if figure is None else f"{figure:,.0f}", *_privacy(pools))
+            )
+        if self.tvae:
+            pools = [pool for each in self.tvae for pool in each.results.pools]
+            rows.append(("TVAE", f"{published.figures[('tvae', '', '')]:,.0f}", *_privacy(pools)))
+        return _table(
+            rows,
+            ["generator", "identical, paper", "identical, ours", "expected of real rows", "dcr_share", "detection"],
+        )
+
+    def _log(self, dataset: str) -> str:
+        of = Effects(self.runs["logs"].stored, dataset, "auc")
+        rows = [
+            (generator, *(_said(of.generator(generator, [scenario])) for scenario in SCENARIOS))
+            for generator in of.generators
+        ]
+        rows.append(("mean of all", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
+        return _table(rows, ["generator", *SCENARIOS])
+
+
+def _pool(of: Effects, scenario: str) -> str:
+    return "" if scenario == "original" else of.generators[0]
+
+
+def _privacy(pools: Sequence[PoolResult]) -> tuple[str, ...]:
+    """Identical rows, distinct ones, those of as many real rows; and two other metrics: means over pools."""
+
+    def mean(metric: str, of: Callable[[Score], float | None]) -> float:
+        found = [of(pool.scores[metric]) for pool in pools]
+        return float(np.mean([value for value in found if value is not None]))
+
+    return (
+        f"{mean('identical', lambda score: score.value):,.0f}",
+        f"{mean('identical', lambda score: float(score.details['distinct'])):,.0f}",
+        f"{mean('identical', lambda score: score.baseline):,.0f}",
+        f"{mean('dcr_share', lambda score: score.value):.3f}",
+        f"{mean('detection', lambda score: score.value):.3f}",
+    )
+
+
+def _estimate(effect: Effect | None) -> drawing.Estimate | None:
+    if effect is None:
+        return None
+    low, high = effect.interval or (None, None)
+    return drawing.Estimate(effect.mean, low, high, certain=low is not None and high is not None and low * high > 0)
+
+
+def _mean(of: Effects, generators: Sequence[str], scenario: str) -> Effect | None:
+    return of.average([Arm(name, scenario, model) for name in generators for model in MODELS])
+
+
+def _between(of: Effects, generator: str, control: str, scenario: str) -> Effect | None:
+    """The difference of two generators, the mean over the models."""
+    return of.contrast([(Arm(generator, scenario, model), Arm(control, scenario, model)) for model in MODELS])
+
+
+def _said(effect: Effect | None) -> str:
+    if effect is None:
+        return "not done"
+    bounds = effect.interval
+    return _units(effect.mean) + ("" if bounds is None else f" ({_units(bounds[0])} … {_units(bounds[1])})")
+
+
+def _units(difference: float) -> str:
+    """A difference of AUC in units of .00001."""
+    return f"{round(1e5 * difference):+,}".replace("-", "−")
+
+
+def _table(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:
+    return tabulate(rows, heads, "github", disable_numparse=True)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[list[Results]]:
+    """All runs of the archives that have cells; they can be read within the block."""
+    with TemporaryDirectory() as place:
+        where = str(Path(place) / "results.db")
+        with closing(Store.open(where)) as store:
+            for packed in sorted(folder.glob("*.zip.xz")):
+                archive = Path(place) / packed.stem
+                archive.write_bytes(lzma.decompress(packed.read_bytes()))
+                transfer.import_(store, archive)
+                archive.unlink()
+            runs = sorted(each.run for each in store.runs())
+        found = []
+        for run in runs:
+            with suppress(UserError):  # one that only lent another some results
+                found.append(load(where, run))
+        yield found
+
+
+def renewed(page: str, tables: dict[str, str]) -> str:
+    """The page with each table between its marks."""
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        block = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if len(block.findall(page)) != 1:
+            raise click.ClickException(f"the page needs {begin} and {end}, once, to write between")
+        page = block.sub(lambda _, text=f"{begin}\n\n{table}\n\n{end}": text, page)  # type: ignore[misc]
+    return page
+
+
+@click.command(help=__doc__)
+@click.option("--folder", type=click.Path(path_type=Path, exists=True), default=FOLDER, help="page and archives")
+@click.option("--to", type=click.Path(path_type=Path), help="where to write instead, for a comparison")
+def main(folder: Path, to: Path | None) -> None:
+    """Renew the page and the reports."""
+    to = to or folder
+    to.mkdir(parents=True, exist_ok=True)
+    with opened(folder) as runs:
+        replication = Replication(runs)
+        page = renewed((folder / "README.md").read_text(encoding="utf-8"), replication.tables())
+        (to / "scenarios.svg").write_bytes(replication.picture())
+        for name, run in sorted(replication.runs.items()):
+            run.report(to / f"{name}.html", force=True)
+    (to / "README.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What a Python caller hands over, checked before any work.
+
+In: the name of an argument and its value. Out: the value, of the type that the caller was asked for; UserError, one
+line that names the argument, the value and what it must be, for anything else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import TypeVar
+
+from ctrbench.errors import UserError
+from ctrbench.text import bounded, did_you_mean, message, plain
+
+T = TypeVar("T")
+
+
+def typed(name: str, value: object, kinds: type[T] | tuple[type[T], ...], wanted: str) -> T:
+    """The value, which is of one of these types; a truth value is no number. `wanted` says what to give instead."""
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise UserError(f"{name}={shown(value)}: give {wanted}")
+    return value
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """A whole number in that range, of numpy's too."""
+    wanted = f"a whole number from {low} to {high}"
+    number = int(typed(name, value, Integral, wanted))
+    if not low <= number <= high:
+        raise UserError(f"{name}={number}: give {wanted}")
+    return number
+
+
+def number(name: str, value: object, wanted: str) -> float:
+    """A finite number, of numpy's too."""
+    found = float(typed(name, value, Real, wanted))
+    if not math.isfinite(found):
+        raise UserError(f"{name}={found}: give {wanted}")
+    return found
+
+
+def native(value: object) -> object:
+    """A number of numpy's as Python's own; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False."""
+    return typed(name, value, bool, "True or False")
+
+
+def path(name: str, value: object, wanted: str = "a path, as in 'results.db' or Path('results.db')") -> str:
+    """A path as a text that is not empty."""
+    kinds: tuple[type[str | os.PathLike[str]], ...] = (str, os.PathLike)
+    text: object = os.fspath(typed(name, value, kinds, wanted))
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{name}={shown(value)}: give {wanted}")
+    return text
+
+
+def one_of(name: str, value: object, known: Iterable[str]) -> str:
+    """One of some words."""
+    words = list(known)
+    word = typed(name, value, str, f"one of {', '.join(words)}")
+    if word not in words:
+        raise UserError(f"{name}={word!r}: {did_you_mean(word, words, 'there are')}")
+    return word
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: on one line, of bounded length; of what is no plain value, its class."""
+    if isinstance(value, type):
+        return f"<class {value.__name__}>"
+    if value is None or isinstance(value, str | bytes | int | float | list | tuple | dict | set):
+        try:
+            return plain(bounded(repr(value), 80))
+        except Exception as error:  # what stands in it may refuse to be shown
+            return f"<{type(value).__name__}: {message(error)}>"
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,450 @@
+"""What a run answers: does synthetic data help, how surely, and at what price.
+
+In: a `RunResults`, a data set of it and a prediction metric. Out: a `Verdict` of at most five lines, and one on each
+generator; its intervals hold for all that was tried at once (docs/statistics.md).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from ctrbench import intervals
+from ctrbench.effects import Arm, Effects
+from ctrbench.interfaces import MethodRole
+from ctrbench.intervals import Effect
+from ctrbench.results import PoolOutput, PoolResult
+from ctrbench.store.store import RunResults
+from ctrbench.text import counted
+
+AGAIN = "original_again"
+"""The scenario that tells what another seed does by itself."""
+
+SMALL = 0.01
+"""An effect that is known to be below this share of original's score is called no effect."""
+
+COLLAPSED = 0.05
+"""A pool with less than this share of the distinct rows of real train has collapsed."""
+
+SEED_NOISE = 2.0
+"""Up to so many times what re-seeding does, a movement may be the luck of a seed: near √F(.95; 30, 6)."""
+
+MOST_REPEATS = 1000
+"""More than so many repeats are no advice."""
+
+
+class Outcome(StrEnum):
+    """What is said of a generator, or of all of them."""
+
+    HELPS = "helps"
+    HURTS = "hurts"
+    NO_EFFECT = "no effect"
+    UNDECIDED = "not enough evidence"
+    UNKNOWN = "scores are missing"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A generator's mean difference to `original` in a scenario, over models.
+
+    `low` and `high` are the ends of an interval that holds with 95 % for all claims of its family at once; None with
+    one repeat, or where nothing is known of the error.
+    """
+
+    generator: str
+    scenario: str
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    def sign(self, better: str) -> int:
+        """1 where it is for the better beyond chance, −1 where for the worse, else 0."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return 0
+        return 1 if (self.mean > 0) == (better == "higher") else -1
+
+    @property
+    def reach(self) -> float:
+        """The largest effect, whatever its sign, that the interval allows."""
+        return math.inf if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True)
+class GeneratorVerdict:
+    """What is said of one generator."""
+
+    generator: str
+    role: MethodRole
+    outcome: Outcome
+    says: str
+    best: Claim | None  # of the scenarios that keep real rows; None where scores are missing
+    claims: Sequence[Claim] = ()
+    bound: float | None = None  # its effects are no larger, in any of these scenarios
+    flagged: Sequence[str] = ()  # the privacy metrics that flag most of its pools
+    judged: int = 0  # the privacy metrics that gave a verdict
+    seconds: float | None = None  # to fit and sample a pool
+    collapsed: str = ""  # why its pools are worthless, where they are
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A leading place of the run and its mean scores over models; None for a score that is missing."""
+
+    generator: str  # "" for original
+    scenario: str
+    scores: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a run on one data set."""
+
+    dataset: str
+    metric: str
+    outcome: Outcome
+    lines: Sequence[str]  # at most five
+    generators: Sequence[GeneratorVerdict]  # candidates, the best first, then controls
+    leaders: Sequence[Leader]
+    leader_metrics: Sequence[str]
+    best: Claim | None
+    against_control: Claim | None  # the best candidate's difference to the best control, under that one's name
+    equal: Mapping[str, str]  # generators that share the pools of another here, and that one
+
+
+def verdicts(results: RunResults, metric: str = "") -> list[Verdict]:
+    """One for each data set of a run; none for a run without a metric of which one side is better."""
+    metric = metric or results.info.leading_metric
+    told = results.info.prediction_metrics.get(metric)
+    if told is None or told.better == "neither":
+        return []
+    return [verdict(Effects(results, dataset, metric)) for dataset in results.info.datasets]
+
+
+def verdict(effects: Effects) -> Verdict:
+    """The answer of a run on one data set, in a metric of which one side is better."""
+    return _Judge(effects).verdict()
+
+
+def family(effects: Effects, generators: Sequence[str], scenarios: Sequence[str]) -> list[Claim]:
+    """The claims on generators in scenarios, each interval widened for their number (Bonferroni)."""
+    places = [(generator, scenario) for generator in generators for scenario in scenarios]
+    found = [(place, effects.generator(place[0], [place[1]])) for place in places]
+    whole = [(place, effect) for place, effect in found if effect is not None]
+    return [Claim(*place, effect.mean, *_interval(effect, len(whole))) for place, effect in whole]
+
+
+def _interval(effect: Effect, claims: int) -> tuple[float | None, float | None]:
+    if not effect.testable or not effect.variance or math.isinf(effect.variance):
+        return None, None
+    level = 1 - intervals.ALPHA / max(claims, 1)
+    return effect.bound(-level), effect.bound(level)
+
+
+class _Judge:
+    """Makes the verdict of one data set."""
+
+    def __init__(self, effects: Effects) -> None:
+        self.effects = effects
+        self.info = effects.results.info
+        self.metric = effects.metric
+        self.scenarios = effects.kept_scenarios or effects.family_scenarios
+        self.claims = family(effects, effects.averaged, self.scenarios)
+        beside = [name for name in effects.controls if name not in effects.averaged]
+        self.beside = family(effects, beside, self.scenarios)
+        known = [c.high - c.mean for c in self.claims if c.high is not None]
+        self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known and min(known) > 0 else 4
+
+    def verdict(self) -> Verdict:
+        best = max(self.claims, key=self.gain, default=None)
+        generators = [self.generator(name) for name in self.effects.distinct]
+        generators.sort(key=lambda each: (each.role is MethodRole.CONTROL, -self.gain(each.best)))
+        judged = [each for each in generators if each.generator in self.effects.averaged]
+        against = self.against(best) if best else None
+        lines = self.lines(best, judged, against)
+        return Verdict(
+            self.effects.dataset, self.metric, self.overall(judged), lines, generators, self.leaders(best, against),
+            self.leader_metrics, best, against, {a: b for a, b in self.effects.same.items() if a != b},
+        )  # fmt: skip
+
+    def gain(self, claim: Claim | None) -> float:
+        """How much it is for the better."""
+        if claim is None:
+            return -math.inf
+        return claim.mean if self.effects.better == "higher" else -claim.mean
+
+    def overall(self, judged: Sequence[GeneratorVerdict]) -> Outcome:
+        """What is said of all that are judged: the best of what is said of any."""
+        said = {each.outcome for each in judged}
+        for outcome in (Outcome.HELPS, Outcome.UNDECIDED, Outcome.NO_EFFECT, Outcome.HURTS):
+            if outcome in said:
+                return outcome
+        return Outcome.UNKNOWN
+
+    # One generator
+
+    def generator(self, name: str) -> GeneratorVerdict:
+        mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == name]
+        outcome, bound = self.outcome(mine)
+        collapsed = self.collapsed(name)
+        flagged, judged = self.privacy(name)
+        says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed]))
+        best = max(mine, key=self.gain, default=None)
+        role = MethodRole.CANDIDATE if name in self.effects.candidates else MethodRole.CONTROL
+        return GeneratorVerdict(
+            name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed
+        )
+
+    def outcome(self, claims: Sequence[Claim]) -> tuple[Outcome, float | None]:
+        """What a generator's claims come to, and how large its effect may still be."""
+        if not claims:
+            return Outcome.UNKNOWN, None
+        signs = [claim.sign(self.effects.better) for claim in claims]
+        reach = max(claim.reach for claim in claims)
+        bound = None if math.isinf(reach) else reach
+        if 1 in signs:
+            return Outcome.HELPS, bound
+        if -1 in signs:
+            return Outcome.HURTS, bound
+        small = SMALL * abs(self.score("", "original", self.metric) or 0.0)
+        return (Outcome.NO_EFFECT if reach <= small else Outcome.UNDECIDED), bound
+
+    def said(self, outcome: Outcome, claims: Sequence[Claim], bound: float | None) -> str:
+        signs = {claim.scenario: claim.sign(self.effects.better) for claim in claims}
+        helps, hurts = ([name for name, sign in signs.items() if sign == wanted] for wanted in (1, -1))
+        if outcome is Outcome.NO_EFFECT and bound is not None:
+            return f"no effect larger than ±{bound:.{self.decimals}f}"
+        parts = [f"helps in {_listed(helps)}"] if helps else []
+        parts += [f"hurts in {_listed(hurts)}"] if hurts else []
+        if outcome is Outcome.UNDECIDED and bound is not None:
+            return f"{outcome}: up to ±{bound:.{self.decimals}f}"
+        return ", ".join(parts) or str(outcome)
+
+    @cached_property
+    def pools(self) -> dict[str, list[PoolResult]]:
+        found: dict[str, list[PoolResult]] = defaultdict(list)
+        for pool in self.effects.results.pools:
+            if pool.dataset == self.effects.dataset:
+                found[pool.generator].append(pool)
+        return found
+
+    def privacy(self, generator: str) -> tuple[list[str], int]:
+        """The privacy metrics that flag more than half of its pools, and how many gave a verdict."""
+        flagged, judged = [], 0
+        for name, told in self.info.synthetic_metrics.items():
+            scores = [pool.scores[name].flagged for pool in self.pools[generator] if name in pool.scores]
+            if told.aspect == "privacy" and any(score is not None for score in scores):
+                judged += 1
+                flagged += [name] if sum(score is True for score in scores) * 2 > len(scores) else []
+        return flagged, judged
+
+    def seconds(self, generator: str) -> float | None:
+        done = [pool.result.seconds for pool in self.pools[generator] if pool.ok]
+        return statistics.fmean(s.get("fit", 0.0) + s.get("sample", 0.0) for s in done) if done else None
+
+    def collapsed(self, generator: str) -> str:
+        outputs = [pool.result.output for pool in self.pools[generator]]
+        made = [output for output in outputs if isinstance(output, PoolOutput)]
+        clicks, rows = sum(o.click_rate in (0, 1) for o in made), sum((o.variety or 1) < COLLAPSED for o in made)
+        parts = [f"one class only in {clicks} of {counted(len(made), 'pool')}"] if clicks else []
+        parts += [f"hardly any distinct rows in {rows} of {counted(len(made), 'pool')}"] if rows else []
+        return f"collapsed: {', '.join(parts)}" if parts else ""
+
+    # All of them
+
+    def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
+        if not self.effects.applicable:
+            return [f"{self.effects.dataset}: this run has no generator, so it says nothing of synthetic data."]
+        if best is None:
+            return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}."]
+        mine = next(each for each in judged if each.generator == best.generator)
+        lines = [self.first(best, judged), self.second(best, against)]
+        lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
+        collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
+                     for each in judged if each.collapsed]  # fmt: skip
+        lines += [f"Collapsed: {'; '.join(collapsed)}."] if collapsed else []
+        return [line for line in [*lines, self.needed(best)] if line]
+
+    def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:
+        who = "candidate" if self.effects.candidates else "control"
+        tried = f"the best of {len(self.claims)} tried" if len(self.claims) > 1 else "the only one tried"
+        moved = f"{best.generator} in {best.scenario}, {tried}, changes {self.metric} by {self.number(best)}"
+        if best.low is None:
+            said = "nothing is claimed of one repeat" if self.info.repeats == 1 else "the error is unknown"
+            return f"{self.effects.dataset}: {said}. {self.again()}{moved}."
+        hurting = [each.generator for each in judged if each.outcome is Outcome.HURTS]
+        others = f" {counted(len(hurting), who)} of {len(judged)} hurt{'s' * (len(hurting) == 1)}." if hurting else ""
+        if best.sign(self.effects.better) > 0:
+            return f"{self.effects.dataset}: synthetic rows help. {moved}.{others}"
+        return f"{self.effects.dataset}: no {who} is shown to help. {moved}.{others}"
+
+    def again(self) -> str:
+        """How far scenarios moved beside what another seed does by itself; nothing where no A/A arm was run."""
+        noise = self.moved([Arm("", AGAIN, model) for model in self.effects.compared])
+        if noise is None:
+            return f"Add -s {AGAIN} to see what a seed does by itself. "
+        if not noise:
+            return "Re-seeding moved nothing. "
+        shares = {}
+        for scenario in self.effects.family_scenarios:
+            places = [Arm(g, scenario, m) for g in self.effects.averaged for m in self.effects.compared]
+            moved = self.moved(places)
+            if moved is not None:
+                shares[scenario] = moved / noise
+        calm = [name for name, share in shares.items() if share <= SEED_NOISE]
+        parts = [f"{_span(calm)} moved no more than re-seeding did"] if calm else []
+        parts += [f"{name} {share:.0f} times as much" for name, share in shares.items() if name not in calm]
+        return f"{', '.join(parts)}{'' if calm else ' as re-seeding'}. " if parts else ""
+
+    def moved(self, arms: Sequence[Arm]) -> float | None:
+        """The root mean square of the cells' differences to `original`; None where there is none."""
+        found = [effect.mean for arm in arms if (effect := self.effects.cell(arm)) is not None]
+        return math.sqrt(statistics.fmean(mean**2 for mean in found)) if found else None
+
+    def against(self, best: Claim) -> Claim | None:
+        """The best beside the best control: a control generator in the same scenario, or a control scenario."""
+        effects = self.effects
+        beside = [name for name in effects.controls if name not in effects.averaged]
+        places = [(name, best.scenario) for name in beside]
+        places += [("", name) for name in effects.control_scenarios if name != AGAIN]
+        found: list[tuple[Effect, str, str]] = []
+        for name, scenario in places:
+            pairs = [(Arm(best.generator, best.scenario, m), Arm(name, scenario, m)) for m in effects.compared]
+            if (effect := effects.contrast(pairs)) is not None:
+                found.append((effect, name, scenario))
+        if not found:
+            return None
+        sign = 1 if effects.better == "higher" else -1
+        effect, name, scenario = min(found, key=lambda each: sign * each[0].mean)  # who is the hardest to beat
+        return Claim(name, scenario, effect.mean, *_interval(effect, len(self.claims) * len(found)))
+
+    def second(self, best: Claim, against: Claim | None) -> str:
+        if against is None:
+            return (
+                ""
+                if not self.effects.candidates
+                else "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+            )
+        sign = against.sign(self.effects.better)
+        said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
+        who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
+        return f"The best control is {who}: {best.generator} is {said}, {self.number(against)}."
+
+    def cost(self, mine: GeneratorVerdict) -> str:
+        bases = [Arm("", "original", model) for model in self.effects.compared]
+        fits = [c.result.seconds["fit"] for a in bases for c in self.effects.cells[a] if "fit" in c.result.seconds]
+        pool = "" if mine.seconds is None else f"A pool costs {_seconds(mine.seconds)}"
+        return f"{pool}, a training on original {_seconds(statistics.fmean(fits))}." if pool and fits else ""
+
+    def needed(self, best: Claim) -> str:
+        """What it would take to see an effect half as large as this run sees."""
+        effect = self.effects.generator(best.generator, [best.scenario])
+        if effect is None:
+            return ""
+        if not effect.testable:
+            return "" if effect.repeats > 1 else "More repeats tell an effect from a seed's luck: --repeats 5."
+        sees = sees_at(effect, effect.repeats, 1.0, len(self.claims))
+        seen = f"Four of five such runs would see ±{sees:.{self.decimals}f}"
+        repeats, rows = enough(effect, sees / 2, len(self.claims))
+        if repeats is None:
+            return f"{seen}."
+        tests = self.info.datasets[self.effects.dataset].rows.get("test", 0)
+        more = f" on {rows * tests:,.0f} test rows" if rows > 1 and tests else ""
+        return f"{seen}; half of that takes about {repeats} repeats{more}."
+
+    # Leading places
+
+    @property
+    def leader_metrics(self) -> list[str]:
+        """The metric, and the first others of the run: in the packaged suites logloss and calibration."""
+        return list(dict.fromkeys([self.metric, *self.info.prediction_metrics]))[:3]
+
+    def leaders(self, best: Claim | None, against: Claim | None) -> list[Leader]:
+        places = [("", "original")]
+        places += [(c.generator, c.scenario) for c in sorted(self.claims, key=self.gain, reverse=True)[:3]]
+        places += [(against.generator, against.scenario)] if against else []
+        return [Leader(*place, [self.score(*place, metric) for metric in self.leader_metrics]) for place in places]
+
+    def score(self, generator: str, scenario: str, metric: str) -> float | None:
+        """The mean over models, repeats and seeds; None where one is missing."""
+        cells = [c for m in self.effects.compared for c in self.effects.cells.get(Arm(generator, scenario, m), ())]
+        values = [cell.scores[metric].value for cell in cells if metric in cell.scores]
+        return statistics.fmean(values) if values and len(values) == len(cells) else None
+
+    def number(self, claim: Claim) -> str:
+        """A difference with its interval, where it has one."""
+        mean = signed(claim.mean, self.decimals)
+        if claim.low is None or claim.high is None:
+            return mean
+        return f"{mean} ({signed(claim.low, self.decimals)} to {signed(claim.high, self.decimals)})"
+
+
+def sees_at(effect: Effect, repeats: int, rows: float, claims: int) -> float:
+    """The smallest effect that four of five runs of so many repeats would claim, on `rows` times as many test rows.
+
+    A normal approximation of the power, with the t quantile of the widened interval.
+    """
+    from scipy import stats
+
+    seeds, test = effect.spread.seeds / repeats, effect.spread.test / rows
+    variance = seeds + test
+    df = (repeats - 1) * (variance / seeds) ** 2 if seeds else math.inf
+    edge = float(stats.t.ppf(1 - intervals.ALPHA / (2 * max(claims, 1)), df))
+    return (edge + float(stats.norm.ppf(intervals.POWER))) * math.sqrt(variance)
+
+
+def enough(effect: Effect, target: float, claims: int) -> tuple[int | None, float]:
+    """How many repeats, and how many times as many test rows, would see an effect of that size; None for too many."""
+    for rows in (1.0, 2.0, 4.0, 8.0, 16.0):
+        low, high = effect.repeats, MOST_REPEATS
+        if sees_at(effect, high, rows, claims) > target:
+            continue
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if sees_at(effect, middle, rows, claims) <= target else (middle + 1, high)
+        if low <= 10 * effect.repeats or rows == 16:
+            return low, rows
+    return None, 1.0
+
+
+def signed(value: float, decimals: int = 4) -> str:
+    """A difference with its sign."""
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def _privacy(mine: GeneratorVerdict) -> str:
+    if not mine.judged:
+        return f"No privacy metric gave a verdict on {mine.generator}."
+    if mine.flagged:
+        share = f"{len(mine.flagged)} of {counted(mine.judged, 'metric')}"
+        return f"Privacy of {mine.generator}: flagged by {_few(mine.flagged)}, {share}."
+    return f"Privacy of {mine.generator}: flagged by none of {counted(mine.judged, 'metric')}, which is no proof."
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _few(names: Sequence[str]) -> str:
+    return _listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"])
+
+
+def _listed(names: Iterable[str]) -> str:
+    all_ = list(names)
+    return all_[0] if len(all_) == 1 else f"{', '.join(all_[:-1])} and {all_[-1]}"
+
+
+def _span(names: Sequence[str]) -> str:
+    """S1, S2, S3 and S4 as "S1 to S4"."""
+    numbers = [name[1:] for name in names if name[:1] == "S" and name[1:].isdigit()]
+    if len(names) > 2 and len(numbers) == len(names):
+        first = int(numbers[0])
+        if [int(number) for number in numbers] == list(range(first, first + len(numbers))):
+            return f"{names[0]} to {names[-1]}"
+    return _listed(names)

@@ -1,0 +1,262 @@
+"""The autoregressive network of `argn` and its training (after Tiwald et al. 2025, arXiv 2501.12012).
+
+In: rows as bins of each field, and labels. Out: P(field | label, the fields before it) of any order, and rows drawn
+from it. Fields before are told by their embeddings, others by zeros; a row's loss is -ln P of all its fields.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout, embedding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WIDEST = 2**24
+"""Probabilities that sampling holds at once."""
+SMOOTHING = 0.5
+"""Rows that are added to each value's count where the softmax starts: at train's shares."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows on the device."""
+
+    bins: Tensor  # int64 (rows, fields)
+    labels: Tensor  # int64 (rows,)
+
+    @classmethod
+    def of(cls, bins: NDArray[np.int32], labels: NDArray[np.int8], which: NDArray[np.intp], device: str) -> Rows:
+        """Some of the rows."""
+        return cls(
+            torch.from_numpy(bins[which].astype(np.int64)).to(device),
+            torch.from_numpy(labels[which].astype(np.int64)).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, which: Tensor) -> Rows:
+        """Some of the rows, by their positions."""
+        return Rows(self.bins[which], self.labels[which])
+
+
+class Network(nn.Module):
+    """For each field an embedding, which is also its softmax, and a perceptron on the label and the fields before."""
+
+    def __init__(self, bins: NDArray[np.int32], sizes: Sequence[int], dim: int, hidden: int, left_out: float) -> None:
+        super().__init__()
+        fields = len(sizes)
+        self.sizes, self.left_out = list(sizes), left_out
+        self.tables = nn.ParameterList(0.1 * torch.randn(size, dim) for size in sizes)
+        counts = (np.bincount(bins[:, at], minlength=size) + SMOOTHING for at, size in enumerate(sizes))
+        self.biases = nn.ParameterList(torch.from_numpy(np.log(each / each.sum())).float() for each in counts)
+        self.label = nn.Parameter(0.1 * torch.randn(2, dim))
+        inputs = (fields + 1) * dim
+        self.first = nn.Parameter(torch.randn(fields, inputs, hidden) * (2 / inputs) ** 0.5)
+        self.first_bias = nn.Parameter(torch.zeros(fields, 1, hidden))
+        self.second = nn.Parameter(torch.randn(fields, hidden, dim) * hidden**-0.5)
+        self.second_bias = nn.Parameter(torch.zeros(fields, 1, dim))
+
+    def embedded(self, rows: Rows) -> Tensor:
+        """The label's embedding and each field's, (batch, 1 + fields, dim)."""
+        # an embedding and no index: on a GPU its gradient is added up in one order
+        fields = [embedding(rows.bins[:, at], table) for at, table in enumerate(self.tables)]
+        return torch.stack([embedding(rows.labels, self.label), *fields], dim=1)
+
+    def states(self, embedded: Tensor, before: Tensor, which: Sequence[int]) -> Tensor:
+        """What the perceptrons of some fields say, (fields asked for, batch, dim).
+
+        `before`, (batch, fields asked for, fields), is 1 where a field stands before the one that is asked for.
+        """
+        shown = torch.cat([torch.ones_like(before[:, :, :1]), before], dim=2)  # the label always
+        seen = embedded[:, None] * shown[:, :, :, None]  # (batch, asked, 1 + fields, dim)
+        inputs = seen.flatten(2).transpose(0, 1)  # (asked, batch, inputs)
+        at = list(which)
+        hidden = torch.relu(torch.bmm(inputs, self.first[at]) + self.first_bias[at])
+        hidden = dropout(hidden, self.left_out, self.training)
+        return torch.bmm(hidden, self.second[at]) + self.second_bias[at]
+
+    def logits(self, state: Tensor, field: int) -> Tensor:
+        """Of all values of a field, (batch, values)."""
+        return torch.addmm(self.biases[field], state, self.tables[field].T)
+
+    def losses(self, rows: Rows, ranks: Tensor, drawn: Mapping[int, Tensor]) -> Tensor:
+        """-ln P of each field of the rows given those of lower rank, (fields, batch).
+
+        `ranks`, (batch, fields), is where each field stands in a row's order. For a field of which values are `drawn`,
+        (values,), uniformly with replacement, the softmax's sum over the other values is estimated from these.
+        """
+        before = (ranks[:, None, :] < ranks[:, :, None]).float()
+        states = self.states(self.embedded(rows), before, range(len(self.sizes)))
+        parts = []
+        for at, state in enumerate(states):
+            truth = rows.bins[:, at]
+            if at not in drawn:
+                parts.append(cross_entropy(self.logits(state, at), truth, reduction="none"))
+                continue
+            some, table, bias = drawn[at], self.tables[at], self.biases[at]
+            right = (state * embedding(truth, table)).sum(dim=1) + embedding(truth, bias[:, None])[:, 0]
+            # a draw is each of V values alike, so n draws tell n/V of the sum
+            stand_for = math.log(self.sizes[at] / len(some))
+            shift = embedding(some, bias[:, None])[:, 0] + stand_for
+            others = torch.addmm(shift, state, embedding(some, table).T)
+            others = others.masked_fill(some == truth[:, None], -torch.inf)
+            parts.append(torch.logsumexp(torch.cat([right[:, None], others], dim=1), dim=1) - right)
+        return torch.stack(parts)
+
+
+class Trainer:
+    """The network between two steps; after its end, which held-out rows decide, further steps change nothing."""
+
+    def __init__(
+        self,
+        network: Network,
+        rows: Rows,
+        held_out: Rows,
+        *,
+        batch_size: int,
+        learning_rate: float,
+        patience: int,
+        any_order: bool,
+        most_values: int,
+        seed: int,
+    ) -> None:
+        self.network, self._rows, self._held_out = network, rows, held_out
+        self._batch_size, self._patience, self._any_order = batch_size, patience, any_order
+        self._most_values, self._seed = most_values, seed
+        self._adam = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self.best, self.epochs, self._strikes, self._step = math.inf, 0, 0, 0
+        self._best_weights = self._weights()
+        self._last: Mapping[str, Tensor] = {}
+        self._order: Tensor | None = None  # of the rows in this epoch
+
+    @property
+    def finished(self) -> bool:
+        """Whether so many epochs in a row were no better."""
+        return self._strikes >= self._patience
+
+    def step(self) -> Mapping[str, Tensor]:
+        """One step of Adam, and after an epoch's last one a look at the held-out rows; the loss of a row."""
+        if self.finished:
+            return self._last
+        steps = -(-len(self._rows) // self._batch_size)  # of an epoch
+        epoch, at = divmod(self._step, steps)
+        # all that is random follows from the epoch and the step, so a checkpoint needs no generator's state
+        if at == 0 or self._order is None:
+            order = torch.randperm(len(self._rows), generator=torch.Generator().manual_seed(self._of(epoch, 0)))
+            self._order = order.to(self._rows.labels.device)
+        batch = self._rows.take(self._order[at * self._batch_size : (at + 1) * self._batch_size])
+        self.network.train()
+        self._adam.zero_grad()
+        with torch.random.fork_rng(devices=self._gpus):
+            torch.manual_seed(self._of(self._step, 1))
+            loss = self.network.losses(batch, *self._draws(len(batch), self._of(self._step, 2))).sum(dim=0).mean()
+        loss.backward()
+        self._adam.step()
+        self._step += 1
+        self._last = {"loss": loss.detach()}
+        if at == steps - 1:
+            self._look()
+        return self._last
+
+    def finish(self) -> None:
+        """Put the weights back that told the held-out rows best."""
+        if math.isinf(self.best):
+            self._look()
+        self.network.load_state_dict(self._best_weights)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, the best ones, Adam's moments, and how far it is."""
+        return {
+            "weights": self._weights(),
+            "best_weights": self._best_weights,
+            "adam": self._adam.state_dict(),
+            "counts": [self.epochs, self._strikes, self._step],
+            "best": self.best,
+            "last": dict(self._last),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        device = self._rows.labels.device
+        self.network.load_state_dict(state["weights"])
+        self._best_weights = {name: value.to(device) for name, value in state["best_weights"].items()}
+        self._adam.load_state_dict(state["adam"])
+        self.epochs, self._strikes, self._step = state["counts"]
+        self._order = None
+        self.best, self._last = state["best"], {name: value.to(device) for name, value in state["last"].items()}
+
+    def _look(self) -> None:
+        """The mean loss of the held-out rows, in the same orders each time; a strike where it is no better."""
+        self.network.eval()
+        total = 0.0
+        with torch.no_grad():
+            for part in torch.arange(len(self._held_out), device=self._rows.labels.device).split(self._batch_size):
+                batch = self._held_out.take(part)
+                draws = self._draws(len(batch), self._of(int(part[0]), 3))
+                total += float(self.network.losses(batch, *draws).sum())
+        loss = total / len(self._held_out)
+        self.epochs += 1
+        if loss < self.best:
+            self.best, self._strikes, self._best_weights = loss, 0, self._weights()
+        else:
+            self._strikes += 1
+            for group in self._adam.param_groups:
+                group["lr"] /= 2
+
+    def _draws(self, rows: int, seed: int) -> tuple[Tensor, dict[int, Tensor]]:
+        """The ranks of the fields of each row, and the values that stand for all of a large field."""
+        generator = torch.Generator().manual_seed(seed)
+        sizes, device = self.network.sizes, self._rows.labels.device
+        ranks = torch.arange(len(sizes)).expand(rows, -1)
+        if self._any_order:
+            ranks = torch.rand(rows, len(sizes), generator=generator).argsort(dim=1)
+        drawn = {
+            at: torch.randint(size, (self._most_values,), generator=generator).to(device)
+            for at, size in enumerate(sizes)
+            if size > self._most_values
+        }
+        return ranks.to(device), drawn
+
+    def _of(self, count: int, use: int) -> int:
+        return int(np.random.SeedSequence([self._seed, count, use]).generate_state(1)[0])
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    @property
+    def _gpus(self) -> list[int]:
+        return list(range(torch.cuda.device_count())) if self._rows.labels.is_cuda else []
+
+
+@torch.no_grad()
+def sample(network: Network, labels: NDArray[np.int8], any_order: bool, seed: int) -> NDArray[np.int32]:
+    """A row of bins for each label, (rows, fields); some rows at a time, each part in an order of its own."""
+    network.eval()
+    device = network.label.device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a pool hardly depends on the device
+    made = np.empty((len(labels), len(network.sizes)), np.int32)
+    part = max(1, min(4096, WIDEST // max(network.sizes)))
+    for start in range(0, len(labels), part):
+        told = torch.from_numpy(labels[start : start + part].astype(np.int64)).to(device)
+        rows = Rows(torch.zeros(len(told), len(network.sizes), dtype=torch.int64, device=device), told)
+        fields = len(network.sizes)
+        order = torch.randperm(fields, generator=generator).tolist() if any_order else range(fields)
+        before = torch.zeros(len(told), 1, fields, device=device)
+        for at in order:
+            state = network.states(network.embedded(rows), before, [at])[0]
+            # float64, since a GPU adds up in any order
+            upto = network.logits(state, at).softmax(dim=1).double().cumsum(dim=1)  # (batch, values)
+            point = torch.rand(len(told), 1, generator=generator, dtype=torch.float64).to(device) * upto[:, -1:]
+            rows.bins[:, at] = torch.searchsorted(upto, point, right=True)[:, 0].clamp(max=network.sizes[at] - 1)
+            before[:, 0, at] = 1
+        made[start : start + part] = rows.bins.cpu().numpy()
+    return made

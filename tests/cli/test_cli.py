@@ -1,0 +1,385 @@
+"""The command line as a user meets it: real commands in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from click.testing import CliRunner
+from commands import CTRBENCH, FAST, SMALL, ctrbench, refused, tables
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CTRBENCH_STORE", raising=False)
+    monkeypatch.delenv("CTRBENCH_DATA", raising=False)
+
+
+def imported_by(*words: str) -> set[str]:
+    """The top-level modules that a command imports."""
+    code = (
+        "import sys; from ctrbench.cli import main\n"
+        f"try: main({list(words)!r})\n"
+        "except SystemExit: pass\n"
+        "sys.stdout = sys.__stdout__; print('MODULES', *{name.split('.')[0] for name in sys.modules})"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return set(said.split("MODULES ")[1].split())
+
+
+def test_help_loads_no_plug_in_no_pandas_and_no_database() -> None:
+    heavy = {"pandas", "sqlalchemy", "torch", "sdv", "fuxictr", "sklearn", "pydantic", "rich", "pyarrow"}
+    plugins = {"ctrbench_datasets", "ctrbench_generators", "ctrbench_models", "ctrbench_metrics"}
+    assert not imported_by("--help") & (heavy | plugins)
+    assert not imported_by("run", "--help") & (heavy | plugins)
+
+
+def test_list_imports_no_heavy_library() -> None:
+    modules = imported_by("list")
+    assert "ctrbench_generators" in modules
+    assert not modules & {"torch", "sdv", "fuxictr", "pandas", "sklearn", "imblearn", "sqlalchemy", "ray"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "try",
+        "leaderboard",
+        "failures",
+        "report",
+        "plot",
+        "export",
+        "compare",
+        "list",
+        "show",
+        "new",
+        "plugins",
+        "check",
+        "data",
+        "store",
+    ],
+)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    result = ctrbench(command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+    assert command in ctrbench("--help").output
+
+
+def test_a_run_ends_with_its_verdict_and_the_tables_are_a_command_away() -> None:
+    first = ctrbench(*FAST)
+    assert first.exit_code == 0, first.output
+    assert "nothing is claimed of one repeat" in first.stdout
+    assert "ctrbench leaderboard --view all" in first.stdout
+    shown = ctrbench("leaderboard", "--view", "all").stdout
+    assert shown.startswith(first.stdout)
+    titles = ("Δauc by scenario", "simulated: privacy", "mean Δauc against original", "time and memory", "identical")
+    for title in (*titles, "nothing failed"):
+        assert title in shown
+    second = ctrbench(*FAST)
+    assert "0 tasks done" in second.stderr
+    assert tables(first.stdout) == tables(second.stdout)
+
+
+@pytest.mark.parametrize("columns", ["80", "64"])
+def test_what_a_run_ends_with_fits_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    said = ctrbench(*FAST).stdout.splitlines()
+    assert len(said) <= 40
+    assert max(map(len, said)) <= int(columns)
+
+
+def test_the_same_seed_gives_the_same_tables_and_another_seed_other_ones() -> None:
+    first = ctrbench(*FAST, "--store", "a.db")
+    same = ctrbench(*FAST, "--store", "b.db", "--executor", "inline")
+    other = ctrbench(*FAST, "--store", "c.db", "--seed", "2")
+    assert tables(first.stdout) == tables(same.stdout)
+    assert tables(first.stdout) != tables(other.stdout)
+
+
+def test_a_dry_run_does_nothing_and_knows_the_store() -> None:
+    before = ctrbench(*FAST, "--dry-run")
+    assert before.exit_code == 0, before.output
+    assert "20 tasks, 20 to run" in before.stdout
+    assert not list(Path.cwd().iterdir())
+    ctrbench(*FAST)
+    assert "20 tasks, 0 to run" in ctrbench(*FAST, "--dry-run").stdout
+    assert "26 tasks, 6 to run" in ctrbench(*FAST, "-s", "S2", "--dry-run").stdout
+
+
+def test_a_dry_run_never_downloads() -> None:
+    result = ctrbench("run", "-d", "frappe", "-g", "none", "-m", "item_rate", "--dry-run")
+    refused(result, "`ctrbench data fetch frappe` does")
+    assert not result.stdout, "no table of nothing"
+
+
+def test_generator_none_runs_original_alone() -> None:
+    result = ctrbench("run", "-d", SMALL, "-g", "none", "-m", "item_rate")
+    assert result.exit_code == 0
+    assert "original" in result.stdout
+    assert "S1" not in result.stdout
+
+
+@pytest.mark.parametrize("style", ["table", "markdown", "csv", "json", "latex"])
+def test_the_leaderboard_prints_in_every_format(style: str) -> None:
+    ctrbench(*FAST)
+    value = re.search(r"original +(0\.\d{5})", ctrbench("leaderboard", "--view", "scenarios").stdout)
+    assert value
+    result = ctrbench("leaderboard", "--view", "scenarios", "--format", style)
+    assert result.exit_code == 0
+    assert value[1] in result.stdout or style in ("csv", "json")
+    if style == "json":
+        records = json.loads(result.stdout)["boards"][0]["records"]
+        assert any(f"{record['value']:.5f}" == value[1] for record in records)
+
+
+def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:
+    ctrbench(*FAST)
+    ctrbench(*FAST, "--seed", "2")
+    listed = ctrbench("leaderboard", "--runs").stdout.splitlines()[2:]
+    assert len(listed) == 2
+    assert "seed 1," in ctrbench("leaderboard", "--run", listed[1].split()[0]).stdout
+    assert "seed 2," in ctrbench("leaderboard").stdout
+
+
+def test_show_and_describe_tell_what_is_inside() -> None:
+    assert "k_neighbors" in ctrbench("show", "smoten").stdout
+    assert "negatives=0.25" in ctrbench("show", "S3").stdout
+    described = ctrbench("data", "describe", SMALL).stdout
+    assert "2,000" in described
+    assert "unseen in test" in described
+    assert "ready" in ctrbench("data", "list").stdout
+
+
+SUITE = """
+description = "mine"
+datasets = ["simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"]
+generators = ["random_oversampling"]
+models = ["item_rate"]
+scenarios = ["original", "S6"]
+[[scenario]]
+name = "S6"
+synthetic = { positives = 1, negatives = 0.5 }
+help = "mine"
+"""
+
+
+def test_a_suite_file_may_bring_its_own_scenario() -> None:
+    Path("mine.toml").write_text(SUITE)
+    result = ctrbench("run", "--suite", "mine.toml")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"random_oversampling +S6 +[+-]0\.\d+", ctrbench("leaderboard").stdout)
+
+
+def test_an_alias_is_what_tables_show_and_two_of_a_name_are_a_mistake() -> None:
+    result = ctrbench("run", "-d", SMALL, "-g", "more=random_oversampling", "-m", "item=item_rate", "-s", "S1")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^more +", result.stdout, re.MULTILINE)
+    twice = ctrbench("run", "-d", SMALL, "-g", "none", "-m", "a=item_rate", "-m", "a=pair_memory", "--dry-run")
+    assert twice.exit_code == 2
+    assert "two models are called 'a'" in twice.stderr
+
+
+BAD_SUITES = {
+    "not TOML": "datasets = [",
+    "unknown key 'dataset'; did you mean 'datasets'?": "dataset = ['simulated']",
+    "unknown key 'model'; did you mean 'models'?": "[on.simulated.model.dnn]\nepochs = 3",
+    "on: no dataset 'simulatd'; did you mean 'simulated'?": "[on.simulatd.models.dnn]\nepochs = 3",
+    "on.simulated.models: no model 'itemrate'; did you mean 'item_rate'?": "[on.simulated.models.itemrate]\nx = 3",
+    "dnn (ctrbench 0.1.0): no parameter 'epoch'; did you mean 'epochs'?": "[on.simulated.models.dnn]\nepoch = 3",
+}
+
+BAD_COMMANDS = {
+    ("run", "-g", "smotten"): "generators: no generator 'smotten'; did you mean 'smoten'?",
+    ("run", "-m", "dnn[epochs=0]"): "dnn (ctrbench 0.1.0): epochs=0 should be greater than or equal to 1",
+    ("run", "-m", "dnn[epochs"): "expected key=value",
+    ("run", "-s", "S9"): "scenarios: no scenario 'S9'",
+    ("run", "-k", "acu"): "did you mean 'auc'?",
+    ("run", "-d", "csv_log"): "data set csv_log: needs a file",
+    ("run", "-d", "csv_log[path=absent.csv]"): "absent.csv",
+    ("run", "-d", "frappe[path=absent]"): "path=absent has no readable train.csv",
+    ("run", "--repeats", "0"): "repeats=0 must lie between 1 and 10000",
+    ("run", "--budget", "-1"): "budget=-1.0 must lie above 0",
+    ("run", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
+    ("run", "--timeout", "nan"): "--timeout nan: must be above 0 seconds, and finite",
+    ("run", "--timeout", "fit=soon"): "--timeout fit=soon: give seconds, as in 600, or a stage's, as in fit=600",
+    ("run", "--timeout", "fitt=60"): "--timeout fitt=60: no stage 'fitt'; did you mean 'fit'?",
+    ("run", "--memory", "8"): "--memory 8: give a size above 0 with its unit, as in 500MB, 8GB or 8GiB",
+    ("run", "--memory", "0GB"): "--memory 0GB: give a size above 0",
+    ("run", "--memory", "8GB", "--executor", "inline"): "nobody can stop a task there",
+    ("check", "smoten", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
+    ("run", "--store", ""): "cannot be used as a store",
+    ("run", "--store", "."): "cannot be used as a store",
+    ("run", "--store", "foo://x"): "cannot be used as a store",
+    ("run", "--store", "x" * 300): "cannot be used as a store",
+    ("leaderboard", "--store", "/"): "cannot be used as a store",
+    ("run", "--device", "tpu"): "device tpu: choose auto, cpu, cuda or cuda:N",
+    ("run", "--suite", "quik"): "did you mean 'quick'?",
+    ("run", "--suite", "absent.toml"): "absent.toml: cannot be read",
+    ("run", "--workers", "0"): "--workers",
+    ("rum",): "did you mean 'run'?",
+    ("leaderboard",): "there is no store yet; `ctrbench run` makes one",
+    ("show", "dn"): "did you mean 'dnn'?",
+    ("check", "smotten"): "did you mean 'smoten'?",
+    ("check",): "name the plug-ins to check",
+    ("data", "describe", "frappe"): "not on this machine",
+    ("data", "describe", "simulatd"): "did you mean 'simulated'?",
+}
+
+LOGS = {
+    "label": ("clicked,u,i\n1,a,b\n0,b,a\n" * 20, "label"),
+    "0/1": ("label,u,i\n2,a,b\n0,b,a\n" * 20, "2"),
+    "one class": ("label,u,i\n" + "1,a,b\n1,b,a\n" * 20, "class"),
+    "one value": ("label,u\n" + "1,a\n0,a\n" * 20, "u"),
+    "empty": ("", "log.csv"),
+    "ragged": ("label,u,i\n1,a\n0,a,b,c,d\n", "log.csv"),
+    "binary": ("\x00\x01\x02" * 99, "log.csv"),
+}
+
+
+@pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])
+def test_a_mistake_in_a_command_is_one_line_and_exit_status_2(words: tuple[str, ...]) -> None:
+    refused(ctrbench(*words), BAD_COMMANDS[words])
+
+
+@pytest.mark.parametrize("said", BAD_SUITES)
+def test_a_mistake_in_a_suite_is_one_line_and_exit_status_2(said: str) -> None:
+    Path("bad.toml").write_text(BAD_SUITES[said])
+    refused(ctrbench("run", "--suite", "bad.toml"), said)
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_a_log_that_cannot_be_used_is_one_line_and_exit_status_2(kind: str) -> None:
+    text, said = LOGS[kind]
+    Path("log.csv").write_text(text)
+    dataset = "csv_log[path=log.csv, user=u, item=i]"
+    refused(ctrbench("run", "-d", dataset, "-g", "none", "-m", "item_rate", "--executor", "inline"), said)
+
+
+def test_a_store_of_something_else_is_left_alone() -> None:
+    with sqlite3.connect("mine.db") as database:
+        database.execute("create table customers (name text)")
+    before = Path("mine.db").read_bytes()
+    refused(ctrbench(*FAST, "--store", "mine.db"), "is a database of something else (it has customers)")
+    assert Path("mine.db").read_bytes() == before
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([*CTRBENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+SLOWER = ["run", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "logistic", "--repeats", "10"]
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_numbers(signal_: signal.Signals) -> None:
+    undisturbed = ctrbench(*SLOWER, "--store", "whole.db")
+    assert undisturbed.exit_code == 0, undisturbed.output
+    run = start(*SLOWER)
+    assert run.stderr
+    for line in run.stderr:
+        done = re.match(r"\[(\d+)/", line)
+        if done and int(done[1]) >= 40:
+            break
+    family = psutil.Process(run.pid).children(recursive=True)
+    run.send_signal(signal_)
+    rest = run.stderr.read()
+    assert run.wait(timeout=60) == (130 if signal_ == signal.SIGINT else -signal.SIGKILL)
+    if signal_ == signal.SIGINT:
+        assert "the same command goes on from here" in rest
+        assert "Traceback" not in rest
+    gone, alive = psutil.wait_procs(family, timeout=20)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert gone
+    resumed = ctrbench(*SLOWER)
+    assert resumed.exit_code == 0
+    found = re.search(r"(\d+) tasks done, (\d+) found in the store", resumed.stderr)
+    assert found
+    assert int(found[2]) >= 40
+    assert int(found[1]) >= 1
+    assert tables(resumed.stdout) == tables(undisturbed.stdout)
+
+
+def test_ctrl_c_while_workers_start_is_one_line_too() -> None:
+    command = [*CTRBENCH, *FAST]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    driver = psutil.Process(run.pid)
+    while len(driver.children()) < 3:  # the guard, the tracker, the first worker
+        assert run.poll() is None
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the driver and all that share its group
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.count("\n") == 1, said
+
+
+def test_two_runs_at_once_on_one_store_both_finish_with_the_same_numbers() -> None:
+    runs = [start(*FAST, "--repeats", "5") for _ in range(2)]
+    said = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert tables(said[0][0]) == tables(said[1][0])
+
+
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    store = tmp_path / "readonly"
+    store.mkdir()
+    assert ctrbench(*FAST, "--store", str(store / "r.db")).exit_code == 0
+    limited = f"ulimit -f 200; exec {sys.executable} -m ctrbench " + " ".join(
+        f"'{word}'" for word in [*FAST, "--store", str(store / "r.db"), "--repeats", "300"]
+    )
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, env={**os.environ})
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    again = ctrbench(*FAST, "--store", str(store / "r.db"))
+    assert "0 tasks done" in again.stderr
+
+
+def test_commands_of_other_distributions_appear_and_are_loaded_when_invoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    info = site / "greetings-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greetings\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ctrbench.commands]\ngreet = greetings:greet\nlost = greetings:lost\n")
+    (site / "greetings.py").write_text(
+        "import click\n@click.command()\n@click.argument('who')\ndef greet(who):\n    print('hello', who)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def said(*words: str) -> str:
+        done = subprocess.run([*CTRBENCH, *words], capture_output=True, text=True, env=environment)
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    assert "greet" in said("--help")
+    assert said("greet", "you") == "hello you\n"
+    assert "cannot be loaded" in said("lost")
+
+
+def test_hours_of_work_are_asked_about_and_a_budget_is_named() -> None:
+    from ctrbench.cli import _forecast
+    from ctrbench.session import prepare
+
+    named = {"datasets": [SMALL], "generators": ["tabddpm"], "models": ["dnn"], "scenarios": ["S1"], "metrics": ["auc"]}
+    with CliRunner().isolation(input="n\n") as (_, said, *_rest):
+        assert not _forecast.confirm(prepare("paper", named, {"repeats": 50}), "none.db", 1)
+    assert re.search(rb"this will take about \d+(\.\d)? [hd]", said.getvalue())
+    assert re.search(rb"--budget 0\.\d+", said.getvalue())
+
+
+def test_minutes_of_work_are_not_asked_about() -> None:
+    from ctrbench.cli import _forecast
+    from ctrbench.session import prepare
+
+    named = {"datasets": [SMALL], "generators": ["none"], "models": ["item_rate"], "metrics": ["auc"]}
+    assert _forecast.confirm(prepare("quick", named, {}), "none.db", 1)

@@ -1,0 +1,197 @@
+"""Mistakes that people make at the command line: each is answered in one line that says what to do; nothing is lost."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from contextlib import closing
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from ctrbench import Suite, UserError
+from ctrbench.cli import main
+from ctrbench.params import parse, quoted
+from ctrbench.registry import load_registry
+from ctrbench.results import Environment
+from ctrbench.store.store import Store
+from ctrbench.suite import parse_suite, suite_text
+from ctrbench.text import closest
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CTRBENCH_STORE", "CTRBENCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def ctrbench(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def refused(result: Result, said: str, status: int = 2) -> None:
+    assert result.exit_code == status, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert len(result.stderr.splitlines()) == 1
+
+
+MISTAKES = {
+    ("run", "-g", "smoten,ctgan"): "'smoten,ctgan' is several names; give each by itself: -g smoten -g ctgan",
+    ("run", "-g", "tvae[epochs=5], smoten"): "give each by itself: -g 'tvae[epochs=5]' -g smoten",
+    ("run", "-s", "S1,S2"): "give each by itself: -s S1 -s S2",
+    ("run", "-k", "roc_auc"): "metrics: no metric 'roc_auc'; did you mean 'auc'?",
+    ("run", "-k", "Log-Loss"): "did you mean 'logloss'?",
+    ("run", "-d", "path=log.csv label=click"): "no name before them: write 'NAME[path=log.csv, label=click]'",
+    ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
+    ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
+    ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
+    ("run", "-d", "frappe", "--dry-run"): "`ctrbench data fetch frappe` does",
+    ("run", "--store", "absent/results.db"): "there is no folder",
+    ("run", "--store", "absent/results.db", "--dry-run"): "there is no folder",
+    ("leaderboard", "--store", "absent/results.db"): "there is no folder",
+    ("check", "not_installed"): "no plug-in 'not_installed'; is it installed? `ctrbench list` names what is",
+    ("show", "not_installed"): "is it installed? `ctrbench list` names what is",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES, ids=lambda words: " ".join(words))
+def test_a_mistake_is_answered_in_one_line_with_what_to_write(words: tuple[str, ...]) -> None:
+    refused(ctrbench(*words), MISTAKES[words])
+    assert not Path("absent").exists()
+
+
+def test_brackets_that_a_shell_has_taken_apart_are_to_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", "-d", "csv_log[path=log.csv,", "label=click]"]
+    monkeypatch.setattr(sys, "argv", ["ctrbench", *words])
+    result = ctrbench(*words)
+    assert result.exit_code == 2
+    assert 'quote a plug-in with parameters: "NAME[key=value, key=value]"' in result.stderr
+
+
+@pytest.mark.parametrize("value", ["rating >= 4", "event == click", "my log.csv", "a b=c", "x y = z", "a=b"])
+def test_a_value_comes_back_as_it_was_quoted(value: str) -> None:
+    assert parse(f"csv_log[label={quoted(value)}]").values == {"label": value}
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("roc_auc", "auc"), ("log_loss", "logloss"), ("AUC", "auc"), ("smotten", "smoten"), ("test_pr_auc", "pr_auc")],
+)
+def test_a_word_finds_the_name_that_it_was_meant_for(word: str, meant: str) -> None:
+    assert closest(word, ["pr_auc", "auc", "logloss", "smoten"]) == meant
+
+
+def test_a_word_that_is_like_none_finds_none() -> None:
+    assert closest("my_thing", ["pr_auc", "auc", "logloss", "smoten"]) == ""
+
+
+def test_names_are_found_whatever_their_case() -> None:
+    shown = ctrbench("show", "CTGAN")
+    assert shown.exit_code == 0
+    assert "generator ctgan (ctrbench" in shown.stdout
+    words = (
+        "-d",
+        "Simulated[train_rows=1000]",
+        "-g",
+        "SMOTEN",
+        "-m",
+        "DNN",
+        "-k",
+        "AUC",
+        "-s",
+        "s3",
+        "--suite",
+        "QUICK",
+    )
+    planned = ctrbench("run", *words, "--executor", "INLINE", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    assert "smoten" in planned.stdout
+    assert "S3" in planned.stdout
+    assert "SMOTEN" not in planned.stdout, "tables have one name for it"
+
+
+def test_settings_of_a_suite_hold_whatever_the_case_of_names() -> None:
+    suite = parse_suite("[on.Simulated.models.DNN]\nepochs = 3", "mine", "mine.toml")
+    assert suite.settings("simulated").of("model", "dnn") == {"epochs": 3}
+
+
+def test_show_prints_a_suite_as_a_file_that_can_be_run() -> None:
+    shown = ctrbench("show", "quick")
+    assert shown.stdout == suite_text("quick")
+    Path("mine.toml").write_text(shown.stdout)
+    suite = parse_suite(shown.stdout, "quick", "mine.toml")
+    assert isinstance(suite, Suite)
+    assert suite.generators
+    assert ctrbench("run", "--suite", "mine.toml", "-g", "smoten", "-m", "dnn", "--dry-run").exit_code == 0
+
+
+BROKEN = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+    from ctrbench import Dataset, hookimpl
+
+    @dataclass(frozen=True)
+    class Shop(Dataset):
+        {docstring}
+        name: ClassVar[str] = "shop_log"
+        def load(self, *, seed, context): {load}
+
+    @hookimpl
+    def register_datasets(register): register(Shop)
+"""
+
+
+def shop(folder: Path, docstring: str, load: str) -> EntryPoint:
+    source = textwrap.dedent(BROKEN).format(docstring=docstring, load=load)
+    module = f"shop_{folder.name.replace('-', '_')}"
+    (folder / f"{module}.py").write_text(source)
+    return EntryPoint("shop", module, "ctrbench")
+
+
+def test_a_plug_in_that_is_there_and_broken_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = load_registry([shop(tmp_path, "x = 1", "...")])
+    with pytest.raises(UserError) as refusal:
+        registry.get("dataset", "shop_log", "-d")
+    said = str(refusal.value)
+    assert said.startswith("-d: the dataset 'shop_log' is broken (")
+    assert "Shop needs a docstring" in said
+    assert "`ctrbench plugins --traceback` shows where" in said
+
+
+def test_where_a_module_cannot_be_imported_the_broken_plug_ins_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = load_registry([EntryPoint("shop", "no_such_module", "ctrbench")])
+    with pytest.raises(
+        UserError, match=r"no dataset 'shop_log'; .* one of the broken plug-ins \(no_such_module:shop\)"
+    ):
+        registry.get("dataset", "shop_log", "-d")
+
+
+def test_a_data_set_that_raises_is_one_line_with_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = shop(tmp_path, "'''A shop.'''", "return {}['clicks']")
+    registry = load_registry([entry])
+    monkeypatch.setattr("ctrbench.registry.load_registry", lambda: registry)
+    result = ctrbench("data", "describe", "shop_log")
+    refused(result, f"failed in load: KeyError: 'clicks' ({tmp_path / entry.module}.py:10)", status=1)
+    assert "return {}['clicks']" in ctrbench("data", "describe", "shop_log", "--traceback").stderr
+
+
+def test_a_run_that_stopped_before_its_grid_was_known_says_so_and_how_it_goes_on() -> None:
+    with closing(Store.open("begun.db")) as store:
+        name = store.begin_run("ctrbench run -d big_log", "quick", Environment())
+    for words in (["leaderboard"], ["report", "--html", "r.html"], ["leaderboard", "--run", name]):
+        result = ctrbench(*words, "--store", "begun.db")
+        assert result.exit_code == 2
+        assert result.stderr.strip() == (
+            f"ctrbench: store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
+            "`ctrbench run -d big_log` goes on"
+        )

@@ -1,0 +1,277 @@
+"""`ctrbench try`: what it sees in a stranger's log, and that the suite it writes runs as it is."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import click
+import pytest
+from click.testing import CliRunner
+from ctrbench import UserError
+from ctrbench.cli import main
+from ctrbench.cli.try_ import _ask
+from ctrbench.registry import Registered, Registry, load_registry
+from ctrbench.suite import parse_suite
+from ctrbench.trial import make_trial
+from ctrbench_datasets._look import look
+from places import SHARED
+from toys import ToyLog
+
+SAMPLES = SHARED / "data" / "samples"
+WITHOUT_LABEL = ("amazon-electronics", "diginetica", "yoochoose")
+
+COLUMNS = {
+    "user_id": lambda n: f"u{n % 23}",
+    "gender": lambda n: "mf"[n % 23 % 2],
+    "ad_id": lambda n: f"a{n % 31}",
+    "brand": lambda n: f"b{n % 31 % 4}",
+    "price": lambda n: f"{n % 31 / 4 + 1.25}",
+    "history": lambda n: "^".join(str(k) for k in range(n % 5)),
+    "timestamp": lambda n: f"2024-03-{n // 24 % 28 + 1:02}T{n % 24:02}:00:00Z",
+    "click": lambda n: str(int(n % 7 < 2)),
+}
+
+
+def written(path: Path, rows: int = 300, sep: str = ",", header: bool = True, **changes) -> Path:
+    """A log of `COLUMNS`, some of them changed, or left out where None is given."""
+    columns = {name: made for name, made in {**COLUMNS, **changes}.items() if made is not None}
+    lines = [sep.join(columns)] if header else []
+    lines += [sep.join(made(n) for made in columns.values()) for n in range(rows)]
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def seen(path: Path, **given):
+    return look(str(path), given)
+
+
+def test_it_tells_what_the_columns_are(tmp_path):
+    found = seen(written(tmp_path / "log.csv")).parameters
+    assert found == {
+        "path": str(tmp_path / "log.csv"),
+        "name": "log",
+        "label": "click",
+        "time": "timestamp",
+        "derive": ["hour", "weekday"],
+        "sequence": ["history"],
+        "user": ["user_id", "gender"],
+        "item": ["ad_id", "brand", "price"],
+        "numeric": ["price"],
+        "bins": "quantiles:20",
+    }
+
+
+def test_it_says_how_the_file_is_written(tmp_path):
+    found = seen(written(tmp_path / "log.tsv", sep="\t"))
+    assert found.reasons["path"] == "300 rows, 8 columns, text with a tab between values, a header"
+
+
+def test_a_file_without_header_gets_names_for_its_columns(tmp_path):
+    found = seen(written(tmp_path / "log.csv", header=False))
+    assert found.parameters["columns"] == [f"column_{n}" for n in range(1, 9)]
+    assert found.parameters["label"] == "column_8"
+    assert "though its name tells nothing" in found.reasons["label"]
+
+
+LABELS = {
+    "two outcomes": ({"purchase": lambda n: str(n % 9 // 8)}, "click", ("purchase",)),
+    "a rating": ({"click": None, "rating": lambda n: str(1 + n % 5)}, "rating >= 4", ()),
+    "ten stars": ({"click": None, "Rating": lambda n: str(1 + n % 10)}, "Rating >= 8", ()),
+    "events": ({"click": None, "event_type": lambda n: ("view", "click", "buy")[n % 3]}, "event_type == click", ()),
+    "one and two": ({"click": None, "label": lambda n: str(1 + n % 2)}, "label == 2", ("label == 1",)),
+    "truth": ({"click": None, "is_click": lambda n: str(n % 3 == 0)}, "is_click", ()),
+    "another name": ({"click": None, "won": lambda n: str(n % 4 // 3)}, "won", ()),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_the_click_is_found_by_name_and_values(tmp_path, case):
+    changes, label, others = LABELS[case]
+    found = seen(written(tmp_path / "log.csv", **changes))
+    assert found.parameters["label"] == label
+    assert found.others.get("label", ()) == others
+
+
+def test_other_outcomes_are_no_features(tmp_path):
+    changes = {"is_like": lambda n: str(n % 2), "propensity_score": lambda n: f"0.{n % 9 + 1}"}
+    found = seen(written(tmp_path / "log.csv", **changes))
+    assert found.parameters["drop"] == ["is_like", "propensity_score"]
+    assert "looks like an outcome of the impression" in found.reasons["drop"]
+
+
+def test_what_the_owner_says_comes_before_what_is_seen(tmp_path):
+    path = written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8))
+    found = seen(path, label="purchase", user="ad_id", item="brand")
+    assert found.parameters["label"] == "purchase"
+    assert found.parameters["user"][0] == "ad_id"
+    assert found.parameters["item"] == ["brand"]
+    assert "click" in found.parameters["drop"]
+
+
+NO_LABEL = {"click": None, "gender": None, "brand": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "complaint"),
+    [
+        (NO_LABEL, {}, "no column of user_id, ad_id, price, history, timestamp looks like a click"),
+        ({}, {"user": "uid"}, "--user uid is not a column; the columns are user_id, gender"),
+        ({}, {"time": "price"}, "--time price: it is no column of times"),
+    ],
+)
+def test_where_nothing_can_be_made_of_it_one_line_says_what_to_say(tmp_path, changes, given, complaint):
+    if given.get("time"):
+        changes = {"price": lambda n: "dear"}
+    with pytest.raises(UserError) as caught:
+        seen(written(tmp_path / "log.csv", **changes), **given)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
+    for name in ("ad_train_sample.csv", "ad_val_sample.csv", "ad_test_sample.csv", "other_test_sample.csv"):
+        written(tmp_path / name, rows=120)
+    found = seen(tmp_path / "ad_val_sample.csv").parameters
+    assert [Path(found[name]).name for name in ("path", "valid", "test")] == [
+        "ad_train_sample.csv", "ad_val_sample.csv", "ad_test_sample.csv",
+    ]  # fmt: skip
+    written(tmp_path / "ad_test_sample.csv", click=None)
+    alone = seen(tmp_path / "ad_train_sample.csv").parameters
+    assert not {"valid", "test"} & set(alone), "its test has other columns"
+
+
+def test_a_rule_may_be_written_without_blanks(tmp_path):
+    found = seen(written(tmp_path / "log.csv", click=None, rating=lambda n: str(1 + n % 5)), label="rating>=5")
+    assert "rating" not in found.parameters.get("numeric", [])
+    assert found.parameters["label"] == "rating>=5"
+
+
+def test_a_time_in_digits_of_hours_is_read_as_one(tmp_path):
+    found = seen(written(tmp_path / "log.csv", timestamp=None, hour=lambda n: f"1410{21 + n // 100}{n % 24:02}"))
+    assert (found.parameters["time"], found.parameters["time_format"]) == ("hour", "%y%m%d%H")
+
+
+def trial(path: Path, minutes: float, **given):
+    return make_trial(str(path), given, minutes, load_registry(), "mine")
+
+
+def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
+    path = written(tmp_path / "log.csv")
+    short, long = trial(path, 0.01), trial(path, 600)
+    suites = [parse_suite(each.text, "mine", "mine.toml") for each in (short, long)]
+    assert suites[0].generators == ("random_oversampling", "independent")
+    assert (suites[0].repeats, suites[1].repeats) == (5, 20)
+    assert "that is more than 0.01 minutes, but there is nothing smaller to offer" in short.text
+    assert "tvae" in suites[1].generators
+    assert suites[1].settings("csv_log").of("model", "dnn")["epochs"] == 20
+    assert "# 23 different ones in 300 rows; gender the same in all rows of one\nuser = [" in long.text
+    assert long.seconds > short.seconds
+
+
+def test_generators_that_would_have_nothing_to_learn_from_are_left_out(tmp_path):
+    path = written(tmp_path / "log.csv", rows=60, click=lambda n: str(int(n in (3, 20, 21, 40, 59))), timestamp=None)
+    suite = parse_suite(trial(path, 600).text, "mine", "mine.toml")
+    assert "smoten" not in suite.generators
+    assert "independent" in suite.generators
+
+
+def test_a_time_that_leaves_a_split_without_clicks_gives_way_to_chance(tmp_path):
+    path = written(tmp_path / "log.csv", click=lambda n: str(int(n < 40)), timestamp=lambda n: str(10**9 + n))
+    raw = tomllib.loads(trial(path, 5).text)
+    assert raw["on"]["csv_log"]["datasets"]["csv_log"]["split"] == "chance"
+    assert '# otherwise a split holds one class only\nsplit = "chance"' in trial(path, 5).text
+
+
+def test_a_log_with_two_clicks_cannot_be_split(tmp_path):
+    path = written(tmp_path / "log.csv", rows=60, click=lambda n: str(int(n in (3, 40))))
+    with pytest.raises(UserError, match="no way to split the log was found that leaves both classes in each split"):
+        trial(path, 5)
+
+
+def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path / "my log.csv", purchase=lambda n: str(n % 9 // 8))
+    runner = CliRunner()
+    tried = runner.invoke(main, ["try", "my log.csv", "--minutes", "0.1"], catch_exceptions=False)
+    assert tried.exit_code == 0
+    assert 'label is taken to be click; --label "purchase" takes another' in tried.output
+    assert 'ctrbench run --suite "my log.toml"' in tried.output
+    again = runner.invoke(main, ["try", "my log.csv"])
+    assert (again.exit_code, "exists already" in again.output) == (2, True)
+    command = ["run", "--suite", "my log.toml", "--repeats", "2", "-s", "S3", "-m", "logistic", "--executor", "inline"]
+    done = runner.invoke(main, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "my log: " in done.output
+    assert "S3" in done.output
+
+
+def test_at_a_terminal_one_may_choose_otherwise(tmp_path):
+    tried = trial(written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8)), 0.1)
+    asked = click.Command("asked", callback=lambda: click.echo(_ask(tried)))
+    assert "{'label': 'purchase'}" in CliRunner().invoke(asked, input="purchase\n").output
+    assert "{}" in CliRunner().invoke(asked, input="\n").output
+
+
+def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
+    @dataclass(frozen=True)
+    class Blind(ToyLog):
+        """A log that falls over strangers."""
+
+        name: ClassVar[str] = "blind"
+
+        @classmethod
+        def propose(cls, path, given):
+            raise RuntimeError("no")
+
+    registry = Registry([Registered("dataset", "blind", Blind, "toybox", "1.0")])
+    with pytest.raises(UserError, match=r"blind \(toybox 1.0\): its propose\(\) raised RuntimeError: no"):
+        make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+
+
+ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_file_is_one_line(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    Path("odd.csv").write_text(ODD[case])
+    tried = CliRunner().invoke(main, ["try", "odd.csv"])
+    assert (tried.exit_code, tried.output.count("\n")) == (2, 1), tried.output
+    assert not Path("odd.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "."])
+def test_what_is_no_log_is_one_line(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    tried = CliRunner().invoke(main, ["try", name, "-o", "mine.toml"])
+    assert tried.exit_code == 2
+    assert tried.output.startswith("ctrbench: ")
+    assert tried.output.count("\n") == 1
+
+
+def samples() -> list[Path]:
+    return sorted(SAMPLES.iterdir()) if SAMPLES.is_dir() else []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("sample", samples() or [None], ids=lambda path: path.name if path else "absent")
+def test_every_sample_that_ctr_libraries_ship_gives_a_leaderboard_without_an_edit(sample, tmp_path, monkeypatch):
+    if sample is None:
+        pytest.skip(f"the samples are not at {SAMPLES}")
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    tried = runner.invoke(main, ["try", str(sample), "--minutes", "1", "-o", "mine.toml"], catch_exceptions=False)
+    if any(word in sample.name for word in WITHOUT_LABEL):
+        assert (tried.exit_code, tried.output.count("\n")) == (2, 1)
+        assert "looks like a click" in tried.output
+        return
+    assert tried.exit_code == 0, tried.output
+    done = runner.invoke(main, ["run", "--suite", "mine.toml", "--executor", "inline"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    numbers = [word for line in done.output.splitlines() if line.startswith("none") for word in line.split()[2:]]
+    assert numbers
+    assert all(0 <= float(number) <= 1 for number in numbers if number.replace(".", "").isdigit())

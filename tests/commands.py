@@ -1,0 +1,34 @@
+"""The command line as tests call it, and small runs that are soon done."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from click.testing import CliRunner, Result
+from ctrbench.cli import main
+
+SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
+FAST = [
+    "run", "--repeats", "1", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "pair_memory",
+    "-s", "S1", "-s", "S5", "-k", "auc", "-k", "logloss", "-k", "identical",
+]  # fmt: skip
+CTRBENCH = [sys.executable, "-m", "ctrbench"]
+
+
+def ctrbench(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words))
+
+
+def tables(output: str) -> str:
+    """What must be equal bit for bit: all but names of runs, times and memory."""
+    told = re.sub(r"costs [\d.e-]+ s, a training\s+on original [\d.e-]+ s", "costs", output)
+    told = re.sub(r"(?m)(\S+ +)[\d.e-]+$", r"\1s", told)  # the last column of the verdict's table: seconds a pool
+    return re.sub(r"run \d{8}-\d{6}-\w+", "run", told.split("simulated: time and memory")[0])
+
+
+def refused(result: Result, said: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert len(result.stderr.strip().splitlines()) <= 4, "click shows its usage line; our own errors are one line"

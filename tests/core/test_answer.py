@@ -1,0 +1,63 @@
+"""What a run ends with: within the width, no number cut, the same whether or not it is a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from ctrbench import MethodRole, reporters
+from ctrbench.results import GeneratorInfo
+from ctrbench.session import Results
+from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
+
+LONG = "fuxictr[model=DCNv2, embedding_dim=16, hidden_units=(400, 400)]"
+TOLD = ROLES | {LONG: GeneratorInfo(MethodRole.CANDIDATE)}
+NOISY = arm(LONG, "S1", 0.0, 9.0), arm(LONG, "S3", 0.0, 9.0)
+RUN = run(*HELPING, *HURTING, *COPY, *NOISY, made=[*pools("vae", True), *pools("copy")], generators=TOLD)
+
+
+@pytest.mark.parametrize("width", [64, 80, 110])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert max(map(len, reporters.answer(RUN, width=width).splitlines())) <= width
+
+
+def test_numbers_are_whole_however_narrow_it_is() -> None:
+    numbers = re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", reporters.answer(RUN, width=110))
+    assert len(numbers) == 4
+    assert re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", reporters.answer(RUN, width=64)) == numbers
+
+
+def test_a_terminal_sees_the_same_letters() -> None:
+    bold = reporters.answer(RUN, colour=True)
+    assert bold != reporters.answer(RUN)
+    assert re.sub(r"\x1b\[\d+m", "", bold) == reporters.answer(RUN)
+
+
+def test_controls_stand_below_candidates() -> None:
+    said = reporters.answer(RUN, width=110).splitlines()
+    place = [line.split()[0] for line in said if line.strip()]
+    assert place.index("vae") < place.index("gan") < place.index("controls:") < place.index("copy")
+
+
+def test_a_label_is_shortened_where_it_is_unique() -> None:
+    assert "fuxictr[" not in reporters.answer(RUN, width=110)
+    two = TOLD | {"fuxictr": GeneratorInfo(MethodRole.CANDIDATE)}
+    both = run(*HELPING, arm(LONG, "S1", 0.0), arm("fuxictr", "S1", 0.0), generators=two)
+    assert "fuxictr[" in reporters.answer(both, width=110)
+
+
+def test_python_and_json_have_the_same_verdict() -> None:
+    results = Results(RUN)
+    [found] = results.verdict
+    told = json.loads(results.leaderboards(style="json"))["verdicts"]
+    assert told[0]["lines"] == list(found.lines)
+    assert told[0]["outcome"] == "helps"
+    assert told[0]["generators"][0]["role"] == "candidate"
+    assert all(line in results._repr_html_() for line in found.lines)
+    assert found.lines[0][:40] in results.answer()
+
+
+def test_a_run_that_did_not_end_says_so() -> None:
+    assert "did not come to its end" in reporters.answer(replace(RUN, finished=None))

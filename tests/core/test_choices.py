@@ -1,0 +1,121 @@
+"""From names to plug-ins: parameters from three places, "all", labels, data sets that are not at hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ctrbench import UserError
+from ctrbench.choices import check_settings, choose, choose_datasets, choose_scenarios, imports, is_named
+from ctrbench.registry import Registry, load_registry
+from ctrbench.scenarios import ORIGINAL, Scenario
+from ctrbench.suite import DatasetSettings, Suite
+from toys import Bootstrap
+
+SUITE = Suite("s", "", ("toy_log",), ("bootstrap",), ("rate",), ("hits",), ("S1",))
+
+
+def suite(**changes: Any) -> Suite:
+    return replace(SUITE, **changes)
+
+
+def chosen(registry: Registry, *names: str | Bootstrap, **changes: Any) -> list[tuple[str, object]]:
+    found = choose(suite(generators=names, **changes), registry, "generator")
+    return [(each.label, each.plugin) for each in found]
+
+
+def test_the_user_overrides_the_suite_which_overrides_the_default(toy_registry: Registry) -> None:
+    settings = DatasetSettings(parameters={"generators": {"bootstrap": {"steps": 5}}})
+
+    def steps(name: str, on: DatasetSettings | None = None) -> int:
+        [found] = choose(suite(generators=(name,)), toy_registry, "generator", on)
+        return found.plugin.steps  # type: ignore[attr-defined, no-any-return]
+
+    assert (steps("bootstrap"), steps("bootstrap", settings), steps("bootstrap[steps=3]", settings)) == (10, 5, 3)
+
+
+def test_a_label_shows_what_the_user_chose_and_the_budget_comes_on_top(toy_registry: Registry) -> None:
+    assert chosen(toy_registry, "bootstrap[steps=20]", budget=0.1) == [("bootstrap[steps=20]", Bootstrap(2))]
+
+
+def test_all_stands_for_what_is_not_named_and_one_label_is_there_once(toy_registry: Registry) -> None:
+    labels = [label for label, _ in chosen(toy_registry, "bootstrap[steps=2]", "all", "bootstrap[steps = 2]")]
+    assert labels[0] == "bootstrap[steps=2]"
+    assert sorted(labels[1:]) == ["confused", "misbehaves", "negatives", "twin"]
+
+
+def test_an_object_is_the_same_choice_as_its_name(toy_registry: Registry) -> None:
+    assert chosen(toy_registry, Bootstrap(3)) == chosen(toy_registry, "bootstrap[steps=3]")
+    [found] = choose(suite(generators=(Bootstrap(3),)), toy_registry, "generator")
+    [named] = choose(suite(generators=("bootstrap[steps=3]",)), toy_registry, "generator")
+    assert found.call == named.call
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("bootsrap", "generators: no generator 'bootsrap'; did you mean 'bootstrap'"),
+        ("bootstrap[stpes=3]", "did you mean 'steps'"),
+        ("bootstrap[steps=0]", "steps=0 should be greater than or equal to 1"),
+        ("bootstrap[steps", "bootstrap"),
+        ("rate", "generators: "),
+    ],
+)
+def test_a_name_or_value_that_cannot_be_is_one_line(toy_registry: Registry, name: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        chosen(toy_registry, name)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_original_comes_first_once_and_a_suites_own_scenario_is_found(toy_registry: Registry) -> None:
+    mine = Scenario("mine", synthetic="pool")
+    some = choose_scenarios(suite(scenarios=("mine", "original", "S1"), own_scenarios=(mine,)), toy_registry)
+    assert [scenario.name for scenario in some] == ["original", "mine", "S1"]
+    every = choose_scenarios(suite(scenarios=("all",), own_scenarios=(mine,)), toy_registry)
+    assert every[0] == ORIGINAL
+    assert mine in every
+    for bad, said in (
+        (suite(scenarios=("S11",)), "scenarios: no scenario 'S11'; did you mean 'S1'"),
+        (suite(own_scenarios=(Scenario("S1"),)), "the scenario name 'S1' is taken"),
+    ):
+        with pytest.raises(UserError, match=said):
+            choose_scenarios(bad, toy_registry)
+
+
+def test_a_data_set_that_is_not_at_hand_is_left_out_of_all_and_refused_by_name(toy_registry: Registry) -> None:
+    every = suite(datasets=("all",))
+    found, left_out = choose_datasets(every, toy_registry, download=False)
+    assert "toy_log" in [each.label for each in found]
+    assert left_out == ["absent_log: not on this machine"]
+    assert not is_named(found[0], every)
+    assert is_named(found[0], suite(datasets=("toy_log[rows=50]",))) is (found[0].registered.name == "toy_log")
+    with pytest.raises(UserError, match="data set absent_log: not on this machine"):
+        choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=False)
+    fetched, _ = choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=True)
+    assert [each.label for each in fetched] == ["absent_log"]
+
+
+def test_two_data_sets_of_one_title_are_told_apart_by_their_parameters(toy_registry: Registry) -> None:
+    found, _ = choose_datasets(suite(datasets=("toy_log[rows=50]", "toy_log[rows=60]")), toy_registry, download=False)
+    assert [each.label for each in found] == ["toy_log[rows=50]", "toy_log[rows=60]"]
+
+
+def test_settings_for_what_is_not_installed_are_refused(toy_registry: Registry) -> None:
+    good = {"toy_log": DatasetSettings(parameters={"models": {"rate": {"noise": 0}}})}
+    check_settings(suite(on=good), toy_registry)
+    for on, said in (
+        ({"toy_lgo": DatasetSettings()}, "suite s: on: no dataset 'toy_lgo'"),
+        ({"toy_log": DatasetSettings(parameters={"models": {"rat": {}}})}, "on.toy_log.models: no model 'rat'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_settings(suite(on=on), toy_registry)
+
+
+def test_the_heavy_modules_of_a_suite_are_those_of_its_plug_ins() -> None:
+    registry = load_registry()
+    light = Suite("s", "", ("simulated",), ("independent",), ("item_rate",), ("auc",))
+    heavy = replace(light, models=("dnn", "deepfm"))
+    assert "torch" not in imports(light, registry)
+    assert imports(heavy, registry).count("torch") == 1

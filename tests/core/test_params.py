@@ -1,0 +1,134 @@
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import pytest
+from annotated_types import Ge
+from ctrbench import Budgeted, UserError, params
+from ctrbench.interfaces import Plugin
+from ctrbench.registry import Registered
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@dataclass(frozen=True)
+class Thing(Plugin):
+    """A thing."""
+
+    name: ClassVar[str] = "thing"
+    epochs: Annotated[int, "passes", Ge(1), Budgeted()] = 300
+    rate: Annotated[float, "step", Ge(0)] = 0.1
+    dims: Annotated[tuple[int, ...], "widths"] = (256, 256)
+    how: Annotated[Literal["auto", "none"] | int, "way"] = "auto"
+    path: Annotated[str, "a place"] = ""
+    limit: Annotated[int | None, "most"] = None
+    fast: Annotated[bool, "hurry"] = False
+
+
+THING = Registered("generator", "thing", Thing, "ctrbench-thing", "0.3")
+
+
+def built(text: str) -> Plugin:
+    return params.build(Thing, str(THING), params.parse(text).values)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("thing", Thing()),
+        ("thing[]", Thing()),
+        (" thing [ epochs = 5 , rate=1e-3 ] ", Thing(epochs=5, rate=1e-3)),
+        ("thing[dims=(64, 32)]", Thing(dims=(64, 32))),
+        ("thing[dims=()]", Thing(dims=())),
+        ("thing[dims=(64,)]", Thing(dims=(64,))),
+        ("thing[path=../data/Frappe_x1]", Thing(path="../data/Frappe_x1")),
+        ('thing[path="a, b] (c)"]', Thing(path="a, b] (c)")),
+        (r"thing[path='it\'s \\ here']", Thing(path=r"it's \ here")),
+        ("thing[limit=none, fast=true]", Thing(fast=True)),
+        ("thing[limit=7]", Thing(limit=7)),
+        ("thing[how=12]", Thing(how=12)),
+    ],
+)
+def test_a_spec_becomes_the_plug_in_it_describes(text: str, expected: Thing) -> None:
+    assert built(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("thing[epochs=0]", "thing (ctrbench-thing 0.3): epochs=0 should be greater than or equal to 1"),
+        ("thing[epochs=many]", "epochs=many should be a valid integer"),
+        ("thing[rate=nan]", "rate=nan should be a finite number"),
+        ("thing[epoch=5]", "no parameter 'epoch'; did you mean 'epochs'?"),
+        ("thing[dims=(1, x)]", "dims[1]=x should be a valid integer"),
+        ("thing[how=best]", "how"),
+        ("thing[epochs]", "expected key=value"),
+        ("thing[epochs=]", "expected a value"),
+        ("thing[epochs=5", "expected , or ]"),
+        ("thing[epochs=5]]", "expected , or ]"),
+        ("thing[dims=(1, 2]", "expected , or )"),
+        ("thing[path='x]", "the quote ' is not closed"),
+        ("thing[epochs=5, epochs=6]", "epochs is given twice"),
+        ("thing(5)", "expected [ after the name"),
+        ("", "does not begin with a name"),
+    ],
+)
+def test_a_bad_spec_is_one_line_that_names_the_value(text: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        built(text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_later_layer_wins() -> None:
+    assert params.build(Thing, str(THING), {"epochs": 10, "dims": [8, 4]}, {"epochs": "20"}) == Thing(
+        epochs=20, dims=(8, 4)
+    )
+
+
+def test_the_budget_scales_only_what_is_marked_and_rounds_up() -> None:
+    assert params.scaled(Thing(), 0.01) == Thing(epochs=3)
+    assert params.scaled(Thing(epochs=1), 0.01) == Thing(epochs=1)
+
+
+@given(st.text(max_size=20), st.lists(st.integers(), max_size=3))
+def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int]) -> None:
+    thing = Thing(path=path, dims=tuple(dims))
+    assert built(params.label(thing, ["path", "dims"])) == thing
+
+
+def complaint(text: str) -> str:
+    """What is said of a spec; empty where it is read."""
+    try:
+        params.parse(text)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    assert "\n" not in complaint(text)
+
+
+def test_help_tells_type_default_range_and_budget() -> None:
+    first = params.parameters(Thing)[0]
+    assert (first.name, first.type, first.default, first.limits, first.help, first.budgeted) == (
+        "epochs", "int", 300, "≥ 1", "passes", True,
+    )  # fmt: skip
+
+
+def test_a_budget_is_rounded_up_only_where_something_is_left_over():
+    assert params.scaled(Thing(epochs=100), 0.07).epochs == 7
+    assert params.scaled(Thing(epochs=100), 0.071).epochs == 8
+
+
+def test_an_alias_stands_before_a_plug_in_and_is_no_part_of_it() -> None:
+    spec = params.parse('dcn=thing[epochs=5, path="a=b"]')
+    assert (spec.alias, spec.name, spec.values) == ("dcn", "thing", {"epochs": "5", "path": "a=b"})
+    assert params.parse("thing[epochs=5]").alias == ""
+
+
+@pytest.mark.parametrize("text", ["=thing", "a==thing", "a=", "1=thing"])
+def test_an_alias_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        params.parse(text)

@@ -1,0 +1,254 @@
+"""The way in from Python: names, objects and frames; the same tasks as the command; results that can be read again."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import ctrbench
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from ctrbench import UserError
+from ctrbench.cli import main
+from ctrbench_generators.independent import Independent
+from ctrbench_generators.smoten import Smoten
+from ctrbench_models.item_rate import ItemRate
+from recording import RunRecorder
+
+SMALL = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
+WORDS = ["-d", SMALL, "-g", "independent", "-m", "item_rate", "-s", "S5", "-k", "auc", "-k", "identical"]
+SELECTION = {"datasets": SMALL, "generators": "independent", "models": "item_rate", "scenarios": "S5"}
+METRICS = ["auc", "identical"]
+
+
+def frame(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    made = pd.DataFrame({"who": rng.integers(0, 20, rows), "what": rng.integers(0, 8, rows)})
+    made["click"] = (rng.random(rows) < made["what"] / 10).astype(int)
+    return made
+
+
+def test_a_run_from_python_finds_what_the_command_did_and_load_reads_it(tmp_path: Path) -> None:
+    store = tmp_path / "r.db"
+    done = CliRunner().invoke(main, ["run", *WORDS, "--executor", "inline", "--store", str(store)])
+    assert done.exit_code == 0, done.output
+    recorder = RunRecorder()
+    named = ctrbench.run(**SELECTION, metrics=METRICS, store=store, executor="inline", progress=recorder)
+    assert (recorder.done, recorder.blocked) == ([], [])
+    assert recorder.found
+    objects = RunRecorder()
+    made = {**SELECTION, "generators": Independent(), "models": [ItemRate()]}
+    given = ctrbench.run(**made, metrics=METRICS, store=store, executor="inline", progress=objects)
+    assert objects.done == []
+    assert given.frame("cells").equals(named.frame("cells"))
+    latest = ctrbench.load(store)
+    assert latest.run == given.run
+    assert ctrbench.load(store, named.run).frame("cells").equals(named.frame("cells"))
+    assert "S5" in latest.leaderboards(["scenarios"])
+    with pytest.raises(UserError, match="no run 'monday'"):
+        ctrbench.load(store, "monday")
+
+
+def test_frames_are_a_data_set_and_the_same_frames_are_not_loaded_again(tmp_path: Path) -> None:
+    store = tmp_path / "r.db"
+    given = {"generators": "independent", "models": "item_rate", "scenarios": "S5", "metrics": "auc"}
+
+    def run(seed: int) -> tuple[RunRecorder, ctrbench.Results]:
+        log = ctrbench.from_frames(frame(900, seed), label="click", user="who", item="what", name="shop")
+        recorder = RunRecorder()
+        return recorder, ctrbench.run(datasets=log, **given, store=store, executor="inline", progress=recorder)
+
+    first, results = run(1)
+    assert first.done
+    assert list(results.stored.info.datasets) == ["shop"]
+    assert results.stored.info.datasets["shop"].rows == {"train": 720, "valid": 90, "test": 90}
+    assert results.frame("cells")["auc"].between(0.5, 1).any()
+    assert run(1)[0].done == []
+    assert run(2)[0].done, "other rows are other data"
+
+
+def test_a_split_column_says_which_rows_are_which_and_is_no_field(tmp_path: Path) -> None:
+    made = frame(300, 3)
+    made["part"] = np.repeat(["train", "valid", "test"], [200, 60, 40])
+    log = ctrbench.from_frames(made, label="click", item="what", split="part")
+    assert {name: len(part) for name, part in log.frames.items()} == {"train": 200, "valid": 60, "test": 40}
+    splits = log.taken_in(tmp_path).load(seed=1, context=ctrbench.Context())
+    assert splits.train.schema.names == ("who", "what")
+    made.loc[0, "part"] = "dev"
+    with pytest.raises(UserError, match="part='dev' is neither train, valid nor test"):
+        ctrbench.from_frames(made, label="click", split="part")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"user": "whom"}, "no column 'whom'; did you mean 'who'"),
+        ({"user": None}, "user=None: give the name of a column"),
+        ({"item": [["what"]]}, "item=.*: give the name of a column"),
+        ({"item": ["what", "what"]}, "give each column once"),
+        ({"label": None}, "label=None: give the name of a column"),
+        ({"label": 7}, "label: no column '7'; there are who, what, click"),
+        ({"user": "click"}, "'click' is named for label and for user"),
+        ({"user": "who", "item": "who"}, "'who' is named for user and for item"),
+        ({"split": "parts"}, "no column 'parts'"),
+        ({"split": "who", "user": "who"}, "neither train, valid nor test|named for"),
+        ({"split": 0.8}, "split=0.8: give the name of a column, or three shares"),
+        ({"split": ("a", "b", "c")}, "split='a': give"),
+        ({"split": (0.5, 0.5, 0.5)}, "three shares above 0 that sum to 1"),
+        ({"split": (float("nan"), 0.5, 0.5)}, "split=nan: give"),
+        ({"seed": -1}, "seed=-1: give a whole number from 0"),
+        ({"seed": "x"}, "seed='x': give a whole number"),
+        ({"name": 3}, "name=3: give a text"),
+        ({"name": " "}, "give a text, which tables show"),
+        ({"valid": frame(9, 1)}, "test is missing; give three frames, or one"),
+        ({"valid": [1], "test": [2]}, r"valid=\[1\]: give a pandas DataFrame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2), "split": (0.8, 0.1, 0.1)}, "split is for one frame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2), "seed": 2}, "seed is for one frame"),
+        ({"valid": frame(9, 1), "test": frame(9, 2).assign(z=1)}, "column 'z' of test is not in each frame"),
+        ({"train": None}, "train=None: give a pandas DataFrame"),
+        ({"train": {"click": [0, 1]}}, "train=.*: give a pandas DataFrame"),
+        ({"train": frame(9, 1)["who"]}, "train=<Series>: give a pandas DataFrame"),
+        ({"train": pd.concat([frame(9, 1), frame(9, 1)["who"]], axis=1)}, "train has two columns 'who'"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused_in_one_line(given: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        ctrbench.from_frames(**{"train": frame(30, 1), "label": "click", **given})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("label", "user"), [(2, 0), ("2", "0")])
+def test_columns_that_pandas_numbered_are_called_by_number_or_text(label: int | str, user: int | str) -> None:
+    log = ctrbench.from_frames(frame(30, 1).set_axis([0, 1, 2], axis=1), label=label, user=user)
+    assert (log.label, log.user, list(log.frames["train"])) == ("2", ("0",), ["0", "1", "2"])
+
+
+SHOP = ctrbench.from_frames(frame(60, 1), label="click", user="who", item="what", name="shop")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        *[({"workers": bad}, "workers=.*: give a whole number from 1 to 1024") for bad in (-1, 0, 1.5, True, "x")],
+        *[({"threads": bad}, "threads=.*: give a whole number from 1 to 1024") for bad in (0, "2", None, -1, 1.5)],
+        *[({"repeats": bad}, "repeats=.* must") for bad in (0, "x", True, 1.5)],
+        ({"model_seeds": 0}, "model_seeds=0 must lie"),
+        ({"seed": "x"}, "seed='x' must be a whole number"),
+        ({"budget": float("nan")}, "budget=nan must lie"),
+        ({"timeout": {"fit": "x"}}, "timeout.fit='x' must be seconds"),
+        ({"memory": 5}, "memory=5 must be a text with a unit"),
+        *[({"suite": bad}, "suite=.*: give the name of a suite") for bad in (None, 5, {})],
+        *[({"device": bad}, "device=.*: give auto, cpu, cuda or cuda:N") for bad in (None, 5)],
+        ({"device": "cuda:x"}, "device cuda:x: choose auto, cpu, cuda or cuda:N"),
+        ({"executor": 5}, "executor=5: give one of local, inline, ray"),
+        *[({"store": bad}, "store=.*: give a path or the URL") for bad in (5, b"", "")],
+        *[({section: []}, f"{section}=.*: give at least one") for section in (*SELECTION, "metrics")],
+        ({"generators": []}, "or 'none' for no pools"),
+        ({"generators": Independent}, r"Independent is a class; give Independent\(\)"),
+        ({"generators": Smoten(k_neighbors=-5)}, r"smoten \(ctrbench .*k_neighbors=-5 should be greater"),
+        ({"generators": "smotn"}, "generators: no generator 'smotn'; did you mean 'smoten'"),
+        ({"scenarios": ctrbench.Scenario("none")}, "a scenario cannot be called 'none'"),
+        ({"scenarios": ctrbench.Scenario(5)}, "each scenario needs a name of letters"),  # type: ignore[arg-type]
+        ({"datasets": [SHOP, SHOP]}, "two are called 'shop'; give from_frames a name="),
+        *[({"progress": bad}, "progress=.*: give True, False, or") for bad in (RunRecorder, object(), "x", None)],
+        *[({flag: "x"}, f"{flag}='x': give True or False") for flag in ("everything", "fresh", "retry_failed")],
+    ],
+)
+def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict, said: str, tmp_path: Path) -> None:
+    arguments = {**SELECTION, "metrics": "auc", "store": tmp_path / "r.db", "executor": "inline", **given}
+    with pytest.raises(UserError, match=said) as caught:
+        ctrbench.run(**arguments)
+    assert "\n" not in str(caught.value)
+    assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    numbers = {"repeats": np.int64(1), "seed": np.int32(3), "budget": np.float32(1), "threads": np.int64(1)}
+    done = ctrbench.run(**SELECTION, metrics="auc", store=tmp_path / "r.db", executor="inline", **numbers)
+    assert (done.stored.info.repeats, done.stored.info.seed) == (1, 3)
+
+
+def test_what_load_and_results_cannot_use_is_refused_in_one_line(tmp_path: Path) -> None:
+    store = tmp_path / "r.db"
+    results = ctrbench.run(**SELECTION, metrics="auc", store=store, executor="inline", progress=False)
+    for call, said in {
+        (lambda: ctrbench.load(5)): "store=5: give a path",  # type: ignore[arg-type]
+        (lambda: ctrbench.load(store, run=5)): "run=5: give the name of a run",  # type: ignore[arg-type]
+        (lambda: results.frame(5)): "frame=5: give one of scenarios",  # type: ignore[arg-type]
+        (lambda: results.frame("cells", 5)): "metric=5: give one of auc",  # type: ignore[arg-type]
+        (lambda: results.report(5)): "file=5: give a path",  # type: ignore[arg-type]
+        (lambda: results.report(tmp_path / "r.html", force="x")): "force='x': give True or False",  # type: ignore[arg-type]
+        (lambda: results.leaderboards(5)): "views=5: give names in a list",  # type: ignore[arg-type]
+        (lambda: results.leaderboards([5])): "views=5: give some of",  # type: ignore[list-item]
+        (lambda: results.leaderboards(style=None)): "style=None: give one of table",  # type: ignore[arg-type]
+    }.items():
+        with pytest.raises(UserError, match=said) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert results.leaderboards("scenarios") == results.leaderboards(["scenarios"])
+
+
+def test_a_mistyped_folder_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*shelf; make it, or name another store"):
+        ctrbench.run(**SELECTION, metrics="auc", executor="inline", store=tmp_path / "shelf" / "r.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_neither_a_name_nor_a_plug_in_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"datasets: <DataFrame> is neither a name nor a plug-in; `ctrbench\.from_frames`"
+    ):
+        ctrbench.run(datasets=frame(9, 1), store=tmp_path / "r.db")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="executor 'inlin': did you mean 'inline'"):
+        ctrbench.run(executor="inlin", store=tmp_path / "r.db")
+    with pytest.raises(UserError, match="there is no store yet"):
+        ctrbench.load(tmp_path / "none.db")
+
+
+BOOT = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import ctrbench
+import numpy as np
+
+
+class Rows(ctrbench.Sampler):
+    def __init__(self, table):
+        self.table = table
+
+    def sample(self, rows, *, seed):
+        return self.table.take(np.arange(rows))
+
+
+@dataclass(frozen=True)
+class Boot(ctrbench.Generator):
+    \"\"\"The first rows of train.\"\"\"
+
+    name: ClassVar[str] = "boot"
+
+    def fit(self, train, *, seed, context):
+        return Rows(train)
+
+
+log = "simulated[train_rows=2000, valid_rows=1000, test_rows=1000]"
+results = ctrbench.run(
+    datasets=log, generators=Boot(), models="item_rate", scenarios="S1", metrics="auc", repeats=1, store="s.db"
+)
+assert results.sound
+"""
+
+
+@pytest.mark.parametrize(("typed", "again"), [(False, True), (True, False)])
+def test_a_plug_in_of_a_script_runs_and_one_that_was_typed_is_never_taken_for_another(
+    typed: bool, again: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(BOOT)
+    command = [sys.executable, *(["-c", BOOT] if typed else ["own.py"])]
+    ends = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120) for _ in range(2)]
+    assert [end.returncode for end in ends] == [0, 0], ends[-1].stderr
+    assert ("\n0 tasks done" in ends[1].stderr) is again

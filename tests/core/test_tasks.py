@@ -1,0 +1,176 @@
+"""Tasks done one by one in this process: what they keep, how they end, and whom a failure names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ctrbench.interfaces import Score
+from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
+from ctrbench.registry import Registry
+from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.scenarios import BUILT_IN, ORIGINAL, Scenario
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.tasks import Stages, Workspace, perform
+
+S1, S3, S5 = BUILT_IN[1], BUILT_IN[3], BUILT_IN[5]
+
+
+class Bench:
+    """A folder in which toy tasks are done."""
+
+    def __init__(self, folder: Path, registry: Registry) -> None:
+        self.artefacts, self.checkpoints, self.registry = Artefacts(folder / "artefacts"), folder / "points", registry
+        self.entered: list[Stage] = []
+        self.loaded = self.do(DataJob(self.call("dataset", "toy_log"), "", 1))
+        self.data = DataRef(self.loaded.output_as(DataOutput).fingerprint, self.loaded.artefacts)
+
+    def call(self, kind: Any, name: str, **parameters: object) -> PluginCall:
+        registered = self.registry.get(kind, name)
+        return PluginCall.of(registered, registered.plugin(**parameters))
+
+    def do(self, job: Job) -> TaskResult:
+        self.entered.clear()
+        return perform(job, Workspace(self.artefacts, self.checkpoints, entered=self.entered.append))
+
+    def pool(self, name: str = "bootstrap", **parameters: object) -> TaskResult:
+        return self.do(PoolJob(self.call("generator", name, **parameters), self.data, 7, Compute(), (0.5, 0.5)))
+
+    def train(self, scenario: Scenario, pool: TaskResult | None = None, model: str = "rate") -> TaskResult:
+        made = None
+        if pool:
+            made = PoolRef(pool.output_as(PoolOutput).fingerprint, pool.artefacts["pool"], pool.plugin)
+        return self.do(TrainJob(self.call("model", model), self.data, made, scenario, 3, 4, Compute()))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, toy_registry: Registry) -> Bench:
+    return Bench(tmp_path, toy_registry)
+
+
+def test_loading_keeps_the_splits_and_says_what_they_are(bench: Bench) -> None:
+    output = bench.loaded.output_as(DataOutput)
+    assert output.rows == {"train": 200, "valid": 80, "test": 100}
+    train = bench.artefacts.get_table(bench.loaded.artefacts["train"])
+    assert output.click_rate["train"] == train.click_rate
+    assert bench.loaded.inputs.seed == 1
+
+
+def test_a_pool_has_as_many_rows_as_train_and_repeats_bit_for_bit(bench: Bench) -> None:
+    first, again = bench.pool(), bench.pool()
+    output = first.output_as(PoolOutput)
+    assert (output.rows, output.top_ups) == (200, 0)
+    assert first.artefacts == again.artefacts
+    assert first.curves["loss"][0] == (1, 1.0)
+    assert bench.entered == [Stage.IMPORT, Stage.READ, Stage.FIT, Stage.SAMPLE, Stage.KEEP]
+    assert first.seconds.keys() == {str(stage) for stage in bench.entered}
+    assert first.peak_memory > 10e6
+
+
+def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further(bench: Bench) -> None:
+    output = bench.pool("negatives").output_as(PoolOutput)
+    assert (output.rows, output.top_ups, output.click_rate) == (2000, 1800, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "stage", "reason"),
+    [
+        ("raise", Status.FAILED, Stage.FIT, "ValueError: no luck today"),
+        ("skip", Status.SKIPPED, Stage.FIT, "not for logs of fruit"),
+        ("exit", Status.FAILED, Stage.FIT, "SystemExit: 3"),
+        ("memory", Status.OUT_OF_MEMORY, Stage.FIT, "MemoryError: too much fruit"),
+        ("flawed message", Status.FAILED, Stage.FIT, "FlawedError"),
+        ("code 0", Status.FAILED, Stage.SAMPLE, "holds codes of 'user' outside 1 … 6"),
+    ],
+)
+def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
+    bench: Bench, how: str, status: Status, stage: Stage, reason: str
+) -> None:
+    result = bench.pool("misbehaves", how=how)
+    assert (result.status, result.stage, result.artefacts) == (status, stage, {})
+    assert reason in result.reason
+    assert result.plugin.startswith("misbehaves (toys")
+    assert bool(result.traceback) == (how not in ("skip", "code 0")), "what the contract says needs no traceback"
+
+
+def test_ctrl_c_passes_through(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.pool("misbehaves", how="interrupt")
+
+
+def test_a_plug_in_that_is_not_to_be_found_any_more_fails_at_its_import(bench: Bench) -> None:
+    gone = replace(bench.call("generator", "bootstrap"), module="no_such_module")
+    result = bench.do(PoolJob(gone, bench.data, 7, Compute(), (0.5, 0.5)))
+    assert (result.status, result.stage) == (Status.FAILED, Stage.IMPORT)
+    assert "no_such_module" in result.reason
+
+
+def test_training_keeps_probabilities_of_valid_and_test_and_the_size_of_its_table(bench: Bench) -> None:
+    result = bench.train(S1, bench.pool())
+    train = bench.artefacts.get_table(bench.loaded.artefacts["train"])
+    extra = round(0.25 * int(train.targets.sum()))
+    output = result.output_as(TrainOutput)
+    assert output.rows == 200 + extra
+    assert output.click_rate == pytest.approx((train.targets.sum() + extra) / (200 + extra))
+    assert [len(bench.artefacts.get_array(result.artefacts[name])) for name in ("valid", "test")] == [80, 100]
+    assert bench.train(S5, bench.pool()).output_as(TrainOutput).rows == 200
+    assert bench.train(ORIGINAL).artefacts == bench.train(ORIGINAL).artefacts
+
+
+def test_a_pool_without_positives_is_its_generators_failure_and_serves_where_none_are_drawn(bench: Bench) -> None:
+    pool = bench.pool("negatives")
+    failed = bench.train(S1, pool)
+    assert (failed.status, failed.stage) == (Status.FAILED, Stage.COMPOSE)
+    assert failed.plugin.startswith("negatives (toys")
+    assert "the pool has 0 positives" in failed.reason
+    assert bench.train(S3, pool).ok
+
+
+def test_predictions_that_are_no_probabilities_are_the_models_failure(bench: Bench) -> None:
+    failed = bench.train(ORIGINAL, model="nan_model")
+    assert (failed.status, failed.stage) == (Status.FAILED, Stage.PREDICT)
+    assert failed.plugin.startswith("nan_model (toys")
+    assert not failed.artefacts
+
+
+def test_a_model_without_weights_skips_a_scenario_that_asks_for_them(bench: Bench) -> None:
+    skipped = bench.train(Scenario("weighted", class_weight="balanced"))
+    assert (skipped.status, skipped.reason) == (
+        Status.SKIPPED, "rate cannot weight rows, as scenario weighted asks",
+    )  # fmt: skip
+
+
+def test_a_metric_of_a_pool_sees_as_many_of_its_rows_as_train_has(bench: Bench) -> None:
+    made = bench.pool("negatives")
+    pool = PoolRef(made.output_as(PoolOutput).fingerprint, made.artefacts["pool"], made.plugin)
+    job = ScorePoolJob(bench.call("metric", "same"), bench.data, pool, 5)
+    assert bench.do(job).output_as(Score).value == 200
+
+
+def test_an_artefact_that_is_lost_is_a_failure_to_read(bench: Bench) -> None:
+    lost = replace(bench.data, artefacts={**bench.data.artefacts, "train": "0" * 64})
+    result = bench.do(PoolJob(bench.call("generator", "bootstrap"), lost, 7, Compute(), (0.5, 0.5)))
+    assert (result.status, result.stage) == (Status.FAILED, Stage.READ)
+
+
+def test_checkpoints_go_with_a_task_that_ends_well_and_stay_otherwise(bench: Bench) -> None:
+    for name, left in (("bootstrap", False), ("misbehaves", True)):
+        job = PoolJob(bench.call("generator", name), bench.data, 7, Compute(), (0.5, 0.5))
+        folder = bench.checkpoints / key(job)[:16]
+        folder.mkdir(parents=True)
+        bench.do(job)
+        assert folder.exists() is left
+
+
+def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
+    stages = Stages()
+    with stages(Stage.READ), pytest.raises(ValueError, match="stop"), stages(Stage.FIT):
+        raise ValueError("stop")
+    with stages(Stage.READ):
+        np.ones(10)
+    assert stages.current is Stage.READ
+    assert stages.seconds.keys() == {"read", "fit"}
+    assert all(seconds > 0 for seconds in stages.seconds.values())

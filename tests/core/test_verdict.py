@@ -1,0 +1,250 @@
+"""Verdicts on results made by hand, where the right answer is plain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ctrbench import MethodRole, Score
+from ctrbench.effects import Effects
+from ctrbench.intervals import Effect, Spread
+from ctrbench.results import (
+    CellResult,
+    DatasetInfo,
+    GeneratorInfo,
+    MetricInfo,
+    PoolOutput,
+    PoolResult,
+    ScenarioInfo,
+    Status,
+    TaskResult,
+)
+from ctrbench.store.store import RunResults
+from ctrbench.verdict import Outcome, Verdict, enough, family, sees_at, verdicts
+from handmade import DONE, results
+
+BASE = (0.80, 0.79, 0.81, 0.80, 0.805)
+NOISE = (0.0001, -0.0002, 0.0, 0.0002, -0.0001)  # sums to 0
+SCENARIOS = {
+    **{name: ScenarioInfo("", True) for name in ("original", "S1", "S3")},
+    "S5": ScenarioInfo("", False),
+    **{name: ScenarioInfo("", True, MethodRole.CONTROL) for name in ("original_again", "class_weight")},
+}
+ROLES = {name: GeneratorInfo(MethodRole.CANDIDATE) for name in ("vae", "gan")}
+ROLES["copy"] = GeneratorInfo(MethodRole.CONTROL)
+DATASETS = {"log": DatasetInfo("log (x 1)", {}, "f" * 64, {"train": 1000, "test": 5000}, {"train": 0.25})}
+
+
+def arm(generator: str, scenario: str, gain: float, spread: float = 1.0, repeats: int = 5) -> list[CellResult]:
+    """The cells of one model: original's scores, a gain, and some noise of each repeat."""
+    values = [base + gain + spread * noise for base, noise in zip(BASE, NOISE, strict=True)][:repeats]
+    return [
+        CellResult(
+            "log", generator, scenario, "dnn", repeat, DONE, {"auc": Score(v), "logloss": Score(1 - v)},
+            training=f"{generator} {scenario} {repeat}",
+        )
+        for repeat, v in enumerate(values)
+    ]  # fmt: skip
+
+
+def pools(generator: str, flagged: bool | None = False, **changes: Any) -> list[PoolResult]:
+    output = replace(PoolOutput("f" * 64, 1000, 0, 0.25, variety=0.9), **changes)
+    made = TaskResult(Status.OK, generator, output=output, seconds={"fit": 9.0, "sample": 1.0})
+    scores = {} if flagged is None else {"identical": Score(40.0, 3.0, flagged=flagged)}
+    return [PoolResult("log", generator, repeat, made, "", scores) for repeat in range(5)]
+
+
+def run(*parts: list[CellResult], made: list[PoolResult] | None = None, **changes: Any) -> RunResults:
+    cells = [cell for part in (arm("", "original", 0.0, 0.0), *parts) for cell in part]
+    settled = {"repeats": 5, "scenarios": SCENARIOS, "generators": ROLES, "datasets": DATASETS} | changes
+    return results([c for c in cells if c.repeat < settled["repeats"]], made or pools("vae"), **settled)
+
+
+def judged(*parts: list[CellResult], metric: str = "", **more: Any) -> Verdict:
+    [found] = verdicts(run(*parts, **more), metric)
+    return found
+
+
+def outcomes(of: Verdict) -> dict[str, Outcome]:
+    return {each.generator: each.outcome for each in of.generators}
+
+
+HELPING = arm("vae", "S1", 0.004), arm("vae", "S3", 0.0)
+HURTING = arm("gan", "S1", -0.004), arm("gan", "S3", -0.003)
+COPY = arm("copy", "S1", 0.005), arm("copy", "S3", 0.0)
+
+
+def test_a_gain_beyond_the_noise_helps_and_a_loss_hurts() -> None:
+    found = judged(*HELPING, *HURTING)
+    assert outcomes(found) == {"vae": Outcome.HELPS, "gan": Outcome.HURTS}
+    assert found.outcome is Outcome.HELPS
+    assert found.generators[0].says == "helps in S1"
+    assert found.generators[1].says == "hurts in S1 and S3"
+    assert found.lines[0].startswith(
+        "log: synthetic rows help. vae in S1, the best of 4 tried, changes auc by +0.00400 ("
+    )
+    assert found.lines[0].endswith("1 candidate of 2 hurts.")
+
+
+def test_where_lower_is_better_a_fall_helps() -> None:
+    assert outcomes(judged(*HELPING, *HURTING, metric="logloss")) == {"vae": Outcome.HELPS, "gan": Outcome.HURTS}
+
+
+def test_a_small_effect_that_is_known_to_be_small_is_none() -> None:
+    found = judged(arm("vae", "S1", 0.0), arm("vae", "S3", 0.00005))
+    assert outcomes(found) == {"vae": Outcome.NO_EFFECT}
+    assert found.generators[0].says.startswith("no effect larger than ±0.000")
+    assert found.lines[0].startswith("log: no candidate is shown to help.")
+
+
+def test_noise_that_hides_a_large_effect_is_not_enough_evidence() -> None:
+    found = judged(arm("vae", "S1", 0.002, 100.0), arm("vae", "S3", 0.0, 100.0))
+    assert outcomes(found) == {"vae": Outcome.UNDECIDED}
+    assert found.generators[0].says.startswith("not enough evidence: up to ±0.0")
+
+
+def test_the_more_is_tried_the_wider_are_the_intervals() -> None:
+    effects = Effects(run(*HELPING, *HURTING), "log", "auc")
+    [one] = family(effects, ["vae"], ["S1"])
+    four = family(effects, ["vae", "gan"], ["S1", "S3"])
+    effect = effects.generator("vae", ["S1"])
+    assert effect is not None
+    assert (one.low, one.high) == pytest.approx((effect.low, effect.high))
+    assert four[0].low == pytest.approx(effect.bound(-0.9875)), "Bonferroni over four claims"
+
+
+def test_a_gain_that_would_stand_alone_may_not_stand_as_the_best_of_many() -> None:
+    gain = 0.00025
+    assert outcomes(judged(arm("vae", "S1", gain)))["vae"] is Outcome.HELPS
+    others = [arm(f"g{i}", "S1", 0.0) for i in range(30)]
+    told = ROLES | {f"g{i}": GeneratorInfo(MethodRole.CANDIDATE) for i in range(30)}
+    found = judged(arm("vae", "S1", gain), *others, generators=told)
+    assert outcomes(found)["vae"] is not Outcome.HELPS
+
+
+def test_a_pool_alone_that_loses_does_not_make_a_generator_hurt() -> None:
+    assert outcomes(judged(*HELPING, arm("vae", "S5", -0.2))) == {"vae": Outcome.HELPS}
+
+
+def test_the_best_is_held_against_the_best_control_of_its_scenario() -> None:
+    found = judged(*HELPING, *COPY, arm("", "class_weight", -0.01))
+    assert found.against_control is not None
+    assert (found.against_control.generator, found.against_control.scenario) == ("copy", "S1")
+    assert found.against_control.mean == pytest.approx(-0.001)
+    assert found.lines[1].startswith("The best control is copy in S1: vae is ")
+
+
+def test_a_control_is_never_the_answer() -> None:
+    found = judged(arm("vae", "S1", 0.0), *COPY)
+    assert found.outcome is Outcome.NO_EFFECT
+    assert [each.generator for each in found.generators] == ["vae", "copy"], "candidates first"
+    assert outcomes(found)["copy"] is Outcome.HELPS
+
+
+def test_privacy_names_the_metrics_that_flag() -> None:
+    flagged = judged(*HELPING, made=pools("vae", True))
+    assert "Privacy of vae: flagged by identical, 1 of 1 metric." in flagged.lines[2]
+    assert "flagged by none of 1 metric, which is no proof" in judged(*HELPING).lines[2]
+    assert "No privacy metric gave a verdict on vae." in judged(*HELPING, made=pools("vae", None)).lines[2]
+
+
+def test_cost_is_a_pool_beside_a_training() -> None:
+    assert "A pool costs 10 s, a training on original 2 s." in judged(*HELPING).lines[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"click_rate": 0.0}, "one class only in 5 of 5 pools"),
+        ({"variety": 0.01}, "hardly any distinct rows in 5 of 5"),
+    ],
+)
+def test_a_collapsed_pool_is_said(changes: dict[str, float], said: str) -> None:
+    found = judged(*HELPING, made=pools("vae", **changes))
+    assert any(line.startswith("Collapsed: vae") and said in line for line in found.lines)
+    assert said in found.generators[0].says
+
+
+def test_there_are_never_more_than_five_lines() -> None:
+    assert len(judged(*HELPING, *HURTING, *COPY, made=pools("vae", True, click_rate=0.0)).lines) == 5
+
+
+def test_one_repeat_is_measured_by_the_a_a_arm() -> None:
+    parts = [arm("", "original_again", 0.001), arm("vae", "S1", 0.001), arm("vae", "S3", -0.0015)]
+    found = judged(*parts, arm("vae", "S5", -0.023), repeats=1)
+    assert outcomes(found) == {"vae": Outcome.UNDECIDED}
+    assert found.lines[0].startswith(
+        "log: nothing is claimed of one repeat. S1 and S3 moved no more than re-seeding did, S5 21 times as much."
+    )
+    assert "Add -s original_again" in judged(*parts[1:], repeats=1).lines[0]
+    assert found.lines[-1].endswith("--repeats 5.")
+
+
+def test_missing_scores_leave_a_generator_unknown() -> None:
+    broken = [replace(cell, scores={}) if cell.repeat == 2 else cell for cell in arm("gan", "S1", 0.0)]
+    found = judged(*HELPING, broken)
+    assert outcomes(found) == {"vae": Outcome.HELPS, "gan": Outcome.UNKNOWN}
+
+
+def test_a_generator_that_equals_another_is_counted_once() -> None:
+    twin = [replace(cell, generator="twin", training=cell.training) for part in HURTING for cell in part]
+    told = ROLES | {"twin": GeneratorInfo(MethodRole.CANDIDATE)}
+    found = judged(*HELPING, *HURTING, twin, generators=told)
+    assert list(outcomes(found)) == ["vae", "gan"]
+    assert found.equal == {"twin": "gan"}
+    assert "the best of 4 tried" in found.lines[0]
+
+
+def test_leaders_stand_beside_original_in_several_metrics() -> None:
+    found = judged(*HELPING, *COPY)
+    assert found.leader_metrics == ["auc", "logloss"]
+    assert [(each.generator, each.scenario) for each in found.leaders] == [
+        ("", "original"), ("vae", "S1"), ("vae", "S3"), ("copy", "S1"),
+    ]  # fmt: skip
+    assert found.leaders[1].scores == pytest.approx([0.805, 0.195])
+
+
+def test_a_run_without_generators_says_so() -> None:
+    assert judged().lines == ["log: this run has no generator, so it says nothing of synthetic data."]
+
+
+def test_a_metric_with_no_better_side_has_no_verdict() -> None:
+    assert verdicts(run(*HELPING, prediction_metrics={"auc": MetricInfo("neither", "")})) == []
+
+
+def effect(seeds: float, test: float, repeats: int = 5) -> Effect:
+    variance = seeds / repeats + test
+    return Effect(
+        0.0, variance, 4 * (variance / (seeds / repeats)) ** 2, repeats, "seeds and test rows", Spread(seeds, test)
+    )
+
+
+def test_what_is_needed_is_enough_and_less_is_not() -> None:
+    of = effect(1.0, 0.001)
+    target = sees_at(of, 5, 1.0, 10) / 2
+    repeats, rows = enough(of, target, 10)
+    assert repeats is not None
+    assert rows == 1
+    assert sees_at(of, repeats, 1.0, 10) <= target < sees_at(of, repeats - 1, 1.0, 10)
+
+
+def test_where_test_rows_are_the_limit_more_of_them_are_asked_for() -> None:
+    of = effect(0.01, 1.0)
+    repeats, rows = enough(of, sees_at(of, 5, 1.0, 10) / 2, 10)
+    assert rows >= 4, "no number of repeats halves what four fifths of the variance is"
+    assert repeats is not None
+
+
+def test_a_seen_effect_is_found_in_four_of_five_runs() -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    of, claims = effect(1.0, 0.0), 6
+    size = sees_at(of, 5, 1.0, claims)
+    draws = rng.normal(size, 1.0, (4000, 5))
+    from scipy import stats
+
+    error = draws.std(axis=1, ddof=1) / 5**0.5
+    found = (draws.mean(axis=1) / error > stats.t.ppf(1 - 0.025 / claims, 4)).mean()
+    assert 0.7 < found < 0.9

@@ -1,0 +1,252 @@
+"""What a plug-in may do to the process that it runs in, and to nobody else: state, orphans, deaths, stopped clocks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ctrbench.choices import Chosen
+from ctrbench.driver import Driver
+from ctrbench.errors import RunFailed, UserError
+from ctrbench.executors import Finished, WorkerSettings
+from ctrbench.executors.local import LocalExecutor, _Clock
+from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
+from ctrbench.limits import Limits
+from ctrbench.registry import Registered
+from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.suite import load_suite
+from places import TESTS
+from toy_jobs import finish, gone, pool_job, started
+from toys import CARELESS, Trapped, log
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(tmp_path / "artefacts")
+
+
+@pytest.fixture
+def one(site: WorkerSettings) -> Iterator[LocalExecutor]:
+    executor = LocalExecutor(1, site)
+    yield executor
+    executor.close()
+
+
+def trapped_job(site: WorkerSettings, **parameters: object) -> PoolJob:
+    registered = Registered("generator", "trapped", Trapped, "trap", "1.0")
+    table = log(100, 1)
+    data = DataRef(table.digest(), {"train": Artefacts(site.artefacts).put_table(table)})
+    return PoolJob(PluginCall.of(registered, Trapped(**parameters)), data, 7, Compute(), (0.5, 0.5))
+
+
+# State
+
+
+WATCH = """
+import json, os, sys
+import pandas, torch
+from ctrbench import tasks
+from ctrbench.executors._state import Watch
+from toys import CARELESS
+watch = Watch()
+assert watch.changes() == []
+for how, act in CARELESS.items():
+    read, write = os.pipe()
+    if not os.fork():
+        act()
+        os.write(write, repr(watch.changes()).encode())
+        os._exit(0)
+    print(how, os.read(read, 10_000).decode(), sep="\t")
+"""
+
+
+@LINUX
+def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.fspath(TESTS), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment)
+    assert not done.returncode, done.stderr
+    noticed = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert noticed.keys() == CARELESS.keys()
+    assert [how for how, found in noticed.items() if found in ("", "[]")] == []
+    assert noticed["patch"] == "['numpy.clip']"
+    assert noticed["torch"].startswith('["torch\'s settings"')
+    assert noticed["alarm"] == "['signals or timers']"
+
+
+def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: WorkerSettings) -> None:
+    jobs = {}
+    for seed, how in enumerate(("patch", "file size")):
+        jobs[how] = (pool_job(site, "misbehaves", how=how), None)
+        jobs[f"after {how}"] = (pool_job(site, "bootstrap", steps=seed + 1), None)
+    results = finish(one, jobs)
+    assert results["after patch"].ok
+    assert results["after file size"].ok
+    assert results["patch"].bookkeeping.changed == ["numpy.clip"]
+    assert not results["after patch"].bookkeeping.changed
+
+
+def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: WorkerSettings) -> None:
+    finish(one, {"a": (pool_job(site, "bootstrap", steps=1), None)})
+    [before] = one._workers
+    finish(one, {"b": (pool_job(site, "misbehaves", how="wander"), None)})
+    assert one._workers == [before]
+
+
+@pytest.mark.parametrize("how", ["raise", "die"])
+def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(
+    one: LocalExecutor, site: WorkerSettings, how: str
+) -> None:
+    finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
+    assert finish(one, {"victim": (trapped_job(site, how=how), None)})["victim"].ok
+    assert not list(site.logs.glob(".*")), "the log of the try that does not count is gone"
+
+
+@pytest.mark.parametrize("how", ["raise", "die"])
+def test_a_failure_of_its_own_is_kept_after_one_more_try_alone(
+    one: LocalExecutor, site: WorkerSettings, how: str
+) -> None:
+    finish(one, {"trap": (pool_job(site, "misbehaves", how="trap"), None)})
+    began = time.monotonic()
+    result = finish(one, {"own": (trapped_job(site, how=how, always=True), None)})["own"]
+    assert result.status is (Status.CRASHED if how == "die" else Status.FAILED)
+    assert finish(one, {"good": (pool_job(site, "bootstrap"), None)})["good"].ok
+    assert time.monotonic() - began < 120
+
+
+# Orphans
+
+
+@LINUX
+@pytest.mark.parametrize("how", ["orphan", "orphan killed", "orphan hang"])
+def test_nothing_that_a_plug_in_starts_outlives_its_worker_however_it_hides(site: WorkerSettings, how: str) -> None:
+    executor = LocalExecutor(1, site)
+    result = finish(executor, {"bad": (pool_job(site, "misbehaves", how=how), Limits(stages={"fit": 5.0}))})["bad"]
+    assert result.status is (Status.TIMED_OUT if how == "orphan hang" else Status.CRASHED)
+    words = {"orphan": "killed by SIGABRT", "orphan killed": "killed by SIGKILL, not by ctrbench", "orphan hang": "5 s"}
+    assert words[how] in result.reason, "how the worker ended is told through its keeper"
+    assert started(site)
+    assert all(gone(process) for process in started(site))
+    executor.close()
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+if __name__ == "__main__":
+    from toy_jobs import pool_job
+    from ctrbench.executors import WorkerSettings
+    from ctrbench.executors.local import LocalExecutor
+    from ctrbench.limits import Limits
+    site = WorkerSettings(Path(sys.argv[1]))
+    executor = LocalExecutor(1, site)
+    executor.submit("hang", pool_job(site, "misbehaves", how="orphan hang"), Limits())
+    while True:
+        executor.wait(1)
+"""
+
+
+@LINUX
+@pytest.mark.parametrize("what", ["driver", "driver and guard"])
+def test_hidden_helpers_end_with_a_driver_that_is_killed(site: WorkerSettings, tmp_path: Path, what: str) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    driver = subprocess.Popen([sys.executable, script, site.artefacts, TESTS], start_new_session=True)
+    while len(started(site)) < 2:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    family = [process.pid for process in psutil.Process(driver.pid).children(recursive=True)]
+    if what == "driver and guard":
+        for child in psutil.Process(driver.pid).children():
+            if child.cmdline()[-1].endswith("_guard.py"):
+                child.kill()
+    driver.kill()
+    driver.wait()
+    assert all(gone(process) for process in {*family, *started(site)})
+
+
+# Deaths from outside
+
+
+def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecutor, site: WorkerSettings) -> None:
+    one.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
+    while not one.wait(0.1):  # its first progress
+        pass
+    [worker] = psutil.Process(one._workers[0].child.number).children()
+    worker.kill()
+    events: list[object] = []
+    while not any(isinstance(event, Finished) for event in events):
+        events += one.wait(0.2)
+    assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
+    assert not list(site.logs.glob(".*"))
+
+
+def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
+    killed = TaskResult(Status.CRASHED, "d (x 1.0)", Stage.LOAD, "killed by SIGKILL", bookkeeping=KILLED_FROM_OUTSIDE)
+    mistake = TaskResult(Status.FAILED, "d (x 1.0)", Stage.LOAD, "no such file", users_mistake=True)
+    nothing: Any = None
+    for result, wanted in ((killed, RunFailed), (mistake, UserError)):
+        suite = replace(load_suite("quick"), datasets=("all",))
+        driver = Driver(suite, nothing, nothing, nothing)
+        with pytest.raises(wanted, match="no data set could be loaded"):
+            driver._usable([(Chosen(Registered("dataset", "d", nothing, "x", "1.0"), nothing, "d"), result)])
+
+
+# Clocks
+
+
+def test_the_time_of_a_stopped_driver_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter((100.0, 100.2, 101.0, 114.0, 114.2))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    clock = _Clock()
+    assert [clock.now() for _ in range(4)] == pytest.approx([100.2, 101.0, 101.0, 101.2])
+
+
+STOPPED = """
+import os, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+if __name__ == "__main__":
+    from toy_jobs import finish, pool_job
+    from ctrbench.executors import WorkerSettings
+    from ctrbench.executors.local import LocalExecutor
+    site = WorkerSettings(Path(sys.argv[1]))
+    executor = LocalExecutor(1, site)
+    print(os.getpid(), flush=True)
+    executor.submit("warm", pool_job(site, "bootstrap"), __import__("ctrbench.limits").limits.Limits())
+    while not [e for e in executor.wait(0.2) if hasattr(e, "result")]:
+        pass
+    print("warm", flush=True)
+    print(finish(executor, {"nap": (pool_job(site, "misbehaves", how="nap"), 5.0)})["nap"].describe(), flush=True)
+    executor.close()
+"""
+
+
+def test_a_task_that_ends_while_its_driver_is_stopped_has_ended_in_time(site: WorkerSettings, tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(STOPPED)
+    words = [sys.executable, script, tmp_path / "artefacts", TESTS]
+    driver = subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert driver.stdout
+    assert driver.stdout.readline()
+    assert driver.stdout.readline() == "warm\n"
+    while not list(site.logs.glob(".*.log")):  # the nap has begun
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(driver.pid, signal.SIGSTOP)
+    time.sleep(9)
+    os.kill(driver.pid, signal.SIGCONT)
+    assert "ok" in driver.stdout.read()
+    assert driver.wait() == 0

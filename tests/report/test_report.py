@@ -1,0 +1,449 @@
+"""The report and its figures: what they say, that they say it safely, and how a browser shows them."""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree
+
+import browser
+import matplotlib
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from ctrbench.cli import main
+from ctrbench.driver import _published as published_figures
+from ctrbench.effects import Arm, Effects
+from ctrbench.findings import findings, headline
+from ctrbench.history import POINTS, History
+from ctrbench.interfaces import Better, Published
+from ctrbench.registry import Registry
+from ctrbench.report import drawing, page
+from ctrbench.report.pictures import NAMES, estimate, pictures
+from ctrbench.results import MetricInfo, TaskResult
+from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.store import RunResults
+from ctrbench_datasets.frappe import Frappe
+from handmade import DONE, GRID, cell, pool, results
+from hostile import HOSTILE, UNSAFE, hostile_run
+from recording import SUITE, Bench
+from toys import ToyLog
+
+needs_chromium = pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, toy_registry: Registry) -> Bench:
+    return Bench(tmp_path_factory.mktemp("store"), toy_registry)
+
+
+@pytest.fixture(scope="module")
+def run(bench: Bench) -> RunResults:
+    suite = replace(SUITE, generators=("bootstrap", "twin"), models=("rate", "nan_model"), repeats=3)
+    return bench.run(suite)[1]
+
+
+@pytest.fixture(scope="module")
+def html(run: RunResults) -> str:
+    return page(run)
+
+
+def repeated(gains: dict[str, Sequence[float]], better: Better = "higher") -> RunResults:
+    """A run of one generator and model with so many repeats as gains."""
+    cells = [
+        cell(generator, scenario, "m", 0.8 + gain, repeat)
+        for scenario, all_ in {"original": [0.0] * len(next(iter(gains.values()))), **gains}.items()
+        for generator in ["" if scenario == "original" else "vae"]
+        for repeat, gain in enumerate(all_)
+    ]
+    metrics = {"auc": MetricInfo(better, "AUC")}
+    return results(cells, [pool("vae", 4.0)], repeats=len(cells) // (len(gains) + 1), prediction_metrics=metrics)
+
+
+class Outline(HTMLParser):
+    """The parts of a page that matter to those who do not see it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+# What it says
+
+
+def test_the_page_holds_every_board_every_figure_failures_and_provenance(run: RunResults, html: str) -> None:
+    said = " ".join(Outline(html).words)
+    for text in (
+        "What was run", "Δhits by scenario", "toy_log: same", "time and memory of a task",
+        "S1", "nan_model (toys", "predict returned", "twin equals bootstrap", run.run, "fingerprint",
+        "Learning curves", "Marginals", "Utility, privacy and cost",
+    ):  # fmt: skip
+        assert text in said, text
+    assert len(Outline(html).all("figure")) == len(NAMES)
+
+
+def test_findings_claim_no_more_than_their_intervals() -> None:
+    of = repeated({"S3": [0.010, 0.011, 0.012], "S5": [-0.1, 0.1, 0.05]})
+    good, open_ = findings(Effects(of, "log", "auc"))
+    assert (good.conclusion, open_.conclusion) == ("better", "undecided")
+    assert "+0.01100 (95 % interval" in good.says
+    assert "more than chance" in good.says
+    assert "may be chance" in open_.says
+    assert "Four of five such runs" in open_.says
+    said = headline(Effects(of, "log", "auc"))
+    assert said.startswith("S3 is better than original; S5 cannot be told apart from original (1 generator, 1 model")
+
+
+def test_a_gain_is_worse_where_lower_is_better_and_different_where_neither_is() -> None:
+    gains = {"S3": [0.010, 0.011, 0.012]}
+    assert findings(Effects(repeated(gains, "lower"), "log", "auc"))[0].conclusion == "worse"
+    assert findings(Effects(repeated(gains, "neither"), "log", "auc"))[0].conclusion == "different"
+
+
+def test_one_repeat_claims_nothing() -> None:
+    of = repeated({"S3": [0.2]})
+    assert findings(Effects(of, "log", "auc"))[0].conclusion == "undecided"
+    assert "nothing is claimed" in page(of)
+
+
+def test_one_repeat_of_a_metric_with_contributions_has_an_interval_of_test_noise_only(
+    tmp_path: Path,
+) -> None:
+    artefacts = Artefacts(tmp_path)
+    digests = [artefacts.put_array(np.array(parts)) for parts in ([0.1, -0.1], [0.2, -0.2])]
+    cells = [
+        replace(cell(generator, scenario, "m", value), contributions={"auc": digest})
+        for (generator, scenario, value), digest in zip(
+            [("", "original", 0.8), ("vae", "S3", 0.9)], digests, strict=True
+        )
+    ]
+    of = replace(results(cells, []), artefacts=artefacts)
+    assert "test noise only" in findings(Effects(of, "log", "auc"))[0].says
+
+
+def test_a_missing_score_is_named_and_never_passed_over() -> None:
+    [_, s5] = findings(Effects(GRID, "log", "auc"))
+    assert s5.conclusion == "unknown"
+    assert "1 of 4 cells have no auc" in s5.says
+    assert "gan (third 1.0): failed in fit" in s5.says
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param(
+            results([cell("", "original", "m", None), cell("gan", "S3", "m", None)], [pool("gan", None)]),
+            id="failures only",
+        ),
+        pytest.param(results([], []), id="nothing"),
+        pytest.param(replace(GRID, finished=None), id="unfinished"),
+        pytest.param(results(list(GRID.cells), [], prediction_metrics={}, synthetic_metrics={}), id="no metric"),
+        pytest.param(results([cell("", "original", "m", 0.8)], []), id="original alone"),
+    ],
+)  # fmt: skip
+def test_a_run_without_much_has_a_page_too(of: RunResults) -> None:
+    text = page(of)
+    assert ("did not come to its end" in text) == (of.finished is None)
+    assert ("A method that fails is a result" in text) == any(not each.ok for each in of.cells)
+
+
+def test_several_data_sets_stand_one_after_the_other() -> None:
+    other = {**GRID.info.datasets, "second": replace(GRID.info.datasets["log"], fingerprint="e" * 64)}
+    cells = [*GRID.cells, *(replace(each, dataset="second") for each in GRID.cells)]
+    text = page(replace(GRID, cells=cells, info=replace(GRID.info, datasets=other)))
+    assert re.findall('<h2 id="(data-.)">(.*?)</h2>', text) == [("data-0", "log"), ("data-1", "second")]
+    identities = re.findall(' id="(.*?)"', text)
+    assert len(identities) == len(set(identities))
+
+
+def test_lost_artefacts_cost_the_marginals_only(run: RunResults, tmp_path: Path) -> None:
+    effects = Effects(replace(run, artefacts=Artefacts(tmp_path)), "toy_log", "hits")
+    assert [picture.name for picture in pictures(effects, NAMES)] == [name for name in NAMES if name != "marginals"]
+
+
+def test_marginals_are_shares_and_distances(run: RunResults) -> None:
+    [picture] = pictures(Effects(run, "toy_log", "hits"), ["marginals"])
+    assert picture.columns == ("column", "bootstrap")
+    assert [row[0] for row in picture.rows] == ["label", "user", "item", "hour"]
+    assert all(0 < float(row[1]) < 0.2 for row in picture.rows), "real rows drawn again are near, but not equal"
+
+
+def test_published_figures_stand_beside_the_runs_own() -> None:
+    figures = {("gan", "original", "dnn"): 0.98, ("gan", "S3", "dnn"): 0.99, ("gan", "S3", "other"): 0.97}
+    tables = [
+        Published("Table 2", "a paper", "auc", figures),
+        Published("Table 1", "a paper", "identical", {("gan", "", ""): 1234}),
+    ]
+    data = {"log": replace(GRID.info.datasets["log"], published=tables)}
+    cells = [replace(each, model=f"{each.model}[epochs=2]") for each in GRID.cells]
+    of = results(cells, list(GRID.pools), datasets=data)
+    text = page(of)
+    for row in ('<td>gan</td><td>S3</td><td class="n">0.99000</td><td class="n">0.82000</td>', ">1,234</td>"):
+        assert row in text
+    found = estimate(Effects(of, "log", "auc"), Arm("gan", "S3", "dnn[epochs=2]"))
+    assert found
+    assert found.published == pytest.approx(0.01)
+
+
+def test_published_figures_of_real_rows_alone_say_what_they_are_and_how_they_vary() -> None:
+    figures = {("", "original", "dnn"): 0.98405, ("", "original", "absent"): 0.9}
+    deviations = {("", "original", "dnn"): 0.00051}
+    table = Published("A benchmark", "its pages", "auc", figures, "mean of five runs", deviations)
+    absent = replace(table, title="Others", figures={("", "original", "absent"): 0.9})
+    of = results(list(GRID.cells), list(GRID.pools))
+    data = {"log": replace(of.info.datasets["log"], published=[table, absent])}
+    text = page(replace(of, info=replace(of.info, datasets=data)))
+    assert "<td></td><td>original</td><td" in text
+    assert "0.98405 ±0.00051" in text
+    assert "published: mean of five runs" in text
+    assert "Others" not in text
+
+
+def test_frappe_brings_the_papers_two_tables_and_the_benchmarks_means() -> None:
+    first, second, means, single = Frappe().published()
+    assert means.figures["", "original", "dnn"] == 0.984045
+    assert means.deviations["", "original", "dnn"] == 0.00051004
+    assert set(means.figures) == set(means.deviations)
+    assert "five" in means.statistic
+    assert single.figures["", "original", "finalmlp"] == 0.986072
+    assert "finalmlp; their mean is .98485" in single.statistic
+    assert (len(first.figures), len(second.figures)) == (6, 6 * 6 * 3)
+    assert first.figures["smoten", "", ""] == 41272
+    assert second.figures["smoten", "original", "deepfm"] == 0.9843
+    assert second.figures["ctgan", "S5", "masknet"] == 0.79026
+    gains = [
+        value - second.figures[generator, "original", model]
+        for (generator, scenario, model), value in second.figures.items()
+        if scenario in ("S3", "S4")
+    ]
+    assert sum(gain < 0 for gain in gains) == 8, "of the paper's 36 cells"
+    assert sum(gains) / 36 == pytest.approx(0.00034, abs=0.000005)
+
+
+def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
+    @dataclass(frozen=True)
+    class Rotten(ToyLog):
+        """A log that leaves when it is asked what others found."""
+
+        name: ClassVar[str] = "rotten"
+
+        def published(self) -> Sequence[Published]:
+            sys.exit(3)
+
+    assert published_figures(Rotten()) == []
+    assert len(published_figures(Frappe())[1].figures) == 108
+
+
+# What is recorded for it
+
+
+def test_a_history_is_bounded_and_depends_on_steps_alone() -> None:
+    sparse, dense, endless = History(), History(), History()
+    for step in range(1, 3001):
+        dense.add(step, 3000, {"loss": 1 / step})
+        endless.add(step, None, {"loss": 1 / step})
+        if step == 1 or step % 30 == 0:
+            sparse.add(step, 3000, {"loss": 1 / step, "odd": float("inf")})
+        sparse.add(step, 3000, {})
+    assert dense.series() == sparse.series()
+    assert len(dense.series()["loss"]) == POINTS + 1
+    assert len(endless.series()["loss"]) <= 2 * POINTS
+
+
+def test_learning_curves_are_kept_with_results(run: RunResults) -> None:
+    histories = [each.result.curves for each in run.pools if each.generator == "bootstrap"]
+    assert [len(points) for history in histories for points in history.values()] == [10, 10, 10]
+    assert histories[0]["loss"][:2] == [(1, 1.0), (2, 0.5)]
+
+
+# Safety
+
+
+@pytest.fixture(scope="module")
+def harmless() -> Outline:
+    return Outline(page(hostile_run("harmless")))
+
+
+@pytest.mark.parametrize("kind", ["html", "quotes", "latex", "surrogate", "nul", "no letter", "all"])
+def test_hostile_names_are_text_on_the_page(kind: str, harmless: Outline) -> None:
+    text = page(hostile_run((HOSTILE | {"all": " ".join(HOSTILE.values())})[kind]))
+    assert not UNSAFE.search(text)
+    shown = Outline(text)
+    assert [tag for tag, _ in shown.tags if tag != "use"] == [tag for tag, _ in harmless.tags if tag != "use"]
+    assert {name for _, attributes in shown.tags for name in attributes} == {
+        name for _, attributes in harmless.tags for name in attributes
+    }
+
+
+def test_a_dollar_in_a_name_is_no_mathematics_in_a_figure() -> None:
+    run = hostile_run("a $x^2$ b $\\frac{1$")
+    for picture in pictures(Effects(run, run.cells[0].dataset, run.cells[0].model), NAMES):
+        drawn = ElementTree.fromstring(picture.render("svg"))
+        texts = ["".join(each.itertext()) for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert any("$x^2$" in text for text in texts)
+
+
+def test_nothing_on_the_page_asks_for_a_network_or_runs_a_script(html: str) -> None:
+    outline = Outline(html)
+    assert {"script", "link", "iframe", "img", "object", "embed", "base"}.isdisjoint(tag for tag, _ in outline.tags)
+    for _, attributes in outline.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("href", "src", "xlink:href", "srcset", "action"):
+                assert value is not None
+                assert value.startswith("#")
+    assert not re.search(r"url\((?!#)|@import|javascript:", html)
+    policy = next(each["content"] for each in outline.all("meta") if "http-equiv" in each)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+# For everybody
+
+
+def test_headings_are_in_order_and_figures_have_names(html: str) -> None:
+    outline = Outline(html)
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(each["role"] == "img" and each["aria-label"] for each in outline.all("svg"))
+    boxes = [each for each in outline.all("div") if each.get("class") == "scroll"]
+    assert len(boxes) == len(outline.all("table"))
+    assert all(each["tabindex"] == "0" and each["aria-label"] and each["role"] == "region" for each in boxes)
+    targets = {each["href"] for each in outline.all("a")}
+    assert "#main" in targets
+    assert targets <= {f"#{attributes['id']}" for _, attributes in outline.tags if "id" in attributes}
+
+
+def test_the_page_of_a_large_run_stays_small() -> None:
+    names = [f"generator_{number}" for number in range(20)]
+    cells = [
+        replace(cell(generator, scenario, f"model_{m}", 0.8 + 0.01 * m, r), result=with_curves(r))
+        for generator in ["", *names]
+        for scenario in (["S3", "S5"] if generator else ["original"])
+        for m in range(8)
+        for r in range(2)
+    ]
+    text = page(results(cells, [pool(name, 5.0) for name in names], repeats=2))
+    assert len(text.encode()) < 2e6
+
+
+def with_curves(repeat: int) -> TaskResult:
+    points = [(step, 1 / step + repeat) for step in range(1, 101)]
+    return replace(DONE, curves={"loss": points, "valid_auc": points})
+
+
+@needs_chromium
+def test_a_browser_shows_it_without_sideways_scrolling_or_complaints(html: str) -> None:
+    long = "x" * 300
+    hostile = page(hostile_run(f"{long} {HOSTILE['html']}"))
+    every = page(hostile_run(" ".join(HOSTILE.values())))
+    for text in (html, hostile, every):
+        looks, console = browser.look(text, [1280, 360])
+        assert not console
+        for look, width in zip(looks, [1280, 360], strict=True):
+            assert look["width"] == width
+            assert look["scrollWidth"] == width, look["wide"]
+            assert not look["wide"]
+            assert all(200 < figure <= width for figure in look["figures"])
+            assert not look["fetched"]
+            assert len(look["ids"]) == len(set(look["ids"]))
+    assert len(browser.look(html, [360])[0][0]["figures"]) == len(NAMES)
+
+
+@needs_chromium
+def test_the_browser_test_can_fail() -> None:
+    [look], console = browser.look('<p style="width: 500px">wide<script>missing()</script>', [360])
+    assert look["scrollWidth"] > 360
+    assert look["wide"]
+    assert "missing is not defined" in console[0]
+
+
+# The commands
+
+
+@pytest.fixture
+def command(bench: Bench, run: RunResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(main, [*words, "--store", str(bench.folder / "results.db")])
+
+    return invoke
+
+
+def test_the_report_is_the_same_each_time_and_replaces_a_file_only_by_force(
+    command: Any, tmp_path: Path, html: str
+) -> None:
+    assert command("report", "--html", "r.html").exit_code == 0
+    assert Path("r.html").read_text(encoding="utf-8") == html
+    Path("r.html").write_text("mine")
+    refused = command("report", "--html", "r.html")
+    assert refused.exit_code == 2
+    assert refused.stderr == "ctrbench: r.html: exists already; name a new file, or say --force\n"
+    assert Path("r.html").read_text() == "mine"
+    assert command("report", "--html", "r.html", "--force").exit_code == 0
+    assert Path("r.html").read_text(encoding="utf-8") == html
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"], "nothing half-written is left"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("plot", "scenarios", "--out", "no/such/folder.svg"), "cannot be written"),
+        (("report", "--html", "r.html", "--metric", "hit"), "did you mean 'hits'?"),
+        (("report", "--html", "r.html", "--run", "never"), "no run 'never'"),
+        (("plot", "heat", "--out", "f"), "did you mean 'heatmap'?"),
+        (("plot", "--out", "all.svg"), "name one figure, or a folder"),
+        (("plot", "cells", "--out", "c.svg", "--format", "png"), "is no png"),
+        (("plot", "cells", "--out", "c.pdf"), "figures are .svg or .png"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(command: Any, words: tuple[str, ...], said: str) -> None:
+    result = command(*words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_plots_are_files_of_both_kinds_and_the_same_each_time(command: Any, tmp_path: Path) -> None:
+    assert command("plot", "--out", "figures").exit_code == 0
+    first = {path.name: path.read_bytes() for path in Path("figures").iterdir()}
+    assert sorted(first) == sorted(f"{name}.svg" for name in NAMES)
+    assert command("plot", "scenarios", "--out", "figures").exit_code == 2
+    assert command("plot", "--out", "figures", "--force").exit_code == 0
+    assert {path.name: path.read_bytes() for path in Path("figures").iterdir()} == first
+    assert command("plot", "scenarios", "--out", "one.PNG").exit_code == 0
+    header = Path("one.PNG").read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", header[16:])[0] == 1000
+
+
+def test_drawing_leaves_matplotlibs_settings_alone() -> None:
+    with matplotlib.rc_context({"font.size": 99, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        panel = drawing.Forest("a", "x", [("row", [drawing.Estimate(0.1, 0.0, 0.2)])])
+        drawn = drawing.render(partial(drawing.forest, [panel], [""], "x"), "svg")
+        assert dict(matplotlib.rcParams) == before
+    assert b">row</text>" in drawn
+    assert b"99px" not in drawn, "a figure is the same whatever the user's settings"

@@ -1,0 +1,49 @@
+"""Jobs of toy plug-ins for executors, and what became of them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import psutil
+from ctrbench.executors import Executor, Finished, WorkerSettings
+from ctrbench.jobs import Compute, DataRef, PluginCall, PoolJob
+from ctrbench.limits import Limits
+from ctrbench.registry import load_registry
+from ctrbench.results import TaskResult
+from ctrbench.store.artefacts import Artefacts
+from toys import TOYS, log
+
+
+def pool_job(site: WorkerSettings, generator: str, **parameters: object) -> PoolJob:
+    """A job for a toy generator, on a log that lies ready."""
+    registered = load_registry(TOYS).get("generator", generator)
+    table = log(100, 1)
+    data = DataRef(table.digest(), {"train": Artefacts(site.artefacts).put_table(table)})
+    return PoolJob(PluginCall.of(registered, registered.plugin(**parameters)), data, 7, Compute(), (0.5, 0.5))
+
+
+def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | None]]) -> dict[str, TaskResult]:
+    """The results of all jobs."""
+    for name, (job, timeout) in jobs.items():
+        executor.submit(name, job, timeout if isinstance(timeout, Limits) else Limits(timeout))
+    results: dict[str, TaskResult] = {}
+    give_up = time.monotonic() + 250
+    while not jobs.keys() <= results.keys() and time.monotonic() < give_up:
+        results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
+    return results
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended, after a moment if need be."""
+    for _ in range(100):
+        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def started(site: WorkerSettings) -> list[int]:
+    """The numbers of the processes that toys have started."""
+    said = "".join(path.read_text() for path in site.logs.glob("*.log"))
+    return [int(number) for number in re.findall(r"started (\d+)", said)]  # several may write at once
