@@ -24,7 +24,7 @@ def tables(output: str) -> str:
     """What must be equal bit for bit: all but names of runs, times and memory."""
     told = re.sub(r"costs [\d.e-]+ s, a training\s+on original [\d.e-]+ s", "costs", output)
     told = re.sub(r"(?m)(\S+ +)[\d.e-]+$", r"\1s", told)  # the last column of the verdict's table: seconds a pool
-    return re.sub(r"run \d{8}-\d{6}-\w+", "run", told.split("simulated: time and memory")[0])
+    return re.sub(r"run \d{8}-\d{6}-\w+", "run", told.split("simulated: time and memory")[0]).rstrip()
 
 
 def refused(result: Result, said: str) -> None:

@@ -164,9 +164,14 @@ class Results:
         return verdicts(self.stored)
 
     def answer(self, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
-        """The verdict and one board for each data set, as `ctrbench run` ends with them."""
+        """The verdict and one board for each data set, as `ctrbench run` ends with them.
+
+        A run without generators has no verdict: its scores are its answer.
+        """
         from ctrbench import reporters
 
+        if not any(cell.generator for cell in self.stored.cells):
+            return self.leaderboards("scenarios", metric, colour=colour)
         return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour)
 
     @cached_property

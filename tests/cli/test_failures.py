@@ -64,7 +64,7 @@ only-include = ["clumsy.py"]
 """
 RUN = (
     *("run", "-d", "simulated[train_rows=1000, valid_rows=500, test_rows=500]", "-m", "item_rate", "-k", "auc"),
-    *("-s", "S1", "-s", "S5"),
+    *("-s", "S1", "-s", "S5", "--repeats", "1"),
 )
 
 

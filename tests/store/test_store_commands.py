@@ -169,7 +169,7 @@ def test_a_read_only_store_can_be_read_and_a_run_on_it_is_refused_in_one_line(di
     assert done.stderr.count("\n") == 1
     imported = in_a_process("store", "import", str(disk / "a.zip"), "--store", store)
     assert (imported.returncode, imported.stderr.count("\n")) == (2, 1)
-    shown = in_a_process("leaderboard", "--store", store)
+    shown = in_a_process("leaderboard", "--view", "verdict", "--store", store)
     assert shown.returncode == 0, shown.stderr
     assert tables(shown.stdout) == tables(run.stdout)
     assert in_a_process("store", "check", "--store", store).returncode == 0

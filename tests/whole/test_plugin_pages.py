@@ -79,6 +79,7 @@ def test_hidden_classes_keep_what_independent_fields_lose(registered, tmp_path: 
         models="logistic",
         metrics="auc",
         scenarios=["S5"],
+        repeats=1,
         store=tmp_path / "r.db",
         executor="inline",
         progress=False,

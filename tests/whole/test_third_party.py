@@ -84,7 +84,7 @@ def ctrbench(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finished(ctrbench, toybox, broken):
     """A run with every sound and every misbehaving plug-in."""
-    options = ["--store", "all.db", "--workers", "2", "--timeout", str(TIMEOUT), "-d", SMALL]
+    options = ["--repeats", "1", "--store", "all.db", "--workers", "2", "--timeout", str(TIMEOUT), "-d", SMALL]
     options += [part for name in GENERATORS for part in ("-g", name)]
     options += [part for name in MODELS for part in ("-m", name)]
     options += ["-s", "original", "-s", "S5", "-k", "all"]
@@ -186,7 +186,19 @@ def test_naming_a_broken_plug_in_is_one_line_that_says_why(ctrbench, broken):
 
 def test_a_run_of_toys_alone_succeeds(ctrbench, toybox):
     done = ctrbench(
-        *("run", "--store", "toys.db", "-d", "toy_log", "-g", "toy_swap[share=0.5]", "-m", "toy_rates"),
+        *(
+            "run",
+            "--repeats",
+            "1",
+            "--store",
+            "toys.db",
+            "-d",
+            "toy_log",
+            "-g",
+            "toy_swap[share=0.5]",
+            "-m",
+            "toy_rates",
+        ),
         *("-s", "original", "-s", "S1", "-s", "S5", "-k", "toy_brier", "-k", "identical"),
         path=(toybox,),
     )

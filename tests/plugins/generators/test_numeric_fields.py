@@ -83,7 +83,9 @@ def test_tabddpm_leaves_fractions_alone(tmp_path: Path) -> None:
     assert (made % 1 != 0).any()
 
 
-@EACH_LEARNER
+@pytest.mark.parametrize(
+    "generator", [each for each in LEARNERS if each.name != "argn"], ids=lambda generator: generator.name
+)  # argn puts numbers into bins, and squares none
 @pytest.mark.parametrize("huge", [np.finfo(np.float64).max, -1e200])
 def test_a_generator_names_the_field_and_the_number_that_it_cannot_square(generator: Generator, huge: float) -> None:
     prices = np.linspace(1, 9, 300)
