@@ -5,12 +5,12 @@ In: a suite and the registry. Out: `Chosen` plug-ins and scenarios; UserError fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import params
+from ctrbench import contract, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
     from ctrbench.suite import DatasetSettings, Suite
 
+P = TypeVar("P", bound=Plugin)
 P_co = TypeVar("P_co", bound=Plugin, covariant=True)
+T = TypeVar("T")
 _MethodKind = Literal["dataset", "generator", "model", "metric"]
 
 
@@ -41,12 +43,16 @@ class Chosen(Generic[P_co]):
         """How any process makes it."""
         return PluginCall.of(self.registered, self.plugin)
 
+    def ask(self, question: Callable[[P_co], T], seconds: float | None = None) -> T | NoAnswer:
+        """What the plug-in says, where it can do no harm; in so many seconds, or those of `asking.patience`."""
+        return ask(lambda: question(self.plugin), apart=self.registered.apart, seconds=seconds)
+
 
 def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tuple[list[Chosen[Dataset]], list[str]]:
     """The data sets of a run, and the reasons why "all" left some out; UserError for one that cannot be loaded."""
     chosen, left_out = [], []
     for found in choose(suite, registry, "dataset"):
-        state = availability(found.plugin)
+        state = availability(found)
         if isinstance(state, Missing):
             if not is_named(found, suite):
                 left_out.append(f"{found.registered.name}: {state.reason}")
@@ -56,7 +62,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
         chosen.append(found)
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
-    names = [found.plugin.title for found in chosen]
+    names = [_title(found) for found in chosen]
     return [
         Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
         for found, name in zip(chosen, names, strict=True)
@@ -68,12 +74,27 @@ def is_named(dataset: Chosen[Dataset], suite: Suite) -> bool:
     return dataset.registered.name.casefold() in {_name(named).casefold() for named in suite.datasets}
 
 
-def availability(plugin: Dataset) -> Ready | Missing:
+def availability(dataset: Chosen[Dataset]) -> Ready | Missing:
     """Whether a data set is at hand; one that cannot even tell is not."""
-    state: object = ask(plugin.availability)
-    if isinstance(state, NoAnswer):
-        return Missing(f"its availability() raised {state.error}")
-    return state if isinstance(state, Ready | Missing) else Missing(f"its availability() returned {state!r}")
+    told = dataset.ask(lambda plugin: contract.check_availability(plugin.availability()))
+    return Missing(f"its availability() {told.says}") if isinstance(told, NoAnswer) else told
+
+
+def _title(dataset: Chosen[Dataset]) -> str:
+    told = dataset.ask(lambda plugin: str(plugin.title))
+    return dataset.registered.name if isinstance(told, NoAnswer) else told
+
+
+def made(registered: Registered, make: Callable[[], T]) -> T:
+    """What a plug-in's own code has a part in making; UserError that names it where that fails.
+
+    Somebody else's is tried where it can do no harm before it is done here.
+    """
+    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
+    done = tried if isinstance(tried, NoAnswer) else ask(make)
+    if isinstance(done, NoAnswer):
+        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
+    return done
 
 
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
@@ -154,14 +175,20 @@ def choose(
             spec = params.parse(named_or_made, f"{kind}s")
             registered = registry.get(kind, spec.name, f"{kind}s")
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
-            plugin, given = params.build(registered.plugin, str(registered), settings, spec.values), [*spec.values]
+            plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
         label = alias or params.label(plugin, given)
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}
-        chosen[label] = Chosen(registered, params.scaled(plugin, suite.budget), label)
+        scaled = plugin if suite.budget == 1 else made(registered, partial(params.scaled, plugin, suite.budget))
+        chosen[label] = Chosen(registered, scaled, label)
     return list(chosen.values())
+
+
+def build(registered: Registered, *layers: Mapping[str, object]) -> Plugin:
+    """A plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
+    return made(registered, partial(params.build, registered.plugin, str(registered), *layers))
 
 
 _N = TypeVar("_N", bound=str | Plugin)

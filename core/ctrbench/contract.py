@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Published, Score, Splits
+from ctrbench.interfaces import Forecast, Missing, Published, Ready, Score, Splits
 from ctrbench.ranking import check_queries
 from ctrbench.table import MISSING, RARE, Table
 from ctrbench.text import LINE, bounded, encodable, one_line
@@ -44,6 +44,14 @@ def expect_type(value: object, kind: type, method: str) -> None:
     """ContractError where a method returned something else than it should."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     expect(isinstance(value, kind), f"{method} returned {type(value).__name__}, not {article} {kind.__name__}")
+
+
+def check_version(told: object) -> str:
+    """A text that can be stored."""
+    expect_type(told, str, "version")
+    assert isinstance(told, str)
+    expect(encodable(told) == told, f"version returned {told!r}, which is no text that can be stored")
+    return told
 
 
 # Data sets
@@ -126,6 +134,13 @@ def _rises(values: list[str]) -> bool:
     return values == sorted(values)
 
 
+def check_availability(told: object) -> Ready | Missing:
+    """That a data set is ready, or why it is not."""
+    ready = isinstance(told, Ready) or (isinstance(told, Missing) and isinstance(told.reason, str))
+    expect(ready, f"availability returned {_text(told)}, neither Ready() nor Missing(reason)")
+    return Missing(encodable(told.reason), bool(told.download)) if isinstance(told, Missing) else Ready()
+
+
 def check_published(told: object) -> Published:
     """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
@@ -138,7 +153,18 @@ def check_published(told: object) -> Published:
     return told
 
 
-# Generators
+# Generators and models
+
+
+def check_forecast(told: object) -> Forecast | None:
+    """Finite numbers, none below 0, or nothing."""
+    if told is None:
+        return None
+    expect_type(told, Forecast, "forecast")
+    assert isinstance(told, Forecast)
+    numbers = [_number(getattr(told, name), f"forecast's {name}") for name in ("operations", "memory")]
+    expect(min(numbers) >= 0, f"forecast returned {told!r}")
+    return Forecast(*numbers)
 
 
 def check_pool(pool: object, train: Table, rows: int) -> Table:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Literal, Self
 
-from ctrbench import choices, contract, environment, params, plan
+from ctrbench import choices, contract, environment, keys, params, plan
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen
 from ctrbench.errors import RunFailed, UserError
@@ -233,9 +233,11 @@ class _Walk:
             return
         asked = ask(lambda: _job_and_key(task, results))
         if isinstance(asked, NoAnswer):  # of a plug-in's `version()`, say
-            if isinstance(asked.cause, UserError):
-                raise asked.cause
+            if asked.mistake:
+                raise asked.mistake
             failed = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, asked.error, asked.traceback)
+            nobody_else_s = keys.digest(["plan", self.run, task.name])  # it is asked again by every run
+            store.keep(self.run, task.name, task.kind, nobody_else_s, failed)
             self._settle(task.name, failed, "done")
             return
         job, name = asked
@@ -287,6 +289,8 @@ class _Walk:
 
 def _job_and_key(task: Task, results: Mapping[str, TaskResult]) -> tuple[Job, str]:
     job = task.job(results)
+    if job.plugin.unsaid:
+        raise NoAnswer(job.plugin.unsaid, raised=False)
     return job, key(job)
 
 
@@ -360,11 +364,11 @@ def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput) -> DatasetInfo:
         loaded.click_rate,
         loaded.notes,
         loaded.ranking,
-        _published(chosen.plugin),
+        _published(chosen),
     )
 
 
-def _published(dataset: Dataset) -> list[Published]:
+def _published(dataset: Chosen[Dataset]) -> list[Published]:
     """What others found on a data set; figures to compare with are no reason to stop."""
-    told = ask(lambda: [contract.check_published(table) for table in dataset.published()])
+    told = dataset.ask(lambda plugin: [contract.check_published(table) for table in plugin.published()])
     return [] if isinstance(told, NoAnswer) else told

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from ctrbench import keys, params
+from ctrbench import contract, keys, params
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.interfaces import Dataset, Plugin
 from ctrbench.results import Inputs, Json
 from ctrbench.scenarios import Scenario
@@ -33,6 +34,7 @@ class PluginCall:
     gpus: float = 0.0
     version: str = ""  # of what it reads beside its input; a data set's stands in its job
     locations: tuple[str, ...] = ()  # parameters that only say where that lies
+    unsaid: str = ""  # why nobody knows its version: no job of it can be done
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
@@ -42,9 +44,14 @@ class PluginCall:
         if source is None:
             source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         values = params.values(plugin)
-        read = ("", ()) if isinstance(plugin, Dataset) else (plugin.version(), params.locations(plugin))
         needs = plugin.cpus, plugin.gpus
-        return cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs, *read)
+        call = cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
+        if isinstance(plugin, Dataset):
+            return call
+        try:
+            return replace(call, version=version_of(registered, plugin), locations=params.locations(plugin))
+        except NoAnswer as none:
+            return replace(call, unsaid=none.error)
 
     def make(self) -> Plugin:
         """The plug-in."""
@@ -62,6 +69,14 @@ class PluginCall:
     def lasting_parameters(self) -> dict[str, Json]:
         """The parameters that mean the same on every machine."""
         return {key: value for key, value in self.parameters.items() if key not in self.locations}
+
+
+def version_of(registered: Registered, plugin: Plugin) -> str:
+    """What a plug-in says of what it reads; UserError where that is not at hand, NoAnswer where its code fails."""
+    told = ask(lambda: contract.check_version(plugin.version()), apart=registered.apart)
+    if isinstance(told, NoAnswer):
+        raise told.mistake or NoAnswer(f"its version() {told.says}", told.traceback, raised=False)
+    return told
 
 
 @dataclass(frozen=True)

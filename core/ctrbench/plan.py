@@ -5,13 +5,16 @@ In: a suite and the registry. Out: first the tasks that load data sets; then, kn
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from ctrbench import keys, params
-from ctrbench.asking import ask
+from ctrbench import contract, keys, params, tasks
+from ctrbench.asking import NoAnswer
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
 from ctrbench.interfaces import (
@@ -35,15 +38,19 @@ from ctrbench.jobs import (
     ScorePoolJob,
     ScorePredictionsJob,
     TrainJob,
+    version_of,
 )
 from ctrbench.limits import NO_LIMITS, Limits
-from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, TaskResult, TrainOutput
+from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import Scenario
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Schema
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registry
     from ctrbench.suite import Suite
+
+P = TypeVar("P", bound=Plugin)
 
 TaskResults = Mapping[str, TaskResult]
 """What came of tasks, by their names."""
@@ -100,11 +107,21 @@ def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     return Task(
         DataId(dataset.label),
         str(dataset.registered),
-        lambda results: DataJob(dataset.call, dataset.plugin.version(), seed),
+        lambda results: DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed),
         limits=limits.over(suite.settings(dataset.registered.name).limits),
         label=dataset.label,
         cost_key=_cost_key(TaskKind.DATA, dataset),
     )
+
+
+def load_aside(dataset: Chosen[Dataset], job: Job) -> TaskResult:
+    """What comes of loading a data set now, for whoever only wants to look at it: nothing is kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = tasks.Workspace(Artefacts(Path(folder)), Path(folder))
+        told = dataset.ask(lambda _: tasks.perform(job, workspace), math.inf)
+    if isinstance(told, NoAnswer):
+        return TaskResult(Status.CRASHED, str(dataset.registered), Stage.LOAD, told.error)
+    return told
 
 
 def grid(
@@ -144,6 +161,8 @@ class _DatasetGrid:
     compute: Compute
     limits: Limits
     made: dict[tuple[str, int], PoolId] = field(default_factory=dict)  # call and repeat → who makes it
+    makers: dict[str, _Maker] = field(default_factory=dict)  # by the generator's label
+    forecasts: dict[tuple[str, int], Forecast | None] = field(default_factory=dict)  # by the model's label and rows
 
     def fill(
         self,
@@ -164,21 +183,23 @@ class _DatasetGrid:
         self, generator: Chosen[Generator], scenarios: Sequence[Scenario], repeat: int
     ) -> tuple[Chosen[Generator], PoolId, str]:
         """A generator, its pool, and the name of its maker; a pool that is the same as another's shares its task."""
-        maker = _equivalent(generator.plugin, self.schema)
-        call = PluginCall.of(generator.registered, maker)
-        same_as = maker.name if maker is not generator.plugin else ""
-        what = keys.digest(call.identity())[:12]
+        if generator.label not in self.makers:
+            self.makers[generator.label] = _maker(generator, self.schema, self.rows)
+        maker = self.makers[generator.label]
+        name = maker.call.name
+        what = keys.digest(maker.call.identity())[:12]
         place = PoolId(self.dataset.label, what, repeat, generator.label)
         shared = self.made.setdefault((what, repeat), place)
-        self.plan.pools.append(Pool(self.dataset.label, generator.label, repeat, str(shared), maker.name, same_as))
+        same_as = name if maker.is_another else ""
+        self.plan.pools.append(Pool(self.dataset.label, generator.label, repeat, str(shared), name, same_as))
         if shared is place:
-            names = (self.dataset.registered.name, maker.name, repeat)
+            names = (self.dataset.registered.name, name, repeat)
             seed = keys.seed(self.suite.seed, "pool", *names)
-            job = PoolJob(call, self.data, seed, self.compute, _shares(scenarios))
-            self.add(place, generator, lambda results: job, (), _forecast(maker, self.schema, self.rows))
+            job = PoolJob(maker.call, self.data, seed, self.compute, _shares(scenarios))
+            self.add(place, generator, lambda results: job, (), maker.forecast)
             for metric in self.plan.synthetic_metrics:
                 self.score_pool(metric, place, keys.seed(self.suite.seed, "metric", *names))
-        return generator, shared, maker.name
+        return generator, shared, name
 
     def cell(
         self,
@@ -210,7 +231,9 @@ class _DatasetGrid:
 
         rows = round(self.rows * scenario.size(self.output.click_rate["train"]))
         after = (str(source),) if source else ()
-        self.add(place, model, job, after, _forecast(model.plugin, self.schema, rows))
+        if (model.label, rows) not in self.forecasts:
+            self.forecasts[model.label, rows] = _forecast(model, lambda plugin: plugin.forecast(self.schema, rows))
+        self.add(place, model, job, after, self.forecasts[model.label, rows])
         for metric in self.plan.prediction_metrics:
             self.score_predictions(metric, scenario, place)
 
@@ -266,16 +289,37 @@ class _DatasetGrid:
         return DataRef(output.fingerprint, self.loaded.artefacts, output.ranking, output.apart)
 
 
-def _equivalent(plugin: Generator, schema: Schema) -> Generator:
-    """The generator that makes the same rows; itself where it cannot tell: should it matter, its fit will."""
-    other: object = ask(lambda: plugin.equivalent(schema))
-    return other if isinstance(other, Generator) else plugin
+@dataclass(frozen=True)
+class _Maker:
+    """Who makes a generator's rows on a schema: the generator itself, or another one that makes the same."""
+
+    call: PluginCall
+    is_another: bool
+    forecast: Forecast | None
 
 
-def _forecast(plugin: Generator | Model, schema: Schema, rows: int) -> Forecast | None:
+def _maker(generator: Chosen[Generator], schema: Schema, rows: int) -> _Maker:
+    """The generator itself where it cannot tell: should it matter, its fit will."""
+
+    def equivalent(plugin: Generator) -> Generator:
+        other: object = plugin.equivalent(schema)
+        return other if isinstance(other, Generator) else plugin
+
+    def other_call(plugin: Generator) -> PluginCall | None:
+        other = equivalent(plugin)
+        return None if other is plugin else PluginCall.of(generator.registered, other)
+
+    other = generator.ask(other_call)
+    forecast = _forecast(generator, lambda plugin: equivalent(plugin).forecast(schema, rows))
+    if isinstance(other, PluginCall):
+        return _Maker(other, True, forecast)
+    return _Maker(generator.call, False, forecast)
+
+
+def _forecast(chosen: Chosen[P], question: Callable[[P], object]) -> Forecast | None:
     """What a task will cost; None where its plug-in cannot tell, which is no reason to stop."""
-    told: object = ask(lambda: plugin.forecast(schema, rows))
-    return told if isinstance(told, Forecast) else None
+    told = chosen.ask(lambda plugin: contract.check_forecast(question(plugin)))
+    return None if isinstance(told, NoAnswer) else told
 
 
 def _cost_key(kind: TaskKind, chosen: Chosen[Plugin], *more: object) -> str:

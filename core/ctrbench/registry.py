@@ -54,6 +54,7 @@ class Registered:
     thing: Any
     distribution: str
     version: str
+    apart: bool = False  # installed by somebody else: the driver asks it in a copy of itself
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
@@ -146,7 +147,10 @@ class Registry:
 
 
 def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
-    """Load every entry point by itself, check what it registers, and settle names."""
+    """Load every entry point by itself, check what it registers, and settle names.
+
+    Of what is installed, the modules of others are imported in a copy of this process first, which they may end.
+    """
     registry = Registry()
     candidates = [Registered("scenario", scenario.name, scenario, HOME, _version_of_home()) for scenario in BUILT_IN]
     if found is None:
@@ -156,7 +160,7 @@ def load_registry(found: Iterable[EntryPoint] | None = None) -> Registry:
         given = [installed.of(entry, entry.dist) for entry in found]
         brought = list({(one.distribution, one.entry.name): one for one in reversed(given)}.values())[::-1]
     for one in sorted(brought, key=lambda one: (one.distribution != HOME, one.distribution)):
-        candidates += _load(one, registry)
+        candidates += _load(one, registry, apart=found is None and one.distribution != HOME)
     _settle_names(candidates, registry)
     return registry
 
@@ -167,10 +171,15 @@ def _called(name: str, plugins: Sequence[Registered]) -> list[Registered]:
     return exact or [plugin for plugin in plugins if plugin.name.casefold() == name.casefold()]
 
 
-def _load(brought: Brought, registry: Registry) -> list[Registered]:
+def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Registered]:
     entry, distribution, version = brought
     source = f"{distribution}:{plain(entry.name)}"
     taken: list[Registered] = []
+    if apart:
+        tried = ask(lambda: bool(_load(brought, Registry(), apart=False)), apart=True)
+        if isinstance(tried, NoAnswer):
+            registry.broken.append(Broken(source, distribution, version, f"its import {tried.says}", tried.traceback))
+            return []
 
     def refuse(error: str, details: str = "", name: str = "") -> None:
         registry.broken.append(Broken(source, distribution, version, error, details, name))
@@ -180,7 +189,7 @@ def _load(brought: Brought, registry: Registry) -> list[Registered]:
         if complaint:
             refuse(complaint, name=str(getattr(thing, "name", "")))
         else:
-            taken.append(Registered(kind, thing.name, thing, distribution, version))
+            taken.append(Registered(kind, thing.name, thing, distribution, version, apart))
 
     def load() -> None:
         manager = pluggy.PluginManager(hookspecs.PROJECT)

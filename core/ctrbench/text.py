@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+import signal
 import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from urllib.parse import unquote, unquote_plus
 
 _NO_LETTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
@@ -175,6 +177,15 @@ def bounded(text: str, length: int) -> str:
     left_out = f" [… {len(text) - length:,} letters …] "
     kept = max(0, length - len(left_out))
     return text[: kept - kept // 2] + left_out + text[len(text) - kept // 2 :]
+
+
+def how_it_ended(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "cannot be killed"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    return f"killed by signal {-status}"
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:

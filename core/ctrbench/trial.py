@@ -7,29 +7,27 @@ a UserError where nothing can be made of the log, or where its owner has to say 
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from ctrbench import choices, plan, resources, tasks
+from ctrbench import choices, plan, resources
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.costs import Costs
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Proposal
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS
 from ctrbench.plan import Task
-from ctrbench.registry import HOME, Registry
+from ctrbench.registry import Registry
 from ctrbench.results import DataOutput, TaskResult
-from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite, parse_suite
-from ctrbench.text import counted, one_line, plain
+from ctrbench.text import counted, plain
 
 OVERHEAD = 0.1
 """Seconds that any task takes."""
@@ -75,16 +73,17 @@ def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Re
 
 def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[str, Proposal]:
     """The first data set that makes something of the file."""
+    failed = []
     for registered in registry.of_kind("dataset"):
-        try:
-            found = cast(type[Dataset], registered.plugin).propose(path, given)
-        except Exception as error:
-            if isinstance(error, UserError) or registered.distribution == HOME:
-                raise
-            raise UserError(f"{registered}: its propose() raised {one_line(error)}") from None
-        if found is not None:
-            return registered.name, found
-    raise UserError(f"{path}: no data set that is installed reads such a file")
+        dataset = cast(type[Dataset], registered.plugin)
+        told = ask(lambda dataset=dataset: dataset.propose(path, given), apart=registered.apart)  # type: ignore[misc]
+        if isinstance(told, NoAnswer):
+            if told.mistake:
+                raise told.mistake
+            failed.append(f"{registered}: its propose() {told.says}")
+        elif told is not None:
+            return registered.name, replace(told, notes=[*told.notes, *failed])
+    raise UserError("; ".join([f"{path}: no data set that is installed reads such a file", *failed]))
 
 
 def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Proposal, TaskResult, float]:
@@ -94,10 +93,11 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
         text = _toml({"datasets": [dataset]}, {dataset: {"datasets": {dataset: parameters}}})
         suite = parse_suite(text, "try", "try")
         [chosen], _ = choices.choose_datasets(suite, registry, download=False)
-        job = plan.data_task(chosen, suite, NO_LIMITS).job({})
+        job = ask(lambda chosen=chosen, suite=suite: plan.data_task(chosen, suite, NO_LIMITS).job({}))  # type: ignore[misc]
+        if isinstance(job, NoAnswer):
+            raise job.mistake or UserError(f"{chosen.registered}: {job.error}")
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            found = tasks.perform(job, tasks.Workspace(Artefacts(Path(folder)), Path(folder)))
+        found = plan.load_aside(chosen, job)
         if found.ok:
             reasons = {**proposal.reasons, **dict.fromkeys(changes, "otherwise a split holds one class only")}
             return replace(proposal, parameters=parameters, reasons=reasons), found, time.perf_counter() - started

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from ctrbench.asking import NoAnswer, ask
+from ctrbench.asking import PATIENCE, NoAnswer, ask, patience
+from ctrbench.errors import UserError
 
 
 def raises(error: BaseException) -> int:
@@ -21,7 +28,7 @@ def test_an_answer_comes_back_as_it_is() -> None:
 def test_whatever_is_raised_is_no_answer_in_one_line(error: BaseException) -> None:
     told = ask(lambda: raises(error))
     assert isinstance(told, NoAnswer)
-    assert told.cause is error
+    assert told.mistake is None
     assert told.error == f"{type(error).__name__}: no luck"
     assert "in raises" in told.traceback
 
@@ -35,3 +42,80 @@ def test_leaving_is_no_answer_either() -> None:
 def test_ctrl_c_passes() -> None:
     with pytest.raises(KeyboardInterrupt):
         ask(lambda: raises(KeyboardInterrupt()))
+
+
+apart = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all is asked in this process")
+
+
+def test_a_mistake_of_the_user_s_is_told_as_one() -> None:
+    for aside in (False, True):
+        told = ask(lambda: raises(UserError("no such file")), apart=aside)
+        assert isinstance(told, NoAnswer)
+        assert isinstance(told.mistake, UserError)
+        assert str(told.mistake) == "no such file"
+
+
+@apart
+@pytest.mark.parametrize(
+    ("deed", "says"),
+    [
+        (lambda: os._exit(0), "ended the process (exit status 0)"),
+        (lambda: os._exit(7), "ended the process (exit status 7)"),
+        (lambda: ctypes.string_at(0), "ended the process (killed by SIGSEGV)"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "ended the process (killed by SIGKILL)"),
+        (lambda: os.closerange(3, 100), "ended the process (exit status 0)"),
+        (lambda: sys.exit(0), "raised SystemExit: 0"),
+        (lambda: raises(KeyboardInterrupt()), "raised KeyboardInterrupt"),
+        (lambda: lambda: None, "raised "),  # what pickle cannot take
+    ],
+    ids=["_exit 0", "_exit 7", "segfault", "kill", "closed line", "sys.exit", "Ctrl-C", "unpicklable"],
+)
+def test_code_of_others_ends_a_copy_of_the_process_only(deed, says) -> None:
+    told = ask(deed, apart=True)
+    assert isinstance(told, NoAnswer)
+    assert told.says.startswith(says)
+
+
+@apart
+def test_code_of_others_is_waited_for_so_long_and_leaves_nothing_running(tmp_path: Path) -> None:
+    def deed() -> None:
+        (tmp_path / "number").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        while True:
+            pass
+
+    begun = time.monotonic()
+    told = ask(deed, apart=True, seconds=0.5)
+    assert isinstance(told, NoAnswer)
+    assert told.says.startswith("took longer than 0.5 s and was stopped")
+    assert time.monotonic() - begun < 10
+    helper = Path("/proc", (tmp_path / "number").read_text(), "stat")
+    for _ in range(100):
+        if not helper.exists() or helper.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("what it started lives on")
+
+
+@apart
+def test_an_answer_may_be_larger_than_a_pipe_holds_and_changes_nothing_here(capfd: pytest.CaptureFixture[str]) -> None:
+    here: list[int] = []
+
+    def deed() -> bytes:
+        here.append(1)
+        os.write(1, b"a word\n")
+        return b"x" * 3_000_000
+
+    assert ask(deed, apart=True) == b"x" * 3_000_000
+    assert here == []
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "a word\n")
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "nan", "inf", "1e7", "soon"])
+def test_patience_is_a_number_of_seconds(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE, "2.5")
+    assert patience() == 2.5
+    monkeypatch.setenv(PATIENCE, said)
+    with pytest.raises(UserError, match=f"{PATIENCE}={said}: it must be a number"):
+        patience()

@@ -23,11 +23,13 @@ from ctrbench.results import (
     TrainOutput,
 )
 from ctrbench.store import rows
+from ctrbench.table import Field, Schema
 from handmade import INFO
 
 NOTED = Bookkeeping("pool/*", "deep", 2.5, {"source": "a", "parameters": {"epochs": 5}}, 60.0, 5.0, 10**9, True)
+SCHEMA = Schema((Field("item", role="item", vocabulary=("a", "b")),)).to_json()
 OUTPUTS = [
-    (TaskKind.DATA, DataOutput("f", "{}", {"train": 9}, {"train": 0.5}, ["a note"], "queries")),
+    (TaskKind.DATA, DataOutput("f", SCHEMA, {"train": 9}, {"train": 0.5}, ["a note"], "queries")),
     (TaskKind.POOL, PoolOutput("f", 9, 3, 0.5, {"chunks": 4, "loss": 0.1 + 0.2, "kind": "x"})),
     (TaskKind.TRAIN, TrainOutput(9, 0.5, {"epochs": 7})),
     (TaskKind.SCORE, Score(0.1 + 0.2, 3.0, {"low": 0.25}, True)),

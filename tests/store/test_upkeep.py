@@ -7,7 +7,10 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -161,7 +164,7 @@ def test_the_artefacts_of_failed_results_and_their_logs_are_no_leftovers(store: 
 def test_a_run_that_never_knew_its_cells_goes_unless_others_use_its_work(store: Store) -> None:
     stopped, useful = (store.begin_run("ctrbench run", "toys", Environment()) for _ in range(2))
     store.link(stopped, "data/x")
-    store.keep(useful, "data/y", TaskKind.DATA, "a" * 64, TaskResult(Status.OK, "d"))
+    store.keep(useful, "data/y", TaskKind.DATA, "a" * 64, TaskResult(Status.SKIPPED, "d"))
     assert collect(store) == []
     change(store, f"update runs set started = started - {2 * DAY}")
     assert collect(store) == ["run that never began"]
@@ -189,3 +192,73 @@ def test_a_database_file_that_is_damaged_is_found_out_in_one_line(store: Store) 
     except UserError as error:
         said = str(error)
     assert said
+
+
+BAD = [
+    "update tasks set \"values\" = 'no JSON' where kind = 'pool'",
+    "update tasks set \"values\" = json_set(\"values\", '$.alike', 7) where kind = 'train'",
+    'update tasks set "values" = \'{"value": 1e999, "baseline": null, "details": {}}\' where kind = \'score\'',
+    "update tasks set \"values\" = json_set(\"values\", '$.history', 'up') where kind = 'train'",
+    "update tasks set \"values\" = json_set(\"values\", '$.schema', '{\"fields\": ') where kind = 'data'",
+    "update tasks set \"values\" = json_set(\"values\", '$.schema', '[]') where kind = 'data'",
+    "update tasks set seconds = '{\"fit\": \"long\"}' where kind = 'train'",
+    "update tasks set finished = 'soon' where kind = 'pool'",
+    "update tasks set peak_memory = x'00ff' where kind = 'train'",
+    "update tasks set key = x'00ff' where key = (select key from tasks where kind = 'train' limit 1)",
+    "update tasks set stage = 'bed' where kind = 'train'",
+    "update run_tasks set key = 'a key' where task like 'pool/%'",
+    "update run_cells set fields = '{\"a\": 1}' where position = 0",
+    "update run_cells set kind = 'door' where position = 1",
+    "update runs set environment = '[]'",
+    'update runs set environment = \'{"cores": "many"}\'',
+    "update runs set started = 'soon'",
+    "update runs set about = json_set(about, '$.datasets', 1)",
+    "update runs set about = json_set(about, '$.scenarios', '{}')",
+    "update runs set command = x'00ff'",
+]
+
+
+@pytest.mark.parametrize("statement", BAD)
+def test_a_row_that_cannot_be_read_is_named_removed_and_missed_by_nobody(
+    store: Store, toy_registry: Registry, statement: str
+) -> None:
+    with sqlite3.connect(store.database.path or "") as database:
+        assert database.execute(statement).rowcount > 0
+    assert any(" cannot be read: " in text for text in upkeep.check(store).wrong)
+    assert len(store.runs()) == 1
+    with suppress(UserError):  # one line; anything else would be a traceback
+        store.load_run()
+    fill(store, toy_registry)  # a run beside it, which makes a bad result anew
+    removed = collect(store)
+    assert set(removed) == ({"unreadable row"} if "update tasks" not in statement or "set key" in statement else set())
+    assert [text for text in upkeep.check(store).wrong if "is not in the store" not in text] == []
+    fill(store, toy_registry)
+    assert all(cell.ok for cell in store.load_run().cells)
+    assert collect(store) == []
+
+
+def test_a_result_that_cannot_be_read_goes_before_it_is_made_anew(store: Store, toy_registry: Registry) -> None:
+    change(store, BAD[0])
+    assert collect(store) == ["unreadable row"]
+    assert all("is not in the store" in text for text in upkeep.check(store).wrong)
+    fill(store, toy_registry)
+    assert upkeep.check(store).wrong == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bits_flipped_in_the_database_are_found_mended_or_said_in_one_line(
+    store: Store, toy_registry: Registry, tmp_path: Path, seed: int
+) -> None:
+    """Whatever is done with the file afterwards, it ends well or as the user's own mistake would."""
+    draw, damaged = Random(seed), tmp_path / "damaged.db"
+    change(store, "pragma wal_checkpoint(truncate)")
+    content = bytearray(Path(store.database.path or "").read_bytes())
+    for _ in range(8 if seed % 2 else 1):
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    assert len(content) > 40_000
+    damaged.write_bytes(content)
+    shutil.copytree(store.artefacts.folder, tmp_path / "damaged-artefacts")
+    with suppress(UserError), closing(Store.open(str(damaged))) as opened:
+        for use in (upkeep.check, Store.runs, Store.load_run, collect, partial(fill, registry=toy_registry)):
+            with suppress(UserError):
+                use(opened)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from ctrbench import choices, plan, tasks
+from ctrbench import choices, plan
+from ctrbench.asking import NoAnswer, ask
+from ctrbench.choices import Chosen
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._reasons import Reason, echo, reasons
 from ctrbench.costs import Costs, warnings
 from ctrbench.errors import UserError
 from ctrbench.ids import TaskKind
-from ctrbench.interfaces import Missing
+from ctrbench.interfaces import Dataset, Missing
 from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
 from ctrbench.progress import duration
 from ctrbench.results import TaskResult
 from ctrbench.session import RunRequest
-from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
 from ctrbench.suite import Suite
@@ -87,7 +86,7 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
         chosen, left_out = choices.choose_datasets(suite, request.registry, download=True)
         loaded, loading = [], {}
         for dataset in chosen:
-            state = choices.availability(dataset.plugin)
+            state = choices.availability(dataset)
             if isinstance(state, Missing):
                 fetch = shlex.quote(dataset.label)
                 left_out.append(
@@ -97,7 +96,7 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
                 continue
             task = plan.data_task(dataset, suite, limits)
             loading[task.name] = task
-            loaded.append((dataset, _load(task, results)))
+            loaded.append((dataset, _load(dataset, task, results)))
         if not loaded:
             raise UserError("; ".join(left_out))
         grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
@@ -165,13 +164,14 @@ def _existing(store: str) -> Iterator[Store | None]:
         yield opened
 
 
-def _load(task: Task, results: Store | None) -> TaskResult:
+def _load(dataset: Chosen[Dataset], task: Task, results: Store | None) -> TaskResult:
     """A data set's result from the store, or by loading it without keeping it."""
-    job = task.job({})
+    job = ask(lambda: task.job({}))
+    if isinstance(job, NoAnswer):
+        raise job.mistake or UserError(f"{task.plugin}: {job.error}")
     found = results.find(key(job)) if results else None
     if found is None or not found.ok:
-        with tempfile.TemporaryDirectory() as folder:
-            found = tasks.perform(job, tasks.Workspace(Artefacts(Path(folder)), Path(folder)))
+        found = plan.load_aside(dataset, job)
     if not found.ok:
         raise UserError(found.reason if found.users_mistake else found.describe())
     return found

@@ -15,7 +15,7 @@ import click
 from ctrbench.driver import Redo, why_again
 from ctrbench.jobs import Job, ingredients, key
 from ctrbench.plan import Task
-from ctrbench.results import Json, TaskResult
+from ctrbench.results import Json, Stage, Status, TaskResult
 from ctrbench.store.store import Store
 from ctrbench.text import counted, plain
 
@@ -62,6 +62,10 @@ def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dic
             found[name] = Reason(True, "what it reads is made anew" if history.knows(task) else "no result yet")
         else:
             job = task.job(done)
+            if job.plugin.unsaid:
+                done[name] = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, job.plugin.unsaid)
+                found[name] = Reason(False, done[name].describe())
+                continue
             stored = results.find(key(job)) if results else None
             found[name] = _reason(stored, redo, task) if stored else Reason(True, history.why(task, job))
             if stored and not found[name].runs:

@@ -39,13 +39,13 @@ def data() -> None:
 @data.command("list")
 def list_() -> None:
     """List the data sets and whether they are at hand."""
-    from ctrbench.choices import availability
+    from ctrbench.choices import Chosen, availability
     from ctrbench.interfaces import Missing
     from ctrbench.registry import load_registry
 
     rows = []
     for plugin in load_registry().of_kind("dataset"):
-        state = availability(plugin.thing())
+        state = availability(Chosen(plugin, plugin.thing(), plugin.name))
         rows.append([plugin.name, state.reason if isinstance(state, Missing) else "ready", plugin.help])
     echo_table(rows, ["data set", "state", "what it is"])
 
@@ -180,10 +180,12 @@ def _verdict(pair: Pair) -> str:
 
 
 def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Splits:
-    from ctrbench import keys, params
-    from ctrbench.asking import NoAnswer, ask
-    from ctrbench.choices import availability
-    from ctrbench.contract import check_splits
+    import math
+    from typing import cast
+
+    from ctrbench import contract, keys, params
+    from ctrbench.asking import NoAnswer
+    from ctrbench.choices import Chosen, availability, build
     from ctrbench.errors import RunFailed, UserError
     from ctrbench.interfaces import Context, Dataset, Missing
     from ctrbench.registry import load_registry
@@ -191,21 +193,20 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
 
     spec = params.parse(name, "data")
     registered = load_registry().get("dataset", spec.name, "data")
-    dataset = params.build(registered.plugin, str(registered), spec.values)
-    assert isinstance(dataset, Dataset)
+    dataset = Chosen(registered, cast(Dataset, build(registered, spec.values)), name)
     state = availability(dataset)
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    context = Context(progress=_say_progress)
-    loaded = ask(lambda: check_splits(dataset.load(seed=keys.seed(seed, "data", registered.name), context=context)))
-    if isinstance(loaded, NoAnswer):
-        if isinstance(loaded.cause, UserError):
-            raise loaded.cause
+    rows, context = keys.seed(seed, "data", registered.name), Context(progress=_say_progress)
+    told = dataset.ask(lambda plugin: contract.check_splits(plugin.load(seed=rows, context=context)), math.inf)
+    if isinstance(told, NoAnswer):
+        if told.mistake:
+            raise told.mistake
         if trace:
-            click.echo(plain_lines(loaded.traceback.rstrip()), err=True)
-        raise RunFailed(plain(f"{registered}: failed in load: {loaded.error}{where(loaded.traceback)}"))
-    return loaded
+            click.echo(plain_lines(told.traceback.rstrip()), err=True)
+        raise RunFailed(plain(f"{registered}: failed in load: {told.error}{where(told.traceback)}"))
+    return told
 
 
 def _say_progress(done: int, total: int | None, _values: Mapping[str, float]) -> None:

@@ -68,8 +68,8 @@ def check(store: str) -> None:
 def gc(dry_run: bool, older_than: float, store: str) -> None:
     """Remove what no result names: artefacts, logs, checkpoints, half-written files, runs that never began.
 
-    Results stay, all of them. The checkpoint of a fit that was cut short stays for 30 days: the same `ctrbench run`
-    goes on from it.
+    Results stay, all that can be read: a row that no ctrbench wrote, which `store check` names, goes too. The
+    checkpoint of a fit that was cut short stays for 30 days: the same `ctrbench run` goes on from it.
     """
     from ctrbench.store import upkeep
     from ctrbench.store.store import Store

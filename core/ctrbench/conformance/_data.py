@@ -60,9 +60,7 @@ def check_dataset(report: Recorder, plugin: Dataset, context: Context) -> None:
 
 
 def _expect_availability(plugin: Dataset) -> Ready | Missing:
-    answer = plugin.availability()
-    expect(isinstance(answer, Ready | Missing), f"availability returned {answer!r}, not Ready or Missing")
-    return answer
+    return contract.check_availability(plugin.availability())
 
 
 def _expect_splits(splits: object) -> Splits:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from ctrbench.conformance import CheckResult, check_plugin
 from ctrbench.conformance._recorder import Recorder
-from ctrbench.executors._processes import Child, Guard, how_it_ended
+from ctrbench.executors._processes import Child, Guard
 from ctrbench.executors._worker import settle_in
-from ctrbench.text import one_line
+from ctrbench.text import how_it_ended, one_line
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered

@@ -9,7 +9,6 @@ import contextlib
 import multiprocessing
 import multiprocessing.resource_tracker
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -128,15 +127,6 @@ def _main_script_hidden() -> Iterator[None]:
         yield
     finally:
         main.update(hidden)
-
-
-def how_it_ended(status: int | None) -> str:
-    """An exit status in words."""
-    if status is None:
-        return "cannot be killed"
-    with contextlib.suppress(ValueError):
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    return f"killed by signal {-status}"
 
 
 def _below(number: int) -> set[int]:

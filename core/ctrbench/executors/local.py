@@ -22,11 +22,12 @@ from typing import Any
 import psutil
 
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, interrupts_held, thread_limits
-from ctrbench.executors._processes import Child, Guard, how_it_ended, kill
+from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.registry import HOME
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
+from ctrbench.text import how_it_ended
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline

@@ -21,10 +21,11 @@ from ctrbench import resources
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, WorkerSettings
 from ctrbench.executors._bridge import Cluster, serve
-from ctrbench.executors._processes import Child, Guard, how_it_ended
+from ctrbench.executors._processes import Child, Guard
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import DataJob, Job
 from ctrbench.limits import Limits
+from ctrbench.text import how_it_ended
 
 _CONNECT = 30.0  # seconds in which a cluster must answer
 _START = 120.0  # seconds in which a bridge must be up, and a cluster of our own

@@ -19,6 +19,7 @@ from ctrbench.interfaces import Published, Score
 from ctrbench.results import (
     Bookkeeping,
     Cell,
+    DataOutput,
     DatasetInfo,
     Environment,
     Inputs,
@@ -29,7 +30,8 @@ from ctrbench.results import (
     Status,
     TaskResult,
 )
-from ctrbench.text import without_password
+from ctrbench.table import Schema
+from ctrbench.text import one_line, without_password
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
@@ -290,6 +292,11 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
         raw = {name: values[name] for name in _Score.model_fields if name in values}
         return Score(**dict(decoded(_Score, raw, "values")))
     output: Output = decoded(_OUTPUTS[kind], values, "values")
+    if isinstance(output, DataOutput):
+        try:
+            Schema.from_json(output.schema)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise BadRowError(f"values.schema: {one_line(error)}") from None
     return output
 
 

@@ -200,7 +200,7 @@ class Store:
         """All runs, the latest first."""
         query = sa.select(runs.c.run, runs.c.started, runs.c.finished, runs.c.command)
         found = self.database.read(query.order_by(runs.c.started.desc()))
-        return [RunHead(**{**row, "command": without_password(row["command"])}) for row in found]
+        return [_readable_head(row) for row in found]
 
     def load_run(self, run: str | None = None) -> RunResults:
         """A run with all its results, the latest where none is named; UserError where there is none to be read."""
@@ -210,7 +210,7 @@ class Store:
         except rows.BadRowError as error:
             raise UserError(
                 f"store {self.database.shown}: run {head['run']} cannot be read: {error}; "
-                "`ctrbench store check` says what is wrong"
+                "`ctrbench store check` says what is wrong, `ctrbench store gc` removes it"
             ) from None
 
     def _head(self, run: str | None) -> sa.RowMapping:
@@ -296,6 +296,15 @@ class Store:
 def _link(run: str, task: str, key: str, blocked_by: str = "") -> dict[str, str]:
     """A row of `run_tasks`."""
     return {"run": run, "task": task, "key": key, "blocked_by": blocked_by}
+
+
+def _readable_head(row: sa.RowMapping) -> RunHead:
+    """What the list of runs shows of a row, or why it cannot be read."""
+    try:
+        head = rows.decoded(RunHead, dict(row), "runs")
+    except rows.BadRowError as error:
+        return RunHead(str(row["run"]), 0.0, None, f"cannot be read: {error}")
+    return replace(head, command=without_password(head.command))
 
 
 def _readable(row: sa.RowMapping) -> TaskResult:

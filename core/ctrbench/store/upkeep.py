@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -43,50 +44,74 @@ def check(store: Store) -> Checked:
     present = store.artefacts.digests()
     intact = {digest for digest in present if store.artefacts.intact(digest)}
     wrong += [f"artefact {digest} was corrupt; it has been set aside" for digest in present if digest not in intact]
-    keys = [row["key"] for row in store.database.read(sa.select(tasks.c.key).order_by(tasks.c.key))]
-    for key, result in _results(store, keys, wrong):
+    bad: list[BadRow] = []
+    keys = _keys(store)
+    for key, result in _results(store, keys, bad):
         lost = [name for name, digest in result.artefacts.items() if digest not in intact]
         if lost:
             wrong.append(
                 f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it does it anew"
             )
+    bad += _bad_rows(store)
+    wrong += [f"{row.name} cannot be read: {row.why}; `ctrbench store gc` removes it" for row in bad]
     wrong += _bad_references(store, set(keys))
     return Checked(len(keys), len(present), len(store.runs()), wrong)
 
 
-LeftoverKind = Literal["artefact", "corrupt artefact", "half-written file", "log", "checkpoint", "run that never began"]
+LeftoverKind = Literal[
+    "artefact", "corrupt artefact", "half-written file", "log", "checkpoint", "run that never began", "unreadable row"
+]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of the database that no ctrbench writes, and why."""
+
+    table: sa.Table
+    primary_key: Mapping[str, Any]
+    name: str
+    why: str
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that nobody needs: a file, a folder, or a run in the database."""
+    """Something that nobody needs: a file, a folder, a run or a row in the database."""
 
     kind: LeftoverKind
     name: str
     path: Path | None = None
     size: int = 0
+    row: BadRow | None = None
 
 
 def leftovers(store: Store, older_than: float) -> list[Leftover]:
-    """What no result names and nobody has touched for so many seconds."""
+    """What no result names and nobody has touched for so many seconds, and rows that cannot be read."""
     _refuse_shared(store)
     before = time.time() - older_than
     files = list(_old(store.artefacts.folder, before))  # first: what is written from now on is not among them
     results = store.database.read(sa.select(tasks.c.key, tasks.c.status, tasks.c.outputs))
     named = {digest for row in results if isinstance(row["outputs"], dict) for digest in row["outputs"].values()}
-    known = {row["key"][:16] for row in results}
-    done = {row["key"][:16] for row in results if row["status"] == Status.OK}
+    known = {str(row["key"])[:16] for row in results}
+    done = {str(row["key"])[:16] for row in results if row["status"] == Status.OK}
     found = []
     for path in files:
         kind = _kind(path, named, known, done, store.artefacts.folder)
         if kind:
             found.append(Leftover(kind, str(path.relative_to(store.artefacts.folder)), path, _size(path)))
-    return found + [Leftover("run that never began", run) for run in _empty_runs(store, before)]
+    bad: list[BadRow] = []
+    deque(_results(store, _keys(store), bad), maxlen=0)
+    bad += _bad_rows(store)
+    found += [Leftover("unreadable row", f"{row.name}: {row.why}", row=row) for row in bad]
+    gone = {row.primary_key["run"] for row in bad if row.table is runs}
+    return found + [Leftover("run that never began", run) for run in _empty_runs(store, before) if run not in gone]
 
 
 def remove(store: Store, leftover: Leftover, older_than: float) -> bool:
     """Remove a leftover, unless it has been touched since; whether it is gone. OSError where that is refused."""
     path = leftover.path
+    if bad := leftover.row:
+        store.database.write(lambda connection: _remove_row(store, connection, bad))
+        return True
     if path is None:
 
         def forget(connection: sa.Connection) -> None:
@@ -104,15 +129,55 @@ def remove(store: Store, leftover: Leftover, older_than: float) -> bool:
     return True
 
 
-def _results(store: Store, keys: list[str], wrong: list[str]) -> Iterator[tuple[str, TaskResult]]:
-    """The results of those keys; one that cannot be read is wrong."""
+def _remove_row(store: Store, connection: sa.Connection, bad: BadRow) -> None:
+    """Remove a row; of a run that did what others may use, its name is left, and nothing that it says of itself."""
+
+    def delete(table: sa.Table) -> None:
+        this = [table.c[name] == value for name, value in bad.primary_key.items()]
+        connection.execute(sa.delete(table).where(*this))
+
+    if bad.table is not runs:
+        return delete(bad.table)
+    for table in (run_cells, run_tasks, runs):
+        delete(table)
+    run = bad.primary_key["run"]
+    if connection.execute(sa.select(tasks.c.key).where(tasks.c.run == run).limit(1)).first():
+        empty = {"run": run, "started": 0.0, "command": "", "about": {"suite": ""}, "environment": {}}
+        connection.execute(store.database.insert(runs), empty)
+    return None
+
+
+def _keys(store: Store) -> list[str]:
+    return [row["key"] for row in store.database.read(sa.select(tasks.c.key).order_by(tasks.c.key))]
+
+
+def _results(store: Store, keys: list[str], bad: list[BadRow]) -> Iterator[tuple[str, TaskResult]]:
+    """The results of those keys; rows that cannot be read are put aside."""
     for start in range(0, len(keys), _PAGE):
         query = sa.select(tasks).where(tasks.c.key.in_(keys[start : start + _PAGE]))
         for row in store.database.read(query):
             try:
                 yield row["key"], rows.task_result(row)
             except rows.BadRowError as error:
-                wrong.append(f"result {row['key'][:16]} cannot be read: {error}")
+                bad.append(BadRow(tasks, {"key": row["key"]}, f"result {str(row['key'])[:16]}", str(error)))
+
+
+def _bad_rows(store: Store) -> list[BadRow]:
+    """The rows that cannot be read, of all tables but that of results."""
+    kinds: list[tuple[sa.Table, type[rows.Row], str]] = [
+        (run_tasks, rows.LinkRow, "run {run}: its task {task}"),
+        (run_cells, rows.GridRow, "run {run}: its {kind} {position}"),
+        (runs, rows.RunRow, "run {run}"),
+    ]
+    found = []
+    for table, kind, name in kinds:
+        for row in store.database.read(sa.select(table)):
+            try:
+                rows.checked(kind, row)
+            except rows.BadRowError as error:
+                own = {column.name: row[column.name] for column in table.primary_key}
+                found.append(BadRow(table, own, name.format(**row), str(error)))
+    return found
 
 
 def _bad_references(store: Store, keys: set[str]) -> list[str]:
@@ -125,17 +190,7 @@ def _bad_references(store: Store, keys: set[str]) -> list[str]:
             wrong.append(f"run {row['run']}: the result of {row['task']} is not in the store")
     for row in read(sa.select(tasks.c.key, tasks.c.run)):
         if row["run"] not in known:
-            wrong.append(f"result {row['key'][:16]}: the run {row['run']} that did it is not in the store")
-    for row in read(sa.select(run_cells)):
-        try:
-            rows.checked(rows.GridRow, row)
-        except rows.BadRowError as error:
-            wrong.append(f"run {row['run']}: its {row['kind']} {row['position']} cannot be read: {error}")
-    for row in read(sa.select(runs)):
-        try:
-            rows.checked(rows.RunRow, row)
-        except rows.BadRowError as error:
-            wrong.append(f"run {row['run']} cannot be read: {error}")
+            wrong.append(f"result {str(row['key'])[:16]}: the run {row['run']} that did it is not in the store")
     return wrong
 
 
