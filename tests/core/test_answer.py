@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 from ctrbench import MethodRole, reporters
+from ctrbench.reading import Results
 from ctrbench.results import GeneratorInfo
-from ctrbench.session import Results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
 LONG = "fuxictr[model=DCNv2, embedding_dim=16, hidden_units=(400, 400)]"

@@ -11,8 +11,8 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from ctrbench.reading import Results
     from ctrbench.registry import PluginKind
-    from ctrbench.session import Results
 
 STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
 
@@ -83,7 +83,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def load_run(store: str, name: str | None, metric: str = "") -> Results:
     """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
     from ctrbench.errors import UserError
-    from ctrbench.session import load
+    from ctrbench.reading import load
     from ctrbench.text import did_you_mean
 
     results = load(store, name)

@@ -244,7 +244,7 @@ def run(
 
 def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
-    from ctrbench.session import Results
+    from ctrbench.reading import Results
     from ctrbench.store.store import Store
     from ctrbench.text import command_line, plain
 
