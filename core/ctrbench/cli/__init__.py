@@ -29,7 +29,7 @@ from ctrbench.cli import (
     try_,
 )
 from ctrbench.errors import RunFailed, UserError
-from ctrbench.text import did_you_mean, encodable, one_line, plain, shown_address
+from ctrbench.text import did_you_mean, encodable, plain, shown_address
 
 COMMANDS_GROUP = "ctrbench.commands"
 _ADDRESS_SPACE = 3 * 10**9  # bytes that numpy, pandas and the database's libraries reserve, most of it never used
@@ -51,10 +51,11 @@ class _Commands(click.Group):
         who = plain(entry.dist.name if entry.dist else entry.module)
         if sys.argv[1:2] != [name]:  # the list of commands names it without loading it
             return click.Command(name, help=f"From {who}.")
-        try:
-            loaded = entry.load()
-        except Exception as error:
-            raise UserError(f"{name} (from {who}) cannot be loaded: {one_line(error)}") from None
+        from ctrbench.asking import NoAnswer, ask
+
+        loaded = ask(entry.load)
+        if isinstance(loaded, NoAnswer):
+            raise UserError(f"{name} (from {who}) cannot be loaded: {loaded.error}")
         if not isinstance(loaded, click.Command):
             raise UserError(f"{name} (from {who}) is not a click command")
         return loaded
