@@ -306,6 +306,7 @@ CARELESS: dict[str, Callable[[], object]] = {
     "few files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
     "recursion": lambda: sys.setrecursionlimit(150),
     "umask": lambda: os.umask(0o777),
+    "priority": lambda: os.nice(1),
     "errors of numpy": lambda: np.seterr(all="raise"),
     "warnings": lambda: warnings.simplefilter("error"),
     "patch": lambda: setattr(np, "clip", lambda values, low, high, **more: values * 0),

@@ -81,7 +81,7 @@ def availability(dataset: Chosen[Dataset]) -> Ready | Missing:
 
 
 def _title(dataset: Chosen[Dataset]) -> str:
-    told = dataset.ask(lambda plugin: str(plugin.title))
+    told = dataset.ask(lambda plugin: contract.shown_name(plugin.title))
     return dataset.registered.name if isinstance(told, NoAnswer) else told
 
 
@@ -126,8 +126,11 @@ def check_pools(suite: Suite, registry: Registry) -> None:
 
 
 def check_settings(suite: Suite, registry: Registry) -> None:
-    """UserError where a suite's scenarios or settings name something that is not installed, before any work."""
+    """UserError where a suite names something that is not installed or not at hand, before there is a store."""
     choose_scenarios(suite, registry)
+    _all(suite, registry)
+    if suite.datasets:  # frames may join later
+        choose_datasets(suite, registry, download=True)
     for dataset, on in suite.on.items():
         registry.get("dataset", dataset, f"suite {suite.name}: on")
         for kinds, by_name in on.parameters.items():
@@ -137,13 +140,16 @@ def check_settings(suite: Suite, registry: Registry) -> None:
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
     """The heavy modules that the plug-ins of a suite import when they are used."""
-    chosen = [
+    return tuple(dict.fromkeys(module for found in _all(suite, registry) for module in found.plugin.imports))
+
+
+def _all(suite: Suite, registry: Registry) -> list[Chosen[Plugin]]:
+    return [
         *choose(suite, registry, "dataset"),
         *choose(suite, registry, "generator"),
         *choose(suite, registry, "model"),
         *choose(suite, registry, "metric"),
     ]
-    return tuple(dict.fromkeys(module for found in chosen for module in found.plugin.imports))
 
 
 @overload

@@ -51,7 +51,7 @@ def check_version(told: object) -> str:
     expect_type(told, str, "version")
     assert isinstance(told, str)
     expect(encodable(told) == told, f"version returned {told!r}, which is no text that can be stored")
-    return told
+    return encodable(told)
 
 
 # Data sets
@@ -71,8 +71,8 @@ def check_splits(splits: object) -> Splits:
     check_classes(splits)
     check_truth(splits)
     check_ranking(splits)
-    odd = [note for note in splits.notes if not isinstance(note, str)]
-    expect(not odd, f"notes must be texts, not {odd[:1]!r}")
+    texts = isinstance(splits.notes, tuple | list) and all(isinstance(note, str) for note in splits.notes)
+    expect(texts, f"notes must be a tuple of texts, not {_text(splits.notes)}")
     return splits
 
 
@@ -145,12 +145,21 @@ def check_published(told: object) -> Published:
     """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
     assert isinstance(told, Published)
-    for names, value in [*told.figures.items(), *told.deviations.items()]:
+    texts = {name: getattr(told, name) for name in ("title", "source", "metric", "statistic")}
+    for name, text in texts.items():
+        expect(isinstance(text, str), f"published: its {name} is {_text(text)}, not a text")
+        texts[name] = encodable(text)
+    return Published(**texts, figures=_figures(told.figures), deviations=_figures(told.deviations))
+
+
+def _figures(told: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
+    found = {}
+    for names, value in told.items():
         named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
         expect(named, f"published: {names!r} is not (generator, scenario, model)")
-        number = isinstance(value, int | float) and math.isfinite(value)
-        expect(number, f"published: the figure of {names!r} is {value!r}")
-    return told
+        generator, scenario, model = map(encodable, names)
+        found[generator, scenario, model] = _number(value, f"published: the figure of {names!r}")
+    return found
 
 
 # Generators and models
@@ -191,14 +200,19 @@ def checked_facts(details: Mapping[str, float | str]) -> Facts:
     """What a plug-in says of its fit, as JSON can hold it: what is neither a number nor a text is written as one."""
     facts: dict[str, int | float | str] = {}
     for name, value in islice(details.items(), MOST_FACTS):
-        plain = value.item() if isinstance(value, np.generic) else value
-        small = isinstance(plain, int) and abs(plain) < 2**63
-        storable = small or (isinstance(plain, float) and math.isfinite(plain))
-        facts[_name(name)] = plain if storable else _text(plain)
+        facts[shown_name(name)] = _fact(value.item() if isinstance(value, np.generic) else value)
     return facts
 
 
-def _name(name: object) -> str:
+def _fact(value: object) -> int | float | str:
+    """One of them, in the very types that any process can read."""
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value if isinstance(value, bool) else int(value)
+    return float(value) if isinstance(value, float) and math.isfinite(value) else _text(value)
+
+
+def shown_name(name: object) -> str:
+    """A name of a plug-in's making, of bounded length, that can be stored."""
     return encodable(bounded(str(name), LONGEST_NAME))
 
 
@@ -233,23 +247,30 @@ LARGEST = 1e50
 
 
 def check_score(score: object, rows: int | None = None) -> Score:
-    """A score in plain numbers: finite, its details too; `rows` is how many contributions it may have."""
+    """A score in plain numbers; `rows` is how many contributions it may have.
+
+    The value must be finite; a baseline or a detail that is not, as 0/0, is not defined there and is left out.
+    """
     expect_type(score, Score, "score")
     assert isinstance(score, Score)
     value = _number(score.value, "the score")
-    baseline = None if score.baseline is None else _number(score.baseline, "the baseline")
-    details: dict[str, float] = {}
-    for name, number in islice(score.details.items(), MOST_FACTS):
-        expect(isinstance(number, int | float | np.number), f"the detail {name!r} is {_text(number)}, not a number")
-        if math.isfinite(number):  # what is not defined here is left out
-            details[_name(name)] = float(number)
+    baseline = None if _is_undefined(score.baseline) else _number(score.baseline, "the baseline")
+    details = {
+        shown_name(name): _number(number, f"the detail {shown_name(name)!r}")
+        for name, number in islice(score.details.items(), MOST_FACTS)
+        if number is None or not _is_undefined(number)
+    }
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:
         contributions = np.asarray(score.contributions, dtype=np.float64)
-        good = contributions.shape == (rows,) and np.isfinite(contributions).all()
+        good = contributions.shape == (rows,) and (np.abs(contributions) <= LARGEST).all()
         expect(good, f"contributions must be {rows} finite numbers, one a test row")
     return Score(value, baseline, details, flagged, contributions)
+
+
+def _is_undefined(value: object) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and not math.isfinite(value))
 
 
 def _number(value: object, what: str) -> float:

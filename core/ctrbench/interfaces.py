@@ -54,8 +54,9 @@ def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
 class Context:
     """What a task may use: device, threads, a deadline, a place for checkpoints, and someone to report to.
 
-    `deadline` is a `time.time()` instant in seconds, or None; `budget` is the factor that has already been applied to
-    every `Budgeted` parameter; `progress(step, total, values)` may be called as often as is convenient.
+    `deadline` is a `time.time()` instant in seconds, or None; `seconds_left` is not moved when somebody sets the clock;
+    `budget` is the factor that has already been applied to every `Budgeted` parameter; `progress(step, total, values)`
+    may be called as often as is convenient.
     """
 
     device: str = "cpu"
@@ -64,11 +65,15 @@ class Context:
     deadline: float | None = None
     checkpoints: Path = Path(".")
     progress: ProgressCallback = _silent
+    _ahead: float = field(init=False, repr=False, compare=False)  # of the steady clock: what the other one shows
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ahead", time.time() - time.monotonic())
 
     @property
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinite where there is none."""
-        return float("inf") if self.deadline is None else self.deadline - time.time()
+        return float("inf") if self.deadline is None else self.deadline - self._ahead - time.monotonic()
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,7 @@ def ingredients(job: Job) -> dict[str, Json]:
     for field in fields(job):
         match getattr(job, field.name):
             case PluginCall() as call:
-                found |= {"source": call.source, "parameters": call.lasting_parameters}
+                found |= {"source": call.source, "parameters": params.recorded(call.lasting_parameters)}
                 found |= {"version": call.version} if call.version else {}
             case DataRef() as read:
                 found |= {"data": read.fingerprint, "ranking": read.ranking}

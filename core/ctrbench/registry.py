@@ -23,9 +23,18 @@ from ctrbench import hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.installed import Brought
-from ctrbench.interfaces import Dataset, Generator, MethodRole, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import (
+    Aspect,
+    Dataset,
+    Generator,
+    MethodRole,
+    Model,
+    Plugin,
+    PredictionMetric,
+    SyntheticMetric,
+)
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import closest, did_you_mean, one_line, plain
+from ctrbench.text import LINE, bounded, closest, did_you_mean, one_line, plain
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -42,7 +51,7 @@ _BASES: dict[PluginKind, tuple[type, ...]] = {
     "scenario": (Scenario,),
 }
 _HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
-_NAME = re.compile(r"[A-Za-z][\w.-]*")
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -182,12 +191,15 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
             return []
 
     def refuse(error: str, details: str = "", name: str = "") -> None:
-        registry.broken.append(Broken(source, distribution, version, error, details, name))
+        registry.broken.append(Broken(source, distribution, version, bounded(error, LINE), details, name))
 
     def register(kind: PluginKind, thing: Any) -> None:
-        complaint = _complaint(kind, thing)
-        if complaint:
-            refuse(complaint, name=str(getattr(thing, "name", "")))
+        complaint = ask(lambda: _complaint(kind, thing))
+        if isinstance(complaint, NoAnswer):
+            refuse(f"{getattr(thing, '__name__', kind)}: {complaint.error}", complaint.traceback)
+        elif complaint:
+            name = getattr(thing, "name", "")
+            refuse(complaint, name=name if isinstance(name, str) else "")
         else:
             taken.append(Registered(kind, thing.name, thing, distribution, version, apart))
 
@@ -252,12 +264,18 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
         return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
+    if not (isinstance(thing.imports, tuple | list) and all(isinstance(module, str) for module in thing.imports)):
+        return f"{who}.imports is {thing.imports!r}: it must be a tuple of modules' names"
+    if issubclass(thing, Model) and not isinstance(thing.supports_weights, bool):
+        return f"{who}.supports_weights must be True or False"
     if kind == "generator" and getattr(thing, "role", None) not in list(MethodRole):
         return f"{who}.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
         return f"{who}.unit must say what its numbers are"
+    if issubclass(thing, SyntheticMetric) and thing.aspect not in get_args(Aspect):
+        return f"{who}.aspect must be {' or '.join(map(repr, get_args(Aspect)))}"
     return ""
 
 

@@ -48,6 +48,8 @@ from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
 
+_MOST_STEPS = 2**53  # what is beyond is no count
+
 VARIETY_ROWS = 100_000
 """So many rows tell whether a pool repeats itself."""
 
@@ -71,11 +73,12 @@ class Workspace:
 
         def report(step: int, total: int | None, values: Mapping[str, float]) -> None:
             """Pass a plug-in's report on, in plain numbers; one that has none is dropped."""
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, OverflowError):
                 numbers = {encodable(str(name))[:40]: float(value) for name, value in list(values.items())[:8]}
                 plain = int(step), None if total is None else int(total), numbers
-                self.progress(*plain)
-                history.add(*plain)
+                if max(abs(number or 0) for number in plain[:2]) < _MOST_STEPS:
+                    self.progress(*plain)
+                    history.add(*plain)
 
         return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, report)
 
@@ -174,7 +177,7 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
             splits.train.schema.to_json(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
-            [bounded(note, LINE) for note in splits.notes[: contract.MOST_FACTS]],
+            [encodable(bounded(note, LINE)) for note in splits.notes[: contract.MOST_FACTS]],
             splits.ranking.digest() if splits.ranking is not None else "",
             splits.apart,
         )

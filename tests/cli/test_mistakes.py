@@ -48,6 +48,8 @@ MISTAKES = {
     ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
     ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
+    ("run", "-m", "dnnn"): "models: no model 'dnnn'; did you mean 'dnn'?",
+    ("run", "-d", "csv_log[path=absent.csv]"): "path=absent.csv is not there",
     ("run", "-d", "frappe", "--dry-run"): "`ctrbench data fetch frappe` does",
     ("run", "--store", "absent/results.db"): "there is no folder",
     ("run", "--store", "absent/results.db", "--dry-run"): "there is no folder",
@@ -60,7 +62,7 @@ MISTAKES = {
 @pytest.mark.parametrize("words", MISTAKES, ids=lambda words: " ".join(words))
 def test_a_mistake_is_answered_in_one_line_with_what_to_write(words: tuple[str, ...]) -> None:
     refused(ctrbench(*words), MISTAKES[words])
-    assert not Path("absent").exists()
+    assert not list(Path().iterdir()), "not even an empty store is left"
 
 
 def test_brackets_that_a_shell_has_taken_apart_are_to_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

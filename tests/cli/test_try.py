@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,6 +273,8 @@ def test_every_sample_that_ctr_libraries_ship_gives_a_leaderboard_without_an_edi
     assert tried.exit_code == 0, tried.output
     done = runner.invoke(main, ["run", "--suite", "mine.toml", "--executor", "inline"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    numbers = [word for line in done.output.splitlines() if line.startswith("none") for word in line.split()[2:]]
-    assert numbers
-    assert all(0 <= float(number) <= 1 for number in numbers if number.replace(".", "").isdigit())
+    shown = runner.invoke(main, ["leaderboard", "--view", "scenarios", "--format", "json"], catch_exceptions=False)
+    records = [record for board in json.loads(shown.stdout)["boards"] for record in board["records"]]
+    scores = [record["value"] for record in records if record["metric"] == "auc"]
+    assert scores
+    assert all(0 <= score <= 1 for score in scores), scores

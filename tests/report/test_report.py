@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from xml.etree import ElementTree
 
 import browser
@@ -20,7 +19,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from ctrbench.cli import main
-from ctrbench.driver import _published as published_figures
 from ctrbench.effects import Arm, Effects
 from ctrbench.findings import findings, headline
 from ctrbench.history import POINTS, History
@@ -35,7 +33,6 @@ from ctrbench_datasets.frappe import Frappe
 from handmade import DONE, GRID, cell, pool, results
 from hostile import HOSTILE, UNSAFE, hostile_run
 from recording import SUITE, Bench
-from toys import ToyLog
 
 needs_chromium = pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
 
@@ -237,20 +234,6 @@ def test_frappe_brings_the_papers_two_tables_and_the_benchmarks_means() -> None:
     ]
     assert sum(gain < 0 for gain in gains) == 8, "of the paper's 36 cells"
     assert sum(gains) / 36 == pytest.approx(0.00034, abs=0.000005)
-
-
-def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
-    @dataclass(frozen=True)
-    class Rotten(ToyLog):
-        """A log that leaves when it is asked what others found."""
-
-        name: ClassVar[str] = "rotten"
-
-        def published(self) -> Sequence[Published]:
-            sys.exit(3)
-
-    assert published_figures(Rotten()) == []
-    assert len(published_figures(Frappe())[1].figures) == 108
 
 
 # What is recorded for it

@@ -23,7 +23,8 @@ def plugins(traceback: bool) -> None:
     echo_table([[who, ", ".join(names)] for who, names in brought.items()], ["distribution", "brings"])
     for broken in registry.broken:
         click.echo(
-            f"\nbroken: {plain(broken.source)} ({plain(broken.distribution)} {broken.version}): {plain(broken.error)}"
+            f"\nbroken: {plain(broken.source)} ({plain(f'{broken.distribution} {broken.version}')}): "
+            f"{plain(broken.error)}"
         )
         if traceback and broken.traceback:
             click.echo(plain_lines(broken.traceback.rstrip()))

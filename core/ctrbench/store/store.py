@@ -38,6 +38,8 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.text import encodable, without_password
 
+_MOMENT = 0.001  # seconds
+
 SERVERS_ARTEFACTS = "ctrbench-artefacts"
 """Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
 
@@ -171,11 +173,20 @@ class Store:
     # Runs
 
     def begin_run(self, command: str, suite: str, environment: Environment) -> str:
-        """Note that a run of a suite begins; its name."""
+        """Note that a run of a suite begins; its name.
+
+        It begins after all that the store knows, by a moment where the clock has been set back: it is the latest.
+        """
         run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
-        row = {"run": run, "started": time.time(), "command": without_password(command), "about": {"suite": suite}}
-        begin = self.database.insert(runs).values(**row, environment=rows.environment_json(environment))
-        self._write((begin.on_conflict_do_nothing(), None))
+        row = {"run": run, "command": without_password(command), "about": {"suite": suite}}
+        row["environment"] = rows.environment_json(environment)
+
+        def work(connection: sa.Connection) -> None:
+            latest = connection.scalar(sa.select(sa.func.max(runs.c.started))) or 0.0
+            began = max(time.time(), latest + _MOMENT)
+            connection.execute(self.database.insert(runs).values(started=began, **row).on_conflict_do_nothing())
+
+        self.database.write(work)
         return run
 
     def describe_run(self, run: str, info: RunInfo, pools: Iterable[Pool], cells: Iterable[Cell]) -> None:
@@ -193,7 +204,9 @@ class Store:
 
     def finish_run(self, run: str, info: RunInfo) -> None:
         """Note that a run came to its end."""
-        end = sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=rows.run_json(info))
+        now = time.time()
+        ended = sa.case((runs.c.started > now, runs.c.started), else_=now)  # the clock may have been set back
+        end = sa.update(runs).where(runs.c.run == run).values(finished=ended, about=rows.run_json(info))
         self._write((end, None))
 
     def runs(self) -> list[RunHead]:
