@@ -343,7 +343,7 @@ def _info(
         suite.model_seeds,
         datasets={chosen.label: _dataset_info(chosen, result.output_as(DataOutput)) for chosen, result in loaded},
         scenarios={
-            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role)
+            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
             for scenario in choices.choose_scenarios(suite, registry)
         },
         prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
@@ -364,7 +364,8 @@ def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput) -> DatasetInfo:
         loaded.click_rate,
         loaded.notes,
         loaded.ranking,
-        _published(chosen),
+        _published(chosen) if chosen.train_share == 1 else (),
+        chosen.train_share,
     )
 
 
