@@ -16,7 +16,7 @@ from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
 from ctrbench.jobs import PluginCall
 from ctrbench.registry import KINDS, PluginKind
-from ctrbench.scenarios import Scenario
+from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
 from ctrbench.text import did_you_mean
 
@@ -37,6 +37,7 @@ class Chosen(Generic[P_co]):
     registered: Registered
     plugin: P_co
     label: str
+    train_share: float = 1.0  # of a data set: how much of its train is seen
 
     @cached_property
     def call(self) -> PluginCall:
@@ -63,9 +64,11 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
     names = [_title(found) for found in chosen]
+    labels = [name if names.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
     return [
-        Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
-        for found, name in zip(chosen, names, strict=True)
+        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {100 * share:g} %", share)
+        for found, label in zip(chosen, labels, strict=True)
+        for share in sorted(suite.train_shares, reverse=True)
     ], left_out
 
 
@@ -98,7 +101,10 @@ def made(registered: Registered, make: Callable[[], T]) -> T:
 
 
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
-    """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it."""
+    """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it.
+
+    Its doses come last, but for those that a scenario among the others already is, as S1 is a quarter of the positives.
+    """
     installed = {entry.name: cast(Scenario, entry.thing) for entry in registry.of_kind("scenario")}
     for scenario in suite.own_scenarios:
         if scenario.name in installed:
@@ -112,13 +118,15 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
             params.refuse_several(name, "scenarios")
             raise UserError(f"scenarios: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
         names.append(found)
-    return [installed[name] for name in dict.fromkeys(names)]
+    chosen = {name: installed[name] for name in names}
+    known = {scenario.dose for scenario in chosen.values()}
+    return [*chosen.values(), *(scenario for scenario in doses(suite.doses) if scenario.dose not in known)]
 
 
 def check_pools(suite: Suite, registry: Registry) -> None:
     """UserError where a scenario is named that draws from a pool, and there is no generator to make one."""
     drawing = [s.name for s in choose_scenarios(suite, registry) if s.needs_pool]
-    if drawing and ALL not in suite.scenarios:
+    if drawing and (ALL not in suite.scenarios or suite.doses):
         names = ", ".join(drawing)
         raise UserError(
             f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"

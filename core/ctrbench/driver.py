@@ -189,7 +189,7 @@ class Driver:
                 for chosen, result in loaded
             },
             scenarios={
-                scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role)
+                scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
                 for scenario in choices.choose_scenarios(suite, self.registry)
             },
             prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
@@ -366,11 +366,14 @@ def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput, published: Sequen
         loaded.notes,
         loaded.ranking,
         published,
+        chosen.train_share,
     )
 
 
 def _published(dataset: Chosen[Dataset], note: Callable[[str], None]) -> list[Published]:
-    """What others found on a data set; figures to compare with are no reason to stop."""
+    """What others found on all of a data set; figures to compare with are no reason to stop."""
+    if dataset.train_share < 1:
+        return []
     told = dataset.ask(lambda plugin: [contract.check_published(table) for table in plugin.published()])
     if not isinstance(told, NoAnswer):
         return told

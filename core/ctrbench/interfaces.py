@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from ctrbench.errors import Skip
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
@@ -260,6 +261,13 @@ class Model(Plugin, ABC):
     @abstractmethod
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Train on a scenario's table; `valid` is real and serves early stopping. Neither may be changed."""
+
+    def fit_after(self, pool: Table, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train on synthetic rows first, and then on real ones; Skip by a model that cannot go on from a fitted one.
+
+        Whether a class has this method, and what stands in it, counts in the cache keys of such trainings alone.
+        """
+        raise Skip(f"{self.name} cannot be trained on synthetic rows first, and on real ones then")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """What training on so many rows will cost; None where nobody can tell before."""

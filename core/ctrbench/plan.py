@@ -104,10 +104,14 @@ def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     rows = suite.seed if suite.data_seed is None else suite.data_seed
     seed = keys.seed(rows, "data", dataset.registered.name)
+
+    def job(results: TaskResults) -> Job:
+        return DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed, dataset.train_share)
+
     return Task(
         DataId(dataset.label),
         str(dataset.registered),
-        lambda results: DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed),
+        job,
         limits=limits.over(suite.settings(dataset.registered.name).limits),
         label=dataset.label,
         cost_key=_cost_key(TaskKind.DATA, dataset),
@@ -229,7 +233,7 @@ class _DatasetGrid:
             reference = _pool_ref(results[str(source)]) if source else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
-        rows = round(self.rows * scenario.size(self.output.click_rate["train"]))
+        rows = round(self.rows * (scenario.size(self.output.click_rate["train"]) + scenario.curates))
         after = (str(source),) if source else ()
         if (model.label, rows) not in self.forecasts:
             self.forecasts[model.label, rows] = _forecast(model, lambda plugin: plugin.forecast(self.schema, rows))
@@ -333,7 +337,7 @@ def _pool_ref(made: TaskResult) -> PoolRef:
 
 def _shares(scenarios: Sequence[Scenario]) -> tuple[float, float]:
     """The shares of real negatives and positives that a pool should hold; equal for all usual lists of scenarios."""
-    drawn = [s.synthetic for s in scenarios if s.synthetic != "pool"]
+    drawn = [scenario.drawn for scenario in scenarios]
     return (
         max([TOP_UP_SHARE, *(shares.negatives for shares in drawn)]),
         max([TOP_UP_SHARE, *(shares.positives for shares in drawn)]),

@@ -70,7 +70,8 @@ class Results:
     def frame(self, what: str, metric: str = "") -> pd.DataFrame:
         """A tidy table: one row a thing, one column a number.
 
-        `what` is scenarios, generators, privacy, fidelity, cost, cells or pools (`ctrbench.tidy` says what each holds).
+        `what` is scenarios, generators, doses, shares, slices, privacy, fidelity, cost, cells or pools (`ctrbench.tidy`
+        says what each holds).
         `metric` is the prediction metric of scenarios and generators, by default the run's first.
         """
         from ctrbench import tidy

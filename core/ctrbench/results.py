@@ -319,6 +319,7 @@ class DatasetInfo:
     notes: Sequence[str] = ()
     ranking: str = ""  # digest of the queries of top-k metrics, where it has some
     published: Sequence[Published] = ()  # what others found on it
+    train_share: float = 1.0  # of its train, which is all that is seen
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,8 @@ class ScenarioInfo:
     help: str
     keeps_real: bool  # whether real rows stand in its training table
     role: MethodRole = MethodRole.CANDIDATE
+    adds: str = ""  # of which class it adds synthetic rows to all real ones, where that is all that it does
+    dose: float = 0.0  # how many, as a share of the real ones
 
 
 @dataclass(frozen=True)

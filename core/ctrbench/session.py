@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from ctrbench import arguments, choices, params, resources
@@ -47,6 +48,8 @@ def run(
     model_seeds: int | None = None,
     seed: int | None = None,
     budget: float | None = None,
+    doses: Some[float] | None = None,
+    train_shares: Some[float] | None = None,
     store: str | os.PathLike[str] | None = None,
     executor: str | None = None,
     workers: int | None = None,
@@ -63,7 +66,9 @@ def run(
 
     What is given takes the place of the suite's own; `everything` adds all that is installed. A plug-in is a name with
     parameters, "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
-    `generators="none"` runs without pools. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
+    `generators="none"` runs without pools. `doses` are shares of synthetic rows, of which each is added for positives,
+    for negatives and for both, in the place of the suite's scenarios unless some are named; of train no more is seen
+    than each of `train_shares`. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
     ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
     seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
 
@@ -81,6 +86,7 @@ def run(
         suite,
         plain,
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        {"doses": _numbers("doses", doses), "train_shares": _numbers("train_shares", train_shares)},
         everything=everything,
         compute=compute_on(device, threads, executor),
         limits=limits_of(timeout, memory, "run"),
@@ -157,6 +163,7 @@ def prepare(
     suite: str | Suite,
     selection: Mapping[str, Sequence[Named]],
     numbers: Mapping[str, int | float | None],
+    axes: Mapping[str, Sequence[float]] = MappingProxyType({}),
     *,
     everything: bool = False,
     registry: Registry | None = None,
@@ -169,7 +176,8 @@ def prepare(
 ) -> RunRequest:
     """The request that a suite becomes with what a user says; UserError where that cannot be done.
 
-    `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own.
+    `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own,
+    `axes` its lists of numbers, empty for the suite's own.
     """
     if not isinstance(suite, Suite):
         suite = load_suite(arguments.typed("suite", suite, str, "the name of a suite, a .toml file, or a Suite"))
@@ -183,10 +191,13 @@ def prepare(
     if own:
         changes["own_scenarios"] = (*suite.own_scenarios, *own)
     changes |= {name: arguments.native(number) for name, number in numbers.items() if number is not None}
+    changes |= {name: tuple(shares) for name, shares in axes.items() if shares}
+    if "doses" in changes:
+        changes.setdefault("scenarios", ())
     wanted = checked(replace(suite, **changes), "run")
     registry = registry or load_registry()
     choices.check_settings(wanted, registry)
-    if "scenarios" in selection and not wanted.generators:
+    if ("scenarios" in selection or wanted.doses) and not wanted.generators:
         choices.check_pools(wanted, registry)
     if executor is not None:
         arguments.typed("executor", executor, str, f"one of {', '.join(EXECUTORS)}")
@@ -243,6 +254,14 @@ def _several(section: str, value: object) -> list[Named | Frames]:
         instead = _EMPTY.get(section, "leave it out for the suite's own")
         raise UserError(f"{section}=[]: give at least one, or {instead}")
     return found
+
+
+def _numbers(name: str, value: object) -> list[float]:
+    """The numbers of an axis; none where it is not given."""
+    some = () if value is None else value if isinstance(value, list | tuple) else (value,)
+    if value is not None and not some:
+        raise UserError(f"{name}=[]: give at least one number, or leave it out")
+    return [arguments.number(name, each, "numbers, as in [0.25, 0.5, 1]") for each in some]
 
 
 def _lives_here(suite: Suite) -> bool:

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ ALL = "all"
 _T = TypeVar("_T")
 
 SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
+AXES = ("doses", "train_shares")
+"""Lists of numbers, each of which multiplies the scenarios or the data sets."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Suite:
     models: tuple[str | Model, ...] = (ALL,)
     metrics: tuple[str | Metric, ...] = (ALL,)
     scenarios: tuple[str, ...] = (ALL,)
+    doses: tuple[float, ...] = ()  # of synthetic rows, a scenario each for positives, for negatives and for both
+    train_shares: tuple[float, ...] = (1.0,)  # of train, each a data set by itself
     repeats: int = 1
     model_seeds: int = 1  # of each pool, nested in a repeat
     seed: int = 1
@@ -118,6 +122,11 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for key, kind in {"description": str, **numbers, "budget": float}.items():
         if key in raw:
             values[key] = _typed(raw, key, kind, source)
+    for key in AXES:
+        if key in raw:
+            values[key] = tuple(_typed(raw, key, list, source))
+    if "doses" in raw:
+        values.setdefault("scenarios", ())
     on = _typed(raw, "on", dict, source, {})
     values["on"] = {dataset: _settings(table, f"{source}: on.{dataset}") for dataset, table in on.items()}
     return checked(Suite(**values), source)
@@ -137,6 +146,14 @@ def checked(suite: Suite, source: str) -> Suite:
         raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
         raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
+    for key, most in (("doses", 10), ("train_shares", 1)):
+        for share in getattr(suite, key):
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= most:
+                raise UserError(f"{source}: {key}={share!r} must be numbers above 0 and at most {most}")
+    doses, shares = (tuple(dict.fromkeys(map(float, numbers))) for numbers in (suite.doses, suite.train_shares))
+    suite = replace(suite, doses=doses, train_shares=shares)
+    if not suite.train_shares:
+        raise UserError(f"{source}: train_shares=[] leaves no data set; leave it out for all of train")
     for key, seed in (("seed", suite.seed), ("data_seed", suite.data_seed)):
         if seed is not None and not 0 <= seed < 2**32:
             raise UserError(f"{source}: {key}={seed} must lie between 0 and {2**32 - 1}")
@@ -172,15 +189,12 @@ def _scenario(item: Any, source: str) -> Scenario:
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
     real, synthetic = item.get("real", {"positives": 1, "negatives": 1}), item.get("synthetic", {})
     try:
-        return Scenario(
-            item["name"],
-            "balanced" if real == "balanced" else _shares(real),
-            "pool" if synthetic == "pool" else _shares(synthetic),
-            item.get("class_weight", "none"),
-            item.get("model_seeds", "common"),
-            item.get("help", ""),
-            MethodRole(item.get("role", MethodRole.CANDIDATE)),
-        )
+        read = {
+            "real": "balanced" if real == "balanced" else _shares(real),
+            "synthetic": "pool" if synthetic == "pool" else _shares(synthetic),
+            "role": MethodRole(item.get("role", MethodRole.CANDIDATE)),
+        }
+        return Scenario(**{**item, **read})
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from None
 

@@ -166,6 +166,11 @@ class Table:
         return float(self.targets.mean()) if len(self) else float("nan")
 
     @property
+    def seen_click_rate(self) -> float:
+        """The same of rows that count by their weights."""
+        return self.click_rate if self.weights is None else float(np.average(self.targets, weights=self.weights))
+
+    @property
     def codes(self) -> NDArray[np.int32]:
         """The categorical fields as one array, (rows, categorical fields)."""
         names = [field.name for field in self.schema.categorical]

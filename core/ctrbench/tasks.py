@@ -40,10 +40,11 @@ from ctrbench.interfaces import (
 from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
 from ctrbench.ranking import Catalogue, rank
 from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
-from ctrbench.scenarios import compose
+from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
 from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
+from ctrbench.thinning import thinned
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
@@ -163,6 +164,8 @@ class Stages:
 def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
     with stages(Stage.LOAD):
         splits = contract.check_splits(plugin.load(seed=job.seed, context=context))
+        if job.train_share < 1:
+            splits = thinned(splits, job.train_share, seed=keys.seed(job.seed, "train share"))
     with stages(Stage.KEEP):
         tables = contract.tables(splits)
         kept = tables if splits.ranking is None else {**tables, "ranking": splits.ranking}
@@ -212,13 +215,21 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
     with stages(Stage.READ):
         train, valid, test = (read.get_table(data[name]) for name in ("train", "valid", "test"))
         pool = read.get_table(job.pool.digest) if job.pool else None
+    if pool is not None and job.scenario.curates:
+        with stages(Stage.FIT):
+            pool = _curated(plugin, job, train, valid, pool, context)
     with stages(Stage.COMPOSE):
-        table = compose(train, pool, job.scenario, seed=job.draw_seed)
+        table, first = parts(train, pool, job.scenario, seed=job.draw_seed)
+        if not job.scenario.pretrains:
+            table, first = joined(table, first, job.scenario), None
         if table.weights is not None and not plugin.supports_weights:
             raise Skip(f"{plugin.name} cannot weight rows, as scenario {job.scenario.name} asks")
         del train, pool
     with stages(Stage.FIT):
-        predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
+        if first is None:
+            predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
+        else:
+            predictor = plugin.fit_after(first, table, valid, seed=job.model_seed, context=context)
         contract.expect_type(predictor, Predictor, "fit")
     with stages(Stage.PREDICT):
         probabilities = {
@@ -236,7 +247,18 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             artefacts["rankings"] = read.put_arrays(
                 {"ranks": rankings.ranks, "candidates": rankings.candidates, "top": rankings.top}
             )
-    return TaskResult(Status.OK, output=TrainOutput(len(table), table.click_rate, facts), artefacts=artefacts)
+    rows = len(table) + (0 if first is None else len(first))
+    rate = table.click_rate if job.scenario.synthetic_weight == 1 else table.seen_click_rate
+    return TaskResult(Status.OK, output=TrainOutput(rows, rate, facts), artefacts=artefacts)
+
+
+def _curated(plugin: Model, job: TrainJob, train: Table, valid: Table, pool: Table, context: Context) -> Table:
+    """The pool's rows that the model itself finds plausible once it has learned real train."""
+    aside = replace(context, checkpoints=context.checkpoints / "curation", progress=Context().progress)
+    judge = plugin.fit(train, valid, seed=job.model_seed, context=aside)
+    contract.expect_type(judge, Predictor, "fit")
+    clicks = contract.check_probabilities(judge.predict(pool.without_labels()), len(pool))
+    return plausible(pool, clicks, job.scenario.plausible)
 
 
 def _rank(predictor: Predictor, job: TrainJob, workspace: Workspace, context: Context) -> Rankings:

@@ -65,6 +65,21 @@ class SuiteName(click.Path):
         return names or super().shell_complete(ctx, param, incomplete)
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them; they are checked where the suite is."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers; none of the default."""
+        if not isinstance(value, str):
+            return tuple(value)
+        try:
+            return tuple(float(each) for each in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not numbers with commas between them, as in 0.25,0.5,1", param, ctx)
+
+
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--store`."""
     return click.option(

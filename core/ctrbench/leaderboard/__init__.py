@@ -1,4 +1,4 @@
-"""Turns the results of a run into leaderboards: scenarios, generators, privacy, fidelity, cost, and the details.
+"""Turns the results of a run into leaderboards: scenarios, generators, doses, shares, slices, privacy, and so on.
 
 In: a `RunResults`. Out: `Board`s, tables of text beside the bare numbers; a reporter prints them. A mean never passes
 over a missing value: a cell that failed shows as a footnote.
@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ctrbench.axes import shares as shares_of
+from ctrbench.leaderboard._axes import doses, shares, slices
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
 from ctrbench.leaderboard._gains import generators, over_all, scenarios
@@ -24,6 +26,9 @@ __all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Failure", "Record", "boa
 _MAKERS: dict[str, Callable[[Part], list[Board]]] = {
     "scenarios": scenarios,
     "generators": generators,
+    "doses": doses,
+    "shares": shares,
+    "slices": slices,
     "privacy": privacy,
     "fidelity": fidelity,
     "cost": cost,
@@ -44,7 +49,7 @@ def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: st
         for part in parts:
             made += _MAKERS[view](part)
         if view == "generators":
-            made += over_all(parts)
+            made += over_all([part for part in parts if shares_of(part.effects)[-1] is part.effects])
     for board in made:
         board.records = [record | {"budget": results.info.budget} for record in board.records]
     return made
