@@ -85,6 +85,7 @@ def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further
         ("memory", Status.OUT_OF_MEMORY, Stage.FIT, "MemoryError: too much fruit"),
         ("flawed message", Status.FAILED, Stage.FIT, "FlawedError"),
         ("code 0", Status.FAILED, Stage.SAMPLE, "holds codes of 'user' outside 1 … 6"),
+        ("details", Status.FAILED, Stage.SAMPLE, "RuntimeError: not for you"),
     ],
 )
 def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
