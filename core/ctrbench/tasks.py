@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never, cast
@@ -96,7 +96,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             plugin = job.plugin.make()
             for module in plugin.imports:
                 importlib.import_module(module)
-        with resources.limited_threads(context.threads), chdir(os.getcwd()):  # comes back, wherever a plug-in goes
+        with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
     except KeyboardInterrupt:
         raise
@@ -116,6 +116,20 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         host=environment.host(),
         inputs=inputs(job),
     )
+
+
+@contextmanager
+def _coming_back() -> Iterator[None]:
+    """To the working directory, wherever a plug-in goes; but it may be removed at any time, by whomever."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = os.sep
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(here)
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:

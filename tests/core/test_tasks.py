@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.registry import Registry
@@ -84,6 +85,7 @@ def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further
         ("memory", Status.OUT_OF_MEMORY, Stage.FIT, "MemoryError: too much fruit"),
         ("flawed message", Status.FAILED, Stage.FIT, "FlawedError"),
         ("code 0", Status.FAILED, Stage.SAMPLE, "holds codes of 'user' outside 1 … 6"),
+        ("details", Status.FAILED, Stage.SAMPLE, "RuntimeError: not for you"),
     ],
 )
 def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
@@ -94,6 +96,17 @@ def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
     assert reason in result.reason
     assert result.plugin.startswith("misbehaves (toys")
     assert bool(result.traceback) == (how not in ("skip", "code 0")), "what the contract says needs no traceback"
+
+
+def test_a_working_directory_that_somebody_removes_is_nobodys_failure(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert bench.pool("bootstrap").ok
+    assert bench.pool("misbehaves", how="wander").ok
+    assert environment.describe("cpu", 1, {}).working_directory == ""
 
 
 def test_ctrl_c_passes_through(bench: Bench) -> None:

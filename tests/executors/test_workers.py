@@ -194,6 +194,17 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
     assert not list(site.logs.glob(".*"))
 
 
+def test_a_worker_starts_though_the_working_directory_is_gone(
+    site: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    executor = LocalExecutor(1, site)
+    assert finish(executor, {"a": (pool_job(site, "bootstrap"), None)})["a"].ok
+    executor.close()
+
+
 def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:
     killed = TaskResult(Status.CRASHED, "d (x 1.0)", Stage.LOAD, "killed by SIGKILL", bookkeeping=KILLED_FROM_OUTSIDE)
     mistake = TaskResult(Status.FAILED, "d (x 1.0)", Stage.LOAD, "no such file", users_mistake=True)

@@ -63,6 +63,10 @@ class Child:
         # Not a daemon: a plug-in may use multiprocessing itself.
         self.process = context.Process(target=target, args=(theirs, *args), daemon=False)
         self._guard.tell("start", self._mark, 0)  # before there is anything that could be left over
+        try:
+            os.getcwd()
+        except OSError:  # it was removed, and a new process would not start there
+            os.chdir(os.sep)
         with _STARTING, _environment(**_marks(self._mark)), _main_script_hidden(), interrupts_held():
             self.process.start()
         theirs.close()
