@@ -191,7 +191,9 @@ def choose(
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
-        label = alias or params.label(plugin, given)
+        label = alias or params.label(plugin, given, whole=False)
+        if not alias and label in chosen and chosen[label].plugin != plugin:
+            label = params.label(plugin, given)
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.results import Status
-from ctrbench.text import counted
+from ctrbench.text import counted, listed
 
 Conclusion = Literal["better", "worse", "different", "undecided", "unknown"]
 _SAID: dict[Conclusion, tuple[str, str]] = {
@@ -47,7 +47,7 @@ def headline(effects: Effects) -> str:
     found: dict[Conclusion, list[str]] = {conclusion: [] for conclusion in get_args(Conclusion)}
     for finding in findings(effects):
         found[finding.conclusion].append(finding.scenario)
-    parts = [f"{_listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
+    parts = [f"{listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
     if not parts:
         return "This run holds no scenario that uses synthetic rows."
     repeats = effects.results.info.repeats
@@ -101,7 +101,3 @@ def _signed(value: float) -> str:
 
 def _chance(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.2g}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -50,6 +50,19 @@ def test_generators_are_ranked_by_their_mean_gain_where_real_rows_are_kept() -> 
     ]
 
 
+def test_only_generators_with_the_same_places_share_mean_ranks() -> None:
+    cells = [cell("", "original", "m", 0.80), cell("a", "S3", "m", 0.82), cell("b", "S3", "m", 0.81)]
+    more = [cell("a", "S4", "m", 0.81)]
+    scenarios = {name: ScenarioInfo("", True) for name in ("original", "S3", "S4")}
+
+    def ranks(*others: CellResult) -> dict[str, str]:
+        of = results([*cells, *others], [pool("a", 1.0), pool("b", 1.0)], scenarios=scenarios)
+        return {row[1]: row[3] for row in texts(board("generators", of))}
+
+    assert ranks() == {"a": "1.00", "b": "2.00"}
+    assert ranks(*more) == {"a": "1.00", "b": "—"}
+
+
 def test_a_mean_never_passes_over_a_missing_value() -> None:
     row = {entry.text: entry for entry in board("generators").rows[0]}
     assert any(text.startswith("— [") for text in row), "gan has no mean for S5, as one of its cells failed"

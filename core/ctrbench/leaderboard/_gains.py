@@ -95,7 +95,7 @@ def _family(part: Part) -> list[Board]:
     if effects.candidates and effects.controls:
         notes.append(f"controls stand in no mean: {', '.join(effects.controls)}")
     if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
-        notes.append("one repeat: an interval holds test noise only; --repeats 5 or more tells what seeds do")
+        notes.append("one repeat: an interval holds test noise only; five repeats or more tell what seeds do")
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
@@ -231,16 +231,18 @@ def _rank_test(names: list[str], table: Any) -> list[str]:
 def _mean_ranks(part: Part) -> dict[str, float]:
     """The mean rank of each generator among those that lack no cell, over scenarios, models, repeats; 1 is the best."""
     effects = part.effects
-    gains = {}
-    for generator in effects.averaged:
-        found = _gains(part, generator, effects.kept_scenarios)
-        good = [part.gain(gain) for gain in found if gain is not None]
-        if found and len(good) == len(found):
-            gains[generator] = good
-    if not gains:
+    places: dict[str, set[tuple[str, str]]] = {name: set() for name in effects.averaged}
+    for arm in effects.cells:
+        if arm.generator in places and arm.scenario in effects.kept_scenarios and arm.model in effects.compared:
+            places[arm.generator].add((arm.scenario, arm.model))
+    every = set().union(*places.values())
+    gains = {name: _gains(part, name, effects.kept_scenarios) for name, mine in places.items() if mine == every}
+    good = {name: [part.gain(gain) for gain in found if gain is not None] for name, found in gains.items()}
+    whole = {name: found for name, found in good.items() if found and len(found) == len(gains[name])}
+    if not whole:
         return {}
-    table = np.array(list(gains.values()))
-    return dict(zip(gains, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
+    table = np.array(list(whole.values()))
+    return dict(zip(whole, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
 
 
 def _ranks(table: Any) -> Any:
