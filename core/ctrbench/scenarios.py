@@ -123,7 +123,7 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
         if pool is None:
             raise ValueError(f"scenario {scenario.name} needs a pool")
         if scenario.synthetic == "pool":
-            parts.append(pool.take(np.arange(len(train))))
+            parts.append(pool.view(np.arange(len(train))))
         elif not any(_counts(scenario.synthetic, train.targets).values()):
             raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
         else:
@@ -161,7 +161,7 @@ def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, 
             raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
         permuted = np.random.default_rng([seed, label]).permutation(of_class)
         chosen.append(permuted[:wanted])
-    return rows.take(np.concatenate(chosen))
+    return rows.view(np.concatenate(chosen))
 
 
 def _balanced_weights(table: Table) -> NDArray[np.float32]:
