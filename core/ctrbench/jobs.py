@@ -228,7 +228,7 @@ def reads(job: Job) -> set[str]:
 
 
 def _of(data: DataRef, *names: str) -> set[str]:
-    return {data.artefacts[name] for name in names if name in data.artefacts}
+    return {data.artefacts[name] for name in (*names, "words") if name in data.artefacts}
 
 
 def inputs(job: Job) -> Inputs:

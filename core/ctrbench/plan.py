@@ -72,6 +72,7 @@ class Task:
     cost_key: str = ""  # equal for tasks of which one's cost foretells another's: plug-in and data, but for the budget
     effort: float = 1.0  # to which the time of its fit is in proportion
     forecast: Forecast | None = None
+    widest: tuple[str, int] = ("", 0)  # the field of most values, and how many, of the log that it learns
 
     @cached_property
     def name(self) -> str:
@@ -270,9 +271,8 @@ class _DatasetGrid:
     ) -> None:
         cost_key = _cost_key(place.kind, chosen, self.data.fingerprint, vars(self.compute))
         effort = params.effort(chosen.plugin)
-        self.plan.add(
-            Task(place, str(chosen.registered), job, after, self.limits, chosen.label, cost_key, effort, forecast)
-        )
+        more = (chosen.label, cost_key, effort, forecast, self.widest)
+        self.plan.add(Task(place, str(chosen.registered), job, after, self.limits, *more))
 
     @cached_property
     def output(self) -> DataOutput:
@@ -281,6 +281,12 @@ class _DatasetGrid:
     @cached_property
     def schema(self) -> Schema:
         return Schema.from_json(self.output.schema)
+
+    @cached_property
+    def widest(self) -> tuple[str, int]:
+        """The field of most values, and how many."""
+        sizes = [(field.vocab_size - 1, field.name) for field in self.schema.categorical]
+        return max(sizes)[::-1] if sizes else ("", 0)
 
     @property
     def rows(self) -> int:

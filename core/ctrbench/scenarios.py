@@ -224,7 +224,7 @@ def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) ->
     if scenario.synthetic == "pool":
         if len(pool) < len(train):
             raise LookupError(f"the pool has {len(pool)} rows, the scenario needs {len(train)}")
-        return real, pool.take(np.arange(len(train)))
+        return real, pool.view(np.arange(len(train)))
     if not any(_counts(scenario.synthetic, train.targets).values()):
         raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
     return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool")
@@ -273,7 +273,7 @@ def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, 
             raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
         permuted = np.random.default_rng([seed, label]).permutation(of_class)
         chosen.append(permuted[:wanted])
-    return rows.take(np.concatenate(chosen))
+    return rows.view(np.concatenate(chosen))
 
 
 def _balanced_weights(table: Table) -> NDArray[np.float32]:

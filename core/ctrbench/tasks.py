@@ -6,6 +6,7 @@ plug-in does short of killing its process.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -37,7 +38,18 @@ from ctrbench.interfaces import (
     Score,
     SyntheticMetric,
 )
-from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
+from ctrbench.jobs import (
+    Compute,
+    DataJob,
+    Job,
+    PoolJob,
+    ScorePoolJob,
+    ScorePredictionsJob,
+    TrainJob,
+    inputs,
+    key,
+    reads,
+)
 from ctrbench.ranking import Catalogue, rank
 from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import joined, parts, plausible
@@ -98,6 +110,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
                 importlib.import_module(module)
         with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
+        workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -186,12 +199,14 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
         artefacts = {name: workspace.artefacts.put_table(table) for name, table in kept.items()}
         for name, probabilities in splits.true_probabilities.items():
             artefacts[f"true {name}"] = workspace.artefacts.put_array(probabilities)
+        if words := workspace.artefacts.put_words(splits.train.schema):
+            artefacts["words"] = words
         if splits.ranking is not None:
             clicks = Catalogue.of(splits.train, splits.ranking).clicks
             artefacts["item clicks"] = workspace.artefacts.put_array(clicks)
         output = DataOutput(
             splits.fingerprint,
-            splits.train.schema.to_json(),
+            splits.train.schema.outline(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
             [encodable(bounded(note, LINE)) for note in splits.notes[: contract.MOST_FACTS]],
@@ -213,7 +228,9 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = pool.take(np.arange(len(train))).click_rate
-    output = PoolOutput(pool.digest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
+    sha = hashlib.sha256(job.data.fingerprint.encode())  # which knows the schema
+    pool.feed(sha)
+    output = PoolOutput(sha.hexdigest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
     return TaskResult(Status.OK, output=output, artefacts={"pool": digest})
 
 

@@ -135,7 +135,10 @@ def _say_fields(splits: Splits) -> None:
 
 def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
-    repeats = int(train.rows.assign(**{train.schema.label: train.targets}).duplicated().sum())
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(train.rows, index=False).to_numpy() + train.targets.astype("uint64")
+    repeats = len(hashes) - len(pd.unique(hashes))
     click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
     click.echo(

@@ -139,7 +139,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Resident memory that a worker may use together with all it starts, as in 8GB.  [default: the suite's]",
+    help="Memory that a worker and all it starts may have for themselves, as in 8GB.  [default: the suite's]",
 )
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")

@@ -11,7 +11,7 @@ from ctrbench.results import TaskResult
 
 
 def cost(part: Part) -> list[Board]:
-    """Seconds a stage and peak resident memory, means over tasks."""
+    """Seconds a stage and the peak of their own memory, means over tasks."""
     columns = ["kind", "plug-in", "tasks", "fit s", "sample / predict s", "peak memory MB", "facts"]
     board = part.board("cost", "time and memory of a task", columns)
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)

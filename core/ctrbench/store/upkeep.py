@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ctrbench.errors import UserError
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import rows
-from ctrbench.store.artefacts import DIGEST
+from ctrbench.store.artefacts import DIGEST, SUFFIXES
 from ctrbench.store.database import run_cells, run_tasks, runs, tasks
 from ctrbench.store.store import Store
 
@@ -42,7 +42,7 @@ def check(store: Store) -> Checked:
     """Verify the database, every artefact's hash and every reference; corrupt artefacts are set aside."""
     wrong = [f"database: {text}" for text in store.database.damage()]
     present = store.artefacts.digests()
-    intact = {digest for digest in present if store.artefacts.intact(digest)}
+    intact = {digest for digest in present if store.artefacts.intact(digest, anew=True)}
     wrong += [f"artefact {digest} was corrupt; it has been set aside" for digest in present if digest not in intact]
     bad: list[BadRow] = []
     keys = _keys(store)
@@ -237,7 +237,7 @@ def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: 
         return None
     if path.suffix == ".corrupt":
         return "corrupt artefact"
-    return "artefact" if path.suffix == ".parquet" and stem not in named else None
+    return "artefact" if path.suffix in SUFFIXES and stem not in named else None
 
 
 def _empty_runs(store: Store, before: float) -> list[str]:
