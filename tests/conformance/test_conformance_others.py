@@ -79,6 +79,15 @@ def test_a_faulty_model_is_found(function, check):
     assert check in failures("model", model(function))
 
 
+def test_a_model_that_goes_on_from_another_table_does_so_under_a_seed():
+    sound = model(by_code)
+    assert failures("model", sound) == {}
+    sound.fit_after = lambda self, pool, train, valid, *, seed, context: ByFunction(
+        lambda rows: noise(rows, train, seed)
+    )
+    assert list(failures("model", sound)) == ["goes on from another table"]
+
+
 def test_a_model_must_use_the_weights_it_says_it_supports():
     assert "weights count" in failures("model", model(by_code, weights=True))
     assert "weights count" not in failures("model", model(rate, weights=True))
