@@ -49,7 +49,7 @@ MISTAKES = {
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
     ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
     ("run", "-g", "none", "--doses", "0.5"): "scenarios positives-0.5, negatives-0.5, both-0.5: generators none makes",
-    ("run", "--doses", "0.5,a lot"): "'0.5,a lot' is not numbers with commas between them, as in 0.25,0.5,1",
+    ("run", "--doses", "0.5,a lot"): "--doses 0.5,a lot: give numbers with commas between them, as in",
     ("run", "--doses", "11"): "doses=11.0 must be numbers above 0 and at most 10",
     ("run", "--train-shares", "0.5,5"): "train_shares=5.0 must be numbers above 0 and at most 1",
     ("run", "-d", "frappe", "--dry-run"): "`ctrbench data fetch frappe` does",

@@ -121,6 +121,7 @@ def test_slices_are_the_metrics_named_after_the_leading_one() -> None:
     assert "test rows of the slices: auc_cold 40" in board.notes
     assert tidy.slices(run, "auc")["delta"].tolist() == pytest.approx([0.006, 0.015, 0.01])
     assert tidy.slices(run, "").empty
+    assert dict(tidy.slices(run, "").dtypes) == dict(tidy.slices(run, "auc").dtypes)
     assert leaderboard.boards(DOSED, ["slices"]) == []
 
 
@@ -137,4 +138,6 @@ def test_boards_frames_and_pictures_tell_the_same() -> None:
     [shares] = pictures(Effects(thinned(), "log", "auc"), ["shares"])
     assert [row[2] for row in shares.rows] == ["0.1", "1"]
     assert tidy.shares(thinned(), "auc")["train_share"].tolist() == [0.1, 1.0]
-    assert list(tidy.shares(DOSED, "auc")) == list(tidy.shares(thinned(), "auc"))
+    for made, run, other in ((tidy.doses, DOSED, thinned()), (tidy.shares, thinned(), DOSED)):
+        full, empty = made(run, "auc"), made(other, "auc")
+        assert (len(full) > 0, len(empty), dict(full.dtypes)) == (True, 0, dict(empty.dtypes))
