@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from ctrbench.errors import UserError
+
 if TYPE_CHECKING:
     from ctrbench.reading import Results
     from ctrbench.registry import PluginKind
@@ -77,7 +79,8 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         try:
             return tuple(float(each) for each in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not numbers with commas between them, as in 0.25,0.5,1", param, ctx)
+            name = param.opts[0] if param else "numbers"
+            raise UserError(f"{name} {value}: give numbers with commas between them, as in 0.25,0.5,1") from None
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:

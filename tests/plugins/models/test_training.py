@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ctrbench import Context, Field, Schema, Skip, Table
+from ctrbench import Context, Field, Predictor, Schema, Skip, Table
 from ctrbench_models import training
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import Dropout, JoinedEmbedding, quicken
@@ -317,6 +317,29 @@ def test_weights_of_one_change_nothing_and_heavier_positives_raise_the_probabili
     )
     assert (plain == same).all()
     assert raised.mean() > plain.mean() + 0.1
+
+
+def test_a_network_goes_on_from_the_weights_that_the_pool_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pool, rows = MODELS[0], toy_log(1000, 9), VALID.without_labels()
+    steps: list[int] = []
+    context = Context(progress=lambda step, total, values: steps.append(step))
+    of_pool, of_train = (model.fit(table, VALID, seed=1, context=Context()).predict(rows) for table in (pool, TRAIN))
+    first, again = (model.fit_after(pool, TRAIN, VALID, seed=1, context=context).predict(rows) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert steps == [1, 2, 3, 4] * 2, "the curve is that of the real rows alone"
+    assert all(np.abs(first - other).max() > 1e-3 for other in (of_pool, of_train))
+    fits: list[Table] = []
+
+    def noted(build: Callable[[FeatureMap], BaseModel], train: Table, *more: object, **named: object) -> Predictor:
+        """Trains on the pool alone: what comes of the second table is what the first left."""
+        fits.append(train)
+        training = Training(64, 4 if train is pool else 0)
+        return fit_network(build, train, VALID, training, seed=1, context=Context())
+
+    monkeypatch.setattr("ctrbench_models._after.fit_network", noted)
+    unmoved = model.fit_after(pool, TRAIN, VALID, seed=1, context=Context()).predict(rows)
+    assert [table is pool for table in fits] == [True, False]
+    np.testing.assert_allclose(unmoved, of_pool, atol=1e-6)
 
 
 def test_the_loss_in_progress_is_the_weighted_mean_of_the_rows() -> None:
