@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Forecast, Missing, Published, Ready, Score, Splits
+from ctrbench.interfaces import Forecast, Missing, Proposal, Published, Ready, Score, Splits
 from ctrbench.ranking import check_queries
 from ctrbench.table import MISSING, RARE, Table
 from ctrbench.text import LINE, bounded, encodable, one_line
@@ -146,6 +146,30 @@ def check_availability(told: object) -> Ready | Missing:
     ready = isinstance(told, Ready) or (isinstance(told, Missing) and isinstance(told.reason, str))
     expect(ready, f"availability returned {_text(told)}, neither Ready() nor Missing(reason)")
     return Missing(encodable(told.reason), bool(told.download)) if isinstance(told, Missing) else Ready()
+
+
+def check_proposal(told: object) -> Proposal | None:
+    """How a data set would read a file, or nothing: parameters that a suite can hold, and texts."""
+    if told is None:
+        return None
+    expect_type(told, Proposal, "propose")
+    assert isinstance(told, Proposal)
+    for parameters in (told.parameters, *told.fallbacks):
+        odd = [name for name, value in parameters.items() if not (_is_word(name) and _fits_a_suite(value))]
+        expect(not odd, f"propose returned the parameter {odd[:1]!r}, which no suite can hold")
+    texts = [*told.notes, *told.reasons.values(), *(text for some in told.others.values() for text in some)]
+    expect(all(isinstance(text, str) for text in texts), "propose returned reasons or notes that are no texts")
+    return told
+
+
+def _is_word(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier()
+
+
+def _fits_a_suite(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_fits_a_suite, value))
+    return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def check_published(told: object) -> Published:

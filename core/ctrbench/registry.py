@@ -234,9 +234,13 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     """What is wrong with a thing that asks to be registered; empty where nothing is."""
     bases = _BASES[kind]
     if kind == "scenario":
-        if not isinstance(thing, Scenario):
+        if type(thing) is not Scenario:  # one of its own kind could do anything where a plan is made
             return f"register_scenarios takes a Scenario, not {thing!r}"
-        return "" if _NAME.fullmatch(thing.name) else f"{thing.name!r} is no name: letters, digits, . _ -"
+        return (
+            ""
+            if isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
+            else f"{thing.name!r} is no name: letters, digits, . _ -"
+        )
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"

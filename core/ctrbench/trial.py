@@ -16,7 +16,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, cast
 
-from ctrbench import choices, plan, resources
+from ctrbench import choices, contract, plan, resources
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.costs import Costs
 from ctrbench.errors import UserError
@@ -76,7 +76,10 @@ def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[
     failed = []
     for registered in registry.of_kind("dataset"):
         dataset = cast(type[Dataset], registered.plugin)
-        told = ask(lambda dataset=dataset: dataset.propose(path, given), apart=registered.apart)  # type: ignore[misc]
+        told = ask(
+            lambda dataset=dataset: contract.check_proposal(dataset.propose(path, given)),  # type: ignore[misc]
+            apart=registered.apart,
+        )
         if isinstance(told, NoAnswer):
             if told.mistake:
                 raise told.mistake

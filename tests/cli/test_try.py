@@ -11,7 +11,7 @@ from typing import ClassVar
 import click
 import pytest
 from click.testing import CliRunner
-from ctrbench import UserError
+from ctrbench import Proposal, UserError
 from ctrbench.cli import main
 from ctrbench.cli.try_ import _ask
 from ctrbench.registry import Registered, Registry, load_registry
@@ -222,14 +222,24 @@ def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
         """A log that falls over strangers."""
 
         name: ClassVar[str] = "blind"
+        told: ClassVar[object] = None
 
         @classmethod
         def propose(cls, path, given):
-            raise RuntimeError("no")
+            return cls.told or exec("raise RuntimeError('no')")
 
     registry = Registry([Registered("dataset", "blind", Blind, "toybox", "1.0")])
-    with pytest.raises(UserError, match=r"blind \(toybox 1.0\): its propose\(\) raised RuntimeError: no"):
-        make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+    odd = {
+        "RuntimeError: no": None,
+        "returned str, not a Proposal": "it is mine",
+        r"the parameter \['path'\]": Proposal({"path": Path("log.csv")}, {}),
+        r"the parameter \['a b'\]": Proposal({}, {}, fallbacks=[{"a b": 1}]),
+        "notes that are no texts": Proposal({}, {}, notes=[b"x"]),
+    }
+    for said, told in odd.items():
+        Blind.told = told
+        with pytest.raises(UserError, match=rf"blind \(toybox 1.0\): its propose\(\) raised .*{said}"):
+            make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
 
 
 ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}
