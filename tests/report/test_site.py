@@ -37,7 +37,7 @@ def test_a_site_has_a_leaderboard_for_each_data_set_and_every_runs_report(
     assert write([folder, archive], tmp_path / "site") == names
     text = (tmp_path / "site" / "index.html").read_text()
     headings = re.findall('<h2 id="data-.">(.*?)</h2>', text)
-    assert [each[: len("toy_log, hits (data ")] for each in headings] == ["toy_log, hits (data "] * 2, "two draws of it"
+    assert [each[: len("toy_log: hits (data ")] for each in headings] == ["toy_log: hits (data "] * 2, "two draws of it"
     for file in re.findall('href="(runs/.*?)"', text):
         assert "Does synthetic data help?" in (tmp_path / "site" / file).read_text()
     assert all(text.count(f">{name}</a>") == 2 for name in names), "beside its leaderboard, and in the list of runs"

@@ -66,16 +66,18 @@ class Section:
     @property
     def sources(self) -> list[tuple[Source, str]]:
         """Its runs, each with its answer."""
-        return [(each.source, each.verdict.lines[0]) for each in {p.source.file: p for p in self.places}.values()]
+        mine = sorted({p.source.file: p for p in self.places}.values(), key=lambda place: place.source.results.started)
+        return [(each.source, each.verdict.lines[0].removeprefix(f"{each.verdict.dataset}: ")) for each in mine]
 
     @property
     def tables(self) -> list[tuple[str, list[Grid]]]:
         """A table of candidates, and one of controls."""
         columns = ["generator", "verdict", "where it does best, Δ ± 95 %", "where it does best, in", "privacy flags"]
-        columns += ["s a pool", "repeats", "run"]
-        found = []
+        columns.append("run")
+        found, files = [], [source.file for source, _ in self.sources]
         for role in MethodRole:
-            rows = [_row(place) for place in self.places if place.said.role is role]
+            mine = [place for place in self.places if place.said.role is role]
+            rows = [[*_row(place), str(files.index(place.source.file) + 1)] for place in mine]
             found += [(f"{role.value.capitalize()}s", grids(columns, rows))] if rows else []
         return found
 
@@ -166,7 +168,7 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
     names = [key[:2] for key in found]
     return [
         Section(
-            f"{name}, {metric}" + (f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else ""),
+            f"{name}: {metric}" + (f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else ""),
             sorted(places, key=lambda place: (place.said.role is MethodRole.CONTROL, -_gain(place))),
         )
         for (name, metric, fingerprint), places in sorted(found.items())
@@ -214,9 +216,6 @@ def _difference(place: Place) -> str:
 
 
 def _row(place: Place) -> list[str]:
-    said, info = place.said, place.source.results.info
+    said = place.said
     flags = f"{len(said.flagged)} of {said.judged}" if said.judged else "—"
-    seconds = "—" if said.seconds is None else f"{said.seconds:,.3g}"
-    where = said.best.scenario if said.best else "—"
-    run = place.source.results.run
-    return [said.generator, said.says, _difference(place), where, flags, seconds, str(info.repeats), run]
+    return [said.generator, said.says, _difference(place), said.best.scenario if said.best else "—", flags]
