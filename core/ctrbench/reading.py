@@ -88,8 +88,8 @@ class Results:
 
         return verdicts(self.stored)
 
-    def answer(self, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
-        """The verdict and one board for each data set, as `ctrbench run` ends with them.
+    def answer(self, metric: str = "", *, width: int = 80, colour: bool = False, brief: bool = False) -> str:
+        """The verdict and one board for each data set; `brief` cuts them to 40 lines, as `ctrbench run` ends.
 
         A run without generators has no verdict: its scores are its answer.
         """
@@ -97,7 +97,7 @@ class Results:
 
         if not any(cell.generator for cell in self.stored.cells):
             return self.leaderboards("scenarios", metric, colour=colour)
-        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour)
+        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
 
     @cached_property
     def findings(self) -> list[Finding]:

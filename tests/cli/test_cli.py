@@ -58,6 +58,7 @@ def test_list_imports_no_heavy_library() -> None:
         "failures",
         "report",
         "plot",
+        "site",
         "export",
         "compare",
         "list",

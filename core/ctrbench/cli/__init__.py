@@ -25,6 +25,7 @@ from ctrbench.cli import (
     report,
     run,
     show,
+    site,
     store,
     try_,
 )
@@ -192,7 +193,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, export.export,
+    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, site.site, export.export,
     compare.compare, list_.list_, show.show, new.new, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

@@ -248,7 +248,7 @@ def _do(request: RunRequest, store: str) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
-    click.echo(results.answer(width=width(), colour=colour()), nl=False)
+    click.echo(results.answer(width=width(), colour=colour(), brief=True), nl=False)
     for text in results.failures[:MOST_FAILURES]:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:

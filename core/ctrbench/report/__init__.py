@@ -47,8 +47,8 @@ def page(results: RunResults, metric: str = "") -> str:
         "report.html",
         results=results,
         info=results.info,
-        started=_clock(results.started),
-        finished=None if results.finished is None else _clock(results.finished),
+        started=clock(results.started),
+        finished=None if results.finished is None else clock(results.finished),
         ended=_ended(results),
         parts=[_part(Effects(results, name, metric), number) for number, name in enumerate(names)],
         boards={name: [board for board in boards if board.dataset == name] for name in names},
@@ -166,7 +166,8 @@ def _shown(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A moment as a reader has it."""
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) + " UTC"
 
 
