@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from ctrbench import arguments, choices, params, resources
+from ctrbench import arguments, choices, environments, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
 from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
@@ -320,7 +320,7 @@ def prepare(
         changes["own_scenarios"] = (*suite.own_scenarios, *own)
     changes |= {name: arguments.native(number) for name, number in numbers.items() if number is not None}
     wanted = checked(replace(suite, **changes), "run")
-    registry = registry or load_registry()
+    registry = environments.joined(registry or load_registry(), wanted.environments)
     choices.check_settings(wanted, registry)
     if "scenarios" in selection and not wanted.generators:
         choices.check_pools(wanted, registry)
