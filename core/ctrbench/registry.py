@@ -64,6 +64,8 @@ class Registered:
     distribution: str
     version: str
     apart: bool = False  # installed by somebody else: the driver asks it in a copy of itself
+    python: str = ""  # the interpreter that it is installed for, where that is another one
+    source: str = ""  # digest of its source there
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
@@ -145,6 +147,16 @@ class Registry:
         if self.broken:
             hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")
+
+    def take_in(self, plugin: Registered) -> None:
+        """Add a plug-in that was found elsewhere, unless its name is taken."""
+        rivals = [other for other in self.of_kind(plugin.kind) if other.name.casefold() == plugin.name.casefold()]
+        if not rivals:
+            self.plugins.append(plugin)
+            return
+        error = f"the {plugin.kind} name {plugin.name!r} is taken by {', '.join(map(str, rivals))}"
+        source = f"{plugin.distribution}:{plugin.name}"
+        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name))
 
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""
@@ -305,6 +317,9 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
 
 
 def _version_of_home() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version(HOME)
+    try:
+        return version(HOME)
+    except PackageNotFoundError:  # lent to another environment
+        return ""

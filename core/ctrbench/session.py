@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from ctrbench import arguments, choices, params, resources
+from ctrbench import arguments, choices, environments, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
 from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
@@ -195,7 +195,7 @@ def prepare(
     if "doses" in changes:
         changes.setdefault("scenarios", ())
     wanted = checked(replace(suite, **changes), "run")
-    registry = registry or load_registry()
+    registry = environments.joined(registry or load_registry(), wanted.environments)
     choices.check_settings(wanted, registry)
     if ("scenarios" in selection or wanted.doses) and not wanted.generators:
         choices.check_pools(wanted, registry)

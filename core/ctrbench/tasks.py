@@ -19,7 +19,7 @@ from typing import assert_never, cast
 
 import numpy as np
 
-from ctrbench import contract, environment, gpu, intervals, keys, resources
+from ctrbench import contract, environment, environments, gpu, intervals, keys, resources
 from ctrbench.contract import ContractError
 from ctrbench.errors import Skip, UserError
 from ctrbench.history import History
@@ -98,6 +98,8 @@ class Workspace:
 
 def perform(job: Job, workspace: Workspace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
+    if job.plugin.python:
+        return _elsewhere(job, workspace)
     stages, started = Stages(workspace.entered), time.time()
     history = History()
     context = workspace.context(job, history)
@@ -143,6 +145,33 @@ def _coming_back() -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.chdir(here)
+
+
+def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
+    """Have the job done by the interpreter that its plug-in is installed for."""
+    there = replace(job, plugin=replace(job.plugin, python=""))
+    stage = None
+    try:
+        for what, *about in environments.perform(
+            job.plugin.python,
+            there,
+            artefacts=workspace.artefacts.folder.absolute(),
+            checkpoints=workspace.checkpoints.absolute(),
+            budget=workspace.budget,
+            deadline=workspace.deadline,
+        ):
+            match what:
+                case "stage":
+                    stage = about[0]
+                    workspace.entered(stage)
+                case "progress":
+                    workspace.progress(*about)
+                case _:
+                    result: TaskResult = about[0]
+                    return result
+        raise RuntimeError("it said nothing of a result")
+    except (RuntimeError, OSError) as error:
+        return TaskResult(Status.CRASHED, job.plugin.registered, stage, one_line(error), inputs=inputs(job))
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
