@@ -62,11 +62,11 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     budget = f", budget {info.budget:g}: not the full settings" if info.budget != 1 else ""
     head = f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}{budget}"
     if results.finished is None:
-        head += "; it did not come to its end: the same command goes on"
+        head += "; it did not finish: the same command resumes it"
     found = verdicts(results, metric)
     parts = [text for each in found for text in _answer(each, width, colour)]
     if not found:
-        parts = [_wrapped("no verdict: this run has no metric of which one side is better", width)]
+        parts = [_wrapped("no verdict: this run has no metric for which higher or lower is better", width)]
     more = "all tables: ctrbench leaderboard --view all; one page: ctrbench report --html report.html"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ctrbench.registry import PluginKind
     from ctrbench.session import Results
 
-STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
+STORE_HELP = "Results database: a path or a database URL. Its artefacts are kept beside it."
 
 
 class LateChoice(click.Choice[str]):
