@@ -88,18 +88,6 @@ def _title(dataset: Chosen[Dataset]) -> str:
     return dataset.registered.name if isinstance(told, NoAnswer) else told
 
 
-def made(registered: Registered, make: Callable[[], T]) -> T:
-    """What a plug-in's own code has a part in making; UserError that names it where that fails.
-
-    Somebody else's is tried where it can do no harm before it is done here.
-    """
-    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
-    done = tried if isinstance(tried, NoAnswer) else ask(make)
-    if isinstance(done, NoAnswer):
-        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
-    return done
-
-
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it.
 
@@ -129,7 +117,7 @@ def check_pools(suite: Suite, registry: Registry) -> None:
     if drawing and (ALL not in suite.scenarios or suite.doses):
         names = ", ".join(drawing)
         raise UserError(
-            f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"
+            f"scenarios {names}: with generators none there are no rows for them; name a generator, or leave them out"
         )
 
 
@@ -197,14 +185,26 @@ def choose(
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}
-        scaled = plugin if suite.budget == 1 else made(registered, partial(params.scaled, plugin, suite.budget))
+        scaled = plugin if suite.budget == 1 else _guarded(registered, partial(params.scaled, plugin, suite.budget))
         chosen[label] = Chosen(registered, scaled, label)
     return list(chosen.values())
 
 
 def build(registered: Registered, *layers: Mapping[str, object]) -> Plugin:
     """A plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
-    return made(registered, partial(params.build, registered.plugin, str(registered), *layers))
+    return _guarded(registered, partial(params.build, registered.plugin, str(registered), *layers))
+
+
+def _guarded(registered: Registered, make: Callable[[], T]) -> T:
+    """What a plug-in's own code has a part in making; UserError that names it where that fails.
+
+    Somebody else's is tried where it can do no harm before it is done here.
+    """
+    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
+    done = tried if isinstance(tried, NoAnswer) else ask(make)
+    if isinstance(done, NoAnswer):
+        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
+    return done
 
 
 _N = TypeVar("_N", bound=str | Plugin)

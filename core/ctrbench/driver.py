@@ -50,7 +50,7 @@ How = Literal["done", "stored", "blocked"]
 
 
 class Watcher:
-    """Hears how a run goes along, from its entering to its leaving; this one does nothing with it."""
+    """Is told how a run progresses, as a context manager around it; this one ignores what it is told."""
 
     def __enter__(self) -> Self:
         return self

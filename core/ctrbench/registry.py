@@ -230,7 +230,7 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         if manager.hook.cell_finished.get_hookimpls():
             registry.listeners.append((source, manager))
         elif not taken and len(registry.broken) == before:
-            refuse("registers nothing: has it a function marked @ctrbench.hookimpl?")
+            refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
 
     before = len(registry.broken)
     if isinstance(done := ask(load), NoAnswer):
@@ -248,17 +248,14 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     if kind == "scenario":
         if type(thing) is not Scenario:  # one of its own kind could do anything where a plan is made
             return f"register_scenarios takes a Scenario, not {thing!r}"
-        return (
-            ""
-            if isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
-            else f"{thing.name!r} is no name: letters, digits, . _ -"
-        )
+        good = isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
+        return "" if good else f"{thing.name!r} is not a name of letters, digits, . _ -"
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"
     who = thing.__name__
     if "__dataclass_params__" not in vars(thing) or not vars(thing)["__dataclass_params__"].frozen:
-        return f"{who} needs its own @dataclass(frozen=True), or its parameters would vanish"
+        return f"{who} needs its own @dataclass(frozen=True), or its parameters would be lost"
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"

@@ -62,17 +62,17 @@ def run(
     fresh: bool = False,
     progress: bool | Watcher = True,
 ) -> Results:
-    """Run a suite, as `ctrbench run` does, and give its results; what the store has already is not done again.
+    """Run a suite, as `ctrbench run` does, and return its results; what the store has already is not done again.
 
-    What is given takes the place of the suite's own; `everything` adds all that is installed. A plug-in is a name with
-    parameters, "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
-    `generators="none"` runs without pools. `doses` are shares of synthetic rows, of which each is added for positives,
-    for negatives and for both, in the place of the suite's scenarios unless some are named; of train no more is seen
-    than each of `train_shares`. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
+    Arguments replace what the suite says; `everything` adds all that is installed. A plug-in is a name with parameters,
+    "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
+    `generators="none"` runs without pools. `doses` are shares of synthetic rows, each added for positives, for negatives
+    and for both; they replace the suite's scenarios unless some are named. `train_shares` are the shares of train that
+    generators and models see. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
     ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
     seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
 
-    UserError where a name or a value cannot be used. A method that fails is a result: see `Results.failures`. Ctrl-C
+    UserError if a name or a value cannot be used. A method that fails raises nothing: see `Results.failures`. Ctrl-C
     loses nothing that was finished.
     """
     given = {name: value for name, value in locals().items() if value is not None and name != "progress"}

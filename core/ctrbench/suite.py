@@ -35,9 +35,9 @@ class DatasetSettings:
     """What a suite says of one data set: what a task may use, and parameters by kind and plug-in name."""
 
     limits: Limits = NO_LIMITS
-    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
-    def of(self, kind: str, name: str) -> Mapping[str, Any]:
+    def of(self, kind: str, name: str) -> Mapping[str, object]:
         """The parameters that a plug-in gets on this data set, unless the user gives others."""
         return _of_name(self.parameters.get(f"{kind}s", {}), name, {})
 

@@ -83,4 +83,4 @@ def test_python_and_json_have_the_same_verdict() -> None:
 
 
 def test_a_run_that_did_not_end_says_so() -> None:
-    assert "did not come to its end" in reporters.answer(replace(RUN, finished=None))
+    assert "it did not finish" in reporters.answer(replace(RUN, finished=None))

@@ -164,8 +164,9 @@ def _check_surroundings() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         raise UserError(
-            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
-            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task may use"
+            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of address space, too little for the libraries, "
+            f"some of which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task "
+            "may use"
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ctrbench.reading import Results
     from ctrbench.registry import PluginKind
 
-STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
+STORE_HELP = "Results database: a path or a database URL. Its artefacts are kept beside it."
 
 
 class LateChoice(click.Choice[str]):

@@ -33,7 +33,7 @@ def cost(part: Part) -> list[Board]:
              "peak_memory": r.peak_memory, "facts": dict(r.facts), "status": str(r.status)}
             for r in results
         ]  # fmt: skip
-    memory = "peak memory is that of the worker process, the libraries of the whole run included"
+    memory = "peak memory is the worker process's, including the libraries of the whole run"
     return [board.finish(*part.shared_pools(), memory)]
 
 

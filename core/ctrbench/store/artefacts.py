@@ -63,7 +63,7 @@ class Artefacts:
         columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
         for name in (_LABELS, _WEIGHTS):
             if name in columns:
-                raise UserError(f"a column is called {name!r}, which is the name of ctrbench's own; rename it")
+                raise UserError(f"a column is called {name!r}, a name that ctrbench itself uses; rename it")
         for name, values in ((_LABELS, table.labels), (_WEIGHTS, table.weights)):
             if values is not None:
                 columns[name] = values

@@ -161,7 +161,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise UserError(
             f"{encodable(str(file))}: cannot be imported: {one_line(error)}; no result has been changed, and the same "
-            "import again goes on from here"
+            "import again resumes from here"
         ) from None
 
 

@@ -50,7 +50,7 @@ def check(store: Store) -> Checked:
         lost = [name for name, digest in result.artefacts.items() if digest not in intact]
         if lost:
             wrong.append(
-                f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it does it anew"
+                f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it makes it again"
             )
     bad += _bad_rows(store)
     wrong += [f"{row.name} cannot be read: {row.why}; `ctrbench store gc` removes it" for row in bad]
@@ -203,8 +203,8 @@ def _refuse_shared(store: Store) -> None:
     for other in path.parent.glob("*"):
         if other.stem == path.stem and other.name not in own and _is_database(other):
             raise UserError(
-                f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and nobody can say "
-                "which of them it needs; give one of the two another name, and move its artefacts along"
+                f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and which of "
+                "them it needs cannot be told; rename one of the two, and its folder of artefacts"
             )
 
 
