@@ -66,8 +66,8 @@ def run(
 
     Arguments replace what the suite says; `everything` adds all that is installed. A plug-in is a name with parameters,
     "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
-    `generators="none"` runs without pools. `doses` are shares of synthetic rows, each added for positives, for negatives
-    and for both; they replace the suite's scenarios unless some are named. `train_shares` are the shares of train that
+    `generators="none"` runs without pools. `doses` are shares of synthetic rows, each added for positives, negatives
+    and both; they replace the suite's scenarios unless some are named. `train_shares` are the shares of train that
     generators and models see. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
     ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
     seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
