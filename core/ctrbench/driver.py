@@ -144,7 +144,7 @@ class Driver:
         loading = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
         self._walk(run, {task.name: task for task, _ in loading}, None)
         loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in loading])
-        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits)
+        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits, self.store.artefacts)
         info = replace(self._info(grid, loaded), left_out=left_out, failed_data=failed)
         self.store.describe_run(run, info, grid.pools, grid.cells)
         sound = len(self.registry.broken)

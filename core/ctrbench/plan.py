@@ -135,8 +135,9 @@ def grid(
     datasets: Sequence[tuple[Chosen[Dataset], TaskResult]],
     compute: Compute,
     limits: Limits,
+    artefacts: Artefacts | None = None,
 ) -> Plan:
-    """The tasks and cells of a suite on loaded data sets."""
+    """The tasks and cells of a suite on loaded data sets; the artefacts are for who asks a schema for its words."""
     plan = Plan()
     scenarios = choose_scenarios(suite, registry)
     for metric in choose(suite, registry, "metric"):
@@ -146,7 +147,7 @@ def grid(
             plan.prediction_metrics.append(cast("Chosen[PredictionMetric]", metric))
     for dataset, loaded in datasets:
         settings = suite.settings(dataset.registered.name)
-        part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits))
+        part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits), artefacts)
         generators = choose(suite, registry, "generator", settings)
         plan.roles |= {generator.label: generator.plugin.role for generator in generators}
         models = choose(suite, registry, "model", settings)
@@ -165,6 +166,7 @@ class _DatasetGrid:
     loaded: TaskResult
     compute: Compute
     limits: Limits
+    artefacts: Artefacts | None
     made: dict[tuple[str, int], PoolId] = field(default_factory=dict)  # call and repeat → who makes it
     makers: dict[str, _Maker] = field(default_factory=dict)  # by the generator's label
     forecasts: dict[tuple[str, int], Forecast | None] = field(default_factory=dict)  # by the model's label and rows
@@ -280,7 +282,8 @@ class _DatasetGrid:
 
     @cached_property
     def schema(self) -> Schema:
-        return Schema.from_json(self.output.schema)
+        digest = self.loaded.artefacts.get("words", "")
+        return Schema.from_json(self.output.schema, self.artefacts.words(digest) if self.artefacts else None)
 
     @cached_property
     def widest(self) -> tuple[str, int]:

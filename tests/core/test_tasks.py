@@ -228,3 +228,43 @@ def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
     assert stages.current is Stage.READ
     assert stages.seconds.keys() == {"read", "fit"}
     assert all(seconds > 0 for seconds in stages.seconds.values())
+
+
+@pytest.fixture
+def mapped(tmp_path: Path, toy_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Where every table counts as large, and every vocabulary as long."""
+    monkeypatch.setattr("ctrbench.store.artefacts.MAPPED_FROM", 0)
+    monkeypatch.setattr("ctrbench.table.SPELT_OUT", 1)
+    return Bench(tmp_path / "mapped", toy_registry)
+
+
+@pytest.mark.parametrize("scenario", [ORIGINAL, S1, S3, S5], ids=lambda scenario: scenario.name)
+def test_mapped_tables_give_the_results_of_those_that_are_copied(
+    bench: Bench, mapped: Bench, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mapped.artefacts.path(mapped.data.artefacts["train"]).suffix == ".arrow"
+    assert set(mapped.data.artefacts) - set(bench.data.artefacts) == {"words"}
+    pool = mapped.pool()
+    there = mapped.train(scenario, pool if scenario.needs_pool else None)
+    monkeypatch.undo()
+    plain = bench.pool()
+    assert mapped.data.fingerprint == bench.data.fingerprint
+    assert pool.output == plain.output
+    assert there.artefacts == bench.train(scenario, plain if scenario.needs_pool else None).artefacts
+
+
+def test_a_task_whose_input_changed_while_it_ran_has_failed(mapped: Bench) -> None:
+    path = mapped.artefacts.path(mapped.data.artefacts["train"])
+    good = path.read_bytes()
+
+    def spoil(stage: Stage) -> None:
+        if stage is Stage.FIT:
+            path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+
+    job = TrainJob(mapped.call("model", "rate"), mapped.data, None, ORIGINAL, 3, 4, Compute())
+    spoilt = perform(job, Workspace(mapped.artefacts, mapped.checkpoints, entered=spoil))
+    assert spoilt.status is Status.FAILED
+    assert "was changed while it was in use" in spoilt.reason
+    assert "corrupt and has been set aside" in mapped.do(job).reason
+    path.write_bytes(good)
+    assert mapped.do(job).ok
