@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin
 from ctrbench.results import Json
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, shown_address
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
@@ -159,8 +159,8 @@ def values(plugin: Plugin) -> dict[str, Json]:
 
 
 def recorded(values: Mapping[str, Json]) -> dict[str, Json]:
-    """Parameters as a store keeps them: a number that JSON has no word for (nan, inf) as a text."""
-    return {name: _finite(value) for name, value in values.items()}
+    """Parameters as a store keeps them: no passwords of addresses; what JSON has no word for (nan, inf) as a text."""
+    return {name: _storable(value) for name, value in values.items()}
 
 
 def changed(plugin: Plugin) -> list[str]:
@@ -313,9 +313,11 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _finite(value: Json) -> Json:
+def _storable(value: Json) -> Json:
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [_storable(item) for item in value]
+    if isinstance(value, str):
+        return shown_address(value)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -323,7 +325,7 @@ def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_text, value))})"
     if isinstance(value, str):
-        return quoted(value)
+        return quoted(shown_address(value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -131,7 +132,7 @@ def _masked(error: click.ClickException) -> click.ClickException:
 def _without_addresses(text: str) -> str:
     """A text without the passwords of what the user gave, as it was given and as it is written in messages."""
     for word in (*sys.argv[1:], os.environ.get("CTRBENCH_STORE", "")):
-        for given in (word, word.partition("=")[2]):
+        for given in (word, word.partition("=")[2], *re.split(r"[\[\],]\s*(?:\w+=)?", word)):  # NAME[key=value, …]
             shown = shown_address(given)
             if given and shown != given:
                 for written in (given, encodable(given), plain(given), repr(given)[1:-1], os.fspath(Path(given))):
