@@ -18,7 +18,7 @@ from ctrbench.jobs import PluginCall
 from ctrbench.registry import KINDS, PluginKind
 from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, plain
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -96,7 +96,7 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
     installed = {entry.name: cast(Scenario, entry.thing) for entry in registry.of_kind("scenario")}
     for scenario in suite.own_scenarios:
         if scenario.name in installed:
-            raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
+            raise UserError(f"suite {plain(suite.name)}: the scenario name {scenario.name!r} is taken; choose another")
         installed[scenario.name] = scenario
     by_form = {name.casefold(): name for name in installed}
     names = ["original"]
@@ -128,10 +128,10 @@ def check_settings(suite: Suite, registry: Registry) -> None:
     if suite.datasets:  # frames may join later
         choose_datasets(suite, registry, download=True)
     for dataset, on in suite.on.items():
-        registry.get("dataset", dataset, f"suite {suite.name}: on")
+        registry.get("dataset", dataset, f"suite {plain(suite.name)}: on")
         for kinds, by_name in on.parameters.items():
             for name in by_name:
-                registry.get(_kind(kinds), name, f"suite {suite.name}: on.{dataset}.{kinds}")
+                registry.get(_kind(kinds), name, f"suite {plain(suite.name)}: on.{dataset}.{kinds}")
 
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
     known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
     _refuse_unknown(raw, known, source)
-    values: dict[str, Any] = {"name": raw.get("name", name), "own_scenarios": own}
+    values: dict[str, Any] = {"name": _typed(raw, "name", str, source, name), "own_scenarios": own}
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)

@@ -93,6 +93,7 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("model_seeds = 1001", "model_seeds=1001 must lie between 1 and 1000"),
         ("budget = inf", "budget=inf must lie above 0 and at most at 100"),
         ("budget = nan", "budget=nan must lie above 0"),
+        ("name = 1", "name=1 must be a str"),
         ("description = 1", "description=1 must be a str"),
         ("on = 3", "on=3 must be a dict"),
         ("on = { simulated = 3 }", "on.simulated: 3 is not a table"),

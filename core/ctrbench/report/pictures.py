@@ -213,7 +213,7 @@ def _along(effects: Effects, curves: Sequence[Curve], name: str, title: str, wha
 
 def _line(curve: Curve) -> list[tuple[float, Estimate]]:
     found = [(point.x, _point(curve, point)) for point in curve.points]
-    return [(x, estimate) for x, estimate in found if estimate is not None]
+    return [(x, estimate) for x, estimate in found if estimate is not None and x > 0]
 
 
 def _point(curve: Curve, point: Point) -> Estimate | None:
