@@ -39,7 +39,7 @@ from ctrbench.interfaces import (
 )
 from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import compose
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
@@ -251,7 +251,9 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             name: contract.check_probabilities(predictor.predict(rows.without_labels()), len(rows))
             for name, rows in (("valid", valid), ("test", test))
         }
-        facts = contract.checked_facts(predictor.details)
+        facts = dict(contract.checked_facts(predictor.details))
+    if np.ptp(probabilities["test"]) == 0:
+        facts[CONSTANT] = float(probabilities["test"][0])
     rankings = None
     if "ranking" in data:
         with stages(Stage.RANK):

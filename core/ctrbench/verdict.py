@@ -266,7 +266,10 @@ class _Judge:
         lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
-        lines += [f"Collapsed: {'; '.join(collapsed)}."] if collapsed else []
+        spoilt = [f"Collapsed: {'; '.join(collapsed)}."] if collapsed else []
+        constant = self.effects.constant()
+        spoilt += [f"Predicts the same for every row: {'; '.join(constant)}."] if constant else []
+        lines.append(" ".join(spoilt))
         return [line for line in [*lines, self.needed(best)] if line]
 
     def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.registry import Registry
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.tasks import Stages, Workspace, perform
@@ -174,3 +175,9 @@ def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
     assert stages.current is Stage.READ
     assert stages.seconds.keys() == {"read", "fit"}
     assert all(seconds > 0 for seconds in stages.seconds.values())
+
+
+def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CONSTANT not in bench.train(ORIGINAL).facts
+    monkeypatch.setattr(toys.RatePredictor, "predict", lambda self, rows: np.full(len(rows), 0.3))
+    assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3
