@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ctrbench.choices import model_within
     from ctrbench.dependencies import Dependencies, find_dependencies
     from ctrbench.driver import Watcher
     from ctrbench.encoding import Coding, Column, Rows, as_text, encode, encode_splits, text_numbers
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
         Ready,
         Sampler,
         Score,
+        Searched,
         Splits,
         SyntheticMetric,
     )
-    from ctrbench.params import quoted
+    from ctrbench.params import quoted, searched
     from ctrbench.ranking import Queries, with_ranking
     from ctrbench.reading import Results, load
     from ctrbench.results import CellResult, PoolResult, TaskResult
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from ctrbench.text import counted, did_you_mean, plain
 
 _HOMES = {
+    "choices": ("model_within",),
     "dependencies": ("Dependencies", "find_dependencies"),
     "driver": ("Watcher",),
     "encoding": ("Coding", "Column", "Rows", "as_text", "encode", "encode_splits", "text_numbers"),
@@ -62,9 +65,10 @@ _HOMES = {
     "interfaces": (
         "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Location",
         "MethodRole", "Metric", "Missing", "Model", "PredictionMetric", "Predictions", "Predictor", "Proposal",
-        "Published", "Rankings", "Ready", "Sampler", "Score", "Splits", "SyntheticMetric",
+        "Published", "Rankings", "Ready", "Sampler", "Score", "Searched", "Splits",
+        "SyntheticMetric",
     ),
-    "params": ("quoted",),
+    "params": ("quoted", "searched"),
     "ranking": ("Queries", "with_ranking"),
     "reading": ("Results", "load"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
@@ -118,6 +122,7 @@ __all__ = [
     "Scenario",
     "Schema",
     "Score",
+    "Searched",
     "Skip",
     "Splits",
     "Suite",
@@ -137,10 +142,12 @@ __all__ = [
     "hookimpl",
     "load",
     "load_suite",
+    "model_within",
     "plain",
     "quoted",
     "read_rows",
     "run",
+    "searched",
     "text_numbers",
     "with_ranking",
 ]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import contract, params
+from ctrbench import contract, keys, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
 from ctrbench.jobs import PluginCall
-from ctrbench.registry import KINDS, PluginKind
+from ctrbench.registry import KINDS, PluginKind, load_registry
 from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
 from ctrbench.text import did_you_mean, plain
@@ -205,6 +205,18 @@ def _guarded(registered: Registered, make: Callable[[], T]) -> T:
     if isinstance(done, NoAnswer):
         raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
     return done
+
+
+def model_within(text: str) -> tuple[Model, str]:
+    """For a model that is made of another: the installed one that a text names, "dnn[dropout=0.1]", and its version.
+
+    The version is a digest of all that changes its results, for the outer one's `version()`. UserError where there is
+    no such model.
+    """
+    spec = params.parse(text, "model")
+    registered = load_registry().get("model", spec.name, "model")
+    model = build(registered, spec.values)
+    return cast(Model, model), keys.digest(PluginCall.of(registered, model).identity())
 
 
 _N = TypeVar("_N", bound=str | Plugin)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -45,6 +45,19 @@ class Budgeted:
 
 class Location:
     """Marks a parameter that says where a file is: `version()` counts in the cache key, the path does not."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Marks a parameter that `tune` may search: from low to high, by its logarithm or not, or among some values.
+
+    As in `learning_rate: Annotated[float, "Adam's", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3`.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    among: tuple[Any, ...] = ()
 
 
 def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:

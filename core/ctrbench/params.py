@@ -20,7 +20,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
 from ctrbench.results import Json
 from ctrbench.text import did_you_mean, shown_address
 
@@ -151,6 +151,12 @@ def unbudgeted(plugin: Plugin) -> dict[str, Json]:
 def locations(plugin: Plugin) -> tuple[str, ...]:
     """The names of its parameters that say where a file lies."""
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
+
+
+def searched(plugin: Plugin) -> dict[str, Searched]:
+    """The parameters that its author says are worth a search, and where."""
+    marks = ((name, _metadata(hint, Searched)) for name, hint in _annotations(type(plugin)).items())
+    return {name: found[0] for name, found in marks if found}
 
 
 def values(plugin: Plugin) -> dict[str, Json]:

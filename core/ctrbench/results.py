@@ -86,6 +86,10 @@ class PoolOutput:
     variety: float | None = None  # distinct rows over those of real train, among equally many; not in older stores
 
 
+CONSTANT = "constant prediction"
+"""The fact that a model predicts the same for every row of test."""
+
+
 @dataclass(frozen=True)
 class TrainOutput:
     """What is known of a training; its predictions are artefacts."""

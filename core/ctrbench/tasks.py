@@ -51,7 +51,7 @@ from ctrbench.jobs import (
     reads,
 )
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
@@ -296,7 +296,9 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             name: contract.check_probabilities(predictor.predict(rows.without_labels()), len(rows))
             for name, rows in (("valid", valid), ("test", test))
         }
-        facts = contract.checked_facts(predictor.details)
+        facts = dict(contract.checked_facts(predictor.details))
+    if np.ptp(probabilities["test"]) == 0:
+        facts[CONSTANT] = float(probabilities["test"][0])
     rankings = None
     if "ranking" in data:
         with stages(Stage.RANK):

@@ -257,8 +257,10 @@ class _Judge:
         lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
-        more = [f"and {len(collapsed) - 2} more"] if len(collapsed) > 3 else []
-        lines += [f"Collapsed: {'; '.join(collapsed[:2] + more if more else collapsed)}."] if collapsed else []
+        spoilt = [f"Collapsed: {_few(collapsed)}."] if collapsed else []
+        constant = self.effects.constant()
+        spoilt += [f"Predicts the same for every row: {_few(constant)}."] if constant else []
+        lines.append(" ".join(spoilt))
         return [line for line in [*lines, self.needed(best)] if line]
 
     def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.registry import Registry, load_registry
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.tasks import Stages, Workspace, perform
@@ -268,3 +269,9 @@ def test_a_task_whose_input_changed_while_it_ran_has_failed(mapped: Bench) -> No
     assert "corrupt and has been set aside" in mapped.do(job).reason
     path.write_bytes(good)
     assert mapped.do(job).ok
+
+
+def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CONSTANT not in bench.train(ORIGINAL).facts
+    monkeypatch.setattr(toys.RatePredictor, "predict", lambda self, rows: np.full(len(rows), 0.3))
+    assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3

@@ -9,7 +9,9 @@ import pytest
 from ctrbench import MethodRole, Score
 from ctrbench.effects import Effects
 from ctrbench.intervals import Effect, Spread, enough, sees_at
+from ctrbench.leaderboard import boards
 from ctrbench.results import (
+    CONSTANT,
     CellResult,
     DatasetInfo,
     GeneratorInfo,
@@ -19,6 +21,7 @@ from ctrbench.results import (
     ScenarioInfo,
     Status,
     TaskResult,
+    TrainOutput,
 )
 from ctrbench.store.store import RunResults
 from ctrbench.verdict import Outcome, Verdict, family, verdicts
@@ -257,3 +260,16 @@ def test_a_seen_effect_is_found_in_four_of_five_runs() -> None:
     error = draws.std(axis=1, ddof=1) / 5**0.5
     found = (draws.mean(axis=1) / error > stats.t.ppf(1 - 0.025 / claims, 4)).mean()
     assert 0.7 < found < 0.9
+
+
+def test_a_model_whose_predictions_are_constant_is_named() -> None:
+    spoilt = [
+        replace(each, result=replace(DONE, output=TrainOutput(9, 0.2, {CONSTANT: 0.2} if each.repeat else {})))
+        for each in arm("gan", "S3", -0.3)
+    ]
+    said = run(spoilt)
+    named = "dnn in 4 of 10 trainings"
+    assert f"Predicts the same for every row: {named}." in " ".join(verdicts(said)[0].lines)
+    [board] = [each for each in boards(said, ["scenarios"]) if any(named in note for note in each.notes)]
+    assert f"predicts the same for every row: {named}" in board.notes
+    assert not any("same for every row" in line for line in verdicts(run(arm("gan", "S3", 0.0)))[0].lines)

@@ -49,7 +49,8 @@ def _cells(part: Part) -> Board:
     best = (
         [] if effects.better == "neither" else ["* or bold: the best of a generator and model, if better than original"]
     )
-    return board.finish(*best, *about_intervals(judged, marks=bool(best)))
+    constant = [f"predicts the same for every row: {said}" for said in effects.constant()]
+    return board.finish(*best, *constant, *about_intervals(judged, marks=bool(best)))
 
 
 def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
