@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     )
     from ctrbench.params import quoted
     from ctrbench.ranking import Queries, with_ranking
+    from ctrbench.reading import Results, load
     from ctrbench.results import CellResult, PoolResult, TaskResult
     from ctrbench.row_files import file_digest, read_rows
     from ctrbench.scenarios import ClassShares, Scenario
-    from ctrbench.session import Results, load, run
+    from ctrbench.session import run
     from ctrbench.suite import Suite, load_suite
     from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
     from ctrbench.text import counted, did_you_mean, plain
@@ -65,10 +66,11 @@ _HOMES = {
     ),
     "params": ("quoted",),
     "ranking": ("Queries", "with_ranking"),
+    "reading": ("Results", "load"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
     "row_files": ("file_digest", "read_rows"),
     "scenarios": ("ClassShares", "Scenario"),
-    "session": ("Results", "load", "run"),
+    "session": ("run",),
     "suite": ("Suite", "load_suite"),
     "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
     "text": ("counted", "did_you_mean", "plain"),

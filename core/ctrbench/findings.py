@@ -49,7 +49,7 @@ def headline(effects: Effects) -> str:
         found[finding.conclusion].append(finding.scenario)
     parts = [f"{listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
     if not parts:
-        return "This run holds no scenario that uses synthetic rows."
+        return "This run has no scenario that uses synthetic rows."
     repeats = effects.results.info.repeats
     said = f"{'; '.join(parts)} ({counted(len(effects.averaged), 'generator')}, "
     said += f"{counted(len(effects.compared), 'model')}, {counted(repeats, 'repeat')})."
@@ -64,12 +64,12 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
     if effect.interval is None:
         return (
             "undecided",
-            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown: nothing was seen to vary.",
+            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown, as no variation was seen.",
         )
     interval = f"{_signed(effect.low)} to {_signed(effect.high)}"
     if effect.basis == "test rows only":
         text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, test noise only)."
-        return "undecided", f"{text} One repeat cannot tell it from the luck of a seed."
+        return "undecided", f"{text} One repeat cannot tell it from the noise of seeds."
     text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
     holm = _chance(tested.holm if tested.holm is not None else 1.0)
     if not tested.certain:
@@ -90,7 +90,7 @@ def _missing(effects: Effects, scenario: str) -> str:
     if first is None:
         return f"No model has every score of {effects.metric}, on original and here."
     return (
-        f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and a mean never passes over one: "
+        f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and no mean leaves one out: "
         f"{first.describe()}."
     )
 

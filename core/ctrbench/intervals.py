@@ -90,6 +90,16 @@ class Effect:
         """The end of the two-sided interval of that level; the lower one for a negative level."""
         return self.mean + math.copysign(_quantile((1 + abs(level)) / 2, self.df) * self.error, level)
 
+    def among(self, claims: int) -> tuple[float, float] | None:
+        """The interval, so wide that those of so many claims hold at once with 95 % (Bonferroni).
+
+        None where seeds were not drawn anew, or nothing was seen to vary.
+        """
+        if not self.testable or not self.variance or math.isinf(self.variance):
+            return None
+        level = 1 - ALPHA / max(claims, 1)
+        return self.bound(-level), self.bound(level)
+
     @property
     def p(self) -> float:
         """Two-sided p-value of no effect; 1 where it is not testable, or nothing was seen to vary."""

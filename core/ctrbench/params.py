@@ -27,6 +27,8 @@ from ctrbench.text import did_you_mean
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
 
+_MOST_EFFORT = 1e30  # beyond it nobody can forecast anything
+
 FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
 """The options of the command line that name what a section of a suite names."""
 
@@ -134,9 +136,10 @@ def scaled(plugin: P, budget: float) -> P:
 
 
 def effort(plugin: Plugin) -> float:
-    """The product of its `Budgeted` parameters, to which the time of a fit is in proportion."""
+    """The product of its `Budgeted` parameters, to which the time of a fit is in proportion; 1 where it is none."""
     hints = _annotations(type(plugin))
-    return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
+    found = math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted))
+    return float(found) if isinstance(found, int | float) and 0 < found < _MOST_EFFORT else 1.0
 
 
 def unbudgeted(plugin: Plugin) -> dict[str, Json]:
@@ -153,6 +156,11 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
 def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
+
+
+def recorded(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters as a store keeps them: a number that JSON has no word for (nan, inf) as a text."""
+    return {name: _finite(value) for name, value in values.items()}
 
 
 def changed(plugin: Plugin) -> list[str]:
@@ -303,6 +311,12 @@ def _unreadable(text: str, at: int, source: str, why: str) -> UserError:
 
 def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _finite(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:

@@ -71,11 +71,11 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     budget = f", budget {info.budget:g}: not the full settings" if info.budget != 1 else ""
     head = f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}{budget}"
     if results.finished is None:
-        head += "; it did not come to its end: the same command goes on"
+        head += "; it did not finish: the same command resumes it"
     found = verdicts(results, metric)
     parts = [text for each in found for text in _answer(each, width, colour, brief)[: 1 if brief and found[1:] else 3]]
     if not found:
-        parts = [_wrapped("no verdict: this run has no metric of which one side is better", width)]
+        parts = [_wrapped("no verdict: this run has no metric for which higher or lower is better", width)]
     more = "more: ctrbench leaderboard --view all, ctrbench report --html report.html"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
 

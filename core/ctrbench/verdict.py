@@ -132,14 +132,7 @@ def family(effects: Effects, generators: Sequence[str], scenarios: Sequence[str]
     places = [(generator, scenario) for generator in generators for scenario in scenarios]
     found = [(place, effects.generator(place[0], [place[1]])) for place in places]
     whole = [(place, effect) for place, effect in found if effect is not None]
-    return [Claim(*place, effect.mean, *_interval(effect, len(whole))) for place, effect in whole]
-
-
-def _interval(effect: Effect, claims: int) -> tuple[float | None, float | None]:
-    if not effect.testable or not effect.variance or math.isinf(effect.variance):
-        return None, None
-    level = 1 - intervals.ALPHA / max(claims, 1)
-    return effect.bound(-level), effect.bound(level)
+    return [Claim(*place, effect.mean, *(effect.among(len(whole)) or ())) for place, effect in whole]
 
 
 class _Judge:
@@ -323,7 +316,7 @@ class _Judge:
             return None
         sign = 1 if effects.better == "higher" else -1
         effect, name, scenario = min(found, key=lambda each: sign * each[0].mean)  # who is the hardest to beat
-        return Claim(name, scenario, effect.mean, *_interval(effect, len(self.claims) * len(found)))
+        return Claim(name, scenario, effect.mean, *(effect.among(len(self.claims) * len(found)) or ()))
 
     def second(self, best: Claim, against: Claim | None) -> str:
         if against is None:

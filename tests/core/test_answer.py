@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 from ctrbench import MethodRole, reporters
+from ctrbench.reading import Results
 from ctrbench.results import GeneratorInfo
-from ctrbench.session import Results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
 LONG = "fuxictr[model=DCNv2, embedding_dim=16, hidden_units=(400, 400)]"
@@ -83,4 +83,4 @@ def test_python_and_json_have_the_same_verdict() -> None:
 
 
 def test_a_run_that_did_not_end_says_so() -> None:
-    assert "did not come to its end" in reporters.answer(replace(RUN, finished=None))
+    assert "it did not finish" in reporters.answer(replace(RUN, finished=None))

@@ -51,10 +51,47 @@ def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) 
     assert digest(package) == before
 
 
+def test_a_method_that_few_jobs_call_counts_only_in_the_whole(package: Path) -> None:
+    plain = "class Model:\n    def fit(self):\n        return 1\n"
+    (package / "method.py").write_text(plain)
+    before = digest(package)
+    more = "    def fit_after(self):\n        from . import _helper\n        return _helper.VALUE\n"
+    (package / "method.py").write_text(plain + more)
+    assert digest(package) == before == keys.source_digest(f"{package.name}.method")
+    whole = keys.source_digest(f"{package.name}.method", whole=True)
+    (package / "_helper.py").write_text("VALUE = 2\n")
+    assert digest(package) == before
+    assert keys.source_digest(f"{package.name}.method", whole=True) not in (whole, before)
+    (package / "method.py").write_text("def fit_after():\n    return 1\n")
+    assert digest(package) != before, "a function of that name is another thing"
+
+
 def test_reading_the_source_imports_nothing(package: Path) -> None:
     (package / "_helper.py").write_text("raise RuntimeError('imported')\n")
     assert digest(package) is not None
     assert f"{package.name}._helper" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "# -*- coding: latin-1 -*-\nVALUE = 'ä'\n".encode("latin-1"),
+        b"print 'of another Python', VALUE\n",
+        b"VALUE = " + b"-" * 100_000 + b"1\n",
+        b"VALUE = '\0'\n",
+    ],
+    ids=["another encoding", "another Python", "nested too deeply", "a null byte"],
+)
+def test_a_source_that_cannot_be_parsed_as_it_is_counts_by_its_bytes(package: Path, helper: bytes) -> None:
+    (package / "_helper.py").write_bytes(helper)
+    before = digest(package)
+    assert before == digest(package)
+    (package / "_helper.py").write_bytes(helper.replace(b"VALUE", b"OTHER"))
+    assert digest(package) != before
+
+
+def test_a_text_that_is_no_utf_8_has_a_digest_of_its_own() -> None:
+    assert len({keys.digest(text) for text in ("a\udc80", "a\udc81", r"a\udc80")}) == 3
 
 
 def test_a_module_without_python_source_has_no_digest() -> None:

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
-from ctrbench.registry import Registry
+from ctrbench.registry import Registry, load_registry
 from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
-from ctrbench.scenarios import BUILT_IN, ORIGINAL, Scenario
+from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.tasks import Stages, Workspace, perform
+from ctrbench_models.logistic import Logistic
 
 S1, S3, S5 = BUILT_IN[1], BUILT_IN[3], BUILT_IN[5]
 
@@ -40,10 +42,12 @@ class Bench:
         return self.do(PoolJob(self.call("generator", name, **parameters), self.data, 7, Compute(), (0.5, 0.5)))
 
     def train(self, scenario: Scenario, pool: TaskResult | None = None, model: str = "rate") -> TaskResult:
-        made = None
-        if pool:
-            made = PoolRef(pool.output_as(PoolOutput).fingerprint, pool.artefacts["pool"], pool.plugin)
+        made = self.ref(pool) if pool else None
         return self.do(TrainJob(self.call("model", model), self.data, made, scenario, 3, 4, Compute()))
+
+    @staticmethod
+    def ref(pool: TaskResult) -> PoolRef:
+        return PoolRef(pool.output_as(PoolOutput).fingerprint, pool.artefacts["pool"], pool.plugin)
 
 
 @pytest.fixture
@@ -84,6 +88,7 @@ def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further
         ("memory", Status.OUT_OF_MEMORY, Stage.FIT, "MemoryError: too much fruit"),
         ("flawed message", Status.FAILED, Stage.FIT, "FlawedError"),
         ("code 0", Status.FAILED, Stage.SAMPLE, "holds codes of 'user' outside 1 … 6"),
+        ("details", Status.FAILED, Stage.SAMPLE, "RuntimeError: not for you"),
     ],
 )
 def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
@@ -94,6 +99,17 @@ def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
     assert reason in result.reason
     assert result.plugin.startswith("misbehaves (toys")
     assert bool(result.traceback) == (how not in ("skip", "code 0")), "what the contract says needs no traceback"
+
+
+def test_a_working_directory_that_somebody_removes_is_nobodys_failure(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert bench.pool("bootstrap").ok
+    assert bench.pool("misbehaves", how="wander").ok
+    assert environment.describe("cpu", 1, {}).working_directory == ""
 
 
 def test_ctrl_c_passes_through(bench: Bench) -> None:
@@ -141,6 +157,44 @@ def test_a_model_without_weights_skips_a_scenario_that_asks_for_them(bench: Benc
     assert (skipped.status, skipped.reason) == (
         Status.SKIPPED, "rate cannot weight rows, as scenario weighted asks",
     )  # fmt: skip
+
+
+def test_a_model_that_cannot_go_on_skips_a_scenario_that_asks_for_it(bench: Bench) -> None:
+    first = bench.train(Scenario("first", synthetic="pool", order="synthetic first"), bench.pool())
+    assert (first.status, first.stage) == (Status.SKIPPED, Stage.FIT)
+    assert first.reason == "rate cannot be trained on synthetic rows first, and on real ones then"
+
+
+def test_the_model_itself_chooses_among_the_pools_rows(bench: Bench) -> None:
+    scenario = Scenario("curated", real=ClassShares(), synthetic=ClassShares(0.25, 0.25), plausible=0.5)
+    made = bench.train(scenario, bench.pool())
+    plain = bench.train(replace(scenario, plausible=1.0), bench.pool())
+    assert made.output_as(TrainOutput) == plain.output_as(TrainOutput)
+    assert made.seconds["fit"] > 0
+    too_many = replace(scenario, synthetic=ClassShares(1, 1))
+    failed = bench.train(too_many, bench.pool())
+    assert (failed.status, failed.stage) == (Status.FAILED, Stage.COMPOSE)
+    assert "the pool has" in failed.reason
+
+
+def test_what_a_model_learns_of_the_click_rate_counts_the_weights(bench: Bench) -> None:
+    train = bench.artefacts.get_table(bench.loaded.artefacts["train"])
+    heavy = Scenario("heavy", synthetic=ClassShares(positives=0.5), synthetic_weight=3)
+    assert bench.train(heavy, bench.pool()).reason == "rate cannot weight rows, as scenario heavy asks"
+    call = PluginCall.of(load_registry().get("model", "logistic"), Logistic())
+    job = TrainJob(call, bench.data, bench.ref(bench.pool()), heavy, 3, 4, Compute())
+    positives, extra = train.targets.sum(), round(0.5 * train.targets.sum())
+    rate = (positives + 3 * extra) / (len(train) + 3 * extra)
+    assert bench.do(job).output_as(TrainOutput).click_rate == pytest.approx(rate)
+
+
+def test_of_a_share_of_train_nobody_sees_the_rest(bench: Bench) -> None:
+    few = bench.do(DataJob(bench.call("dataset", "toy_log"), "", 1, 0.1))
+    output = few.output_as(DataOutput)
+    assert output.rows == {"train": 20, "valid": 80, "test": 100}
+    bench.data = DataRef(output.fingerprint, few.artefacts)
+    assert bench.pool().output_as(PoolOutput).rows == 20
+    assert bench.train(S5, bench.pool()).output_as(TrainOutput).rows == 20
 
 
 def test_a_metric_of_a_pool_sees_as_many_of_its_rows_as_train_has(bench: Bench) -> None:

@@ -264,7 +264,7 @@ def test_mixed_versions_in_one_table_are_said() -> None:
     of = RunResults("r", 0.0, None, "", GRID.info, [ENVIRONMENT, newer], GRID.cells, GRID.pools)
     said = "\n".join(leaderboard.remarks(of))
     assert "different versions stand side by side: torch 2, 3" in said
-    assert "did not come to its end" in said
+    assert "did not finish" in said
 
 
 def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
@@ -275,7 +275,7 @@ def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
     shown = stopped.of_whole_repeats()
     assert texts(board("scenarios", shown)) == [["none", "original", "0.80000"], ["vae", "S3", "+0.00000"]]
     assert len(shown.pools) == 1
-    assert "of its 3 repeats the first 2 lack nothing and are shown" in "\n".join(leaderboard.remarks(shown))
+    assert "of its 3 repeats the first 2 are complete and shown" in "\n".join(leaderboard.remarks(shown))
     nothing = replace(stopped, cells=[replace(each, result=NOT_RUN) for each in stopped.cells])
     assert nothing.of_whole_repeats() == nothing
 

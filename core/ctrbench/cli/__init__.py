@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from importlib.metadata import EntryPoint
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -30,7 +30,10 @@ from ctrbench.cli import (
     try_,
 )
 from ctrbench.errors import RunFailed, UserError
-from ctrbench.text import did_you_mean, encodable, one_line, plain, shown_address
+from ctrbench.text import did_you_mean, encodable, plain, shown_address
+
+if TYPE_CHECKING:
+    from ctrbench.installed import Brought
 
 COMMANDS_GROUP = "ctrbench.commands"
 _ADDRESS_SPACE = 3 * 10**9  # bytes that numpy, pandas and the database's libraries reserve, most of it never used
@@ -46,16 +49,17 @@ class _Commands(click.Group):
         own = super().get_command(ctx, name)
         if own is not None:
             return own
-        entry = self._foreign().get(name)
-        if entry is None:
+        brought = self._foreign().get(name)
+        if brought is None:
             return None
-        who = plain(entry.dist.name if entry.dist else entry.module)
+        who = brought.distribution
         if sys.argv[1:2] != [name]:  # the list of commands names it without loading it
             return click.Command(name, help=f"From {who}.")
-        try:
-            loaded = entry.load()
-        except Exception as error:
-            raise UserError(f"{name} (from {who}) cannot be loaded: {one_line(error)}") from None
+        from ctrbench.asking import NoAnswer, ask
+
+        loaded = ask(brought.entry.load)
+        if isinstance(loaded, NoAnswer):
+            raise UserError(f"{name} (from {who}) cannot be loaded: {loaded.error}")
         if not isinstance(loaded, click.Command):
             raise UserError(f"{name} (from {who}) is not a click command")
         return loaded
@@ -102,16 +106,17 @@ class _Commands(click.Group):
             raise _masked(error) from None
 
     @staticmethod
-    def _foreign() -> dict[str, EntryPoint]:
+    def _foreign() -> dict[str, Brought]:
         """The commands of other distributions, by names that a terminal can show."""
         from ctrbench import installed
 
-        return {plain(one.entry.name): one.entry for one in installed.brought(COMMANDS_GROUP)[0]}
+        return {plain(one.entry.name): one for one in installed.brought(COMMANDS_GROUP)[0]}
 
 
 def _end(status: int, text: str) -> NoReturn:
     """Say one line, in which no word of the command line is shown that may hold a password."""
-    click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
+    with suppress(OSError):  # nobody can be told; the status still says it
+        click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
     sys.exit(status)
 
 
@@ -159,8 +164,9 @@ def _check_surroundings() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         raise UserError(
-            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
-            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task may use"
+            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of address space, too little for the libraries, "
+            f"some of which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task "
+            "may use"
         )
 
 

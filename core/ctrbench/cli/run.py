@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import LateChoice, PluginName, SuiteName, colour, store_option, width
+from ctrbench.cli._common import LateChoice, Numbers, PluginName, SuiteName, colour, store_option, width
 
 if TYPE_CHECKING:
     from ctrbench.registry import PluginKind
@@ -49,6 +49,8 @@ Examples:
   ctrbench run --all
   ctrbench run -g smoten -g "ctgan[epochs=20]" -m deepfm -s S3 -s S4 --repeats 5
   ctrbench run -g tvae -m dnn --repeats 5 --model-seeds 3
+  ctrbench run -g smoten -m dnn --doses 0.1,0.25,0.5,1,2 --repeats 5
+  ctrbench run -g smoten -m dnn -s S4 --train-shares 0.01,0.05,0.2,1 --repeats 5
   ctrbench run -d "frappe[path=data/Frappe_x1]" -g none -m dnn -m deepfm
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
@@ -77,6 +79,20 @@ in the command or its files, 130 interrupted.
     show_default=True,
     metavar="NAME|FILE",
     help="What to run unless options say otherwise.",
+)
+@click.option(
+    "--doses",
+    type=Numbers(),
+    default=(),
+    metavar="SHARES",
+    help="How much: a scenario for each share of synthetic positives, of negatives and of both, as in 0.25,0.5,1.",
+)
+@click.option(
+    "--train-shares",
+    type=Numbers(),
+    default=(),
+    metavar="SHARES",
+    help="How little: generators and models see no more of train than each of these shares, as in 0.01,0.1,1.",
 )
 @click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
 @click.option(
@@ -123,7 +139,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Resident memory that a worker may use together with all it starts, as in 8GB.  [default: the suite's]",
+    help="Memory that a worker and all it starts may have for themselves, as in 8GB.  [default: the suite's]",
 )
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
@@ -145,6 +161,8 @@ def run(
     scenarios: tuple[str, ...],
     metrics: tuple[str, ...],
     suite: str,
+    doses: Sequence[float],
+    train_shares: Sequence[float],
     repeats: int | None,
     model_seeds: int | None,
     seed: int | None,
@@ -190,6 +208,7 @@ def run(
         suite,
         {section: names for section, names in named if names},
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        {"doses": doses, "train_shares": train_shares},
         everything=everything,
         compute=compute_on(device, threads, executor),
         limits=limits,
@@ -218,7 +237,7 @@ def run(
 
 def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
-    from ctrbench.session import Results
+    from ctrbench.reading import Results
     from ctrbench.store.store import Store
     from ctrbench.text import command_line, plain
 

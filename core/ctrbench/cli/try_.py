@@ -18,7 +18,7 @@ Examples:
   ctrbench try log.csv.gz --label "rating >= 4" --minutes 120
   ctrbench try logs/ --user uid --item ad --time ts -o my_suite.toml
 
-What the columns are is guessed from their names and values, and said in comments: read the suite, change it, run it.
+It guesses from names and values what the columns are, and comments say why: read the suite, change it, run it.
 """
 
 
@@ -29,7 +29,11 @@ What the columns are is guessed from their names and values, and said in comment
 @click.option("--item", help="The column that identifies the item.")
 @click.option("--time", help="The column of times.")
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="The time you have."
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="How long the run may take.",
 )
 @click.option("-o", "--output", metavar="FILE", help="The suite to write.  [default: the log's name with .toml]")
 def try_(

@@ -89,13 +89,13 @@ def _family(part: Part) -> list[Board]:
         board.rows.append([*row, Entry(help_)])
         record: Record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
         board.records.append(record | numbers(tested.effect if tested else None, tested))
-    notes = ["detectable: the smallest true difference that it would show with a power of 80 %"]
+    notes = ["detectable: the smallest true difference that such a run would show with a power of 80 %"]
     if effects.control_scenarios:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
     if effects.candidates and effects.controls:
-        notes.append(f"controls stand in no mean: {', '.join(effects.controls)}")
+        notes.append(f"controls are in no mean: {', '.join(effects.controls)}")
     if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
-        notes.append("one repeat: an interval holds test noise only; five repeats or more tell what seeds do")
+        notes.append("one repeat: an interval covers test noise only; five repeats or more show the noise of seeds")
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
@@ -207,7 +207,7 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
         board.notes.append(f"left out, as they are controls or do not apply to every data set: {', '.join(left_out)}")
     if equal := [name for name in everywhere if name not in names]:
         board.notes.append(f"left out, as another generator equals them on every data set: {', '.join(equal)}")
-    board.notes.append("the interval of the mean is for these data sets; it does not speak of others")
+    board.notes.append("the interval of the mean is for these data sets and no others")
     board.notes += _rank_test(list(whole), table)
     return [board]
 

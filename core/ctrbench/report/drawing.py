@@ -127,6 +127,14 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Response:
+    """Estimates over a number above 0 under a title, a line of (x, estimate) a series."""
+
+    title: str
+    lines: Sequence[Sequence[tuple[float, Estimate]]]
+
+
+@dataclass(frozen=True)
 class Bars:
     """Shares of some values, and beside each the same of every series."""
 
@@ -321,6 +329,34 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: R
         axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
+    _legend(figure, axes[0], series, room)
+    return figure
+
+
+def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y_label: str, room: Room) -> Figure:
+    """Estimates with intervals over a number, panel below panel, a series' own joined; what is certain is filled."""
+    figure = _figure(room, 2.2 * len(panels) + _legend_height(series, room))
+    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    places = sorted({x for panel in panels for line in panel.lines for x, _ in line})
+    for axis, panel in zip(axes, panels, strict=True):
+        axis.set_title(_short(panel.title, room.title))
+        axis.axhline(0, color=INK, linewidth=0.8)
+        axis.set_xscale("log")
+        for number, line in enumerate(panel.lines):
+            look = _series(number)
+            aside = 1.03 ** (number - (len(series) - 1) / 2)  # lest the intervals of series hide each other
+            drawn = [(x * aside, estimate) for x, estimate in line]
+            axis.plot([x for x, _ in drawn], [estimate.mean for _, estimate in drawn], color=look["color"])
+            for (share, _), (x, estimate) in zip(line, drawn, strict=True):
+                tells = _tells(f"{panel.title} · {series[number]} at {share:g}: {_told(estimate)}")
+                if estimate.low is not None and estimate.high is not None:
+                    axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
+                inside = look["color"] if estimate.certain else PAPER
+                axis.plot([x], [estimate.mean], markersize=3.5, markerfacecolor=inside, gid=tells, **look)
+        axis.set_xticks(places, [f"{place:g}" for place in places])
+        axis.set_xticks([], minor=True)
+        axis.set_ylabel(plain(y_label))
+    axes[-1].set_xlabel(_folded(x_label, room))
     _legend(figure, axes[0], series, room)
     return figure
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ctrbench import verdict
+from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, marginals
@@ -176,6 +177,52 @@ def _heatmap(effects: Effects) -> Picture | None:
     )  # fmt: skip
 
 
+def _doses(effects: Effects) -> Picture | None:
+    """How much: differences by dose, a panel a class of added rows."""
+    told = ("doses", "How much: Δ{} by dose of synthetic rows", "adds", "dose, as a share of the real rows")
+    return _along(effects, dose_curves(effects), *told)
+
+
+def _shares(effects: Effects) -> Picture | None:
+    """How little: differences by share of train, a panel a scenario."""
+    told = ("shares", "How little: Δ{} by share of train that is seen", "scenario", "share of train")
+    return _along(effects, share_curves(effects), *told)
+
+
+def _along(effects: Effects, curves: Sequence[Curve], name: str, title: str, what: str, x_label: str) -> Picture | None:
+    """Curves over one axis of the question: a panel each of what they are of, a series a generator."""
+    notes = ["vertical: 95 % intervals, each by itself; filled: stands for all points of its curve at once"]
+    kinds = _first(list(dict.fromkeys(curve.what for curve in curves)), MOST_PANELS, "panels", notes)
+    generators = _first(list(dict.fromkeys(curve.generator for curve in curves)), MOST_SERIES, "generators", notes)
+    by_place = {(curve.what, curve.generator): _line(curve) for curve in curves}
+    panels = [drawing.Response(kind, [by_place.get((kind, g), []) for g in generators]) for kind in kinds]
+    if not any(line for panel in panels for line in panel.lines):
+        return None
+    numbers = [
+        [curve.generator, curve.what, f"{point.x:g}", *_interval(_point(curve, point)), _ends(curve.bounds(point))]
+        for curve in curves
+        for point in curve.points
+    ]
+    return Picture(
+        name, effects.dataset, title.format(effects.metric),
+        f"{counted(len(curves), 'curve')} of mean differences to original over models with 95 % intervals.",
+        ("generator", what, x_label, f"Δ{effects.metric}", "95 % interval", "for all points at once"), numbers,
+        partial(drawing.responses, panels, generators, x_label, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+    )  # fmt: skip
+
+
+def _line(curve: Curve) -> list[tuple[float, Estimate]]:
+    found = [(point.x, _point(curve, point)) for point in curve.points]
+    return [(x, estimate) for x, estimate in found if estimate is not None]
+
+
+def _point(curve: Curve, point: Point) -> Estimate | None:
+    if point.effect is None:
+        return None
+    low, high = point.effect.interval or (None, None)
+    return Estimate(point.effect.mean, low, high, bool(curve.sign(point)))
+
+
 def _frontier(effects: Effects) -> Picture | None:
     """What a generator is worth, against what it gives away, against what it costs."""
     notes = [
@@ -298,6 +345,8 @@ _MAKERS: dict[str, Callable[[Effects], Picture | None]] = {
     "scenarios": _scenarios,
     "cells": _cells,
     "heatmap": _heatmap,
+    "doses": _doses,
+    "shares": _shares,
     "frontier": _frontier,
     "curves": _curves,
     "marginals": _marginals,
@@ -323,9 +372,12 @@ def _arrow(effects: Effects, lower: str, higher: str) -> str:
 def _interval(point: Estimate | None) -> tuple[str, str]:
     if point is None:
         return "no score", "—"
-    if point.low is None or point.high is None:
-        return f"{point.mean:+.5f}", "—"
-    return f"{point.mean:+.5f}", f"{point.low:+.5f} to {point.high:+.5f}"
+    ends = None if point.low is None or point.high is None else (point.low, point.high)
+    return f"{point.mean:+.5f}", _ends(ends)
+
+
+def _ends(ends: tuple[float, float] | None) -> str:
+    return "—" if ends is None else f"{ends[0]:+.5f} to {ends[1]:+.5f}"
 
 
 def _adjusted(tested: TestedEffect | None) -> tuple[str, str]:

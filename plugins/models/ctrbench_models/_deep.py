@@ -68,6 +68,14 @@ class NetworkModel(Model):
         training = Training(self.batch_size, self.epochs, self.patience)
         return fit_network(self.network, train, valid, training, seed=seed, context=context)
 
+    def fit_after(self, pool: Table, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train on the pool, and go on from its weights on train: early stopping by real valid rows in both."""
+        from ctrbench_models._after import fit_after
+        from ctrbench_models.training import Training
+
+        training = Training(self.batch_size, self.epochs, self.patience)
+        return fit_after(self, pool, train, valid, training, seed=seed, context=context)
+
 
 @dataclass(frozen=True)
 class DeepModel(NetworkModel):
