@@ -203,7 +203,7 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
     """What stands above the suite."""
     rows, rates = loaded.output_as(DataOutput).rows, loaded.output_as(DataOutput).click_rate
     parts = [f"{split} {rows[split]:,} rows, {rates[split]:.2%} clicks" for split in ("train", "valid", "test")]
-    time_ = f"the run takes about {max(1, cost / 60):.0f} minutes on {counted(resources.cores(), 'core')}"
+    time_ = f"the run takes about {counted(max(1, round(cost / 60)), 'minute')} on {counted(resources.cores(), 'core')}"
     lines = [
         "Written by `ctrbench try` from names and values alone: read it before you believe its results.",
         "; ".join(parts),

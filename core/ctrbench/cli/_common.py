@@ -122,10 +122,22 @@ def width() -> int:
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
-    """Print a plain table; its texts are made safe for a terminal."""
+    """Print a plain table; its texts are made safe for a terminal, and its widest columns folded to fit it."""
     from tabulate import tabulate
 
     from ctrbench.text import plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
-    click.echo(tabulate(safe, headers, "simple", disable_numparse=True))
+    widths = [max(len(row[place]) for row in [headers, *safe]) for place in range(len(headers))]
+    most: dict[int, int] = {}
+    over = sum(widths) + 2 * (len(widths) - 1) - width()
+    for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
+        if over > 0 and widths[place] > LEAST_FOLDED:
+            most[place] = max(LEAST_FOLDED, widths[place] - over)
+            over -= widths[place] - most[place]
+    folds = [most.get(place) for place in range(len(widths))] if most and safe else None
+    click.echo(tabulate(safe, headers, "simple", disable_numparse=True, maxcolwidths=folds))
+
+
+LEAST_FOLDED = 24
+"""No column is folded to fewer letters."""

@@ -49,7 +49,7 @@ def try_(
     from ctrbench.errors import UserError
     from ctrbench.files import refuse_existing, whole_file
     from ctrbench.registry import load_registry
-    from ctrbench.text import encodable, plain
+    from ctrbench.text import counted, encodable, plain
     from ctrbench.trial import make_trial
 
     target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
@@ -71,7 +71,9 @@ def try_(
         click.echo(plain(f"{parameter} is taken to be {taken}; {choose} takes another"))
     for note in trial.notes:
         click.echo(plain(f"note: {note}"))
-    click.echo(plain(f"{target}: {trial.repeats} repeats, about {max(1, round(trial.seconds / 60))} minutes; now"))
+    click.echo(
+        plain(f"{target}: {trial.repeats} repeats, about {counted(max(1, round(trial.seconds / 60)), 'minute')}; now")
+    )
     click.echo(plain(f'  ctrbench run --suite "{target}"'))
 
 
