@@ -60,7 +60,7 @@ class Told:
     qualname: str
     help: str
     fields: list[tuple[str, Any, Any]]  # name, annotation, default
-    declared: dict[str, Any]
+    declared: dict[str, str | float]
     distribution: str
     version: str
     source: str
@@ -100,7 +100,13 @@ class Told:
         )
         thing.__module__, thing.__qualname__ = self.module, self.qualname
         return Registered(
-            self.kind, self.declared["name"], thing, self.distribution, self.version, python=python, source=self.source
+            self.kind,
+            str(self.declared["name"]),
+            thing,
+            self.distribution,
+            self.version,
+            python=python,
+            source=self.source,
         )
 
 
