@@ -9,9 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import ctrbench
+from commands import refused as answered
 from ctrbench import Suite, UserError
-from ctrbench.cli import main
 from ctrbench.params import parse, quoted
 from ctrbench.registry import load_registry
 from ctrbench.results import Environment
@@ -27,11 +28,8 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.delenv(name, raising=False)
 
 
-def ctrbench(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
-
-
 def refused(result: Result, said: str, status: int = 2) -> None:
+    """It is answered in one line, without click's usage."""
     assert result.exit_code == status, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
@@ -73,6 +71,82 @@ MISTAKES = {
 def test_a_mistake_is_answered_in_one_line_with_what_to_write(words: tuple[str, ...]) -> None:
     refused(ctrbench(*words), MISTAKES[words])
     assert not list(Path().iterdir()), "not even an empty store is left"
+
+
+BAD_SUITES = {
+    "not TOML": "datasets = [",
+    "unknown key 'dataset'; did you mean 'datasets'?": "dataset = ['simulated']",
+    "unknown key 'model'; did you mean 'models'?": "[on.simulated.model.dnn]\nepochs = 3",
+    "on: no dataset 'simulatd'; did you mean 'simulated'?": "[on.simulatd.models.dnn]\nepochs = 3",
+    "on.simulated.models: no model 'itemrate'; did you mean 'item_rate'?": "[on.simulated.models.itemrate]\nx = 3",
+    "dnn (ctrbench 0.1.0): no parameter 'epoch'; did you mean 'epochs'?": "[on.simulated.models.dnn]\nepoch = 3",
+}
+
+BAD_COMMANDS = {
+    ("run", "-g", "smotten"): "generators: no generator 'smotten'; did you mean 'smoten'?",
+    ("run", "-m", "dnn[epochs=0]"): "dnn (ctrbench 0.1.0): epochs=0 should be greater than or equal to 1",
+    ("run", "-m", "dnn[epochs"): "expected key=value",
+    ("run", "-s", "S9"): "scenarios: no scenario 'S9'",
+    ("run", "-k", "acu"): "did you mean 'auc'?",
+    ("run", "-d", "csv_log"): "data set csv_log: needs a file",
+    ("run", "-d", "csv_log[path=absent.csv]"): "absent.csv",
+    ("run", "-d", "frappe[path=absent]"): "path=absent has no readable train.csv",
+    ("run", "--repeats", "0"): "repeats=0 must lie between 1 and 10000",
+    ("run", "--budget", "-1"): "budget=-1.0 must lie above 0",
+    ("run", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
+    ("run", "--timeout", "nan"): "--timeout nan: must be above 0 seconds, and finite",
+    ("run", "--timeout", "fit=soon"): "--timeout fit=soon: give seconds, as in 600, or a stage's, as in fit=600",
+    ("run", "--timeout", "fitt=60"): "--timeout fitt=60: no stage 'fitt'; did you mean 'fit'?",
+    ("run", "--memory", "8"): "--memory 8: give a size above 0 with its unit, as in 500MB, 8GB or 8GiB",
+    ("run", "--memory", "0GB"): "--memory 0GB: give a size above 0",
+    ("run", "--memory", "8GB", "--executor", "inline"): "nobody can stop a task there",
+    ("check", "smoten", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
+    ("run", "--store", ""): "cannot be used as a store",
+    ("run", "--store", "."): "cannot be used as a store",
+    ("run", "--store", "foo://x"): "cannot be used as a store",
+    ("run", "--store", "x" * 300): "cannot be used as a store",
+    ("leaderboard", "--store", "/"): "cannot be used as a store",
+    ("run", "--device", "tpu"): "device tpu: choose auto, cpu, cuda or cuda:N",
+    ("run", "--suite", "quik"): "did you mean 'quick'?",
+    ("run", "--suite", "absent.toml"): "absent.toml: cannot be read",
+    ("run", "--workers", "0"): "--workers",
+    ("rum",): "did you mean 'run'?",
+    ("leaderboard",): "there is no store yet; `ctrbench run` makes one",
+    ("show", "dn"): "did you mean 'dnn'?",
+    ("check", "smotten"): "did you mean 'smoten'?",
+    ("check",): "name the plug-ins to check",
+    ("data", "describe", "frappe"): "not on this machine",
+    ("data", "describe", "simulatd"): "did you mean 'simulated'?",
+}
+
+LOGS = {
+    "label": ("clicked,u,i\n1,a,b\n0,b,a\n" * 20, "label"),
+    "0/1": ("label,u,i\n2,a,b\n0,b,a\n" * 20, "2"),
+    "one class": ("label,u,i\n" + "1,a,b\n1,b,a\n" * 20, "class"),
+    "one value": ("label,u\n" + "1,a\n0,a\n" * 20, "u"),
+    "empty": ("", "log.csv"),
+    "ragged": ("label,u,i\n1,a\n0,a,b,c,d\n", "log.csv"),
+    "binary": ("\x00\x01\x02" * 99, "log.csv"),
+}
+
+
+@pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])
+def test_a_mistake_in_a_command_is_one_line_and_exit_status_2(words: tuple[str, ...]) -> None:
+    answered(ctrbench(*words), BAD_COMMANDS[words])
+
+
+@pytest.mark.parametrize("said", BAD_SUITES)
+def test_a_mistake_in_a_suite_is_one_line_and_exit_status_2(said: str) -> None:
+    Path("bad.toml").write_text(BAD_SUITES[said])
+    answered(ctrbench("run", "--suite", "bad.toml"), said)
+
+
+@pytest.mark.parametrize("kind", LOGS)
+def test_a_log_that_cannot_be_used_is_one_line_and_exit_status_2(kind: str) -> None:
+    text, said = LOGS[kind]
+    Path("log.csv").write_text(text)
+    dataset = "csv_log[path=log.csv, user=u, item=i]"
+    answered(ctrbench("run", "-d", dataset, "-g", "none", "-m", "item_rate", "--executor", "inline"), said)
 
 
 def test_brackets_that_a_shell_has_taken_apart_are_to_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

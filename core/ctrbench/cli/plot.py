@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 \b
-Figures: scenarios, cells, heatmap, doses, shares, frontier, curves, marginals.
+Figures: answer, scenarios, cells, heatmap, doses, shares, frontier, curves, marginals.
 
 \b
 Examples:
