@@ -40,6 +40,10 @@ from toys import ToyLog
 needs_chromium = pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
 
 
+DRAWN = [name for name in NAMES if name not in ("doses", "shares")]
+"""The pictures of a run without doses and shares of train; test_axes.py has such runs."""
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, toy_registry: Registry) -> Bench:
     return Bench(tmp_path_factory.mktemp("store"), toy_registry)
@@ -98,7 +102,7 @@ def test_the_page_holds_every_board_every_figure_failures_and_provenance(run: Ru
         "Learning curves", "Marginals", "Utility, privacy and cost",
     ):  # fmt: skip
         assert text in said, text
-    assert len(Outline(html).all("figure")) == len(NAMES)
+    assert len(Outline(html).all("figure")) == len(DRAWN)
 
 
 def test_findings_claim_no_more_than_their_intervals() -> None:
@@ -177,7 +181,7 @@ def test_several_data_sets_stand_one_after_the_other() -> None:
 
 def test_lost_artefacts_cost_the_marginals_only(run: RunResults, tmp_path: Path) -> None:
     effects = Effects(replace(run, artefacts=Artefacts(tmp_path)), "toy_log", "hits")
-    assert [picture.name for picture in pictures(effects, NAMES)] == [name for name in NAMES if name != "marginals"]
+    assert [picture.name for picture in pictures(effects, NAMES)] == [name for name in DRAWN if name != "marginals"]
 
 
 def test_marginals_are_shares_and_distances(run: RunResults) -> None:
@@ -368,7 +372,7 @@ def test_a_browser_shows_it_without_sideways_scrolling_or_complaints(html: str) 
             assert all(200 < figure <= width for figure in look["figures"])
             assert not look["fetched"]
             assert len(look["ids"]) == len(set(look["ids"]))
-    assert len(browser.look(html, [360])[0][0]["figures"]) == len(NAMES)
+    assert len(browser.look(html, [360])[0][0]["figures"]) == len(DRAWN)
 
 
 @needs_chromium
@@ -429,7 +433,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(command: Any, words: tuple[str,
 def test_plots_are_files_of_both_kinds_and_the_same_each_time(command: Any, tmp_path: Path) -> None:
     assert command("plot", "--out", "figures").exit_code == 0
     first = {path.name: path.read_bytes() for path in Path("figures").iterdir()}
-    assert sorted(first) == sorted(f"{name}.svg" for name in NAMES)
+    assert sorted(first) == sorted(f"{name}.svg" for name in DRAWN)
     assert command("plot", "scenarios", "--out", "figures").exit_code == 2
     assert command("plot", "--out", "figures", "--force").exit_code == 0
     assert {path.name: path.read_bytes() for path in Path("figures").iterdir()} == first
