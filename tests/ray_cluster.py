@@ -68,16 +68,27 @@ class Cluster:
     made: int = 0  # nodes so far
 
     def add(self, cpus: int = 1, path: str = "") -> Node:
-        """One more node, which finds modules at `path` first; one that works says that it has a GPU: nobody checks."""
+        """One more node, which finds modules at `path` first; one that works says that it has a GPU: nobody checks.
+
+        Ray gives up after a while: on a busy machine a node may not come up in time, so it is tried three times.
+        """
+        for last in (False, False, True):
+            node, said = self._start(cpus, path)
+            if not said.returncode:
+                return node
+            assert not last, said.stdout + said.stderr
+            self.lose(node)
+        raise AssertionError
+
+    def _start(self, cpus: int, path: str) -> tuple[Node, subprocess.CompletedProcess[str]]:
         node = Node(self.folder / f"n{self.made}")
         self.nodes.append(node)  # at once: it may be interrupted while it starts
         self.made += 1
         node.folder.mkdir()
+        port = _free_port()
         if self.address:
             role = ["--address", self.address]
         else:
-            port = _free_port()
-            self.address = f"127.0.0.2:{port}"
             role = ["--head", "--port", str(port), "--include-dashboard=false", f"--temp-dir={self.folder / 'ray'}"]
         words = ["start", *role, "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}", f"--num-gpus={min(cpus, 1)}"]
         words += ["--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
@@ -89,8 +100,9 @@ class Cluster:
         said = subprocess.run(
             [sys.executable, "-m", "ray.scripts.scripts", *words], capture_output=True, text=True, env=environment
         )
-        assert said.returncode == 0, said.stdout + said.stderr
-        return node
+        if not said.returncode:
+            self.address = self.address or f"127.0.0.2:{port}"
+        return node, said
 
     def ours(self) -> list[psutil.Process]:
         """What lives of ctrbench on the nodes: slots, their workers and guards."""

@@ -261,6 +261,8 @@ class Misbehaves(Generator):
                 os.system("head -c 30000000 /dev/zero | tr '\\0' x; echo; sleep 1; echo the end")
             case "memory":
                 raise MemoryError("too much fruit")
+            case "details":
+                return Secretive(train)
             case "code 0":
                 bad = train.rows.assign(user=np.zeros(len(train), np.int32))
                 return Rows(Table(bad, train.schema, train.labels))
@@ -270,6 +272,14 @@ class Misbehaves(Generator):
                 os.system("echo a child speaks")
                 print("\x1b[2Jloud" * 100_000)
         return Rows(train)
+
+
+class Secretive(Rows):
+    """Says nothing of its fit."""
+
+    @property
+    def details(self) -> Mapping[str, float | str]:
+        raise RuntimeError("not for you")
 
 
 class FlawedError(Exception):
@@ -306,6 +316,7 @@ CARELESS: dict[str, Callable[[], object]] = {
     "few files": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12)),
     "recursion": lambda: sys.setrecursionlimit(150),
     "umask": lambda: os.umask(0o777),
+    "priority": lambda: os.nice(1),
     "errors of numpy": lambda: np.seterr(all="raise"),
     "warnings": lambda: warnings.simplefilter("error"),
     "patch": lambda: setattr(np, "clip", lambda values, low, high, **more: values * 0),

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import contract, params
+from ctrbench import contract, keys, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
 from ctrbench.jobs import PluginCall
-from ctrbench.registry import KINDS, PluginKind
+from ctrbench.registry import KINDS, PluginKind, load_registry
 from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
 from ctrbench.text import did_you_mean, plain
@@ -84,20 +84,8 @@ def availability(dataset: Chosen[Dataset]) -> Ready | Missing:
 
 
 def _title(dataset: Chosen[Dataset]) -> str:
-    told = dataset.ask(lambda plugin: str(plugin.title))
+    told = dataset.ask(lambda plugin: contract.shown_name(plugin.title))
     return dataset.registered.name if isinstance(told, NoAnswer) else told
-
-
-def made(registered: Registered, make: Callable[[], T]) -> T:
-    """What a plug-in's own code has a part in making; UserError that names it where that fails.
-
-    Somebody else's is tried where it can do no harm before it is done here.
-    """
-    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
-    done = tried if isinstance(tried, NoAnswer) else ask(make)
-    if isinstance(done, NoAnswer):
-        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
-    return done
 
 
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
@@ -129,13 +117,16 @@ def check_pools(suite: Suite, registry: Registry) -> None:
     if drawing and (ALL not in suite.scenarios or suite.doses):
         names = ", ".join(drawing)
         raise UserError(
-            f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"
+            f"scenarios {names}: with generators none there are no rows for them; name a generator, or leave them out"
         )
 
 
 def check_settings(suite: Suite, registry: Registry) -> None:
-    """UserError where a suite's scenarios or settings name something that is not installed, before any work."""
+    """UserError where a suite names something that is not installed or not at hand, before there is a store."""
     choose_scenarios(suite, registry)
+    _all(suite, registry)
+    if suite.datasets:  # frames may join later
+        choose_datasets(suite, registry, download=True)
     for dataset, on in suite.on.items():
         registry.get("dataset", dataset, f"suite {plain(suite.name)}: on")
         for kinds, by_name in on.parameters.items():
@@ -145,13 +136,16 @@ def check_settings(suite: Suite, registry: Registry) -> None:
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
     """The heavy modules that the plug-ins of a suite import when they are used."""
-    chosen = [
+    return tuple(dict.fromkeys(module for found in _all(suite, registry) for module in found.plugin.imports))
+
+
+def _all(suite: Suite, registry: Registry) -> list[Chosen[Plugin]]:
+    return [
         *choose(suite, registry, "dataset"),
         *choose(suite, registry, "generator"),
         *choose(suite, registry, "model"),
         *choose(suite, registry, "metric"),
     ]
-    return tuple(dict.fromkeys(module for found in chosen for module in found.plugin.imports))
 
 
 @overload
@@ -185,18 +179,44 @@ def choose(
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
-        label = alias or params.label(plugin, given)
+        label = alias or params.label(plugin, given, whole=False)
+        if not alias and label in chosen and chosen[label].plugin != plugin:
+            label = params.label(plugin, given)
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}
-        scaled = plugin if suite.budget == 1 else made(registered, partial(params.scaled, plugin, suite.budget))
+        scaled = plugin if suite.budget == 1 else _guarded(registered, partial(params.scaled, plugin, suite.budget))
         chosen[label] = Chosen(registered, scaled, label)
     return list(chosen.values())
 
 
 def build(registered: Registered, *layers: Mapping[str, object]) -> Plugin:
     """A plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
-    return made(registered, partial(params.build, registered.plugin, str(registered), *layers))
+    return _guarded(registered, partial(params.build, registered.plugin, str(registered), *layers))
+
+
+def _guarded(registered: Registered, make: Callable[[], T]) -> T:
+    """What a plug-in's own code has a part in making; UserError that names it where that fails.
+
+    Somebody else's is tried where it can do no harm before it is done here.
+    """
+    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
+    done = tried if isinstance(tried, NoAnswer) else ask(make)
+    if isinstance(done, NoAnswer):
+        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
+    return done
+
+
+def model_within(text: str) -> tuple[Model, str]:
+    """For a model that is made of another: the installed one that a text names, "dnn[dropout=0.1]", and its version.
+
+    The version is a digest of all that changes its results, for the outer one's `version()`. UserError where there is
+    no such model.
+    """
+    spec = params.parse(text, "model")
+    registered = load_registry().get("model", spec.name, "model")
+    model = build(registered, spec.values)
+    return cast(Model, model), keys.digest(PluginCall.of(registered, model).identity())
 
 
 _N = TypeVar("_N", bound=str | Plugin)

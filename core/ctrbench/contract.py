@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Forecast, Missing, Published, Ready, Score, Splits
+from ctrbench.interfaces import Forecast, Missing, Proposal, Published, Ready, Score, Splits
 from ctrbench.ranking import check_queries
 from ctrbench.table import MISSING, RARE, Table
 from ctrbench.text import LINE, bounded, encodable, one_line
@@ -51,7 +51,7 @@ def check_version(told: object) -> str:
     expect_type(told, str, "version")
     assert isinstance(told, str)
     expect(encodable(told) == told, f"version returned {told!r}, which is no text that can be stored")
-    return told
+    return encodable(told)
 
 
 # Data sets
@@ -71,8 +71,8 @@ def check_splits(splits: object) -> Splits:
     check_classes(splits)
     check_truth(splits)
     check_ranking(splits)
-    odd = [note for note in splits.notes if not isinstance(note, str)]
-    expect(not odd, f"notes must be texts, not {odd[:1]!r}")
+    texts = isinstance(splits.notes, tuple | list) and all(isinstance(note, str) for note in splits.notes)
+    expect(texts, f"notes must be a tuple of texts, not {_text(splits.notes)}")
     return splits
 
 
@@ -96,9 +96,13 @@ def check_table(table: Table, what: str, *, lowest: int) -> None:
 
 def check_vocabularies(train: Table) -> None:
     """Each field's values rise, as numbers or as text, and none stands there twice."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for field in train.schema.categorical:
-        values = field.vocabulary or ()
-        good = len(set(values)) == len(values) and _rises([value for value in values if value not in (MISSING, RARE)])
+        strings = field.words.strings
+        values = strings.filter(pc.invert(pc.is_in(strings, pa.array([MISSING, RARE], strings.type))))
+        good = pc.count_distinct(strings).as_py() == len(strings) and _rises(values)
         expect(good, f"the vocabulary of {field.name!r} is not sorted or repeats itself")
 
 
@@ -126,12 +130,15 @@ def check_ranking(splits: Splits) -> None:
             raise ContractError(str(error)) from None
 
 
-def _rises(values: list[str]) -> bool:
+def _rises(values: Any) -> bool:
+    import pyarrow.compute as pc
+
+    if pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False:
+        return True
     with suppress(ValueError):
-        numbers = [float(value) for value in values]
-        if numbers == sorted(numbers):
-            return True
-    return values == sorted(values)
+        numbers = np.array([float(value) for value in values.to_pylist()])
+        return bool((numbers[:-1] <= numbers[1:]).all())
+    return False
 
 
 def check_availability(told: object) -> Ready | Missing:
@@ -141,16 +148,49 @@ def check_availability(told: object) -> Ready | Missing:
     return Missing(encodable(told.reason), bool(told.download)) if isinstance(told, Missing) else Ready()
 
 
+def check_proposal(told: object) -> Proposal | None:
+    """How a data set would read a file, or nothing: parameters that a suite can hold, and texts."""
+    if told is None:
+        return None
+    expect_type(told, Proposal, "propose")
+    assert isinstance(told, Proposal)
+    for parameters in (told.parameters, *told.fallbacks):
+        odd = [name for name, value in parameters.items() if not (_is_word(name) and _fits_a_suite(value))]
+        expect(not odd, f"propose returned the parameter {odd[:1]!r}, which no suite can hold")
+    texts = [*told.notes, *told.reasons.values(), *(text for some in told.others.values() for text in some)]
+    expect(all(isinstance(text, str) for text in texts), "propose returned reasons or notes that are no texts")
+    return told
+
+
+def _is_word(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier()
+
+
+def _fits_a_suite(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_fits_a_suite, value))
+    return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
+
+
 def check_published(told: object) -> Published:
     """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
     assert isinstance(told, Published)
-    for names, value in [*told.figures.items(), *told.deviations.items()]:
+    texts = {name: getattr(told, name) for name in ("title", "source", "metric", "statistic")}
+    for name, text in texts.items():
+        expect(isinstance(text, str), f"published: its {name} is {_text(text)}, not a text")
+        texts[name] = encodable(text)
+    return Published(**texts, figures=_figures(told.figures), deviations=_figures(told.deviations))
+
+
+def _figures(told: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
+    found = {}
+    for names, value in told.items():
         named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
         expect(named, f"published: {names!r} is not (generator, scenario, model)")
-        number = isinstance(value, int | float) and math.isfinite(value)
-        expect(number, f"published: the figure of {names!r} is {value!r}")
-    return told
+        generator, scenario, model = map(encodable, names)
+        found[generator, scenario, model] = _number(value, f"published: the figure of {names!r}")
+    return found
 
 
 # Generators and models
@@ -191,14 +231,19 @@ def checked_facts(details: Mapping[str, float | str]) -> Facts:
     """What a plug-in says of its fit, as JSON can hold it: what is neither a number nor a text is written as one."""
     facts: dict[str, int | float | str] = {}
     for name, value in islice(details.items(), MOST_FACTS):
-        plain = value.item() if isinstance(value, np.generic) else value
-        small = isinstance(plain, int) and abs(plain) < 2**63
-        storable = small or (isinstance(plain, float) and math.isfinite(plain))
-        facts[_name(name)] = plain if storable else _text(plain)
+        facts[shown_name(name)] = _fact(value.item() if isinstance(value, np.generic) else value)
     return facts
 
 
-def _name(name: object) -> str:
+def _fact(value: object) -> int | float | str:
+    """One of them, in the very types that any process can read."""
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value if isinstance(value, bool) else int(value)
+    return float(value) if isinstance(value, float) and math.isfinite(value) else _text(value)
+
+
+def shown_name(name: object) -> str:
+    """A name of a plug-in's making, of bounded length, that can be stored."""
     return encodable(bounded(str(name), LONGEST_NAME))
 
 
@@ -233,23 +278,30 @@ LARGEST = 1e50
 
 
 def check_score(score: object, rows: int | None = None) -> Score:
-    """A score in plain numbers: finite, its details too; `rows` is how many contributions it may have."""
+    """A score in plain numbers; `rows` is how many contributions it may have.
+
+    The value must be finite; a baseline or a detail that is not, as 0/0, is not defined there and is left out.
+    """
     expect_type(score, Score, "score")
     assert isinstance(score, Score)
     value = _number(score.value, "the score")
-    baseline = None if score.baseline is None else _number(score.baseline, "the baseline")
-    details: dict[str, float] = {}
-    for name, number in islice(score.details.items(), MOST_FACTS):
-        expect(isinstance(number, int | float | np.number), f"the detail {name!r} is {_text(number)}, not a number")
-        if math.isfinite(number):  # what is not defined here is left out
-            details[_name(name)] = float(number)
+    baseline = None if _is_undefined(score.baseline) else _number(score.baseline, "the baseline")
+    details = {
+        shown_name(name): _number(number, f"the detail {shown_name(name)!r}")
+        for name, number in islice(score.details.items(), MOST_FACTS)
+        if number is None or not _is_undefined(number)
+    }
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:
         contributions = np.asarray(score.contributions, dtype=np.float64)
-        good = contributions.shape == (rows,) and np.isfinite(contributions).all()
+        good = contributions.shape == (rows,) and (np.abs(contributions) <= LARGEST).all()
         expect(good, f"contributions must be {rows} finite numbers, one a test row")
     return Score(value, baseline, details, flagged, contributions)
+
+
+def _is_undefined(value: object) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and not math.isfinite(value))
 
 
 def _number(value: object, what: str) -> float:

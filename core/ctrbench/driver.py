@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import TracebackType
@@ -50,7 +50,7 @@ How = Literal["done", "stored", "blocked"]
 
 
 class Watcher:
-    """Hears how a run goes along, from its entering to its leaving; this one does nothing with it."""
+    """Is told how a run progresses, as a context manager around it; this one ignores what it is told."""
 
     def __enter__(self) -> Self:
         return self
@@ -144,8 +144,8 @@ class Driver:
         loading = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
         self._walk(run, {task.name: task for task, _ in loading}, None)
         loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in loading])
-        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits)
-        info = replace(_info(self.suite, self.registry, grid, loaded), left_out=left_out, failed_data=failed)
+        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits, self.store.artefacts)
+        info = replace(self._info(grid, loaded), left_out=left_out, failed_data=failed)
         self.store.describe_run(run, info, grid.pools, grid.cells)
         sound = len(self.registry.broken)
         self._walk(run, grid.tasks, grid)
@@ -173,6 +173,32 @@ class Driver:
                 f"no data set could be loaded: {'; '.join(failed)}"
             )
         return loaded, failed
+
+    def _info(self, grid: Plan, loaded: Sequence[tuple[Chosen[Dataset], TaskResult]]) -> RunInfo:
+        """What the run says of itself."""
+        suite, broken = self.suite, [f"{broken.source}: {broken.error}" for broken in self.registry.broken]
+        takes_all = any(ALL in getattr(suite, section) for section in SECTIONS)
+        return RunInfo(
+            suite.name,
+            suite.seed,
+            suite.budget,
+            suite.repeats,
+            suite.model_seeds,
+            datasets={
+                chosen.label: _dataset_info(chosen, result.output_as(DataOutput), _published(chosen, self.watcher.note))
+                for chosen, result in loaded
+            },
+            scenarios={
+                scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
+                for scenario in choices.choose_scenarios(suite, self.registry)
+            },
+            prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
+            synthetic_metrics={
+                m.label: MetricInfo(m.plugin.better, m.plugin.unit, m.plugin.aspect) for m in grid.synthetic_metrics
+            },
+            broken=broken if takes_all else [],
+            generators={label: GeneratorInfo(role) for label, role in grid.roles.items()},
+        )
 
     def _walk(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
         self.watcher.planned(tasks)
@@ -330,46 +356,26 @@ class _Announcer:
                 self.driver.registry.announce(cell_result(cell, metrics, self.driver.results.__getitem__))
 
 
-def _info(
-    suite: Suite, registry: Registry, grid: Plan, loaded: Sequence[tuple[Chosen[Dataset], TaskResult]]
-) -> RunInfo:
-    """What a run says of itself."""
-    takes_all = any(ALL in getattr(suite, section) for section in SECTIONS)
-    return RunInfo(
-        suite.name,
-        suite.seed,
-        suite.budget,
-        suite.repeats,
-        suite.model_seeds,
-        datasets={chosen.label: _dataset_info(chosen, result.output_as(DataOutput)) for chosen, result in loaded},
-        scenarios={
-            scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
-            for scenario in choices.choose_scenarios(suite, registry)
-        },
-        prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
-        synthetic_metrics={
-            m.label: MetricInfo(m.plugin.better, m.plugin.unit, m.plugin.aspect) for m in grid.synthetic_metrics
-        },
-        broken=[f"{broken.source}: {broken.error}" for broken in registry.broken] if takes_all else [],
-        generators={label: GeneratorInfo(role) for label, role in grid.roles.items()},
-    )
-
-
-def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput) -> DatasetInfo:
+def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput, published: Sequence[Published]) -> DatasetInfo:
     return DatasetInfo(
         str(chosen.registered),
-        params.values(chosen.plugin),
+        params.recorded(params.values(chosen.plugin)),
         loaded.fingerprint,
         loaded.rows,
         loaded.click_rate,
         loaded.notes,
         loaded.ranking,
-        _published(chosen) if chosen.train_share == 1 else (),
+        published,
         chosen.train_share,
     )
 
 
-def _published(dataset: Chosen[Dataset]) -> list[Published]:
-    """What others found on a data set; figures to compare with are no reason to stop."""
+def _published(dataset: Chosen[Dataset], note: Callable[[str], None]) -> list[Published]:
+    """What others found on all of a data set; figures to compare with are no reason to stop."""
+    if dataset.train_share < 1:
+        return []
     told = dataset.ask(lambda plugin: [contract.check_published(table) for table in plugin.published()])
-    return [] if isinstance(told, NoAnswer) else told
+    if not isinstance(told, NoAnswer):
+        return told
+    note(f"{dataset.label}: no figures of others: its published() {told.says}")
+    return []

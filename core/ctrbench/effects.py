@@ -17,9 +17,10 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CellResult, Status
+from ctrbench.results import CONSTANT, CellResult, Status
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.store import RunResults
+from ctrbench.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,6 +92,15 @@ class Effects:
     def compared(self) -> list[str]:
         """The models that `original` has every score of: for all generators the same."""
         return [model for model in self.models if self.whole(Arm("", "original", model))]
+
+    def constant(self) -> list[str]:
+        """The models that predict the same for every row of test, and in how many of their trainings."""
+        trained: dict[str, dict[str, bool]] = {}
+        for arm, cells in self.cells.items():
+            for cell in filter(lambda each: each.ok, cells):
+                trained.setdefault(arm.model, {})[cell.training] = CONSTANT in cell.result.facts
+        shares = ((model, sum(found.values()), len(found)) for model, found in trained.items())
+        return [f"{model} in {some} of {counted(all_, 'training')}" for model, some, all_ in shares if some]
 
     @cached_property
     def same(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ def describe(device: str, threads: int, distributions: Mapping[str, str]) -> Env
         platform=platform.platform(),
         host=host(),
         git=_git_commit(Path(__file__).parent),
-        working_directory=_git_commit(Path.cwd()),
+        working_directory=_git_commit(None),
     )
 
 
@@ -68,13 +68,14 @@ def _cpu() -> str:
     return platform.processor()
 
 
-def _git_commit(folder: Path) -> str:
-    """The commit of the tree that a folder belongs to, empty where there is none.
+def _git_commit(folder: Path | None) -> str:
+    """The commit of the tree that a folder, or the working directory, belongs to; empty where there is none.
 
     Read from git's own files: git itself may run whatever the tree's configuration names (filters, monitors), so it is
     not asked, and nobody can tell whether the tree has changes.
     """
     try:
+        folder = folder or Path.cwd()  # which may be gone
         top = next(each for each in (folder, *folder.parents) if (each / ".git").exists())
         own = top / ".git"
         if own.is_file():  # of a work tree or a submodule

@@ -39,7 +39,10 @@ def brought(group: str) -> tuple[list[Brought], list[Unreadable]]:
     for distribution in distributions():
         try:
             if _OURS.search(distribution.read_text("entry_points.txt") or ""):
-                for entry in distribution.entry_points:
+                entries = [entry for entry in distribution.entry_points if _OURS.match(f"[{entry.group}")]
+                if not entries:
+                    raise ValueError("it has a section of ctrbench's, and no entry point in it")
+                for entry in entries:
                     if entry.group == group:
                         one = of(entry, distribution)
                         found.setdefault((one.distribution, entry.name), one)

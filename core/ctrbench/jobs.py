@@ -36,16 +36,22 @@ class PluginCall:
     locations: tuple[str, ...] = ()  # parameters that only say where that lies
     unsaid: str = ""  # why nobody knows its version: no job of it can be done
     whole_source: str = ""  # digest of its source with what only some jobs call, where there is any
+    python: str = ""  # the interpreter that does its jobs, where it lives in an environment of its own
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
+        values = params.values(plugin)
+        needs = plugin.cpus, plugin.gpus
+        if registered.python:
+            return cls(
+                str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
+                python=registered.python,
+            )  # fmt: skip
         source, whole = (keys.source_digest(kind.__module__, whole=whole) for whole in (False, True))
         if source is None:
             source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
-        values = params.values(plugin)
-        needs = plugin.cpus, plugin.gpus
         call = cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
         call = replace(call, whole_source=whole) if whole and whole != source else call
         if isinstance(plugin, Dataset):
@@ -228,7 +234,7 @@ def reads(job: Job) -> set[str]:
 
 
 def _of(data: DataRef, *names: str) -> set[str]:
-    return {data.artefacts[name] for name in names if name in data.artefacts}
+    return {data.artefacts[name] for name in (*names, "words") if name in data.artefacts}
 
 
 def inputs(job: Job) -> Inputs:
@@ -255,7 +261,7 @@ def ingredients(job: Job) -> dict[str, Json]:
     for field in fields(job):
         match getattr(job, field.name):
             case PluginCall() as call:
-                found |= {"source": call.source, "parameters": call.lasting_parameters}
+                found |= {"source": call.source, "parameters": params.recorded(call.lasting_parameters)}
                 found |= {"version": call.version} if call.version else {}
             case DataRef() as read:
                 found |= {"data": read.fingerprint, "ranking": read.ranking}

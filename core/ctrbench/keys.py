@@ -27,7 +27,7 @@ def seed(suite_seed: int, role: str, *names: str | int) -> int:
 def digest(value: Any) -> str:
     """SHA-256, in hex, of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 RARELY_CALLED = frozenset({"fit_after"})
@@ -38,7 +38,8 @@ RARELY_CALLED = frozenset({"fit_after"})
 def source_digest(module: str, *, whole: bool = False) -> str | None:
     """SHA-256 over a module and all it imports of its own package; None where there is no Python source.
 
-    Comments, blank lines and formatting do not count, nor do methods of `RARELY_CALLED` unless it is to be `whole`.
+    Comments, blank lines and formatting do not count, but where a file is no Python of this version; nor do methods of
+    `RARELY_CALLED` unless it is to be `whole`.
     """
     package = module.split(".")[0]
     seen: dict[str, str] = {}
@@ -48,10 +49,15 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
         path = _source_path(name)
         if name in seen or path is None:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if not whole:
-            _drop_rarely_called(tree)
-        seen[name] = ast.dump(tree)
+        source = path.read_bytes()
+        try:
+            tree = ast.parse(source)
+            if not whole:
+                _drop_rarely_called(tree)
+            seen[name] = ast.dump(tree)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # beside what is used, or nested too deeply
+            seen[name] = hashlib.sha256(source).hexdigest()
+            continue
         pending += [other for other in _imports(tree, name, path) if other.split(".")[0] == package]
     return digest(seen) if seen else None
 

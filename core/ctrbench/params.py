@@ -15,16 +15,19 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
 from ctrbench.results import Json
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, shown_address
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
+
+_MOST_EFFORT = 1e30  # beyond it nobody can forecast anything
 
 FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
 """The options of the command line that name what a section of a suite names."""
@@ -133,9 +136,10 @@ def scaled(plugin: P, budget: float) -> P:
 
 
 def effort(plugin: Plugin) -> float:
-    """The product of its `Budgeted` parameters, to which the time of a fit is in proportion."""
+    """The product of its `Budgeted` parameters, to which the time of a fit is in proportion; 1 where it is none."""
     hints = _annotations(type(plugin))
-    return float(math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)))
+    found = math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted))
+    return float(found) if isinstance(found, int | float) and 0 < found < _MOST_EFFORT else 1.0
 
 
 def unbudgeted(plugin: Plugin) -> dict[str, Json]:
@@ -149,9 +153,20 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
+def searched(plugin: Plugin) -> dict[str, Searched]:
+    """The parameters that its author says are worth a search, and where."""
+    marks = ((name, _metadata(hint, Searched)) for name, hint in _annotations(type(plugin)).items())
+    return {name: found[0] for name, found in marks if found}
+
+
 def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
+
+
+def recorded(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Parameters as a store keeps them: no passwords of addresses; what JSON has no word for (nan, inf) as a text."""
+    return {name: _storable(value) for name, value in values.items()}
 
 
 def changed(plugin: Plugin) -> list[str]:
@@ -160,9 +175,15 @@ def changed(plugin: Plugin) -> list[str]:
     return [f.name for f in dataclasses.fields(plugin) if getattr(plugin, f.name) != getattr(standard, f.name)]
 
 
-def label(plugin: Plugin, given: Iterable[str]) -> str:
-    """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
-    shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]
+def label(plugin: Plugin, given: Iterable[str], *, whole: bool = True) -> str:
+    """The plug-in's name with the parameters a user gave, in the grammar of `parse`.
+
+    Unless it is to be the whole, of a location only the file's name.
+    """
+    short = () if whole else locations(plugin)
+    found = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.name in set(given)}
+    named = {name: Path(value).name if name in short else value for name, value in found.items()}
+    shown = [f"{name}={_text(value)}" for name, value in named.items()]
     return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
 
 
@@ -298,11 +319,19 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+def _storable(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, str):
+        return shown_address(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _text(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_text, value))})"
     if isinstance(value, str):
-        return quoted(value)
+        return quoted(shown_address(value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

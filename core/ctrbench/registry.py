@@ -23,9 +23,18 @@ from ctrbench import hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.installed import Brought
-from ctrbench.interfaces import Dataset, Generator, MethodRole, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.interfaces import (
+    Aspect,
+    Dataset,
+    Generator,
+    MethodRole,
+    Model,
+    Plugin,
+    PredictionMetric,
+    SyntheticMetric,
+)
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import closest, did_you_mean, one_line, plain
+from ctrbench.text import LINE, bounded, closest, did_you_mean, one_line, plain
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -42,7 +51,7 @@ _BASES: dict[PluginKind, tuple[type, ...]] = {
     "scenario": (Scenario,),
 }
 _HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
-_NAME = re.compile(r"[A-Za-z][\w.-]*")
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Registered:
     distribution: str
     version: str
     apart: bool = False  # installed by somebody else: the driver asks it in a copy of itself
+    python: str = ""  # the interpreter that it is installed for, where that is another one
+    source: str = ""  # digest of its source there
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
@@ -137,6 +148,16 @@ class Registry:
             hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")
 
+    def take_in(self, plugin: Registered) -> None:
+        """Add a plug-in that was found elsewhere, unless its name is taken."""
+        rivals = [other for other in self.of_kind(plugin.kind) if other.name.casefold() == plugin.name.casefold()]
+        if not rivals:
+            self.plugins.append(plugin)
+            return
+        error = f"the {plugin.kind} name {plugin.name!r} is taken by {', '.join(map(str, rivals))}"
+        source = f"{plugin.distribution}:{plugin.name}"
+        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name))
+
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""
         for source, manager in list(self.listeners):
@@ -182,12 +203,15 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
             return []
 
     def refuse(error: str, details: str = "", name: str = "") -> None:
-        registry.broken.append(Broken(source, distribution, version, error, details, name))
+        registry.broken.append(Broken(source, distribution, version, bounded(error, LINE), details, name))
 
     def register(kind: PluginKind, thing: Any) -> None:
-        complaint = _complaint(kind, thing)
-        if complaint:
-            refuse(complaint, name=str(getattr(thing, "name", "")))
+        complaint = ask(lambda: _complaint(kind, thing))
+        if isinstance(complaint, NoAnswer):
+            refuse(f"{getattr(thing, '__name__', kind)}: {complaint.error}", complaint.traceback)
+        elif complaint:
+            name = getattr(thing, "name", "")
+            refuse(complaint, name=name if isinstance(name, str) else "")
         else:
             taken.append(Registered(kind, thing.name, thing, distribution, version, apart))
 
@@ -206,7 +230,7 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         if manager.hook.cell_finished.get_hookimpls():
             registry.listeners.append((source, manager))
         elif not taken and len(registry.broken) == before:
-            refuse("registers nothing: has it a function marked @ctrbench.hookimpl?")
+            refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
 
     before = len(registry.broken)
     if isinstance(done := ask(load), NoAnswer):
@@ -222,15 +246,16 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     """What is wrong with a thing that asks to be registered; empty where nothing is."""
     bases = _BASES[kind]
     if kind == "scenario":
-        if not isinstance(thing, Scenario):
+        if type(thing) is not Scenario:  # one of its own kind could do anything where a plan is made
             return f"register_scenarios takes a Scenario, not {thing!r}"
-        return "" if _NAME.fullmatch(thing.name) else f"{thing.name!r} is no name: letters, digits, . _ -"
+        good = isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
+        return "" if good else f"{thing.name!r} is not a name of letters, digits, . _ -"
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"
     who = thing.__name__
     if "__dataclass_params__" not in vars(thing) or not vars(thing)["__dataclass_params__"].frozen:
-        return f"{who} needs its own @dataclass(frozen=True), or its parameters would vanish"
+        return f"{who} needs its own @dataclass(frozen=True), or its parameters would be lost"
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
@@ -252,12 +277,18 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
         return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
+    if not (isinstance(thing.imports, tuple | list) and all(isinstance(module, str) for module in thing.imports)):
+        return f"{who}.imports is {thing.imports!r}: it must be a tuple of modules' names"
+    if issubclass(thing, Model) and not isinstance(thing.supports_weights, bool):
+        return f"{who}.supports_weights must be True or False"
     if kind == "generator" and getattr(thing, "role", None) not in list(MethodRole):
         return f"{who}.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
     if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
     if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
         return f"{who}.unit must say what its numbers are"
+    if issubclass(thing, SyntheticMetric) and thing.aspect not in get_args(Aspect):
+        return f"{who}.aspect must be {' or '.join(map(repr, get_args(Aspect)))}"
     return ""
 
 
@@ -283,6 +314,9 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
 
 
 def _version_of_home() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version(HOME)
+    try:
+        return version(HOME)
+    except PackageNotFoundError:  # lent to another environment
+        return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -33,7 +34,7 @@ class ClassShares:
 
     def __post_init__(self) -> None:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
-            if not 0 <= share <= 10:
+            if not isinstance(share, Real) or not 0 <= share <= 10:
                 raise ValueError(f"{name}={share} must lie between 0 and 10")
 
 
@@ -68,7 +69,13 @@ class Scenario:
             raise ValueError(f"class_weight={self.class_weight!r} must be 'none' or 'balanced'")
         if self.model_seeds not in ("common", "other"):
             raise ValueError(f"model_seeds={self.model_seeds!r} must be 'common' or 'other'")
-        if self.real != "balanced" and max(self.real.positives, self.real.negatives) > 1:
+        for name, value, word in (("real", self.real, "balanced"), ("synthetic", self.synthetic, "pool")):
+            if value != word and not isinstance(value, ClassShares):
+                raise ValueError(f"{name}={value!r} must be ClassShares or {word!r}")
+        for name, kind in (("help", str), ("role", MethodRole)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise ValueError(f"{name}={value!r} must be of type {kind.__name__}")
+        if isinstance(self.real, ClassShares) and max(self.real.positives, self.real.negatives) > 1:
             raise ValueError(f"real={self.real} must not ask for more than there is: shares of at most 1")
         for name, low, high in (("synthetic_weight", 0.001, 100), ("plausible", 0.1, 1)):
             number = getattr(self, name)
@@ -224,7 +231,7 @@ def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) ->
     if scenario.synthetic == "pool":
         if len(pool) < len(train):
             raise LookupError(f"the pool has {len(pool)} rows, the scenario needs {len(train)}")
-        return real, pool.take(np.arange(len(train)))
+        return real, pool.view(np.arange(len(train)))
     if not any(_counts(scenario.synthetic, train.targets).values()):
         raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
     return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool")
@@ -273,7 +280,7 @@ def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, 
             raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
         permuted = np.random.default_rng([seed, label]).permutation(of_class)
         chosen.append(permuted[:wanted])
-    return rows.take(np.concatenate(chosen))
+    return rows.view(np.concatenate(chosen))
 
 
 def _balanced_weights(table: Table) -> NDArray[np.float32]:

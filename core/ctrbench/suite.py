@@ -35,9 +35,9 @@ class DatasetSettings:
     """What a suite says of one data set: what a task may use, and parameters by kind and plug-in name."""
 
     limits: Limits = NO_LIMITS
-    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
-    def of(self, kind: str, name: str) -> Mapping[str, Any]:
+    def of(self, kind: str, name: str) -> Mapping[str, object]:
         """The parameters that a plug-in gets on this data set, unless the user gives others."""
         return _of_name(self.parameters.get(f"{kind}s", {}), name, {})
 
@@ -65,6 +65,7 @@ class Suite:
     budget: float = 1.0
     on: Mapping[str, DatasetSettings] = field(default_factory=dict)
     own_scenarios: tuple[Scenario, ...] = ()
+    environments: Mapping[str, str] = field(default_factory=dict)  # interpreters with plug-ins of their own, by name
 
     def settings(self, dataset: str) -> DatasetSettings:
         """What the suite says of a data set; nothing for one that it does not know."""
@@ -128,6 +129,10 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     if "doses" in raw:
         values.setdefault("scenarios", ())
     on = _typed(raw, "on", dict, source, {})
+    environments = _typed(raw, "environments", dict, source, {})
+    values["environments"] = {
+        name: _python(table, f"{source}: environments.{name}") for name, table in environments.items()
+    }
     values["on"] = {dataset: _settings(table, f"{source}: on.{dataset}") for dataset, table in on.items()}
     return checked(Suite(**values), source)
 
@@ -179,6 +184,16 @@ def _settings(table: Any, source: str) -> DatasetSettings:
             if not isinstance(values, dict):
                 raise UserError(f"{source}: {kind}.{name}={values!r} is not a table of parameters")
     return DatasetSettings(limits, {kind: table[kind] for kind in kinds & set(table)})
+
+
+def _python(table: Any, source: str) -> str:
+    if not isinstance(table, dict):
+        raise UserError(f'{source}: {table!r} is not a table such as {{python = "FOLDER/bin/python"}}')
+    _refuse_unknown(table, {"python"}, source)
+    python: str = _typed(table, "python", str, source, "")
+    if not python:
+        raise UserError(f'{source}: it needs python = "FOLDER/bin/python", the interpreter that its plug-ins are for')
+    return os.path.abspath(os.path.expanduser(python))
 
 
 def _scenario(item: Any, source: str) -> Scenario:

@@ -6,19 +6,20 @@ plug-in does short of killing its process.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never, cast
 
 import numpy as np
 
-from ctrbench import contract, environment, gpu, intervals, keys, resources
+from ctrbench import contract, environment, environments, gpu, intervals, keys, resources
 from ctrbench.contract import ContractError
 from ctrbench.errors import Skip, UserError
 from ctrbench.history import History
@@ -37,9 +38,20 @@ from ctrbench.interfaces import (
     Score,
     SyntheticMetric,
 )
-from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
+from ctrbench.jobs import (
+    Compute,
+    DataJob,
+    Job,
+    PoolJob,
+    ScorePoolJob,
+    ScorePredictionsJob,
+    TrainJob,
+    inputs,
+    key,
+    reads,
+)
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
@@ -48,6 +60,8 @@ from ctrbench.thinning import thinned
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
+
+_MOST_STEPS = 2**53  # what is beyond is no count
 
 VARIETY_ROWS = 100_000
 """So many rows tell whether a pool repeats itself."""
@@ -72,17 +86,20 @@ class Workspace:
 
         def report(step: int, total: int | None, values: Mapping[str, float]) -> None:
             """Pass a plug-in's report on, in plain numbers; one that has none is dropped."""
-            with suppress(TypeError, ValueError):
+            with suppress(TypeError, ValueError, OverflowError):
                 numbers = {encodable(str(name))[:40]: float(value) for name, value in list(values.items())[:8]}
                 plain = int(step), None if total is None else int(total), numbers
-                self.progress(*plain)
-                history.add(*plain)
+                if max(abs(number or 0) for number in plain[:2]) < _MOST_STEPS:
+                    self.progress(*plain)
+                    history.add(*plain)
 
         return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, report)
 
 
 def perform(job: Job, workspace: Workspace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
+    if job.plugin.python:
+        return _elsewhere(job, workspace)
     stages, started = Stages(workspace.entered), time.time()
     history = History()
     context = workspace.context(job, history)
@@ -93,8 +110,9 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             plugin = job.plugin.make()
             for module in plugin.imports:
                 importlib.import_module(module)
-        with resources.limited_threads(context.threads), chdir(os.getcwd()):  # comes back, wherever a plug-in goes
+        with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
+        workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -113,6 +131,47 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         host=environment.host(),
         inputs=inputs(job),
     )
+
+
+@contextmanager
+def _coming_back() -> Iterator[None]:
+    """To the working directory, wherever a plug-in goes; but it may be removed at any time, by whomever."""
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = os.sep
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(here)
+
+
+def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
+    """Have the job done by the interpreter that its plug-in is installed for."""
+    there = replace(job, plugin=replace(job.plugin, python=""))
+    stage = None
+    try:
+        for what, *about in environments.perform(
+            job.plugin.python,
+            there,
+            artefacts=workspace.artefacts.folder.absolute(),
+            checkpoints=workspace.checkpoints.absolute(),
+            budget=workspace.budget,
+            deadline=workspace.deadline,
+        ):
+            match what:
+                case "stage":
+                    stage = about[0]
+                    workspace.entered(stage)
+                case "progress":
+                    workspace.progress(*about)
+                case _:
+                    result: TaskResult = about[0]
+                    return result
+        raise RuntimeError("it said nothing of a result")
+    except (RuntimeError, OSError) as error:
+        return TaskResult(Status.CRASHED, job.plugin.registered, stage, one_line(error), inputs=inputs(job))
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
@@ -169,15 +228,17 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
         artefacts = {name: workspace.artefacts.put_table(table) for name, table in kept.items()}
         for name, probabilities in splits.true_probabilities.items():
             artefacts[f"true {name}"] = workspace.artefacts.put_array(probabilities)
+        if words := workspace.artefacts.put_words(splits.train.schema):
+            artefacts["words"] = words
         if splits.ranking is not None:
             clicks = Catalogue.of(splits.train, splits.ranking).clicks
             artefacts["item clicks"] = workspace.artefacts.put_array(clicks)
         output = DataOutput(
             splits.fingerprint,
-            splits.train.schema.to_json(),
+            splits.train.schema.outline(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
-            [bounded(note, LINE) for note in splits.notes[: contract.MOST_FACTS]],
+            [encodable(bounded(note, LINE)) for note in splits.notes[: contract.MOST_FACTS]],
             splits.ranking.digest() if splits.ranking is not None else "",
             splits.apart,
         )
@@ -196,7 +257,9 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = pool.take(np.arange(len(train))).click_rate
-    output = PoolOutput(pool.digest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
+    sha = hashlib.sha256(job.data.fingerprint.encode())  # which knows the schema
+    pool.feed(sha)
+    output = PoolOutput(sha.hexdigest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
     return TaskResult(Status.OK, output=output, artefacts={"pool": digest})
 
 
@@ -233,7 +296,9 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             name: contract.check_probabilities(predictor.predict(rows.without_labels()), len(rows))
             for name, rows in (("valid", valid), ("test", test))
         }
-        facts = contract.checked_facts(predictor.details)
+        facts = dict(contract.checked_facts(predictor.details))
+    if np.ptp(probabilities["test"]) == 0:
+        facts[CONSTANT] = float(probabilities["test"][0])
     rankings = None
     if "ranking" in data:
         with stages(Stage.RANK):

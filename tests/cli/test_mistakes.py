@@ -47,8 +47,16 @@ MISTAKES = {
     ("run", "-d", "path=log.csv label=click"): "no name before them: write 'NAME[path=log.csv, label=click]'",
     ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
-    ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
-    ("run", "-g", "none", "--doses", "0.5"): "scenarios positives-0.5, negatives-0.5, both-0.5: generators none makes",
+    ("run", "-g", "none", "-s", "S1"): "scenarios S1: with generators none there are no rows for them",
+    ("run", "-m", "dnnn"): "models: no model 'dnnn'; did you mean 'dnn'?",
+    ("run", "-d", "csv_log[path=absent.csv]"): "path=absent.csv is not there",
+    (
+        "run",
+        "-g",
+        "none",
+        "--doses",
+        "0.5",
+    ): "scenarios positives-0.5, negatives-0.5, both-0.5: with generators none there",
     ("run", "--doses", "0.5,a lot"): "--doses 0.5,a lot: give numbers with commas between them, as in",
     ("run", "--doses", "11"): "doses=11.0 must be numbers above 0 and at most 10",
     ("run", "--train-shares", "0.5,5"): "train_shares=5.0 must be numbers above 0 and at most 1",
@@ -64,7 +72,7 @@ MISTAKES = {
 @pytest.mark.parametrize("words", MISTAKES, ids=lambda words: " ".join(words))
 def test_a_mistake_is_answered_in_one_line_with_what_to_write(words: tuple[str, ...]) -> None:
     refused(ctrbench(*words), MISTAKES[words])
-    assert not Path("absent").exists()
+    assert not list(Path().iterdir()), "not even an empty store is left"
 
 
 def test_brackets_that_a_shell_has_taken_apart_are_to_be_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,5 +205,5 @@ def test_a_run_that_stopped_before_its_grid_was_known_says_so_and_how_it_goes_on
         assert result.exit_code == 2
         assert result.stderr.strip() == (
             f"ctrbench: store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
-            "`ctrbench run -d big_log` goes on"
+            "`ctrbench run -d big_log` resumes it"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import ClassVar
 import click
 import pytest
 from click.testing import CliRunner
-from ctrbench import UserError
+from ctrbench import Proposal, UserError
 from ctrbench.cli import main
 from ctrbench.cli.try_ import _ask
 from ctrbench.registry import Registered, Registry, load_registry
@@ -221,14 +222,24 @@ def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
         """A log that falls over strangers."""
 
         name: ClassVar[str] = "blind"
+        told: ClassVar[object] = None
 
         @classmethod
         def propose(cls, path, given):
-            raise RuntimeError("no")
+            return cls.told or exec("raise RuntimeError('no')")
 
     registry = Registry([Registered("dataset", "blind", Blind, "toybox", "1.0")])
-    with pytest.raises(UserError, match=r"blind \(toybox 1.0\): its propose\(\) raised RuntimeError: no"):
-        make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+    odd = {
+        "RuntimeError: no": None,
+        "returned str, not a Proposal": "it is mine",
+        r"the parameter \['path'\]": Proposal({"path": Path("log.csv")}, {}),
+        r"the parameter \['a b'\]": Proposal({}, {}, fallbacks=[{"a b": 1}]),
+        "notes that are no texts": Proposal({}, {}, notes=[b"x"]),
+    }
+    for said, told in odd.items():
+        Blind.told = told
+        with pytest.raises(UserError, match=rf"blind \(toybox 1.0\): its propose\(\) raised .*{said}"):
+            make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
 
 
 ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}
@@ -272,6 +283,8 @@ def test_every_sample_that_ctr_libraries_ship_gives_a_leaderboard_without_an_edi
     assert tried.exit_code == 0, tried.output
     done = runner.invoke(main, ["run", "--suite", "mine.toml", "--executor", "inline"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    numbers = [word for line in done.output.splitlines() if line.startswith("none") for word in line.split()[2:]]
-    assert numbers
-    assert all(0 <= float(number) <= 1 for number in numbers if number.replace(".", "").isdigit())
+    shown = runner.invoke(main, ["leaderboard", "--view", "scenarios", "--format", "json"], catch_exceptions=False)
+    records = [record for board in json.loads(shown.stdout)["boards"] for record in board["records"]]
+    scores = [record["value"] for record in records if record["metric"] == "auc"]
+    assert scores
+    assert all(0 <= score <= 1 for score in scores), scores

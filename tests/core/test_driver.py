@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 import toys
-from ctrbench import UserError, leaderboard
-from ctrbench.driver import Redo, why_again
+from ctrbench import Dataset, Published, UserError, leaderboard
+from ctrbench.choices import Chosen
+from ctrbench.driver import Redo, _published, why_again
 from ctrbench.executors import Finished
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.ids import TaskKind
 from ctrbench.jobs import TrainJob
 from ctrbench.limits import Limits
-from ctrbench.registry import Registry
+from ctrbench.registry import Registered, Registry
 from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, PoolOutput, Stage, Status, TaskResult
 from ctrbench.store.database import tasks
 from ctrbench.store.store import RunResults, Store
 from ctrbench.suite import Suite
+from ctrbench_datasets.frappe import Frappe
 from recording import SUITE, Bench
 
 
@@ -311,3 +318,39 @@ def test_two_runs_on_one_store_keep_apart(bench: Bench) -> None:
     store = Store.open(str(bench.folder / "results.db"))
     assert len(store.runs()) == 2
     assert scores(store.load_run(first.run)) == scores(first)
+
+
+def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
+    @dataclass(frozen=True)
+    class Rotten(toys.ToyLog):
+        """A log whose author's table of figures goes wrong."""
+
+        name: ClassVar[str] = "rotten"
+        table: Any = None
+
+        def published(self) -> Sequence[Published]:
+            return sys.exit(3) if self.table is None else [self.table]
+
+    def said(plugin: Dataset) -> tuple[Sequence[Published], str]:
+        notes: list[str] = []
+        chosen = Chosen(Registered("dataset", "rotten", type(plugin), "toys", "1.0"), plugin, "rotten")
+        return _published(chosen, notes.append), " ".join(notes)
+
+    assert said(Rotten()) == ([], "rotten: no figures of others: its published() raised SystemExit: 3")
+    three = ("g", "S5", "m")
+    odd = {
+        "(generator, scenario, model)": Published("t", "s", "auc", {("g",): 1.0}),
+        "is nan": Published("t", "s", "auc", {three: float("nan")}),
+        "is 1e+308": Published("t", "s", "auc", {three: 1e308}),
+        "is inf": Published("t", "s", "auc", {three: 1.0}, deviations={three: float("inf")}),
+        "its title is": Published(Path("t"), "s", "auc", {}),
+        "has no attribute 'items'": Published("t", "s", "auc", None),
+        "not a Published": {"title": "t"},
+    }
+    for what, table in odd.items():
+        found, note = said(Rotten(table=table))
+        assert found == []
+        assert what in note
+    [told], _ = said(Rotten(table=Published("a \udc80", "s", "auc", {("g", "S5", "\udc80"): np.float64(1)})))
+    assert told == Published(r"a \udc80", "s", "auc", {("g", "S5", r"\udc80"): 1.0})
+    assert len(said(Frappe())[0][1].figures) == 108

@@ -72,6 +72,28 @@ def test_reading_the_source_imports_nothing(package: Path) -> None:
     assert f"{package.name}._helper" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "# -*- coding: latin-1 -*-\nVALUE = 'ä'\n".encode("latin-1"),
+        b"print 'of another Python', VALUE\n",
+        b"VALUE = " + b"-" * 100_000 + b"1\n",
+        b"VALUE = '\0'\n",
+    ],
+    ids=["another encoding", "another Python", "nested too deeply", "a null byte"],
+)
+def test_a_source_that_cannot_be_parsed_as_it_is_counts_by_its_bytes(package: Path, helper: bytes) -> None:
+    (package / "_helper.py").write_bytes(helper)
+    before = digest(package)
+    assert before == digest(package)
+    (package / "_helper.py").write_bytes(helper.replace(b"VALUE", b"OTHER"))
+    assert digest(package) != before
+
+
+def test_a_text_that_is_no_utf_8_has_a_digest_of_its_own() -> None:
+    assert len({keys.digest(text) for text in ("a\udc80", "a\udc81", r"a\udc80")}) == 3
+
+
 def test_a_module_without_python_source_has_no_digest() -> None:
     assert keys.source_digest("itertools") is None
     assert keys.source_digest("no_such_module_at_all") is None

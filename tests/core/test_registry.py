@@ -93,6 +93,16 @@ def test_a_third_party_is_registered_beside_them(plug_in) -> None:
         (("name: ClassVar", "gpus: ClassVar[float] = 1.5\n        name: ClassVar"), "a share of a GPU, from 0 to 1"),
         (("name: ClassVar", "cpus: ClassVar[str] = 'all'\n        name: ClassVar"), "cpus is 'all': it must be"),
         (("from dataclasses", "raise SystemExit(4)\n    from dataclasses"), "SystemExit: 4"),
+        (
+            ("name: ClassVar", "imports: ClassVar[None] = None\n        name: ClassVar"),
+            "Mine.imports is None: it must be",
+        ),
+        (
+            ("name: ClassVar", "imports: ClassVar[str] = 'numpy'\n        name: ClassVar"),
+            "imports is 'numpy': it must be",
+        ),
+        (("'''Mine.'''", "__doc__ = 5"), "Mine: AttributeError: 'int' object has no attribute 'strip'"),
+        (('= "other"', "= 'm' * 10_000_000"), "it needs a name"),
     ],
 )
 def test_a_broken_plug_in_is_listed_and_the_rest_works(plug_in, change: tuple[str, str], said: str) -> None:
@@ -105,6 +115,7 @@ def test_a_broken_plug_in_is_listed_and_the_rest_works(plug_in, change: tuple[st
     assert said in broken.error
     assert broken.source.endswith(":bad")
     assert "\n" not in broken.error
+    assert len(broken.error) <= 2_000
 
 
 def test_between_third_parties_neither_gets_a_name_and_both_name_the_other(plug_in) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,10 +69,18 @@ def test_undersampling_and_class_weights_are_scenarios_too() -> None:
     assert table.weights[table.targets == 1].sum() == pytest.approx(table.weights[table.targets == 0].sum(), rel=1e-5)
 
 
-@pytest.mark.parametrize("share", [-0.1, 11, float("nan")])
-def test_shares_have_a_range(share: float) -> None:
+@pytest.mark.parametrize("share", [-0.1, 11, float("nan"), "1", None])
+def test_shares_have_a_range(share: Any) -> None:
     with pytest.raises(ValueError, match="must lie between 0 and 10"):
         ClassShares(positives=share)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"real": "all"}, {"synthetic": 1.0}, {"help": b"x"}, {"role": "control"}, {"class_weight": None}]
+)
+def test_a_scenario_of_other_types_is_refused_where_it_is_made(odd: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(odd))}=.*must be"):
+        Scenario("mine", **odd)
 
 
 def test_undersampling_cuts_the_larger_class_to_the_smaller() -> None:

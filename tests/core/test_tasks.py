@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
+from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.registry import Registry, load_registry
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.tasks import Stages, Workspace, perform
@@ -87,6 +89,7 @@ def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further
         ("memory", Status.OUT_OF_MEMORY, Stage.FIT, "MemoryError: too much fruit"),
         ("flawed message", Status.FAILED, Stage.FIT, "FlawedError"),
         ("code 0", Status.FAILED, Stage.SAMPLE, "holds codes of 'user' outside 1 … 6"),
+        ("details", Status.FAILED, Stage.SAMPLE, "RuntimeError: not for you"),
     ],
 )
 def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
@@ -97,6 +100,17 @@ def test_whatever_a_plug_in_does_is_a_result_that_names_it_and_its_stage(
     assert reason in result.reason
     assert result.plugin.startswith("misbehaves (toys")
     assert bool(result.traceback) == (how not in ("skip", "code 0")), "what the contract says needs no traceback"
+
+
+def test_a_working_directory_that_somebody_removes_is_nobodys_failure(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert bench.pool("bootstrap").ok
+    assert bench.pool("misbehaves", how="wander").ok
+    assert environment.describe("cpu", 1, {}).working_directory == ""
 
 
 def test_ctrl_c_passes_through(bench: Bench) -> None:
@@ -215,3 +229,49 @@ def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
     assert stages.current is Stage.READ
     assert stages.seconds.keys() == {"read", "fit"}
     assert all(seconds > 0 for seconds in stages.seconds.values())
+
+
+@pytest.fixture
+def mapped(tmp_path: Path, toy_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Where every table counts as large, and every vocabulary as long."""
+    monkeypatch.setattr("ctrbench.store.artefacts.MAPPED_FROM", 0)
+    monkeypatch.setattr("ctrbench.table.SPELT_OUT", 1)
+    return Bench(tmp_path / "mapped", toy_registry)
+
+
+@pytest.mark.parametrize("scenario", [ORIGINAL, S1, S3, S5], ids=lambda scenario: scenario.name)
+def test_mapped_tables_give_the_results_of_those_that_are_copied(
+    bench: Bench, mapped: Bench, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mapped.artefacts.path(mapped.data.artefacts["train"]).suffix == ".arrow"
+    assert set(mapped.data.artefacts) - set(bench.data.artefacts) == {"words"}
+    pool = mapped.pool()
+    there = mapped.train(scenario, pool if scenario.needs_pool else None)
+    monkeypatch.undo()
+    plain = bench.pool()
+    assert mapped.data.fingerprint == bench.data.fingerprint
+    assert pool.output == plain.output
+    assert there.artefacts == bench.train(scenario, plain if scenario.needs_pool else None).artefacts
+
+
+def test_a_task_whose_input_changed_while_it_ran_has_failed(mapped: Bench) -> None:
+    path = mapped.artefacts.path(mapped.data.artefacts["train"])
+    good = path.read_bytes()
+
+    def spoil(stage: Stage) -> None:
+        if stage is Stage.FIT:
+            path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+
+    job = TrainJob(mapped.call("model", "rate"), mapped.data, None, ORIGINAL, 3, 4, Compute())
+    spoilt = perform(job, Workspace(mapped.artefacts, mapped.checkpoints, entered=spoil))
+    assert spoilt.status is Status.FAILED
+    assert "was changed while it was in use" in spoilt.reason
+    assert "corrupt and has been set aside" in mapped.do(job).reason
+    path.write_bytes(good)
+    assert mapped.do(job).ok
+
+
+def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CONSTANT not in bench.train(ORIGINAL).facts
+    monkeypatch.setattr(toys.RatePredictor, "predict", lambda self, rows: np.full(len(rows), 0.3))
+    assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3

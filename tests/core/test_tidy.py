@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from ctrbench import UserError, leaderboard, tidy
 from ctrbench.interfaces import Score
+from ctrbench.reading import Results
 from ctrbench.results import MetricInfo
-from ctrbench.session import Results
 from handmade import FAILED, GRID, INFO, cell, pool, results
 
 EFFECT = ["delta", "low", "high", "p", "holm", "bh", "detectable", "repeats"]

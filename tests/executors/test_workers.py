@@ -83,6 +83,7 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert noticed["patch"] == "['numpy.clip']"
     assert noticed["torch"].startswith('["torch\'s settings"')
     assert noticed["alarm"] == "['signals or timers']"
+    assert "if nobody did so from outside" in noticed["priority"]
 
 
 def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: WorkerSettings) -> None:
@@ -191,6 +192,17 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
         events += one.wait(0.2)
     assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
     assert not list(site.logs.glob(".*"))
+
+
+def test_a_worker_starts_though_the_working_directory_is_gone(
+    site: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    executor = LocalExecutor(1, site)
+    assert finish(executor, {"a": (pool_job(site, "bootstrap"), None)})["a"].ok
+    executor.close()
 
 
 def test_a_data_set_that_was_killed_is_not_the_users_mistake() -> None:

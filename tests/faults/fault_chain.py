@@ -79,8 +79,10 @@ class Stored:
 
     @property
     def found(self) -> tuple[str, str, str]:
-        """What must be equal whenever the task is done."""
-        return self.kind, self.outputs, self.values
+        """What must be equal whenever the task is done; where it stood is that of the first of several equal ones."""
+        values = json.loads(self.values)
+        values.pop("position", None)
+        return self.kind, self.outputs, json.dumps(values)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -111,9 +112,10 @@ def disturb(chain: Chain, kinds: Sequence[Kind], tally: Tally, whole: Whole, rng
                 chain.compare(whole)
         chain.settle()
         chain.compare(whole)
-    except Broken as broken:
-        tally.broken[kind.name][broken.what] += 1
-        tally.details.append(f"{chain.way.name}, {kind.name}: {broken}")
+    except Exception as error:  # of the suite itself too: the other faults are still to come
+        tally.broken[kind.name][error.what if isinstance(error, Broken) else "unfinished"] += 1
+        told = str(error) if isinstance(error, Broken) else traceback.format_exc()
+        tally.details.append(f"{chain.way.name}, {kind.name}: {told}")
         print(f"BROKEN {tally.details[-1]}", flush=True)
 
 

@@ -1,13 +1,14 @@
 """The store's contract, on SQLite and on a real PostgreSQL."""
 
 import multiprocessing
+import time
 
 import pytest
 import sqlalchemy as sa
 from ctrbench import Score, UserError
 from ctrbench.ids import TaskKind
 from ctrbench.keys import digest
-from ctrbench.results import Bookkeeping, Environment, Inputs, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import Bookkeeping, Cell, Environment, Inputs, RunInfo, Stage, Status, TaskResult, TrainOutput
 from ctrbench.store.database import run_tasks, tasks
 from ctrbench.store.store import Store
 
@@ -85,12 +86,25 @@ def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
 
 
 def test_a_store_without_runs_says_so(store: Store) -> None:
-    with pytest.raises(UserError, match="it holds no run yet"):
+    with pytest.raises(UserError, match="it has no run yet"):
         store.load_run()
     with pytest.raises(UserError, match="no run 'monday'"):
         store.load_run("monday")
     with pytest.raises(UserError, match="stopped before its data sets were loaded"):
         store.load_run(begin(store))
+
+
+def test_a_run_is_the_latest_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = RunInfo("toys", 1, 1.0, 1, 1, {}, {}, {}, {})
+    names = []
+    for clock in (2e9, 1e9, 1e9 + 5):
+        monkeypatch.setattr(time, "time", lambda clock=clock: clock)
+        names.append(begin(store))
+        store.describe_run(names[-1], info, [], [Cell("d", "", "original", "m", 0, "train")])
+        store.finish_run(names[-1], info)
+        assert store.load_run().run == names[-1]
+    assert [head.run for head in store.runs()] == names[::-1]
+    assert all(head.finished and 0 <= head.finished - head.started < 0.1 for head in store.runs())
 
 
 def test_no_password_is_stored_or_said(store: Store) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from ctrbench import provenance
+from ctrbench import params, provenance
 from ctrbench.cli import main
 from ctrbench.errors import UserError
 from ctrbench.results import Environment, Pool, RunInfo
@@ -21,6 +21,7 @@ from ctrbench.store import transfer
 from ctrbench.store.database import _without, runs
 from ctrbench.store.store import Store
 from ctrbench.text import command_line, secrets_of, shown_address, without_password
+from ctrbench_datasets.csv_log import CsvLog
 
 SECRET = "geheim"
 HOST = "127.0.0.1:1"  # where nobody answers
@@ -129,6 +130,26 @@ def test_a_password_that_an_earlier_ctrbench_kept_is_not_shown_or_passed_on(tmp_
         transfer.export(store, tmp_path / "old.zip")
     with zipfile.ZipFile(tmp_path / "old.zip") as archive:
         assert SECRET not in archive.read("runs.jsonl").decode()
+
+
+def test_an_address_in_a_parameter_of_a_plug_in_is_masked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In messages, in labels of tables and in what is kept of parameters; not in what the plug-in is given."""
+    monkeypatch.chdir(tmp_path)
+    for odd in (
+        f"https://me:{SECRET}@h/log.csv",
+        f"mysql://h/db?password={SECRET}",
+        f"https://me:x {SECRET}@h/log.csv",
+    ):
+        line = ["ctrbench", "data", "describe", f"csv_log[path={odd}, label=click]"]
+        monkeypatch.setattr(sys, "argv", line)
+        result = CliRunner().invoke(main, line[1:])
+        assert result.exit_code == 2
+        assert SECRET not in result.output + result.stderr
+        log = CsvLog(path=odd)
+        assert SECRET not in params.label(log, ["path"])
+        assert SECRET not in json.dumps(params.recorded(params.values(log) | {"more": [odd]}))
+        assert params.values(log)["path"] == odd
+    assert params.label(CsvLog(path="a b/log.csv"), ["path"]) == "csv_log[path=a b/log.csv]"
 
 
 def test_libpqs_own_ways_to_a_password_work(new_database: str, tmp_path: Path) -> None:

@@ -333,7 +333,8 @@ def distribution(site: Path, name: str, metadata: str | None, entries: bytes) ->
 def test_metadata_of_others_may_be_missing_malformed_or_hostile(here: Path) -> None:
     esc = "\x1b[31m"
     named = "Metadata-Version: 2.1\nName: {}\nVersion: 1{}\n"
-    distribution(here / "site", "bare", None, b"[ctrbench]\nbare = absent_bare\n")
+    distribution(here / "site", "bare", None, b"[ctrbench]\nbare = absent_bare\n[ctrbench.commands]\nb = bare:b\n")
+    distribution(here / "site", "torn", named.format("torn", ""), b"no section\n[ctrbench\n===\n")
     distribution(here / "site", "nameless", "Metadata-Version: 2.1\n", b"[ctrbench]\nnameless = absent_nameless\n")
     distribution(here / "site", "broken", named.format("broken", ""), b"[ctrbench]\nthis is no entry\n")
     distribution(here / "site", "binary", named.format("binary", ""), b"[ctrbench]\n\xff\xfe = x\n")
@@ -354,7 +355,7 @@ def test_metadata_of_others_may_be_missing_malformed_or_hostile(here: Path) -> N
         assert "Traceback" not in done.stderr
         assert not UNSAFE.search(done.stdout + done.stderr)
         if words == ["plugins"]:
-            assert all(name in done.stdout for name in ("bare", "nameless", "broken", "binary", "odd", "loud"))
+            assert all(name in done.stdout for name in ("bare", "nameless", "broken", "torn", "binary", "odd", "loud"))
             assert "alien" not in done.stdout
 
 
@@ -365,6 +366,7 @@ def test_metadata_of_others_may_be_missing_malformed_or_hostile(here: Path) -> N
         ("{} list >/dev/full", "standard output cannot be written"),
         ("mkdir gone && cd gone && rmdir ../gone && {} list", "working directory does not exist"),
         ("ulimit -v 800000; {} list", "ulimit -v 800000"),
+        ("{} leaderboard 2>/dev/full", ""),
     ],
 )
 def test_odd_surroundings_are_one_line_and_status_2(here: Path, words: str, said: str) -> None:
@@ -372,7 +374,7 @@ def test_odd_surroundings_are_one_line_and_status_2(here: Path, words: str, said
     done = subprocess.run(["bash", "-c", words.format(program)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == bool(said)
 
 
 def test_letters_that_an_encoding_lacks_are_written_as_escapes(here: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
-from importlib.metadata import EntryPoint
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -25,11 +26,15 @@ from ctrbench.cli import (
     report,
     run,
     show,
+    site,
     store,
     try_,
 )
 from ctrbench.errors import RunFailed, UserError
-from ctrbench.text import did_you_mean, encodable, one_line, plain, shown_address
+from ctrbench.text import did_you_mean, encodable, plain, shown_address
+
+if TYPE_CHECKING:
+    from ctrbench.installed import Brought
 
 COMMANDS_GROUP = "ctrbench.commands"
 _ADDRESS_SPACE = 3 * 10**9  # bytes that numpy, pandas and the database's libraries reserve, most of it never used
@@ -45,16 +50,17 @@ class _Commands(click.Group):
         own = super().get_command(ctx, name)
         if own is not None:
             return own
-        entry = self._foreign().get(name)
-        if entry is None:
+        brought = self._foreign().get(name)
+        if brought is None:
             return None
-        who = plain(entry.dist.name if entry.dist else entry.module)
+        who = brought.distribution
         if sys.argv[1:2] != [name]:  # the list of commands names it without loading it
             return click.Command(name, help=f"From {who}.")
-        try:
-            loaded = entry.load()
-        except Exception as error:
-            raise UserError(f"{name} (from {who}) cannot be loaded: {one_line(error)}") from None
+        from ctrbench.asking import NoAnswer, ask
+
+        loaded = ask(brought.entry.load)
+        if isinstance(loaded, NoAnswer):
+            raise UserError(f"{name} (from {who}) cannot be loaded: {loaded.error}")
         if not isinstance(loaded, click.Command):
             raise UserError(f"{name} (from {who}) is not a click command")
         return loaded
@@ -101,16 +107,17 @@ class _Commands(click.Group):
             raise _masked(error) from None
 
     @staticmethod
-    def _foreign() -> dict[str, EntryPoint]:
+    def _foreign() -> dict[str, Brought]:
         """The commands of other distributions, by names that a terminal can show."""
         from ctrbench import installed
 
-        return {plain(one.entry.name): one.entry for one in installed.brought(COMMANDS_GROUP)[0]}
+        return {plain(one.entry.name): one for one in installed.brought(COMMANDS_GROUP)[0]}
 
 
 def _end(status: int, text: str) -> NoReturn:
     """Say one line, in which no word of the command line is shown that may hold a password."""
-    click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
+    with suppress(OSError):  # nobody can be told; the status still says it
+        click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
     sys.exit(status)
 
 
@@ -125,7 +132,7 @@ def _masked(error: click.ClickException) -> click.ClickException:
 def _without_addresses(text: str) -> str:
     """A text without the passwords of what the user gave, as it was given and as it is written in messages."""
     for word in (*sys.argv[1:], os.environ.get("CTRBENCH_STORE", "")):
-        for given in (word, word.partition("=")[2]):
+        for given in (word, word.partition("=")[2], *re.split(r"[\[\],]\s*(?:\w+=)?", word)):  # NAME[key=value, …]
             shown = shown_address(given)
             if given and shown != given:
                 for written in (given, encodable(given), plain(given), repr(given)[1:-1], os.fspath(Path(given))):
@@ -158,8 +165,9 @@ def _check_surroundings() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         raise UserError(
-            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
-            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task may use"
+            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of address space, too little for the libraries, "
+            f"some of which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task "
+            "may use"
         )
 
 
@@ -187,7 +195,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, export.export,
+    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, site.site, export.export,
     compare.compare, list_.list_, show.show, new.new, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

@@ -13,10 +13,10 @@ from click.shell_completion import CompletionItem
 from ctrbench.errors import UserError
 
 if TYPE_CHECKING:
+    from ctrbench.reading import Results
     from ctrbench.registry import PluginKind
-    from ctrbench.session import Results
 
-STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
+STORE_HELP = "Results database: a path or a database URL. Its artefacts are kept beside it."
 
 
 class LateChoice(click.Choice[str]):
@@ -101,7 +101,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def load_run(store: str, name: str | None, metric: str = "") -> Results:
     """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
     from ctrbench.errors import UserError
-    from ctrbench.session import load
+    from ctrbench.reading import load
     from ctrbench.text import did_you_mean
 
     results = load(store, name)
@@ -122,10 +122,22 @@ def width() -> int:
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
-    """Print a plain table; its texts are made safe for a terminal."""
+    """Print a plain table; its texts are made safe for a terminal, and its widest columns folded to fit it."""
     from tabulate import tabulate
 
     from ctrbench.text import plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
-    click.echo(tabulate(safe, headers, "simple", disable_numparse=True))
+    widths = [max(len(row[place]) for row in [headers, *safe]) for place in range(len(headers))]
+    most: dict[int, int] = {}
+    over = sum(widths) + 2 * (len(widths) - 1) - width()
+    for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
+        if over > 0 and widths[place] > LEAST_FOLDED:
+            most[place] = max(LEAST_FOLDED, widths[place] - over)
+            over -= widths[place] - most[place]
+    folds = [most.get(place) for place in range(len(widths))] if most and safe else None
+    click.echo(tabulate(safe, headers, "simple", disable_numparse=True, maxcolwidths=folds))
+
+
+LEAST_FOLDED = 24
+"""No column is folded to fewer letters."""

@@ -12,7 +12,7 @@ from ctrbench.cli._common import echo_table
 @click.command(epilog="\b\nExamples:\n  ctrbench plugins\n  ctrbench plugins --traceback")
 @click.option("--traceback", is_flag=True, help="Show the whole traceback of each broken plug-in.")
 def plugins(traceback: bool) -> None:
-    """List the distributions that bring plug-ins; exit status 1 if one is broken."""
+    """List the distributions that provide plug-ins; exit status 1 if one is broken."""
     from ctrbench.registry import load_registry
     from ctrbench.text import plain, plain_lines
 
@@ -23,7 +23,8 @@ def plugins(traceback: bool) -> None:
     echo_table([[who, ", ".join(names)] for who, names in brought.items()], ["distribution", "brings"])
     for broken in registry.broken:
         click.echo(
-            f"\nbroken: {plain(broken.source)} ({plain(broken.distribution)} {broken.version}): {plain(broken.error)}"
+            f"\nbroken: {plain(broken.source)} ({plain(f'{broken.distribution} {broken.version}')}): "
+            f"{plain(broken.error)}"
         )
         if traceback and broken.traceback:
             click.echo(plain_lines(broken.traceback.rstrip()))

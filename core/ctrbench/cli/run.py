@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import click
 from ctrbench.cli._common import LateChoice, Numbers, PluginName, SuiteName, colour, store_option, width
 
 if TYPE_CHECKING:
+    from ctrbench.registry import PluginKind
     from ctrbench.session import RunRequest
 
 
@@ -24,6 +25,23 @@ def _executors() -> Sequence[str]:
 
 MOST_FAILURES = 3
 """So many failures are named after a run."""
+
+PLUGINS: tuple[tuple[str, PluginKind, str], ...] = (
+    ("-d", "dataset", "Data set; may be repeated."),
+    ("-g", "generator", "Generator; `none` for no pools at all."),
+    ("-m", "model", "CTR model."),
+    ("-s", "scenario", "Scenario; `original` always runs."),
+    ("-k", "metric", "Metric; the first one leads the tables."),
+)
+
+
+def _plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name plug-ins."""
+    for letter, kind, help_ in reversed(PLUGINS):
+        names = (letter, f"--{kind}", f"{kind}s")
+        command = click.option(*names, multiple=True, type=PluginName(kind), metavar="NAME", help=help_)(command)
+    return command
+
 
 EXAMPLES = """
 \b
@@ -53,51 +71,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--all", "everything", is_flag=True, help="Every installed plug-in and scenario, on every data set at hand."
 )
-@click.option(
-    "-d",
-    "--dataset",
-    "datasets",
-    multiple=True,
-    type=PluginName("dataset"),
-    metavar="NAME",
-    help="Data set; may be repeated.",
-)
-@click.option(
-    "-g",
-    "--generator",
-    "generators",
-    multiple=True,
-    type=PluginName("generator"),
-    metavar="NAME",
-    help="Generator; `none` for no pools at all.",
-)
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    type=PluginName("model"),
-    metavar="NAME",
-    help="CTR model.",
-)
-@click.option(
-    "-s",
-    "--scenario",
-    "scenarios",
-    multiple=True,
-    type=PluginName("scenario"),
-    metavar="NAME",
-    help="Scenario; `original` always runs.",
-)
-@click.option(
-    "-k",
-    "--metric",
-    "metrics",
-    multiple=True,
-    type=PluginName("metric"),
-    metavar="NAME",
-    help="Metric; the first one leads the tables.",
-)
+@_plugins
 @click.option(
     "--suite",
     type=SuiteName(),
@@ -165,7 +139,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Resident memory that a worker may use together with all it starts, as in 8GB.  [default: the suite's]",
+    help="Memory that a worker and all it starts may have for themselves, as in 8GB.  [default: the suite's]",
 )
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
@@ -263,7 +237,7 @@ def run(
 
 def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
-    from ctrbench.session import Results
+    from ctrbench.reading import Results
     from ctrbench.store.store import Store
     from ctrbench.text import command_line, plain
 
@@ -274,7 +248,7 @@ def _do(request: RunRequest, store: str) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
-    click.echo(results.answer(width=width(), colour=colour()), nl=False)
+    click.echo(results.answer(width=width(), colour=colour(), brief=True), nl=False)
     for text in results.failures[:MOST_FAILURES]:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:

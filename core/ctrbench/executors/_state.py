@@ -160,8 +160,12 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
 def _rights() -> Any:
-    ids = os.getresuid(), os.getresgid(), os.getpgrp(), os.getsid(0), os.getgroups()
-    return (*ids, os.getpriority(os.PRIO_PROCESS, 0), _kernel(), _affinity())
+    return os.getresuid(), os.getresgid(), os.getpgrp(), os.getsid(0), os.getgroups(), _kernel()
+
+
+def _share() -> Any:
+    """Of the machine's time: what only makes it slower, and others may change from outside."""
+    return os.getpriority(os.PRIO_PROCESS, 0), _affinity()
 
 
 def _kernel() -> Any:
@@ -247,6 +251,7 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
     "signals or timers": _signals,
     "the process's limits": lambda: [resource.getrlimit(getattr(resource, name)) for name in _LIMITS],
     "the process's rights": _rights,
+    "the process's priority or processors (if nobody did so from outside)": _share,
     "the mask of new files": _umask,
     "the interpreter": _interpreter,
     "arithmetic": _arithmetic,

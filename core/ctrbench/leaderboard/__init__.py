@@ -70,11 +70,11 @@ def remarks(results: RunResults) -> list[str]:
         lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")
     if 0 < info.repeats < results.asked_repeats:
         lines.append(
-            f"the run did not come to its end: of its {results.asked_repeats} repeats the first {info.repeats} lack "
-            "nothing and are shown; the same command goes on"
+            f"the run did not finish: of its {results.asked_repeats} repeats the first {info.repeats} are complete "
+            "and shown; the same command resumes it"
         )
     elif results.finished is None:
-        lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
+        lines.append("the run did not finish: what is missing has not been run yet; the same command resumes it")
     mixed = [name for name, found in versions.items() if "," in found]
     if mixed:
         lines.append(

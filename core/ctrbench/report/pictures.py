@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ctrbench import verdict
 from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Arm, Effects, TestedEffect
+from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, marginals
-from ctrbench.report.drawing import Estimate, ImageFormat
+from ctrbench.report.drawing import Estimate, ImageFormat, Room
 from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
 from ctrbench.text import counted
@@ -38,12 +40,12 @@ class Picture:
     says: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    draw: Callable[[], Figure]
+    draw: Callable[[Room], Figure]
     notes: Sequence[str] = field(default_factory=list)
 
-    def render(self, kind: ImageFormat) -> bytes:
+    def render(self, kind: ImageFormat, room: Room = drawing.PAGE) -> bytes:
         """The picture as the bytes of an SVG or PNG file."""
-        return drawing.render(self.draw, kind)
+        return drawing.render(self.draw, kind, room)
 
 
 def pictures(effects: Effects, names: Iterable[str]) -> list[Picture]:
@@ -69,6 +71,35 @@ def overall(effects: Effects, scenario: str) -> Estimate | None:
         return None
     low, high = effect.interval or (None, None)
     return Estimate(effect.mean, low, high, bool(tested and tested.certain))
+
+
+def _answer(effects: Effects) -> Picture | None:
+    """What each generator does where it does best, candidates above controls."""
+    if not effects.metric or effects.better == "neither":
+        return None
+    notes = ["filled: beyond chance, however many places were tried"]
+    judged = [each for each in verdict.verdict(effects).generators if each.best]
+    judged = _first(judged, 2 * MOST_SERIES, "generators", notes)
+    panels, numbers = [], []
+    for role in MethodRole:
+        rows: list[tuple[str, Sequence[Estimate | None]]] = []
+        for each in judged:
+            if each.best and each.role is role:
+                best = each.best
+                point = Estimate(best.mean, best.low, best.high, bool(best.sign(effects.better)))
+                rows.append((f"{best.scenario} {each.generator}", [point]))
+                numbers.append([each.generator, best.scenario, *_interval(point), each.says])
+        if rows:
+            panels.append(drawing.Forest(f"{role}s", "", rows))
+    if not panels:
+        return None
+    return Picture(
+        "answer", effects.dataset, f"Δ{effects.metric} of each generator where it does best",
+        f"Mean difference to original, with intervals that hold for all places at once: "
+        f"{'; '.join(f'{row[0]} in {row[1]} {row[2]}, {row[3]}' for row in numbers)}.",
+        ("generator", "in", f"Δ{effects.metric}", "interval", "verdict"), numbers,
+        partial(drawing.forest, panels, [""], _difference(effects)), notes,
+    )  # fmt: skip
 
 
 def _scenarios(effects: Effects) -> Picture | None:
@@ -237,12 +268,11 @@ def _frontier(effects: Effects) -> Picture | None:
     lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
     notes += [f"without a point, as a score or its error is missing: {', '.join(lacking)}"] if lacking else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
-    names = [f"{name} ({cost:,.1f} s)" for name, cost in zip(generators, seconds, strict=True)]
     return Picture(
         "frontier", effects.dataset, "Utility, privacy and cost of generators",
         "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
         ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
-        partial(drawing.scatter, panels, names, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+        partial(drawing.scatter, panels, generators, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
     )  # fmt: skip
 
 
@@ -311,6 +341,7 @@ def _marginals(effects: Effects) -> Picture | None:
 
 
 _MAKERS: dict[str, Callable[[Effects], Picture | None]] = {
+    "answer": _answer,
     "scenarios": _scenarios,
     "cells": _cells,
     "heatmap": _heatmap,

@@ -38,6 +38,8 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.text import encodable, without_password
 
+_MOMENT = 0.001  # seconds
+
 SERVERS_ARTEFACTS = "ctrbench-artefacts"
 """Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
 
@@ -92,8 +94,8 @@ class RunHead:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A stored result, as far as it tells why a task would run again."""
+class EarlierTask:
+    """A task that was done, as far as it tells why one like it would run again."""
 
     key: str
     run: str  # that did it
@@ -157,13 +159,13 @@ class Store:
             found[noted.cost_key].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], noted.effort))
         return dict(found)
 
-    def made(self) -> list[Made]:
-        """All stored results, the latest last."""
+    def earlier(self) -> list[EarlierTask]:
+        """All tasks whose results are stored, the latest last."""
         found = []
         query = sa.select(tasks.c.key, tasks.c.run, tasks.c["values"]).order_by(tasks.c.finished)
         for row in self.database.read(query):
             try:
-                found.append(Made(row["key"], row["run"], rows.bookkeeping(row["values"])))
+                found.append(EarlierTask(row["key"], row["run"], rows.bookkeeping(row["values"])))
             except (rows.BadRowError, TypeError):
                 continue
         return found
@@ -171,11 +173,20 @@ class Store:
     # Runs
 
     def begin_run(self, command: str, suite: str, environment: Environment) -> str:
-        """Note that a run of a suite begins; its name."""
+        """Note that a run of a suite begins; its name.
+
+        It begins after all that the store knows, by a moment where the clock has been set back: it is the latest.
+        """
         run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + uuid.uuid4().hex[:6]
-        row = {"run": run, "started": time.time(), "command": without_password(command), "about": {"suite": suite}}
-        begin = self.database.insert(runs).values(**row, environment=rows.environment_json(environment))
-        self._write((begin.on_conflict_do_nothing(), None))
+        row = {"run": run, "command": without_password(command), "about": {"suite": suite}}
+        row["environment"] = rows.environment_json(environment)
+
+        def work(connection: sa.Connection) -> None:
+            latest = connection.scalar(sa.select(sa.func.max(runs.c.started))) or 0.0
+            began = max(time.time(), latest + _MOMENT)
+            connection.execute(self.database.insert(runs).values(started=began, **row).on_conflict_do_nothing())
+
+        self.database.write(work)
         return run
 
     def describe_run(self, run: str, info: RunInfo, pools: Iterable[Pool], cells: Iterable[Cell]) -> None:
@@ -193,7 +204,9 @@ class Store:
 
     def finish_run(self, run: str, info: RunInfo) -> None:
         """Note that a run came to its end."""
-        end = sa.update(runs).where(runs.c.run == run).values(finished=time.time(), about=rows.run_json(info))
+        now = time.time()
+        ended = sa.case((runs.c.started > now, runs.c.started), else_=now)  # the clock may have been set back
+        end = sa.update(runs).where(runs.c.run == run).values(finished=ended, about=rows.run_json(info))
         self._write((end, None))
 
     def runs(self) -> list[RunHead]:
@@ -226,9 +239,9 @@ class Store:
         """Why there is no run to show."""
         begun = [each for each in self.runs() if not run or each.run == run]
         if begun:
-            again = f"`{begun[0].command}` goes on" if begun[0].command else "the same command goes on"
+            again = f"`{begun[0].command}` resumes it" if begun[0].command else "the same command resumes it"
             return f"run {begun[0].run} stopped before its data sets were loaded, so it has no cells yet; {again}"
-        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
+        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it has no run yet"
 
     def _loaded(self, head: sa.RowMapping) -> RunResults:
         read = self.database.read
@@ -314,5 +327,5 @@ def _readable(row: sa.RowMapping) -> TaskResult:
     except rows.BadRowError as error:
         return TaskResult(
             Status.FAILED,
-            reason=f"its stored result {str(row['key'])[:16]} cannot be read ({error}); the same command makes it anew",
+            reason=f"its stored result {str(row['key'])[:16]} cannot be read ({error}); the same command redoes it",
         )

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from ctrbench import Context, Field, Predictor, Schema, Skip, Table
+from ctrbench_models import training
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import Dropout, JoinedEmbedding, quicken
 from ctrbench_models.deepfm import DeepFM
@@ -444,3 +445,15 @@ def test_an_unseen_value_counts_as_nothing(model: DeepModel) -> None:
 def test_no_rows_give_no_probabilities() -> None:
     predictor = MODELS[2].fit(TRAIN, VALID, seed=1, context=Context())
     assert predictor.predict(VALID.take(np.arange(0)).without_labels()).shape == (0,)
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+def test_a_table_too_large_to_be_copied_is_learnt_alike(numeric: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid = (toy_log(rows, seed, numeric=numeric) for rows, seed in ((500, 1), (200, 2)))
+    table = Table.concat([train, valid.view(np.arange(0, 200, 3)[::-1])])
+    fits = []
+    for large in (2**28, 0):
+        monkeypatch.setattr(training, "LARGE", large)
+        fits.append(replace(MODELS[0], epochs=2).fit(table, valid, seed=1, context=Context()).predict(valid))
+    assert (fits[0] == fits[1]).all()
+    assert "rows" in vars(table), "the small one is copied"

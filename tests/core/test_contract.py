@@ -1,0 +1,132 @@
+"""What plug-ins return becomes plain values of the harness's own types, or one line that names what is wrong."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ctrbench import Context, Forecast, Score, Splits, Table
+from ctrbench.contract import (
+    ContractError,
+    check_forecast,
+    check_score,
+    check_splits,
+    check_version,
+    checked_facts,
+)
+from toys import ToyLog
+
+
+class Word(str):
+    """A text that is a little more."""
+
+
+class Count(int):
+    """A number that is a little more."""
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, 10**400, "1", None, 1j])
+def test_a_score_that_no_mean_could_hold_is_refused(value: Any) -> None:
+    with pytest.raises(ContractError, match="the score is"):
+        check_score(Score(value))
+    if value == 1e308:
+        for odd in (Score(0.5, value), Score(0.5, None, {"low": -value}), Score(0.5, contributions=np.full(2, value))):
+            with pytest.raises(ContractError, match=r"baseline is 1e\+308|'low' is -1e\+308|2 finite numbers"):
+                check_score(odd, 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float64("nan"), float("-inf")])
+def test_what_is_not_defined_beside_a_score_is_left_out(value: float) -> None:
+    assert check_score(Score(0.5, value, {"low": value, "high": 1})) == Score(0.5, None, {"high": 1.0})
+
+
+@pytest.mark.parametrize("told", [Forecast("many", None), Forecast(float("nan"), 1), Forecast(1, -1), "many"])  # type: ignore[arg-type]
+def test_a_forecast_of_no_numbers_is_refused(told: Any) -> None:
+    with pytest.raises(ContractError, match="forecast"):
+        check_forecast(told)
+
+
+def test_facts_are_plain_values_that_any_process_can_read() -> None:
+    class Own(int):
+        """No other process can make one."""
+
+    odd = {"own": Own(3), "count": Count(4), "word": Word("w"), Word("half"): np.float32(0.5), "yes": True}
+    facts = checked_facts(odd | {"huge": 10**5000, "nan": float("nan"), "\udc80": b"x"})
+    assert {type(each) for each in [*facts, *facts.values()]} == {str, int, float, bool}
+    assert pickle.loads(pickle.dumps(facts)) == facts
+    assert facts["own"] == 3
+    assert facts["half"] == 0.5
+    assert str(facts["huge"]).startswith("ValueError")
+    assert type(check_version(Word("1"))) is str
+
+
+# Data sets
+
+
+def split(splits: Splits, name: str) -> Table:
+    table: Table = getattr(splits, name)
+    return table
+
+
+def code(number: int) -> Callable[[Table], None]:
+    def change(table: Table) -> None:
+        table.rows.loc[3, "user"] = np.int32(number)
+
+    return change
+
+
+def wide(table: Table) -> None:
+    table.rows["user"] = table.rows["user"].astype("int64")
+
+
+def half(table: Table) -> None:
+    table.rows["user"] = table.rows["user"] + 0.5
+
+
+@pytest.mark.parametrize("name", ["train", "valid", "test"])
+@pytest.mark.parametrize(
+    ("change", "said"), [(code(7), "outside"), (code(-5), "outside"), (wide, "not int32"), (half, "not int32")]
+)
+def test_every_split_of_a_data_set_holds_the_contract(name: str, change: Callable[[Table], None], said: str) -> None:
+    splits = ToyLog().load(seed=1, context=Context())
+    assert check_splits(splits) is splits
+    change(split(splits, name))
+    with pytest.raises(ContractError, match=rf"^{name}.*{said}"):
+        check_splits(splits)
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ({"test": np.full(10, 0.5)}, r"shape \(10,\)"),
+        ({"test": np.full(100, np.nan)}, "not finite"),
+        ({"test": np.full(100, 1.5)}, "not probabilities"),
+        ({"te\ud800st": np.full(100, 0.5)}, "not train, valid or test"),
+    ],
+)
+def test_a_truth_that_does_not_fit_is_refused(truth: Any, said: str) -> None:
+    splits = ToyLog().load(seed=1, context=Context())
+    with pytest.raises(ContractError, match=f"true_probabilities.*{said}"):
+        check_splits(replace(splits, true_probabilities=truth))
+
+
+@pytest.mark.parametrize("notes", ["oops", (b"x",), (3,), 5, None])
+def test_notes_that_are_no_texts_are_refused(notes: Any) -> None:
+    with pytest.raises(ContractError, match="notes"):
+        check_splits(replace(ToyLog().load(seed=1, context=Context()), notes=notes))
+
+
+def test_a_clock_that_is_set_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Context(deadline=time.time() + 100)
+    for jump in (1e6, -1e6):
+        monkeypatch.setattr(time, "time", lambda jump=jump: time.monotonic() + jump)
+        assert 90 < context.seconds_left <= 100
+    assert Context().seconds_left == float("inf")
