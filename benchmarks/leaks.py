@@ -1,6 +1,6 @@
 """Which privacy metric sees which leak: planted ones, honest pools beside them, and real logs.
 
-In: a number of seeds, and the folder of real logs. Out: tables of detection rates and of false alarms on `simulated`,
+In: numbers of seeds, and the folder of real logs. Out: tables of detection rates and of false alarms on `simulated`,
 and one of values, verdicts and seconds on Frappe and MovieLens 100K; put into a page between their marks if asked.
 
     python benchmarks/leaks.py --write docs/metrics.md
@@ -12,9 +12,8 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,33 +28,39 @@ from ctrbench.encoding import encode, encode_splits
 from ctrbench.registry import load_registry
 from ctrbench.resources import limited_threads
 from ctrbench_datasets._world import FIELDS, LABEL
-from ctrbench_datasets.csv_log import CsvLog
 from ctrbench_datasets.frappe import Frappe
+from ctrbench_datasets.movielens import MovieLens
 from ctrbench_datasets.oracle import Oracle
 from ctrbench_datasets.simulated import Simulated
+from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.gaussian_copula import GaussianCopula
 from ctrbench_generators.independent import Independent
 from ctrbench_generators.random_oversampling import RandomOversampling
 from ctrbench_generators.smoten import Smoten
 from ctrbench_generators.uniform import Uniform
 from tabulate import tabulate
-from trees import Tree
 
 TRAIN, HELD = 3_000, 1_500  # rows of train, and of valid and of test
-USERS = {"row": 300, "user": 1_000}  # of the world, by how rows are split
+USERS = {"row": 300, "user": 1_000, "time": 300}  # of the world, by how rows are split
 ATTACKS = ("interaction_disclosure", "membership", "membership_density", "membership_classifier", "membership_users",
            "attribute_inference")  # fmt: skip
 
 
 def privacy_metrics() -> list[SyntheticMetric]:
-    """Every metric of privacy that is installed, at its defaults."""
+    """Every metric of privacy that is installed, at its defaults, with what it imports."""
     plugins = (each.plugin for each in load_registry().of_kind("metric"))
-    return [plugin() for plugin in plugins if issubclass(plugin, SyntheticMetric) and plugin.aspect == "privacy"]
+    metrics = [plugin() for plugin in plugins if issubclass(plugin, SyntheticMetric) and plugin.aspect == "privacy"]
+    for module in {module for metric in metrics for module in metric.imports}:
+        importlib.import_module(module)
+    return metrics
 
 
 @dataclass(frozen=True)
 class Log:
-    """Splits of `simulated`, by row or by user, and as many fresh rows as train has, of users that train may know."""
+    """Splits of `simulated`, and as many fresh rows of train's law as train has, of users that train may know.
+
+    Split by row, by user, or by time: then half of the items come less and less.
+    """
 
     splits: Splits
     fresh: Table
@@ -72,12 +77,20 @@ class Log:
         among = {name: np.arange(len(share), dtype=np.int32) for name, share in world.shares.items()}
         sizes = (TRAIN, HELD, HELD, 3 * TRAIN)
         frames = [world.rows_among(among | {"user": g}, n, rng)[0] for g, n in zip(groups, sizes, strict=True)]
+        if by == "time":
+            frames[1:3] = [_later(world.rows_among(among, 4 * HELD, rng)[0], kept, rng) for kept in (0.5, 0.25)]
         splits = encode_splits(*frames[:3], label=LABEL, fields=FIELDS, source="leaks")
         if by == "user":  # a pool may name known users only
             frames[3]["user"] = rng.choice(frames[0]["user"].to_numpy(), len(frames[3]))
         fresh = encode(frames[3], splits.train.schema, source="leaks")
         fresh = fresh.take((fresh.codes > 0).all(axis=1)).take(np.arange(TRAIN))
         return cls(splits, fresh, Oracle(users=spec.users))
+
+
+def _later(frame: pd.DataFrame, kept: float, rng: np.random.Generator) -> pd.DataFrame:
+    """The first rows of a time in which every other item has so much of its share left."""
+    stays = (frame["item"] % 2 == 0) | (rng.random(len(frame)) < kept)
+    return frame[stays].head(HELD)
 
 
 Leak = Callable[[Log, np.random.Generator], Table]
@@ -156,9 +169,9 @@ LEAKS: dict[str, Leak] = {
     "one user kept whole": one_user_whole,
     "pairs kept, 20 %": pairs_kept,
     "pairs avoided": pairs_avoided,
-    "tree": made_by(Tree()),
-    "tree, 10 % from marginals": made_by(Tree(noise=0.1)),
-    "tree, copies rejected": made_by(Tree(reject=True)),
+    "tree": made_by(BayesNet()),
+    "tree, 10 % from marginals": made_by(BayesNet(smoothing=0.1)),
+    "tree, copies rejected": made_by(BayesNet(reject_copies=True)),
     "`random_oversampling`": made_by(RandomOversampling()),
 }
 HONEST: dict[str, Leak] = {
@@ -166,25 +179,22 @@ HONEST: dict[str, Leak] = {
     "`oracle`": lambda log, rng: made_by(log.oracle)(log, rng),
 }
 CONTROLS: dict[str, Leak] = {"`independent`": made_by(Independent()), "`uniform`": made_by(Uniform())}
+POOLS = LEAKS | HONEST | CONTROLS
 
 Verdicts = dict[tuple[str, str], bool | None]
 
 
-def verdicts(seed: int, *, by: str, pools: str, metrics: tuple[str, ...]) -> Verdicts:
+def verdicts(seed: int, *, by: str, pools: tuple[str, ...]) -> Verdicts:
     """Each metric's verdict on each pool, for one log."""
-    log = Log.drawn(by, seed)
+    metrics = privacy_metrics()
     found: Verdicts = {}
-    made = {"all": LEAKS | HONEST | CONTROLS, "honest": HONEST, "by user": _BY_USER}[pools]
     with limited_threads(1):
-        for place, (name, make) in enumerate(made.items()):
-            pool = make(log, np.random.default_rng([seed, place]))
-            for metric in privacy_metrics():
-                if not metrics or metric.name in metrics:
-                    found[name, metric.name] = _score(metric, pool, log.splits, seed).flagged
+        log = Log.drawn(by, seed)
+        for name in pools:
+            pool = POOLS[name](log, np.random.default_rng([seed, list(POOLS).index(name)]))
+            for metric in metrics:
+                found[name, metric.name] = _score(metric, pool, log.splits, seed).flagged
     return found
-
-
-_BY_USER = {name: (LEAKS | HONEST)[name] for name in ("tree, copies rejected", "`random_oversampling`")} | HONEST
 
 
 def _score(metric: SyntheticMetric, pool: Table, splits: Splits, seed: int) -> Score:
@@ -208,11 +218,12 @@ def _rate(found: list[bool | None]) -> str:
     return f"{np.mean(given):.0%}".replace("%", " %") + (f" of {len(given)}" if len(given) < len(found) else "")
 
 
-def over_seeds(seeds: int, jobs: int, **wanted: object) -> list[Verdicts]:
-    """`verdicts` for seeds 0, 1, …; processes are spawned, since forked ones would share the libraries' threads."""
-    work = partial(verdicts, **wanted)  # type: ignore[arg-type]
+def over_seeds(seeds: int, jobs: int, *, by: str, pools: Iterable[str]) -> str:
+    """`rates` over the seeds 0, 1, …; processes are spawned, since forked ones would share the libraries' threads."""
+    work = partial(verdicts, by=by, pools=tuple(pools))
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as executor:
-        return [_told(seed, each) for seed, each in enumerate(executor.map(work, range(seeds)))]
+        found = [_told(seed, each) for seed, each in enumerate(executor.map(work, range(seeds)))]
+    return f"{seeds} logs, split by {by}:\n\n{rates(found)}"
 
 
 def _told(seed: int, found: Verdicts) -> Verdicts:
@@ -220,38 +231,30 @@ def _told(seed: int, found: Verdicts) -> Verdicts:
     return found
 
 
-GENERATORS: tuple[Generator, ...] = (
-    RandomOversampling(), Smoten(), GaussianCopula(), Independent(), Tree(), Tree(reject=True),
-)  # fmt: skip
+GENERATORS: dict[str, Generator] = {
+    "`random_oversampling`": RandomOversampling(),
+    "`smoten`": Smoten(),
+    "`gaussian_copula`": GaussianCopula(),
+    "`independent`": Independent(),
+    "`bayes_net`": BayesNet(),
+    "`bayes_net`, copies rejected": BayesNet(reject_copies=True),
+}
 
 
 def real_logs(folder: Path) -> Iterator[tuple[str, Splits]]:
-    """Frappe in its published splits, and MovieLens 100K split by chance, ratings of 4 and 5 as clicks."""
-    yield "Frappe_x1", Frappe(path=str(folder / "Frappe_x1")).load(seed=1, context=Context())
-    names = ["user", "item", "rating", "time"]
-    ratings = pd.read_csv(folder / "ml-100k" / "u.data", sep="\t", names=names)
-    names = ["user", "age", "gender", "occupation", "zip"]
-    users = pd.read_csv(folder / "ml-100k" / "u.user", sep="|", names=names, encoding="latin-1").drop(columns="zip")
-    when = pd.to_datetime(ratings["time"], unit="s")
-    log = ratings.assign(label=(ratings["rating"] > 3).astype(int), hour=when.dt.hour, weekday=when.dt.weekday)
-    log = log.drop(columns=["rating", "time"]).merge(users, on="user")
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "log.csv"
-        log.to_csv(path, index=False)
-        spec = CsvLog(path=str(path), user=("user", "age", "gender", "occupation"), item="item")
-        yield "MovieLens 100K", spec.load(seed=1, context=Context())
+    """Frappe in its published splits, and MovieLens 100K split by chance."""
+    yield "frappe", Frappe(path=str(folder / "Frappe_x1")).load(seed=1, context=Context())
+    yield "movielens", MovieLens(path=str(folder / "ml-100k")).load(seed=1, context=Context())
 
 
 def on_real_log(splits: Splits, seed: int) -> str:
     """A Markdown table: for each generator and metric the value with its interval, verdict and seconds."""
     wanted = [metric for metric in privacy_metrics() if metric.name in ATTACKS]
     rows = []
-    for generator in GENERATORS:
-        name = "tree, copies rejected" if generator == Tree(reject=True) else generator.name
+    for name, generator in GENERATORS.items():
         for module in generator.imports:
             importlib.import_module(module)
-        context = Context(checkpoints=Path(tempfile.mkdtemp()))
-        pool = generator.fit(splits.train, seed=seed, context=context).sample(len(splits.train), seed=seed)
+        pool = generator.fit(splits.train, seed=seed, context=Context()).sample(len(splits.train), seed=seed)
         row = [name]
         for metric in wanted:
             start = time.process_time()
@@ -289,7 +292,7 @@ def put(page: Path | None, mark: str, text: str) -> None:
 @click.command()
 @click.option("--part", "parts", type=click.Choice(["planted", "honest", "real"]), multiple=True, help="all by default")
 @click.option("--seeds", default=20, show_default=True, help="logs with planted leaks")
-@click.option("--honest-seeds", default=100, show_default=True, help="logs for false alarms")
+@click.option("--honest-seeds", default=60, show_default=True, help="logs for false alarms")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="the folder of Frappe_x1 and ml-100k")
 @click.option("--seed", default=1, show_default=True, help="of pools and metrics on real logs")
 @click.option("--jobs", default=1, show_default=True, help="processes")
@@ -311,17 +314,14 @@ def main(
 
 
 def planted(seeds: int, jobs: int) -> str:
-    """Detection rates of every privacy metric."""
-    found = over_seeds(seeds, jobs, by="row", pools="all", metrics=())
-    return f"{seeds} logs of `simulated` ({TRAIN:,} rows of train, 300 users), split by row:\n\n{rates(found)}"
+    """Detection rates of every privacy metric; by user of what is clearest."""
+    by_user = ("copies, 10 %", "tree, copies rejected", "`random_oversampling`")
+    return "\n\n".join(over_seeds(seeds, jobs, by=by, pools=pools) for by, pools in (("row", POOLS), ("user", by_user)))
 
 
 def honest(seeds: int, jobs: int) -> str:
-    """False alarms of attacks, under splits by row and by user, beside what they see under the latter."""
-    return "\n\n".join(
-        f"{seeds} logs, split by {by}:\n\n{rates(over_seeds(seeds, jobs, by=by, pools=pools, metrics=ATTACKS))}"
-        for by, pools in (("row", "honest"), ("user", "by user"))
-    )
+    """How often every privacy metric flags pools that have seen nothing of train."""
+    return "\n\n".join(over_seeds(seeds, jobs, by=by, pools=HONEST) for by in USERS)
 
 
 def real(folder: Path, seed: int) -> str:

@@ -10,7 +10,9 @@ import pytest
 from ctrbench import Field, Schema, Table
 from ctrbench_metrics.attribute_inference import AttributeInference
 from ctrbench_metrics.interaction_disclosure import InteractionDisclosure
+from ctrbench_metrics.membership import Membership
 from ctrbench_metrics.membership_classifier import MembershipClassifier
+from ctrbench_metrics.membership_density import MembershipDensity
 from ctrbench_metrics.membership_users import MembershipUsers
 
 SIZES = (957, 4082, 7, 7, 2, 3, 2, 9, 80, 233)  # those of Frappe's fields
@@ -33,7 +35,14 @@ def rows(seed: int, count: int) -> Table:
 @pytest.mark.parametrize("engine", ["ctrbench"])
 @pytest.mark.parametrize(
     "metric",
-    [InteractionDisclosure(), MembershipClassifier(), MembershipUsers(), AttributeInference()],
+    [
+        InteractionDisclosure(),
+        Membership(),
+        MembershipDensity(),
+        MembershipClassifier(),
+        MembershipUsers(),
+        AttributeInference(),
+    ],
     ids=lambda metric: metric.name,
 )
 def test_attack(benchmark, engine: str, metric) -> None:

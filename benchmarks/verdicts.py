@@ -159,7 +159,7 @@ def report(bank: Bank, truth: dict[tuple[str, str], tuple[float, float]], tallie
         said.append([generator, means, *shares])
     runs = next(iter(tallies.values())).runs
     head = [
-        f"{bank.trainings} repeats of each place on {len(bank.test):,} test rows of `simulated` are the bank; "
+        f"{bank.trainings} repeats of each arm on {len(bank.test):,} test rows of `simulated` are the bank; "
         f"{runs} runs of {rows:,} test rows are drawn for each number of repeats.",
         "**Runs (%) in which a candidate is wrongly said to help or hurt; in which any interval of a candidate misses "
         "the truth; in which that of the best does**",

@@ -23,9 +23,9 @@ from ctrbench import UserError, load
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
 from ctrbench.intervals import Effect
+from ctrbench.reading import Results
 from ctrbench.report import drawing
 from ctrbench.results import PoolResult
-from ctrbench.session import Results
 from ctrbench.store import transfer
 from ctrbench.store.store import Store
 from tabulate import tabulate

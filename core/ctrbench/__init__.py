@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ctrbench.choices import model_within
     from ctrbench.dependencies import Dependencies, find_dependencies
     from ctrbench.driver import Watcher
     from ctrbench.encoding import Coding, Column, Rows, as_text, encode, encode_splits, text_numbers
@@ -38,20 +39,23 @@ if TYPE_CHECKING:
         Ready,
         Sampler,
         Score,
+        Searched,
         Splits,
         SyntheticMetric,
     )
-    from ctrbench.params import quoted
+    from ctrbench.params import quoted, searched
     from ctrbench.ranking import Queries, with_ranking
+    from ctrbench.reading import Results, load
     from ctrbench.results import CellResult, PoolResult, TaskResult
     from ctrbench.row_files import file_digest, read_rows
     from ctrbench.scenarios import ClassShares, Scenario
-    from ctrbench.session import Results, load, run
+    from ctrbench.session import run
     from ctrbench.suite import Suite, load_suite
     from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
     from ctrbench.text import counted, did_you_mean, plain
 
 _HOMES = {
+    "choices": ("model_within",),
     "dependencies": ("Dependencies", "find_dependencies"),
     "driver": ("Watcher",),
     "encoding": ("Coding", "Column", "Rows", "as_text", "encode", "encode_splits", "text_numbers"),
@@ -61,14 +65,16 @@ _HOMES = {
     "interfaces": (
         "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Location",
         "MethodRole", "Metric", "Missing", "Model", "PredictionMetric", "Predictions", "Predictor", "Proposal",
-        "Published", "Rankings", "Ready", "Sampler", "Score", "Splits", "SyntheticMetric",
+        "Published", "Rankings", "Ready", "Sampler", "Score", "Searched", "Splits",
+        "SyntheticMetric",
     ),
-    "params": ("quoted",),
+    "params": ("quoted", "searched"),
     "ranking": ("Queries", "with_ranking"),
+    "reading": ("Results", "load"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
     "row_files": ("file_digest", "read_rows"),
     "scenarios": ("ClassShares", "Scenario"),
-    "session": ("Results", "load", "run"),
+    "session": ("run",),
     "suite": ("Suite", "load_suite"),
     "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
     "text": ("counted", "did_you_mean", "plain"),
@@ -116,6 +122,7 @@ __all__ = [
     "Scenario",
     "Schema",
     "Score",
+    "Searched",
     "Skip",
     "Splits",
     "Suite",
@@ -135,10 +142,12 @@ __all__ = [
     "hookimpl",
     "load",
     "load_suite",
+    "model_within",
     "plain",
     "quoted",
     "read_rows",
     "run",
+    "searched",
     "text_numbers",
     "with_ranking",
 ]

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import contract, params
+from ctrbench import contract, keys, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
 from ctrbench.jobs import PluginCall
-from ctrbench.registry import KINDS, PluginKind
-from ctrbench.scenarios import Scenario
+from ctrbench.registry import KINDS, PluginKind, load_registry
+from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, plain
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -37,6 +37,7 @@ class Chosen(Generic[P_co]):
     registered: Registered
     plugin: P_co
     label: str
+    train_share: float = 1.0  # of a data set: how much of its train is seen
 
     @cached_property
     def call(self) -> PluginCall:
@@ -63,9 +64,11 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
     names = [_title(found) for found in chosen]
+    labels = [name if names.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
     return [
-        Chosen(found.registered, found.plugin, name if names.count(name) == 1 else found.label)
-        for found, name in zip(chosen, names, strict=True)
+        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {100 * share:g} %", share)
+        for found, label in zip(chosen, labels, strict=True)
+        for share in sorted(suite.train_shares, reverse=True)
     ], left_out
 
 
@@ -85,24 +88,15 @@ def _title(dataset: Chosen[Dataset]) -> str:
     return dataset.registered.name if isinstance(told, NoAnswer) else told
 
 
-def made(registered: Registered, make: Callable[[], T]) -> T:
-    """What a plug-in's own code has a part in making; UserError that names it where that fails.
-
-    Somebody else's is tried where it can do no harm before it is done here.
-    """
-    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
-    done = tried if isinstance(tried, NoAnswer) else ask(make)
-    if isinstance(done, NoAnswer):
-        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
-    return done
-
-
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
-    """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it."""
+    """The scenarios of a suite, its own among them; `original` always comes first, as all else is compared with it.
+
+    Its doses come last, but for those that a scenario among the others already is, as S1 is a quarter of the positives.
+    """
     installed = {entry.name: cast(Scenario, entry.thing) for entry in registry.of_kind("scenario")}
     for scenario in suite.own_scenarios:
         if scenario.name in installed:
-            raise UserError(f"suite {suite.name}: the scenario name {scenario.name!r} is taken; choose another")
+            raise UserError(f"suite {plain(suite.name)}: the scenario name {scenario.name!r} is taken; choose another")
         installed[scenario.name] = scenario
     by_form = {name.casefold(): name for name in installed}
     names = ["original"]
@@ -112,16 +106,18 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
             params.refuse_several(name, "scenarios")
             raise UserError(f"scenarios: no scenario {name!r}; {did_you_mean(name, installed, 'there are')}")
         names.append(found)
-    return [installed[name] for name in dict.fromkeys(names)]
+    chosen = {name: installed[name] for name in names}
+    known = {scenario.dose for scenario in chosen.values()}
+    return [*chosen.values(), *(scenario for scenario in doses(suite.doses) if scenario.dose not in known)]
 
 
 def check_pools(suite: Suite, registry: Registry) -> None:
     """UserError where a scenario is named that draws from a pool, and there is no generator to make one."""
     drawing = [s.name for s in choose_scenarios(suite, registry) if s.needs_pool]
-    if drawing and ALL not in suite.scenarios:
+    if drawing and (ALL not in suite.scenarios or suite.doses):
         names = ", ".join(drawing)
         raise UserError(
-            f"scenarios {names}: generators none makes no rows for them; name a generator, or leave them out"
+            f"scenarios {names}: with generators none there are no rows for them; name a generator, or leave them out"
         )
 
 
@@ -132,10 +128,10 @@ def check_settings(suite: Suite, registry: Registry) -> None:
     if suite.datasets:  # frames may join later
         choose_datasets(suite, registry, download=True)
     for dataset, on in suite.on.items():
-        registry.get("dataset", dataset, f"suite {suite.name}: on")
+        registry.get("dataset", dataset, f"suite {plain(suite.name)}: on")
         for kinds, by_name in on.parameters.items():
             for name in by_name:
-                registry.get(_kind(kinds), name, f"suite {suite.name}: on.{dataset}.{kinds}")
+                registry.get(_kind(kinds), name, f"suite {plain(suite.name)}: on.{dataset}.{kinds}")
 
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
@@ -183,18 +179,44 @@ def choose(
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
-        label = alias or params.label(plugin, given)
+        label = alias or params.label(plugin, given, whole=False)
+        if not alias and label in chosen and chosen[label].plugin != plugin:
+            label = params.label(plugin, given)
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}
-        scaled = plugin if suite.budget == 1 else made(registered, partial(params.scaled, plugin, suite.budget))
+        scaled = plugin if suite.budget == 1 else _guarded(registered, partial(params.scaled, plugin, suite.budget))
         chosen[label] = Chosen(registered, scaled, label)
     return list(chosen.values())
 
 
 def build(registered: Registered, *layers: Mapping[str, object]) -> Plugin:
     """A plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
-    return made(registered, partial(params.build, registered.plugin, str(registered), *layers))
+    return _guarded(registered, partial(params.build, registered.plugin, str(registered), *layers))
+
+
+def _guarded(registered: Registered, make: Callable[[], T]) -> T:
+    """What a plug-in's own code has a part in making; UserError that names it where that fails.
+
+    Somebody else's is tried where it can do no harm before it is done here.
+    """
+    tried = ask(lambda: make() and None, apart=True) if registered.apart else None
+    done = tried if isinstance(tried, NoAnswer) else ask(make)
+    if isinstance(done, NoAnswer):
+        raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
+    return done
+
+
+def model_within(text: str) -> tuple[Model, str]:
+    """For a model that is made of another: the installed one that a text names, "dnn[dropout=0.1]", and its version.
+
+    The version is a digest of all that changes its results, for the outer one's `version()`. UserError where there is
+    no such model.
+    """
+    spec = params.parse(text, "model")
+    registered = load_registry().get("model", spec.name, "model")
+    model = build(registered, spec.values)
+    return cast(Model, model), keys.digest(PluginCall.of(registered, model).identity())
 
 
 _N = TypeVar("_N", bound=str | Plugin)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,9 +96,13 @@ def check_table(table: Table, what: str, *, lowest: int) -> None:
 
 def check_vocabularies(train: Table) -> None:
     """Each field's values rise, as numbers or as text, and none stands there twice."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     for field in train.schema.categorical:
-        values = field.vocabulary or ()
-        good = len(set(values)) == len(values) and _rises([value for value in values if value not in (MISSING, RARE)])
+        strings = field.words.strings
+        values = strings.filter(pc.invert(pc.is_in(strings, pa.array([MISSING, RARE], strings.type))))
+        good = pc.count_distinct(strings).as_py() == len(strings) and _rises(values)
         expect(good, f"the vocabulary of {field.name!r} is not sorted or repeats itself")
 
 
@@ -126,12 +130,15 @@ def check_ranking(splits: Splits) -> None:
             raise ContractError(str(error)) from None
 
 
-def _rises(values: list[str]) -> bool:
+def _rises(values: Any) -> bool:
+    import pyarrow.compute as pc
+
+    if pc.all(pc.less_equal(values[:-1], values[1:])).as_py() is not False:
+        return True
     with suppress(ValueError):
-        numbers = [float(value) for value in values]
-        if numbers == sorted(numbers):
-            return True
-    return values == sorted(values)
+        numbers = np.array([float(value) for value in values.to_pylist()])
+        return bool((numbers[:-1] <= numbers[1:]).all())
+    return False
 
 
 def check_availability(told: object) -> Ready | Missing:

@@ -21,6 +21,12 @@ from ctrbench.results import Cost, Spent
 if TYPE_CHECKING:
     from ctrbench.plan import Task
 
+NIGHT = 8 * 3600.0
+"""Seconds of a task beyond which a run says so before it starts."""
+
+WIDE = 10_000
+"""Values of a field from which it is named as what makes a method slow or large."""
+
 LIBRARIES = 7e8
 """Bytes of a worker process that has only imported what plug-ins need: torch, FuxiCTR, SDV."""
 
@@ -75,11 +81,26 @@ def _mean(spent: Sequence[Spent]) -> Spent:
 
 
 def warnings(graph: Iterable[Task], costs: Costs) -> list[str]:
-    """What will not fit into this machine, in a line each."""
+    """What will not fit into this machine, or not into a night, in a line each; and what about the log makes it so."""
     memory, said = psutil.virtual_memory().total, dict[str, str]()
     for task in graph:
-        needed = costs.memory(task)
+        if task.cost_key in said:
+            continue
+        needed, known = costs.memory(task), costs.of(task) if task.forecast else None
+        what = f"warning: {task.kind} {task.label} needs about"
         if needed > memory:
             sizes = f"{needed / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f}"
-            said[task.cost_key] = f"warning: {task.kind} {task.label} needs about {sizes}: it will probably fail"
+            said[task.cost_key] = f"{what} {sizes}: it will probably fail{_because(task)}"
+        elif known and known.seconds > NIGHT:
+            said[task.cost_key] = f"{what} {known.seconds / 3600:,.0f} hours{_because(task)}"
     return list(said.values())
+
+
+def _because(task: Task) -> str:
+    field, values = task.widest
+    if values < WIDE:
+        return ""
+    return (
+        f"; it grows with the values of a field, and {field!r} has {values:,}: min_count, top or hash of the data set "
+        "leave fewer"
+    )

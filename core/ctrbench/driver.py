@@ -50,7 +50,7 @@ How = Literal["done", "stored", "blocked"]
 
 
 class Watcher:
-    """Hears how a run goes along, from its entering to its leaving; this one does nothing with it."""
+    """Is told how a run progresses, as a context manager around it; this one ignores what it is told."""
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +144,7 @@ class Driver:
         loading = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
         self._walk(run, {task.name: task for task, _ in loading}, None)
         loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in loading])
-        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits)
+        grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits, self.store.artefacts)
         info = replace(self._info(grid, loaded), left_out=left_out, failed_data=failed)
         self.store.describe_run(run, info, grid.pools, grid.cells)
         sound = len(self.registry.broken)
@@ -189,7 +189,7 @@ class Driver:
                 for chosen, result in loaded
             },
             scenarios={
-                scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role)
+                scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
                 for scenario in choices.choose_scenarios(suite, self.registry)
             },
             prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
@@ -366,11 +366,14 @@ def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput, published: Sequen
         loaded.notes,
         loaded.ranking,
         published,
+        chosen.train_share,
     )
 
 
 def _published(dataset: Chosen[Dataset], note: Callable[[str], None]) -> list[Published]:
-    """What others found on a data set; figures to compare with are no reason to stop."""
+    """What others found on all of a data set; figures to compare with are no reason to stop."""
+    if dataset.train_share < 1:
+        return []
     told = dataset.ask(lambda plugin: [contract.check_published(table) for table in plugin.published()])
     if not isinstance(told, NoAnswer):
         return told

@@ -17,9 +17,10 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CellResult, Status
+from ctrbench.results import CONSTANT, CellResult, Status
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.store import RunResults
+from ctrbench.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,6 +92,15 @@ class Effects:
     def compared(self) -> list[str]:
         """The models that `original` has every score of: for all generators the same."""
         return [model for model in self.models if self.whole(Arm("", "original", model))]
+
+    def constant(self) -> list[str]:
+        """The models that predict the same for every row of test, and in how many of their trainings."""
+        trained: dict[str, dict[str, bool]] = {}
+        for arm, cells in self.cells.items():
+            for cell in filter(lambda each: each.ok, cells):
+                trained.setdefault(arm.model, {})[cell.training] = CONSTANT in cell.result.facts
+        shares = ((model, sum(found.values()), len(found)) for model, found in trained.items())
+        return [f"{model} in {some} of {counted(all_, 'training')}" for model, some, all_ in shares if some]
 
     @cached_property
     def same(self) -> dict[str, str]:
@@ -165,17 +175,24 @@ class Effects:
         Each repeat gives one difference for each model seed: the pairs are averaged within it, each by the seeds that
         its arms share.
         """
-        if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
+        weights = self._weights(pairs)
+        return None if weights is None else self._effect(weights)
+
+    def chosen(self, options: Sequence[Sequence[Arm]]) -> Effect | None:
+        """The effect, in each repeat, of the option that is the best on average over the others.
+
+        An option is arms to be averaged, as in `average`. No choice knows the repeat that it is told on, so the
+        luck of seeds is not in the mean; that of the test rows, which all repeats share, is. None where a score is
+        missing, or there is one repeat.
+        """
+        found = [self._weights([(arm, Arm("", "original", arm.model)) for arm in arms]) for arms in options]
+        weights = [each for each in found if each is not None]
+        if self.better == "neither" or not weights or len(weights) < len(found) or len(weights[0]) < 2:
             return None
-        numbers = self._numbers
-        weights: NDArray[np.float64] = np.zeros((*numbers[pairs[0][0]].shape, len(self._values)))  # (R, K, trainings)
-        repeat, seed = np.indices(weights.shape[:2])
-        for arm, base in pairs:
-            np.add.at(weights, (repeat, seed, numbers[arm]), 1 / len(pairs))
-            np.add.at(weights, (repeat, seed, numbers[base]), -1 / len(pairs))
-        by_repeat = weights.mean(axis=1)  # (R, trainings)
-        shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
-        return intervals.effect(weights @ self._values, shared)
+        told = np.stack([(each @ self._values).mean(axis=1) for each in weights])  # (options, R)
+        others = told.sum(axis=1, keepdims=True) - told
+        best = (others if self.better == "higher" else -others).argmax(axis=0)
+        return self._effect(np.stack([weights[option][repeat] for repeat, option in enumerate(best)]))
 
     def family(self, effects: Sequence[Effect | None]) -> list[TestedEffect | None]:
         """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
@@ -210,6 +227,23 @@ class Effects:
         return {name: tested for name, tested in zip(self.family_scenarios, judged, strict=True) if tested is not None}
 
     # How it is worked out
+
+    def _weights(self, pairs: Sequence[tuple[Arm, Arm]]) -> NDArray[np.float64] | None:
+        """What each training counts in a contrast, (repeats, model seeds, trainings); None where a score is missing."""
+        if not pairs or not all(self.whole(arm) and self.whole(base) for arm, base in pairs):
+            return None
+        numbers = self._numbers
+        weights: NDArray[np.float64] = np.zeros((*numbers[pairs[0][0]].shape, len(self._values)))
+        repeat, seed = np.indices(weights.shape[:2])
+        for arm, base in pairs:
+            np.add.at(weights, (repeat, seed, numbers[arm]), 1 / len(pairs))
+            np.add.at(weights, (repeat, seed, numbers[base]), -1 / len(pairs))
+        return weights
+
+    def _effect(self, weights: NDArray[np.float64]) -> Effect:
+        by_repeat = weights.mean(axis=1)  # (R, trainings)
+        shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
+        return intervals.effect(weights @ self._values, shared)
 
     @cached_property
     def _trainings(self) -> dict[str, CellResult]:

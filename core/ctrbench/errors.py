@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake the user can mend: one line that names the value, where it came from and the fix; exit status 2."""
+    """A mistake the user can fix: one line that names the value, where it came from and the fix; exit status 2."""
 
 
 class RunFailed(Exception):
-    """A run came to nothing, and not by a mistake of the user's: one line that says why; exit status 1."""
+    """A run has no result, through no mistake of the user's: one line that says why; exit status 1."""
 
 
 class Skip(Exception):

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.results import Status
-from ctrbench.text import counted
+from ctrbench.text import counted, listed
 
 Conclusion = Literal["better", "worse", "different", "undecided", "unknown"]
 _SAID: dict[Conclusion, tuple[str, str]] = {
@@ -47,9 +47,9 @@ def headline(effects: Effects) -> str:
     found: dict[Conclusion, list[str]] = {conclusion: [] for conclusion in get_args(Conclusion)}
     for finding in findings(effects):
         found[finding.conclusion].append(finding.scenario)
-    parts = [f"{_listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
+    parts = [f"{listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
     if not parts:
-        return "This run holds no scenario that uses synthetic rows."
+        return "This run has no scenario that uses synthetic rows."
     repeats = effects.results.info.repeats
     said = f"{'; '.join(parts)} ({counted(len(effects.averaged), 'generator')}, "
     said += f"{counted(len(effects.compared), 'model')}, {counted(repeats, 'repeat')})."
@@ -64,12 +64,12 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
     if effect.interval is None:
         return (
             "undecided",
-            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown: nothing was seen to vary.",
+            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown, as no variation was seen.",
         )
     interval = f"{_signed(effect.low)} to {_signed(effect.high)}"
     if effect.basis == "test rows only":
         text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, test noise only)."
-        return "undecided", f"{text} One repeat cannot tell it from the luck of a seed."
+        return "undecided", f"{text} One repeat cannot tell it from the noise of seeds."
     text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
     holm = _chance(tested.holm if tested.holm is not None else 1.0)
     if not tested.certain:
@@ -90,7 +90,7 @@ def _missing(effects: Effects, scenario: str) -> str:
     if first is None:
         return f"No model has every score of {effects.metric}, on original and here."
     return (
-        f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and a mean never passes over one: "
+        f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and no mean leaves one out: "
         f"{first.describe()}."
     )
 
@@ -101,7 +101,3 @@ def _signed(value: float) -> str:
 
 def _chance(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.2g}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -75,10 +75,10 @@ def from_frames(
     Give three frames, or one with a `split`: the name of a column that says train, valid or test, or the shares of the
     three, by default (0.8, 0.1, 0.1), which are then drawn by `seed`, by default 1. `label` names the column of clicks,
     0 and 1; `user` and `item` those that describe the user and the item, the identifier first; `numeric` those that are
-    numbers: all others are categorical. Names that are numbers are taken as texts, so 3 and "3" mean the same column.
-    `name` is what tables call it.
+    numbers: all others are categorical. Column names that are numbers are read as texts, so 3 and "3" mean the same
+    column. `name` is what tables call the log.
 
-    UserError for what does not fit: a column that is missing or has two roles, splits that differ in their columns.
+    UserError if something does not fit: a missing column or one with two roles, splits with different columns.
     """
     arguments.typed("name", name, str, "a text, which tables show")
     if not name.strip():

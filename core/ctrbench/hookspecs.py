@@ -19,7 +19,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Register(Protocol[T_contra]):
-    """Called once for each thing that a distribution brings; it is checked on the spot."""
+    """Call it once for each thing that a distribution provides; the thing is checked at once."""
 
     def __call__(self, thing: T_contra, /) -> None:
         """Take it into the registry, or raise with what is wrong with it."""
@@ -52,4 +52,4 @@ def register_scenarios(register: Register[Scenario]) -> None:
 
 @hookspec
 def cell_finished(result: CellResult) -> None:
-    """Hear of each cell of the grid as it ends, in the driver process."""
+    """Called with each cell of the grid as it ends, in the driver process."""

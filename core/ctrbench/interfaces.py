@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from ctrbench.errors import Skip
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
@@ -43,7 +44,20 @@ class Budgeted:
 
 
 class Location:
-    """Marks a parameter that says where a file lies: what counts in a cache key is `version()`, not the way there."""
+    """Marks a parameter that says where a file is: `version()` counts in the cache key, the path does not."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Marks a parameter that `tune` may search: from low to high, by its logarithm or not, or among some values.
+
+    As in `learning_rate: Annotated[float, "Adam's", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3`.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    among: tuple[Any, ...] = ()
 
 
 def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
@@ -55,8 +69,8 @@ class Context:
     """What a task may use: device, threads, a deadline, a place for checkpoints, and someone to report to.
 
     `deadline` is a `time.time()` instant in seconds, or None; `seconds_left` is not moved when somebody sets the clock;
-    `budget` is the factor that has already been applied to every `Budgeted` parameter; `progress(step, total, values)`
-    may be called as often as is convenient.
+    `budget` is the factor that has already been applied to every `Budgeted` parameter; call
+    `progress(step, total, values)` as often as you like.
     """
 
     device: str = "cpu"
@@ -80,11 +94,10 @@ class Context:
 class Splits:
     """A data set as the harness uses it: three tables of one schema, the vocabulary taken from train.
 
-    `ranking` holds clicked test rows as queries of the top-k metrics, see `ctrbench.ranking`.
-    `true_probabilities` maps "train", "valid" or "test" to P(label = 1), (rows,), where a simulation knows it; it never
-    stands inside a table. `notes` are said to the user and printed under every table made from this data. `apart` says
-    by what the splits differ beyond chance ("time", "user"): metrics of synthetic rows, which suppose that they do not,
-    then have no verdict.
+    `ranking` holds clicked test rows as queries of the top-k metrics, see `ctrbench.ranking`. `true_probabilities` maps
+    "train", "valid" or "test" to P(label = 1), (rows,), if a simulation knows it; it is never part of a table. `notes`
+    are shown to the user and printed under every table made from this data. `apart` says why the splits differ beyond
+    chance ("time", "user"): metrics of synthetic rows assume that they do not, and then give no verdict.
     """
 
     train: Table
@@ -99,7 +112,7 @@ class Splits:
     def fingerprint(self) -> str:
         """SHA-256 over the three tables and the truth: equal rows in equal order have the same.
 
-        `ranking` is left out: it has a digest of its own, so that to ask for it makes no pool anew.
+        `ranking` is left out: it has a digest of its own, so that asking for it makes no new pools.
         """
         sha = hashlib.sha256()
         for table in (self.train, self.valid, self.test):
@@ -112,7 +125,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a task will cost at most, roughly: operations of its matrix products, and bytes beside the libraries."""
+    """What a task will cost at most, roughly: operations of its matrix products, and bytes besides the libraries."""
 
     operations: float
     memory: float
@@ -125,7 +138,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Missing:
-    """The data set cannot be loaded yet: why, and what the user can do; `download` where naming it fetches it."""
+    """The data set cannot be loaded yet: why, and what the user can do; `download` if naming it downloads it."""
 
     reason: str
     download: bool = False
@@ -136,9 +149,9 @@ class Plugin:
     """What all plug-ins share: a name, and parameters as dataclass fields.
 
     The docstring's first line is the help of the command line. Every subclass needs its own `@dataclass(frozen=True)`.
-    `imports` names the heavy modules that it imports when it is used; they are imported before the clock starts.
-    `cpus` and `gpus` are what a Ray cluster keeps free for one task of it: CPUs, `--threads` where that is more, and,
-    where it is to compute on a GPU, the share of one that it takes.
+    `imports` names the heavy modules that it imports when it is used; they are imported before the clock starts. `cpus`
+    and `gpus` are what a Ray cluster reserves for one of its tasks: CPUs, or `--threads` if that is more, and with
+    `--device cuda` the share of a GPU.
     """
 
     name: ClassVar[str]
@@ -149,7 +162,7 @@ class Plugin:
     def version(self) -> str:
         """What its results depend on beyond the parameters, such as the checksum of a file; cheap to compute.
 
-        UserError where that cannot be told, because the file is not there.
+        UserError if that cannot be told, because the file is missing.
         """
         return ""
 
@@ -158,7 +171,7 @@ class Plugin:
 class Published:
     """A table of figures that somebody published for a data set, for reports to show beside a run's own.
 
-    `figures` maps (generator, scenario, model) to a value of `metric`; all are plug-ins' names, "" where none applies.
+    `figures` maps (generator, scenario, model) to a value of `metric`; all are names of plug-ins, "" for none.
     `statistic` says what a figure is, such as "mean of five runs" or "the best of many runs by test AUC", and
     `deviations` holds the published standard deviations of those figures that have one.
     """
@@ -173,10 +186,10 @@ class Published:
 
 @dataclass(frozen=True)
 class Proposal:
-    """How a data set would read a file of somebody's: its parameters, and for each what was seen.
+    """How a data set would read a user's file: its parameters, and the reason for each.
 
-    `others` maps a parameter to other values that would do as well, `fallbacks` are changes to try one after the other
-    where a split turns out to hold one class only, and `notes` are worth saying beside.
+    `others` maps a parameter to other values that would also work, `fallbacks` are changes to try one after the other
+    if a split turns out to have only one class, and `notes` are shown with the proposal.
     """
 
     parameters: Mapping[str, object]
@@ -192,14 +205,14 @@ class Dataset(Plugin, ABC):
 
     @property
     def title(self) -> str:
-        """What tables call it: the plug-in's name, unless it reads many logs, each of which has one of its own."""
+        """What tables call it: the plug-in's name, or the log's own name if the plug-in reads many logs."""
         return self.name
 
     @classmethod
     def propose(cls, path: str, given: Mapping[str, str]) -> Proposal | None:
-        """How it would read the file for `ctrbench try`, what the user says before what is seen; None where it cannot.
+        """How it would read the file for `ctrbench try`, where the user's word comes first; None if it cannot.
 
-        UserError, in one line, where the user has to say more.
+        UserError, in one line, if the user has to say more.
         """
         return None
 
@@ -220,21 +233,21 @@ class Dataset(Plugin, ABC):
 class Generator(Plugin, ABC):
     """A method that learns a training table and makes new rows like it.
 
-    `role` is whether somebody might use its rows, or they only show what those of others are worth.
+    `role` says whether somebody might use its rows, or they only serve for comparison.
     """
 
     role: ClassVar[MethodRole] = MethodRole.CANDIDATE
 
     @abstractmethod
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Learn real train, which must not be changed; equal seeds give equal samplers."""
+        """Learn real train, without changing it; equal seeds give equal samplers."""
 
     def equivalent(self, schema: Schema) -> Generator:
-        """The generator whose rows on this schema are the same, so that they are made once; usually itself."""
+        """The generator that makes the same rows on this schema, so that they are made only once; usually itself."""
         return self
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """What fitting so many rows and sampling as many will cost; None where nobody can tell before."""
+        """What fitting that many rows and sampling as many will cost; None if that is not known beforehand."""
         return None
 
 
@@ -243,7 +256,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def sample(self, rows: int, *, seed: int) -> Table:
-        """Exactly so many new rows with labels, in train's schema; another seed gives further rows."""
+        """Exactly that many new rows with labels, in train's schema; another seed gives different rows."""
 
     @property
     def details(self) -> Mapping[str, float | str]:
@@ -259,10 +272,17 @@ class Model(Plugin, ABC):
 
     @abstractmethod
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train on a scenario's table; `valid` is real and serves early stopping. Neither may be changed."""
+        """Train on a scenario's table; `valid` holds real rows for early stopping. Change neither."""
+
+    def fit_after(self, pool: Table, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train on synthetic rows first, and then on real ones; Skip by a model that cannot go on from a fitted one.
+
+        Whether a class has this method, and what stands in it, counts in the cache keys of such trainings alone.
+        """
+        raise Skip(f"{self.name} cannot be trained on synthetic rows first, and on real ones then")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """What training on so many rows will cost; None where nobody can tell before."""
+        """What training on that many rows will cost; None if that is not known beforehand."""
         return None
 
 
@@ -281,13 +301,12 @@ class Predictor(ABC):
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a metric, what it would be for real data (`baseline`), and the numbers beside it.
+    """The value of a metric, what it would be for real data (`baseline`), and further numbers (`details`).
 
     The details `low` and `high` are a 95 % interval of the value. `flagged` is the metric's own verdict: whether the
-    value is worse than real rows would make it by more than chance; None where it has none. `contributions`, (test
-    rows,), tell an interval what the value owes to each row: they sum to 0, and over independent rows the sum of their
-    squares is an unbiased estimate of the value's variance. A metric of predictions without them has intervals over
-    seeds alone.
+    value is worse than that of real rows by more than chance; None if it gives none. `contributions`, (test rows,), are
+    how much each test row moves the value: they sum to 0, and over independent rows the sum of their squares is an
+    unbiased estimate of the value's variance. A metric of predictions without them has intervals over seeds alone.
     """
 
     value: float
@@ -323,7 +342,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Metric(Plugin, ABC):
-    """What all metrics declare: which side is better, and the unit of their numbers."""
+    """What all metrics declare: whether higher or lower is better, and their unit."""
 
     better: ClassVar[Better]
     unit: ClassVar[str]
@@ -335,14 +354,14 @@ class PredictionMetric(Metric, ABC):
 
     @abstractmethod
     def score(self, predictions: Predictions) -> Score:
-        """The score; Skip where it is not defined."""
+        """The score; Skip if it is not defined."""
 
 
 @dataclass(frozen=True)
 class SyntheticMetric(Metric, ABC):
-    """A number about synthetic rows beside the real train split and two real splits that no generator has seen.
+    """A number about synthetic rows, given the real train split and two real splits that no generator has seen.
 
-    `aspect` says what it is about: how far rows tell of the real ones (privacy), or how like them they are (fidelity).
+    `aspect` says what it measures: how much rows reveal of the real ones (privacy), or how similar they are (fidelity).
     """
 
     aspect: ClassVar[Aspect] = "privacy"

@@ -24,6 +24,10 @@ ALPHA = 1 - CONFIDENCE
 POWER = 0.8
 BLOCKS = 5
 """A rank test over data sets takes at least so many of them."""
+TRUSTED = 5
+"""From so many repeats on intervals hold as often as they say (docs/statistics.md)."""
+MOST_REPEATS = 1000
+"""More than so many repeats are no advice."""
 ROUNDING = 1e-12
 """Differences closer to each other are equal: what is left is how sums were rounded, for metrics of order one."""
 
@@ -86,6 +90,16 @@ class Effect:
         """The end of the two-sided interval of that level; the lower one for a negative level."""
         return self.mean + math.copysign(_quantile((1 + abs(level)) / 2, self.df) * self.error, level)
 
+    def among(self, claims: int) -> tuple[float, float] | None:
+        """The interval, so wide that those of so many claims hold at once with 95 % (Bonferroni).
+
+        None where seeds were not drawn anew, or nothing was seen to vary.
+        """
+        if not self.testable or not self.variance or math.isinf(self.variance):
+            return None
+        level = 1 - ALPHA / max(claims, 1)
+        return self.bound(-level), self.bound(level)
+
     @property
     def p(self) -> float:
         """Two-sided p-value of no effect; 1 where it is not testable, or nothing was seen to vary."""
@@ -114,6 +128,34 @@ class Effect:
             return float(stats.nct.sf(edge, self.df, shift)) - POWER
 
         return float(optimize.brentq(lacking, 0.0, 5.0 * edge)) * self.error
+
+
+def sees_at(effect: Effect, repeats: int, rows: float, claims: int) -> float:
+    """The smallest effect that four of five runs of so many repeats would claim, on `rows` times as many test rows.
+
+    A normal approximation of the power, with the t quantile of the widened interval.
+    """
+    from scipy import stats
+
+    seeds, test = effect.spread.seeds / repeats, effect.spread.test / rows
+    variance = seeds + test
+    df = (repeats - 1) * (variance / seeds) ** 2 if seeds else math.inf
+    edge = float(stats.t.ppf(1 - ALPHA / (2 * max(claims, 1)), df))
+    return (edge + float(stats.norm.ppf(POWER))) * math.sqrt(variance)
+
+
+def enough(effect: Effect, target: float, claims: int) -> tuple[int | None, float]:
+    """How many repeats, and how many times as many test rows, would see an effect of that size; None for too many."""
+    for rows in (1.0, 2.0, 4.0, 8.0, 16.0):
+        low, high = effect.repeats, MOST_REPEATS
+        if sees_at(effect, high, rows, claims) > target:
+            continue
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if sees_at(effect, middle, rows, claims) <= target else (middle + 1, high)
+        if low <= 10 * effect.repeats or rows == 16:
+            return low, rows
+    return None, 1.0
 
 
 def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None) -> Effect:

@@ -35,17 +35,25 @@ class PluginCall:
     version: str = ""  # of what it reads beside its input; a data set's stands in its job
     locations: tuple[str, ...] = ()  # parameters that only say where that lies
     unsaid: str = ""  # why nobody knows its version: no job of it can be done
+    whole_source: str = ""  # digest of its source with what only some jobs call, where there is any
+    python: str = ""  # the interpreter that does its jobs, where it lives in an environment of its own
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
-        source = keys.source_digest(kind.__module__)
-        if source is None:
-            source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         values = params.values(plugin)
         needs = plugin.cpus, plugin.gpus
+        if registered.python:
+            return cls(
+                str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
+                python=registered.python,
+            )  # fmt: skip
+        source, whole = (keys.source_digest(kind.__module__, whole=whole) for whole in (False, True))
+        if source is None:
+            source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         call = cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
+        call = replace(call, whole_source=whole) if whole and whole != source else call
         if isinstance(plugin, Dataset):
             return call
         try:
@@ -113,10 +121,12 @@ class DataJob:
     plugin: PluginCall
     version: str
     seed: int
+    train_share: float = 1.0  # of train's rows, which are all that is seen
 
     def identity(self) -> list[Json]:
         """What changes the result."""
-        return ["data", self.plugin.identity(), self.version, self.seed]
+        share = [self.train_share] if self.train_share < 1 else []
+        return ["data", self.plugin.identity(), self.version, self.seed, *share]
 
 
 @dataclass(frozen=True)
@@ -154,11 +164,12 @@ class TrainJob:
             self.plugin.identity(),
             self.data.fingerprint,
             self.pool.fingerprint if self.pool else None,
-            repr(scenario),
+            scenario.identity,
             self.draw_seed if self.pool or scenario != Scenario("") else None,
             self.model_seed,
             vars(self.compute),
             *filter(None, [self.data.ranking]),
+            *filter(None, [self.plugin.whole_source if scenario.pretrains else ""]),
         ]
 
 
@@ -223,7 +234,7 @@ def reads(job: Job) -> set[str]:
 
 
 def _of(data: DataRef, *names: str) -> set[str]:
-    return {data.artefacts[name] for name in names if name in data.artefacts}
+    return {data.artefacts[name] for name in (*names, "words") if name in data.artefacts}
 
 
 def inputs(job: Job) -> Inputs:
@@ -259,7 +270,7 @@ def ingredients(job: Job) -> dict[str, Json]:
             case Compute() as compute:
                 found |= vars(compute)
             case Scenario() as scenario:
-                found[field.name] = repr(scenario.recipe)
+                found[field.name] = scenario.identity
             case value:
                 found[field.name] = value
     return found

@@ -30,11 +30,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+RARELY_CALLED = frozenset({"fit_after"})
+"""Methods that few jobs call: whether a class has one does not change what the others find."""
+
+
 @cache
-def source_digest(module: str) -> str | None:
+def source_digest(module: str, *, whole: bool = False) -> str | None:
     """SHA-256 over a module and all it imports of its own package; None where there is no Python source.
 
-    Comments, blank lines and formatting do not count, but where a file is no Python of this version.
+    Comments, blank lines and formatting do not count, but where a file is no Python of this version; nor do methods of
+    `RARELY_CALLED` unless it is to be `whole`.
     """
     package = module.split(".")[0]
     seen: dict[str, str] = {}
@@ -47,12 +52,23 @@ def source_digest(module: str) -> str | None:
         source = path.read_bytes()
         try:
             tree = ast.parse(source)
+            if not whole:
+                _drop_rarely_called(tree)
             seen[name] = ast.dump(tree)
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # beside what is used, or nested too deeply
             seen[name] = hashlib.sha256(source).hexdigest()
             continue
         pending += [other for other in _imports(tree, name, path) if other.split(".")[0] == package]
     return digest(seen) if seen else None
+
+
+def _drop_rarely_called(tree: ast.Module) -> None:
+    """Take the methods of `RARELY_CALLED` out of all classes of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            node.body = [
+                each for each in node.body if not isinstance(each, ast.FunctionDef) or each.name not in RARELY_CALLED
+            ]
 
 
 _typed: dict[type, str] = {}

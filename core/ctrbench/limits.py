@@ -27,7 +27,7 @@ class Limits:
 
     seconds: float | None = None
     stages: Mapping[Stage, float] = field(default_factory=dict, hash=False)  # seconds
-    memory: int | None = None  # bytes, resident, of a worker and all that it started
+    memory: int | None = None  # bytes that a worker and all it started have for themselves
 
     def over(self, others: Limits) -> Limits:
         """These, and the others where these say nothing."""

@@ -15,11 +15,12 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Location, Plugin
+from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
 from ctrbench.results import Json
 from ctrbench.text import did_you_mean, shown_address
 
@@ -152,6 +153,12 @@ def locations(plugin: Plugin) -> tuple[str, ...]:
     return tuple(name for name, hint in _annotations(type(plugin)).items() if _metadata(hint, Location))
 
 
+def searched(plugin: Plugin) -> dict[str, Searched]:
+    """The parameters that its author says are worth a search, and where."""
+    marks = ((name, _metadata(hint, Searched)) for name, hint in _annotations(type(plugin)).items())
+    return {name: found[0] for name, found in marks if found}
+
+
 def values(plugin: Plugin) -> dict[str, Json]:
     """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
     return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
@@ -168,9 +175,15 @@ def changed(plugin: Plugin) -> list[str]:
     return [f.name for f in dataclasses.fields(plugin) if getattr(plugin, f.name) != getattr(standard, f.name)]
 
 
-def label(plugin: Plugin, given: Iterable[str]) -> str:
-    """The plug-in's name with the parameters a user gave, in the grammar of `parse`."""
-    shown = [f"{f.name}={_text(getattr(plugin, f.name))}" for f in dataclasses.fields(plugin) if f.name in set(given)]
+def label(plugin: Plugin, given: Iterable[str], *, whole: bool = True) -> str:
+    """The plug-in's name with the parameters a user gave, in the grammar of `parse`.
+
+    Unless it is to be the whole, of a location only the file's name.
+    """
+    short = () if whole else locations(plugin)
+    found = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.name in set(given)}
+    named = {name: Path(value).name if name in short else value for name, value in found.items()}
+    shown = [f"{name}={_text(value)}" for name, value in named.items()]
     return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
 
 

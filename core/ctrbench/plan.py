@@ -72,6 +72,7 @@ class Task:
     cost_key: str = ""  # equal for tasks of which one's cost foretells another's: plug-in and data, but for the budget
     effort: float = 1.0  # to which the time of its fit is in proportion
     forecast: Forecast | None = None
+    widest: tuple[str, int] = ("", 0)  # the field of most values, and how many, of the log that it learns
 
     @cached_property
     def name(self) -> str:
@@ -104,10 +105,14 @@ def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     rows = suite.seed if suite.data_seed is None else suite.data_seed
     seed = keys.seed(rows, "data", dataset.registered.name)
+
+    def job(results: TaskResults) -> Job:
+        return DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed, dataset.train_share)
+
     return Task(
         DataId(dataset.label),
         str(dataset.registered),
-        lambda results: DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed),
+        job,
         limits=limits.over(suite.settings(dataset.registered.name).limits),
         label=dataset.label,
         cost_key=_cost_key(TaskKind.DATA, dataset),
@@ -130,8 +135,9 @@ def grid(
     datasets: Sequence[tuple[Chosen[Dataset], TaskResult]],
     compute: Compute,
     limits: Limits,
+    artefacts: Artefacts | None = None,
 ) -> Plan:
-    """The tasks and cells of a suite on loaded data sets."""
+    """The tasks and cells of a suite on loaded data sets; the artefacts are for who asks a schema for its words."""
     plan = Plan()
     scenarios = choose_scenarios(suite, registry)
     for metric in choose(suite, registry, "metric"):
@@ -141,7 +147,7 @@ def grid(
             plan.prediction_metrics.append(cast("Chosen[PredictionMetric]", metric))
     for dataset, loaded in datasets:
         settings = suite.settings(dataset.registered.name)
-        part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits))
+        part = _DatasetGrid(plan, suite, dataset, loaded, compute, limits.over(settings.limits), artefacts)
         generators = choose(suite, registry, "generator", settings)
         plan.roles |= {generator.label: generator.plugin.role for generator in generators}
         models = choose(suite, registry, "model", settings)
@@ -160,6 +166,7 @@ class _DatasetGrid:
     loaded: TaskResult
     compute: Compute
     limits: Limits
+    artefacts: Artefacts | None
     made: dict[tuple[str, int], PoolId] = field(default_factory=dict)  # call and repeat → who makes it
     makers: dict[str, _Maker] = field(default_factory=dict)  # by the generator's label
     forecasts: dict[tuple[str, int], Forecast | None] = field(default_factory=dict)  # by the model's label and rows
@@ -229,7 +236,7 @@ class _DatasetGrid:
             reference = _pool_ref(results[str(source)]) if source else None
             return TrainJob(call, self.data, reference, scenario, draw, seed, self.compute)
 
-        rows = round(self.rows * scenario.size(self.output.click_rate["train"]))
+        rows = round(self.rows * (scenario.size(self.output.click_rate["train"]) + scenario.curates))
         after = (str(source),) if source else ()
         if (model.label, rows) not in self.forecasts:
             self.forecasts[model.label, rows] = _forecast(model, lambda plugin: plugin.forecast(self.schema, rows))
@@ -266,9 +273,8 @@ class _DatasetGrid:
     ) -> None:
         cost_key = _cost_key(place.kind, chosen, self.data.fingerprint, vars(self.compute))
         effort = params.effort(chosen.plugin)
-        self.plan.add(
-            Task(place, str(chosen.registered), job, after, self.limits, chosen.label, cost_key, effort, forecast)
-        )
+        more = (chosen.label, cost_key, effort, forecast, self.widest)
+        self.plan.add(Task(place, str(chosen.registered), job, after, self.limits, *more))
 
     @cached_property
     def output(self) -> DataOutput:
@@ -276,7 +282,14 @@ class _DatasetGrid:
 
     @cached_property
     def schema(self) -> Schema:
-        return Schema.from_json(self.output.schema)
+        digest = self.loaded.artefacts.get("words", "")
+        return Schema.from_json(self.output.schema, self.artefacts.words(digest) if self.artefacts else None)
+
+    @cached_property
+    def widest(self) -> tuple[str, int]:
+        """The field of most values, and how many."""
+        sizes = [(field.vocab_size - 1, field.name) for field in self.schema.categorical]
+        return max(sizes)[::-1] if sizes else ("", 0)
 
     @property
     def rows(self) -> int:
@@ -333,7 +346,7 @@ def _pool_ref(made: TaskResult) -> PoolRef:
 
 def _shares(scenarios: Sequence[Scenario]) -> tuple[float, float]:
     """The shares of real negatives and positives that a pool should hold; equal for all usual lists of scenarios."""
-    drawn = [s.synthetic for s in scenarios if s.synthetic != "pool"]
+    drawn = [scenario.drawn for scenario in scenarios]
     return (
         max([TOP_UP_SHARE, *(shares.negatives for shares in drawn)]),
         max([TOP_UP_SHARE, *(shares.positives for shares in drawn)]),

@@ -53,7 +53,7 @@ class PlainWatcher(Watcher):
         if kind is None:
             self.note(f"{self.summary()} in {duration(time.monotonic() - self._start)}")
         elif issubclass(kind, KeyboardInterrupt):
-            self.note(f"interrupted: {self.summary()}; all of it is kept, and the same command goes on from here")
+            self.note(f"interrupted: {self.summary()}; all of it is kept, and the same command resumes from here")
 
     def planned(self, tasks: Mapping[str, Task]) -> None:
         """More tasks are known."""
@@ -99,7 +99,7 @@ class PlainWatcher(Watcher):
         """What became of the tasks so far, in words."""
         parts = [f"{self._count['ok']} tasks done", f"{self._count['stored']} found in the store"]
         parts += [f"{self._count[s]} {s}" for s in map(str, Status) if s != "ok" and self._count[s]]
-        parts += [f"{self._count['blocked']} not run for want of what they need"] if self._count["blocked"] else []
+        parts += [f"{self._count['blocked']} not run, as what they need is missing"] if self._count["blocked"] else []
         return ", ".join(parts)
 
     @property

@@ -15,8 +15,8 @@ import pytest
 if TYPE_CHECKING:
     from ctrbench.conformance import CheckResult
     from ctrbench.conformance.apart import Checker
+    from ctrbench.reading import Results
     from ctrbench.registry import Registry
-    from ctrbench.session import Results
 
 TIMEOUT = 300.0
 """Seconds that one check of a plug-in may take."""

@@ -35,7 +35,7 @@ STREAM = 0x72616E6B
 
 
 def with_ranking(splits: Splits, queries: int, *, seed: int, source: str) -> Splits:
-    """The splits with so many test clicks as queries, or all where there are fewer; 0 leaves them as they are.
+    """The splits with that many test clicks as queries, or all if there are fewer; 0 leaves the splits as they are.
 
     `source` stands in front of the UserError for a log in which no field describes the user, or none the item.
     """

@@ -64,6 +64,8 @@ class Registered:
     distribution: str
     version: str
     apart: bool = False  # installed by somebody else: the driver asks it in a copy of itself
+    python: str = ""  # the interpreter that it is installed for, where that is another one
+    source: str = ""  # digest of its source there
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
@@ -146,6 +148,16 @@ class Registry:
             hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")
 
+    def take_in(self, plugin: Registered) -> None:
+        """Add a plug-in that was found elsewhere, unless its name is taken."""
+        rivals = [other for other in self.of_kind(plugin.kind) if other.name.casefold() == plugin.name.casefold()]
+        if not rivals:
+            self.plugins.append(plugin)
+            return
+        error = f"the {plugin.kind} name {plugin.name!r} is taken by {', '.join(map(str, rivals))}"
+        source = f"{plugin.distribution}:{plugin.name}"
+        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name))
+
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""
         for source, manager in list(self.listeners):
@@ -218,7 +230,7 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         if manager.hook.cell_finished.get_hookimpls():
             registry.listeners.append((source, manager))
         elif not taken and len(registry.broken) == before:
-            refuse("registers nothing: has it a function marked @ctrbench.hookimpl?")
+            refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
 
     before = len(registry.broken)
     if isinstance(done := ask(load), NoAnswer):
@@ -236,17 +248,14 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     if kind == "scenario":
         if type(thing) is not Scenario:  # one of its own kind could do anything where a plan is made
             return f"register_scenarios takes a Scenario, not {thing!r}"
-        return (
-            ""
-            if isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
-            else f"{thing.name!r} is no name: letters, digits, . _ -"
-        )
+        good = isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
+        return "" if good else f"{thing.name!r} is not a name of letters, digits, . _ -"
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"
     who = thing.__name__
     if "__dataclass_params__" not in vars(thing) or not vars(thing)["__dataclass_params__"].frozen:
-        return f"{who} needs its own @dataclass(frozen=True), or its parameters would vanish"
+        return f"{who} needs its own @dataclass(frozen=True), or its parameters would be lost"
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
@@ -305,6 +314,9 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
 
 
 def _version_of_home() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version(HOME)
+    try:
+        return version(HOME)
+    except PackageNotFoundError:  # lent to another environment
+        return ""

@@ -27,6 +27,12 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 LEAST_WIDTH = 9
 """No column of text is folded to fewer letters."""
 
+MOST_ROWS = 14
+"""So many generators have room in the short form of an answer, which is 40 lines of 80 letters at most."""
+
+MOST_CONTROLS = 5
+"""So many of them may be controls where candidates need the room."""
+
 PADDING = 2
 """Letters by which tabulate makes a column wider than its head."""
 
@@ -55,38 +61,48 @@ def leaderboards(
     return render(made, said, style, colour=colour)
 
 
-def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
-    """What a run answers, for a terminal of that width: for each data set the verdict and one board."""
+def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bool = False, brief: bool = False) -> str:
+    """What a run answers, for a terminal of that width: for each data set the verdict and one board.
+
+    In brief, a board is of the first generators, and there is none where there are several data sets.
+    """
     info = results.info
     repeats = f"{info.repeats} repeats" if info.repeats > 1 else "1 repeat"
     budget = f", budget {info.budget:g}: not the full settings" if info.budget != 1 else ""
     head = f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}{budget}"
     if results.finished is None:
-        head += "; it did not come to its end: the same command goes on"
+        head += "; it did not finish: the same command resumes it"
     found = verdicts(results, metric)
-    parts = [text for each in found for text in _answer(each, width, colour)]
+    parts = [text for each in found for text in _answer(each, width, colour, brief)[: 1 if brief and found[1:] else 3]]
     if not found:
-        parts = [_wrapped("no verdict: this run has no metric of which one side is better", width)]
-    more = "all tables: ctrbench leaderboard --view all; one page: ctrbench report --html report.html"
+        parts = [_wrapped("no verdict: this run has no metric for which higher or lower is better", width)]
+    more = "more: ctrbench leaderboard --view all, ctrbench report --html report.html"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
 
 
-def _answer(verdict: Verdict, width: int, colour: bool) -> list[str]:
+def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str]:
     """The lines of a verdict, its board of generators, and its leading places."""
     lines = "\n".join(_wrapped(plain(line), width) for line in verdict.lines)
     if not verdict.generators:
         return [lines]
     short = _shortened([each.generator for each in verdict.generators])
     controls = [each for each in verdict.generators if each.role is MethodRole.CONTROL]
-    rows = [_row(each, short) for each in verdict.generators if each.role is MethodRole.CANDIDATE]
+    candidates = [each for each in verdict.generators if each.role is MethodRole.CANDIDATE]
+    if brief:
+        candidates = candidates[: max(MOST_ROWS - len(controls), MOST_ROWS - MOST_CONTROLS)]
+        controls = controls[: MOST_ROWS - len(candidates)]
+    rows = [_row(each, short) for each in candidates]
     rows += [["controls:", "", "", "", "", ""]] if controls and rows else []
     rows += [_row(each, short) for each in controls]
     columns = ["generator", "verdict", f"best Δ{verdict.metric}", "in", "flags", "s"]
     legend = "± 95 %, for all that was tried; flags: privacy metrics that flag it; s: to make a pool"
     if any(name != label for label, name in short.items()):
         legend += "; labels are shortened"
+    if left := len(verdict.generators) - len(candidates) - len(controls):
+        legend += f"; {left} more behind them: ctrbench leaderboard --view verdict"
     legend += "".join(f"; {twin} equals {other} here" for twin, other in verdict.equal.items())
     board = f"{_fitted(rows, columns, width)}\n{_wrapped(legend, width)}"
+    leaders = [each for number, each in enumerate(verdict.leaders) if not brief or number != 3]
     leading = [
         [
             plain(
@@ -94,7 +110,7 @@ def _answer(verdict: Verdict, width: int, colour: bool) -> list[str]:
             ),
             *("—" if score is None else f"{score:.4f}" for score in each.scores),
         ]
-        for each in verdict.leaders
+        for each in leaders
     ]
     places = _fitted(leading, ["leading", *verdict.leader_metrics], width)
     first, _, rest = lines.partition("\n")
@@ -103,11 +119,15 @@ def _answer(verdict: Verdict, width: int, colour: bool) -> list[str]:
 
 def _row(said: GeneratorVerdict, short: Mapping[str, str]) -> list[str]:
     """A generator in the board of a verdict."""
-    outcome = said.says.partition(";")[0] if said.outcome in (Outcome.HELPS, Outcome.HURTS) else str(said.outcome)
+    outcome = (
+        re.split(r"; |, (?=hurts|seems)", said.says)[0]
+        if said.outcome in (Outcome.HELPS, Outcome.HURTS)
+        else str(said.outcome)
+    )
     if said.outcome is Outcome.NO_EFFECT and said.bound is not None:
         outcome = f"no effect > ±{said.bound:.4f}"
     if said.collapsed:
-        outcome = f"collapsed, {outcome}"
+        outcome = "collapsed"
     best = said.best
     flags = f"{len(said.flagged)} of {said.judged}" + " !" * bool(said.flagged) if said.judged else "—"
     seconds = "—" if said.seconds is None else f"{said.seconds:.1f}" if said.seconds < 100 else f"{said.seconds:,.0f}"

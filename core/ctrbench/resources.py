@@ -8,11 +8,13 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from ctrbench.errors import UserError
 
@@ -94,12 +96,44 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Peak resident memory of this process since the last reset, in bytes."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    """The most bytes that this process has had for itself since the last reset; pages of mapped files do not count.
+
+    The kernel remembers the peak of all resident pages: those of files that are there now are taken off it.
+    """
+    told = _kilobytes("/proc/self/status")
+    if "VmHWM" in told:
+        return 1024 * max(told["VmHWM"] - told.get("RssFile", 0), _of_its_own(told))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def own_memory(number: int) -> int:
+    """Resident bytes of a process without pages of mapped files, where the system tells them apart; 0 of none."""
+    own = _of_its_own(_kilobytes(f"/proc/{number}/status"))
+    if own or sys.platform == "linux":
+        return 1024 * own
+    with suppress(psutil.Error):
+        return int(psutil.Process(number).memory_info().rss)
+    return 0
+
+
+def proportional_memory(number: int) -> int:
+    """The same, a page that n processes share counted as a nth; all of them where the system does not tell."""
+    told = _kilobytes(f"/proc/{number}/smaps_rollup")
+    if "Pss_Anon" in told:
+        return 1024 * (told["Pss_Anon"] + told.get("Pss_Shmem", 0))
+    return own_memory(number)
+
+
+def _of_its_own(told: Mapping[str, int]) -> int:
+    return told.get("RssAnon", 0) + told.get("RssShmem", 0)
+
+
+def _kilobytes(file: str) -> dict[str, int]:
+    """What the kernel says of a process, so far as it is in kB."""
+    with suppress(OSError):
+        lines = (line.split() for line in Path(file).read_text().splitlines())
+        return {words[0][:-1]: int(words[1]) for words in lines if words[2:] == ["kB"]}
+    return {}
 
 
 def speed(threads: int) -> float:

@@ -65,7 +65,7 @@ class DataOutput:
 
     kind: ClassVar[TaskKind] = TaskKind.DATA
     fingerprint: str
-    schema: str  # as `Schema.to_json` writes it
+    schema: str  # as `Schema.outline` writes it, whose long vocabularies are the artefact `words`
     rows: Mapping[str, int]  # split → how many
     click_rate: Mapping[str, float]  # split → share of clicks
     notes: Sequence[str] = ()
@@ -84,6 +84,10 @@ class PoolOutput:
     click_rate: float  # of the first rows, as many as real train has
     facts: Facts = field(default_factory=dict)
     variety: float | None = None  # distinct rows over those of real train, among equally many; not in older stores
+
+
+CONSTANT = "constant prediction"
+"""The fact that a model predicts the same for every row of test."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class TaskResult:
     artefacts: Mapping[str, str] = field(default_factory=dict)  # name → digest
     curves: Curves = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
-    peak_memory: int = 0  # bytes, resident
+    peak_memory: int = 0  # bytes of its own: pages of mapped files do not count
     peak_gpu_memory: int = 0  # bytes; 0 without a GPU
     started: float = 0.0  # seconds since 1970; 0 where it is not known
     host: str = ""  # a digest of the worker's name
@@ -174,7 +178,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall time in seconds, and peak resident memory in bytes."""
+    """Wall time in seconds, and the peak of a task's own memory in bytes."""
 
     seconds: float
     memory: float
@@ -319,6 +323,7 @@ class DatasetInfo:
     notes: Sequence[str] = ()
     ranking: str = ""  # digest of the queries of top-k metrics, where it has some
     published: Sequence[Published] = ()  # what others found on it
+    train_share: float = 1.0  # of its train, which is all that is seen
 
 
 @dataclass(frozen=True)
@@ -328,6 +333,8 @@ class ScenarioInfo:
     help: str
     keeps_real: bool  # whether real rows stand in its training table
     role: MethodRole = MethodRole.CANDIDATE
+    adds: str = ""  # of which class it adds synthetic rows to all real ones, where that is all that it does
+    dose: float = 0.0  # how many, as a share of the real ones
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _read(file: Path, wanted: Sequence[str]) -> Any:
             _expect_columns(names, wanted, where)
             read = _read_csv(file, suffix, delimiter, wanted)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise UserError(f"{where}: cannot be read ({one_line(error)}); mend or convert it") from None
+        raise UserError(f"{where}: cannot be read ({one_line(error)}); repair or convert it") from None
     if not read.num_rows:
         raise UserError(f"{where}: it has no rows; give it some")
     if nested := [column.name for column in read.schema if pa.types.is_nested(column.type)]:

@@ -1,13 +1,16 @@
 """Scenarios are data: which shares of real train and of the pool make a training table.
 
-In: real train, a pool of synthetic rows, a scenario and a seed. Out: the training table.
+In: real train, a pool of synthetic rows, a scenario and a seed. Out: the training table, or its real and its synthetic
+part.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +20,9 @@ from ctrbench.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Adds = Literal["positives", "negatives", "both"]
+"""Of which class synthetic rows are added to all real ones."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,12 @@ class Scenario:
     `real="balanced"` draws as many rows of the larger class as the smaller one has; `synthetic="pool"` takes as many
     pool rows as real train has. Model seeds are "common" to all scenarios, so that gains over `original` are paired
     differences; "other" ones are this scenario's own. A scenario without a pool is a control whatever its `role` says.
+
+    `synthetic_weight` is what a synthetic row counts in the loss, where a real one counts 1. `plausible` is the share
+    of the pool's rows of each class that are drawn from: those whose label the same model, trained on real train,
+    gives the highest probability (after Seedat et al. 2023, arXiv 2312.12112, who draw the line at fixed ones).
+    `order` is whether real and synthetic rows are mixed, or the model learns the synthetic ones first and the real
+    ones then.
     """
 
     name: str
@@ -48,6 +60,9 @@ class Scenario:
     model_seeds: Literal["common", "other"] = "common"
     help: str = ""
     role: MethodRole = field(default=MethodRole.CANDIDATE, repr=False)
+    synthetic_weight: float = field(default=1.0, repr=False)
+    plausible: float = field(default=1.0, repr=False)
+    order: Literal["mixed", "synthetic first"] = field(default="mixed", repr=False)
 
     def __post_init__(self) -> None:
         if self.class_weight not in ("none", "balanced"):
@@ -62,11 +77,30 @@ class Scenario:
                 raise ValueError(f"{name}={value!r} must be of type {kind.__name__}")
         if isinstance(self.real, ClassShares) and max(self.real.positives, self.real.negatives) > 1:
             raise ValueError(f"real={self.real} must not ask for more than there is: shares of at most 1")
+        for name, low, high in (("synthetic_weight", 0.001, 100), ("plausible", 0.1, 1)):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
+                raise ValueError(f"{name}={number!r} must be a number between {low:g} and {high:g}")
+        if self.order not in ("mixed", "synthetic first"):
+            raise ValueError(f"order={self.order!r} must be 'mixed' or 'synthetic first'")
+        if self.pretrains and (self.class_weight != "none" or self.synthetic_weight != 1):
+            raise ValueError("order='synthetic first' takes no weights: leave out class_weight and synthetic_weight")
+        if self.pretrains and not (self.needs_pool and self.keeps_real):
+            raise ValueError("order='synthetic first' needs real rows and synthetic ones")
+        if not self.needs_pool and (self.synthetic_weight != 1 or self.curates):
+            raise ValueError("synthetic_weight and plausible are for synthetic rows, of which it has none")
 
     @property
     def recipe(self) -> Scenario:
         """What it does, without what it is called and taken for: equal for scenarios that make the same tables."""
         return replace(self, name="", help="", model_seeds="common", role=MethodRole.CANDIDATE)
+
+    @property
+    def identity(self) -> str:
+        """The recipe as text; what scenarios have learnt since the first stores counts only in those that use it."""
+        plain, since = Scenario(""), ("synthetic_weight", "plausible", "order")
+        used = [f"{name}={value}" for name in since if (value := getattr(self, name)) != getattr(plain, name)]
+        return " ".join([repr(self.recipe), *used])
 
     @property
     def needs_pool(self) -> bool:
@@ -78,6 +112,34 @@ class Scenario:
         """Whether real rows stand in the training table."""
         return self.real != ClassShares()
 
+    @property
+    def curates(self) -> bool:
+        """Whether a model of real train chooses among the pool's rows."""
+        return self.plausible < 1
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether the model sees synthetic rows first, and then real ones."""
+        return self.order == "synthetic first"
+
+    @property
+    def dose(self) -> tuple[Adds, float] | None:
+        """What it adds to all real rows, and how much of it, where that is all that it does."""
+        if self.synthetic == "pool" or not self.needs_pool:
+            return None
+        adds, share = _dose(self.synthetic)
+        plain = adds and self.model_seeds == "common" and self.recipe == dose(adds, share).recipe
+        return (adds, share) if adds and plain else None
+
+    @property
+    def drawn(self) -> ClassShares:
+        """What a pool has to hold for it, as shares of real train's positives and negatives."""
+        wanted = self.synthetic
+        if not self.curates:
+            return ClassShares() if wanted == "pool" else wanted
+        shares = (1.0, 1.0) if wanted == "pool" else (wanted.positives, wanted.negatives)
+        return ClassShares(*(min(10, share / self.plausible) for share in shares))
+
     def size(self, click_rate: float) -> float:
         """Rows of the training table for each row of real train."""
         real = 2 * min(click_rate, 1 - click_rate) if self.real == "balanced" else _size(self.real, click_rate)
@@ -86,6 +148,27 @@ class Scenario:
     def seen_click_rate(self, of_rows: float) -> float:
         """The click rate that a model learns from a training table of this one: that of its rows, unless weighted."""
         return 0.5 if self.class_weight == "balanced" else of_rows
+
+
+def dose(adds: Adds, share: float) -> Scenario:
+    """The scenario that adds so many synthetic rows of a class, or of both, to all real ones."""
+    positives, negatives = (share if adds in (kind, "both") else 0.0 for kind in ("positives", "negatives"))
+    what = "rows of both classes" if adds == "both" else adds
+    help_ = f"real + {100 * share:g} % synthetic {what}"
+    return Scenario(f"{adds}-{share:g}", synthetic=ClassShares(positives, negatives), help=help_)
+
+
+def doses(shares: Sequence[float]) -> list[Scenario]:
+    """Such scenarios for each class, and for both, at each share."""
+    return [dose(adds, share) for adds in get_args(Adds) for share in sorted(shares)]
+
+
+def _dose(shares: ClassShares) -> tuple[Adds | None, float]:
+    if shares.positives == shares.negatives:
+        return "both", shares.positives
+    if not shares.negatives:
+        return "positives", shares.positives
+    return ("negatives", shares.negatives) if not shares.positives else (None, 0.0)
 
 
 ORIGINAL = Scenario("original", help="real train as it is")
@@ -119,24 +202,53 @@ BUILT_IN = (
 
 
 def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) -> Table:
-    """The training table of a scenario.
+    """The training table of a scenario: its real rows, and below them its synthetic ones.
 
     Each class is drawn by one seeded permutation of its rows, so a smaller share is a prefix of a larger one
     (S1 ⊂ S2, S3 ⊂ S4). Raises LookupError where the pool lacks rows of a class, and Skip where the scenario asks for
     synthetic rows and its shares of train round to none: that cell would say nothing about them.
     """
-    parts = [_draw(train, scenario.real, train, seed=seed, source="real train")]
-    if scenario.needs_pool:
-        if pool is None:
-            raise ValueError(f"scenario {scenario.name} needs a pool")
-        if scenario.synthetic == "pool":
-            parts.append(pool.take(np.arange(len(train))))
-        elif not any(_counts(scenario.synthetic, train.targets).values()):
-            raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
-        else:
-            parts.append(_draw(pool, scenario.synthetic, train, seed=seed, source="the pool"))
-    table = Table.concat([part for part in parts if len(part)] or parts[:1])
+    return joined(*parts(train, pool, scenario, seed=seed), scenario)
+
+
+def joined(real: Table, synthetic: Table | None, scenario: Scenario) -> Table:
+    """The training table of a scenario's real and synthetic rows, weighted as it says."""
+    table = Table.concat([part for part in (real, synthetic) if part is not None and len(part)] or [real])
+    if scenario.synthetic_weight != 1:
+        weights = np.ones(len(table), np.float32)
+        weights[len(real) :] = scenario.synthetic_weight
+        table = replace(table, weights=weights)
     return replace(table, weights=_balanced_weights(table)) if scenario.class_weight == "balanced" else table
+
+
+def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) -> tuple[Table, Table | None]:
+    """The real rows of a training table, and the synthetic ones; None where the scenario asks for none."""
+    real = _draw(train, scenario.real, train, seed=seed, source="real train")
+    if not scenario.needs_pool:
+        return real, None
+    if pool is None:
+        raise ValueError(f"scenario {scenario.name} needs a pool")
+    if scenario.synthetic == "pool":
+        if len(pool) < len(train):
+            raise LookupError(f"the pool has {len(pool)} rows, the scenario needs {len(train)}")
+        return real, pool.view(np.arange(len(train)))
+    if not any(_counts(scenario.synthetic, train.targets).values()):
+        raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
+    return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool")
+
+
+def plausible(pool: Table, clicks: NDArray[np.float64], share: float) -> Table:
+    """So large a share of the pool's rows of each class, in their order: those whose label is the most probable.
+
+    `clicks` is P(label = 1) of each row, (rows,), by a model of real train. The line is drawn within a class, since at
+    a click rate of some per cent hardly any click is probable.
+    """
+    kept = np.zeros(len(pool), np.bool_)
+    for label in (0, 1):
+        of_class = np.flatnonzero(pool.targets == label)
+        doubt = clicks[of_class] if label == 0 else 1 - clicks[of_class]
+        kept[of_class[np.argsort(doubt, kind="stable")[: math.ceil(share * len(of_class))]]] = True
+    return pool.take(kept)
 
 
 def _size(shares: ClassShares, click_rate: float) -> float:
@@ -168,9 +280,10 @@ def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, 
             raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
         permuted = np.random.default_rng([seed, label]).permutation(of_class)
         chosen.append(permuted[:wanted])
-    return rows.take(np.concatenate(chosen))
+    return rows.view(np.concatenate(chosen))
 
 
 def _balanced_weights(table: Table) -> NDArray[np.float32]:
-    rate = table.click_rate
-    return np.where(table.targets == 1, 0.5 / rate, 0.5 / (1 - rate)).astype(np.float32)
+    rate = table.seen_click_rate
+    factors = np.where(table.targets == 1, 0.5 / rate, 0.5 / (1 - rate))
+    return (factors if table.weights is None else factors * table.weights).astype(np.float32)

@@ -1,7 +1,7 @@
-"""The way in for Python and the command line alike: `run` does a suite, `load` reads a run; both give `Results`.
+"""The way in for Python and the command line alike: `run` does a suite.
 
-In: plug-ins by their names, as on the command line, or as objects; data sets also as data frames. Out: a run, in the
-store and as data frames, findings, a report.
+In: plug-ins by their names, as on the command line, or as objects; data sets also as data frames. Out: a run in the
+store, as `Results`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, cast
 
-from ctrbench import arguments, choices, params, resources
+from ctrbench import arguments, choices, environments, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
 from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
@@ -22,27 +22,16 @@ from ctrbench.frames import Frames
 from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
+from ctrbench.reading import Results, Some, place_of
 from ctrbench.registry import Registry, load_registry
 from ctrbench.scenarios import Scenario
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite
-from ctrbench.text import counted, did_you_mean, encodable, may_be_address
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ctrbench.findings import Finding
-    from ctrbench.verdict import Verdict
-
-STORE = "ctrbench.db"
-"""The store where none is named, beside which its artefacts lie."""
+from ctrbench.text import did_you_mean, encodable, may_be_address
 
 MOST_WORKERS = 1024
 """The most workers, and threads of each, that anybody may ask for."""
 
-T = TypeVar("T")
-Some: TypeAlias = T | Sequence[T]
-"""One, or several in a list or tuple."""
 Named = str | Plugin | Scenario
 
 
@@ -59,6 +48,8 @@ def run(
     model_seeds: int | None = None,
     seed: int | None = None,
     budget: float | None = None,
+    doses: Some[float] | None = None,
+    train_shares: Some[float] | None = None,
     store: str | os.PathLike[str] | None = None,
     executor: str | None = None,
     workers: int | None = None,
@@ -71,15 +62,17 @@ def run(
     fresh: bool = False,
     progress: bool | Watcher = True,
 ) -> Results:
-    """Run a suite, as `ctrbench run` does, and give its results; what the store has already is not done again.
+    """Run a suite, as `ctrbench run` does, and return its results; what the store has already is not done again.
 
-    What is given takes the place of the suite's own; `everything` adds all that is installed. A plug-in is a name with
-    parameters, "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
-    `generators="none"` runs without pools. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
+    Arguments replace what the suite says; `everything` adds all that is installed. A plug-in is a name with parameters,
+    "ctgan[epochs=5]", or an object, `Ctgan(epochs=5)`; a data set may also be frames (`from_frames`);
+    `generators="none"` runs without pools. `doses` are shares of synthetic rows, each added for positives, negatives
+    and both; they replace the suite's scenarios unless some are named. `train_shares` are the shares of train that
+    generators and models see. `store` is a path or a database URL, by default `CTRBENCH_STORE` or
     ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
     seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
 
-    UserError where a name or a value cannot be used. A method that fails is a result: see `Results.failures`. Ctrl-C
+    UserError if a name or a value cannot be used. A method that fails raises nothing: see `Results.failures`. Ctrl-C
     loses nothing that was finished.
     """
     given = {name: value for name, value in locals().items() if value is not None and name != "progress"}
@@ -93,6 +86,7 @@ def run(
         suite,
         plain,
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        {"doses": _numbers("doses", doses), "train_shares": _numbers("train_shares", train_shares)},
         everything=everything,
         compute=compute_on(device, threads, executor),
         limits=limits_of(timeout, memory, "run"),
@@ -101,7 +95,7 @@ def run(
         workers=workers,
         ray_address=ray_address,
     )
-    place = _place(store)
+    place = place_of(store)
     if not may_be_address(place) and not Path(place).absolute().parent.is_dir():
         raise UserError(f"store {place}: there is no folder {Path(place).parent}; make it, or name another store")
     with closing(Store.open(place)) as opened:
@@ -112,130 +106,6 @@ def run(
             request = replace(request, suite=replace(request.suite, datasets=tuple(datasets)))
         name = request.execute(opened, _command(given), progress)
         return Results(opened.load_run(name), opened.database.shown)
-
-
-def load(store: str | os.PathLike[str] | None = None, run: str | None = None) -> Results:
-    """A run that a store holds, the latest where none is named; UserError where it, or the store, is not there."""
-    if run is not None:
-        arguments.typed("run", run, str, "the name of a run, or None for the latest")
-    with closing(Store.open(_place(store), create=False)) as opened:
-        return Results(opened.load_run(run), opened.database.shown)
-
-
-def default_store() -> str:
-    """The store that is used where none is named."""
-    return os.environ.get("CTRBENCH_STORE") or STORE
-
-
-@dataclass(frozen=True)
-class Results:
-    """A run, finished or not, and all that can be read from it."""
-
-    stored: RunResults = field(repr=False)
-    store: str = ""  # where it was read, without a password
-
-    def __repr__(self) -> str:
-        size = f"{counted(len(self.stored.cells), 'cell')}, {counted(len(self.stored.pools), 'pool')}"
-        return f"<Results of run {self.run}{f' in {self.store}' if self.store else ''}: {size}>"
-
-    @property
-    def run(self) -> str:
-        """The run's name in its store."""
-        return self.stored.run
-
-    def frame(self, what: str, metric: str = "") -> pd.DataFrame:
-        """A tidy table: one row a thing, one column a number.
-
-        `what` is scenarios, generators, privacy, fidelity, cost, cells or pools (`ctrbench.tidy` says what each holds).
-        `metric` is the prediction metric of scenarios and generators, by default the run's first.
-        """
-        from ctrbench import tidy
-
-        arguments.typed("frame", what, str, f"one of {', '.join(tidy.FRAMES)}")
-        if what not in tidy.FRAMES:
-            raise UserError(f"frame: no table {what!r}; {did_you_mean(what, tidy.FRAMES, 'there are')}")
-        return tidy.FRAMES[what](self.stored, self._metric(metric))
-
-    @cached_property
-    def verdict(self) -> list[Verdict]:
-        """What the run answers, for each data set, in its leading metric; `print(results.answer())` shows it."""
-        from ctrbench.verdict import verdicts
-
-        return verdicts(self.stored)
-
-    def answer(self, metric: str = "", *, width: int = 80, colour: bool = False) -> str:
-        """The verdict and one board for each data set, as `ctrbench run` ends with them.
-
-        A run without generators has no verdict: its scores are its answer.
-        """
-        from ctrbench import reporters
-
-        if not any(cell.generator for cell in self.stored.cells):
-            return self.leaderboards("scenarios", metric, colour=colour)
-        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour)
-
-    @cached_property
-    def findings(self) -> list[Finding]:
-        """What the run says of each scenario, for each data set, in its leading metric."""
-        from ctrbench.effects import Effects
-        from ctrbench.findings import findings
-
-        info = self.stored.info
-        return [each for name in info.datasets for each in findings(Effects(self.stored, name, info.leading_metric))]
-
-    @property
-    def failures(self) -> list[str]:
-        """A line for each failed task, with how many cells it cost."""
-        from ctrbench import leaderboard
-
-        return leaderboard.failures(self.stored)
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing failed: no task, no data set, no plug-in that was to be run."""
-        return not (self.failures or self.stored.info.broken or self.stored.info.failed_data)
-
-    def leaderboards(
-        self, views: Some[str] = (), metric: str = "", style: str = "table", *, colour: bool = False
-    ) -> str:
-        """The leaderboards as text: as a table, markdown, csv, json or latex; `colour` is for terminals."""
-        from ctrbench import leaderboard, reporters
-
-        some = [views] if isinstance(views, str) else views
-        for name in arguments.typed("views", some, (list, tuple), "names in a list"):
-            arguments.typed("views", name, str, f"some of {', '.join(leaderboard.VIEWS)}")
-        arguments.typed("style", style, str, f"one of {', '.join(reporters.FORMATS)}")
-        return reporters.leaderboards(
-            self.stored, some or leaderboard.DEFAULT_VIEWS, self._metric(metric), style, colour=colour
-        )
-
-    def report(self, file: str | os.PathLike[str], metric: str = "", *, force: bool = False) -> Path:
-        """Write the run as one page of HTML that opens offline; `force` writes over a file that exists."""
-        from ctrbench.files import refuse_existing, whole_file
-        from ctrbench.report import page
-
-        path = Path(arguments.path("file", file, "a path, as in 'report.html'"))
-        if not arguments.flag("force", force):
-            refuse_existing(path, "say force=True")
-        text = page(self.stored, self._metric(metric)).encode()
-        with whole_file(path) as target:
-            target.write(text)
-        return path
-
-    def _metric(self, name: str) -> str:
-        known = {metric.casefold(): metric for metric in self.stored.info.prediction_metrics}
-        arguments.typed("metric", name, str, f"one of {', '.join(known.values())}")
-        if name and name.casefold() not in known:
-            raise UserError(f"metric {name!r}: {did_you_mean(name, known.values(), 'this run has')}")
-        return known.get(name.casefold()) or self.stored.info.leading_metric
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the verdict, and the scenarios' table."""
-        from markupsafe import Markup
-
-        said = Markup("").join(Markup("<li>{}</li>").format(line) for each in self.verdict for line in each.lines)
-        table = self.frame("scenarios").to_html(index=False, float_format="{:.5f}".format, na_rep="", escape=True)
-        return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + Markup(table)
 
 
 @dataclass(frozen=True)
@@ -293,6 +163,7 @@ def prepare(
     suite: str | Suite,
     selection: Mapping[str, Sequence[Named]],
     numbers: Mapping[str, int | float | None],
+    axes: Mapping[str, Sequence[float]] = MappingProxyType({}),
     *,
     everything: bool = False,
     registry: Registry | None = None,
@@ -305,7 +176,8 @@ def prepare(
 ) -> RunRequest:
     """The request that a suite becomes with what a user says; UserError where that cannot be done.
 
-    `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own.
+    `selection` maps a suite's sections to what takes their place, `numbers` its numbers, None for the suite's own,
+    `axes` its lists of numbers, empty for the suite's own.
     """
     if not isinstance(suite, Suite):
         suite = load_suite(arguments.typed("suite", suite, str, "the name of a suite, a .toml file, or a Suite"))
@@ -319,10 +191,13 @@ def prepare(
     if own:
         changes["own_scenarios"] = (*suite.own_scenarios, *own)
     changes |= {name: arguments.native(number) for name, number in numbers.items() if number is not None}
+    changes |= {name: tuple(shares) for name, shares in axes.items() if shares}
+    if "doses" in changes:
+        changes.setdefault("scenarios", ())
     wanted = checked(replace(suite, **changes), "run")
-    registry = registry or load_registry()
+    registry = environments.joined(registry or load_registry(), wanted.environments)
     choices.check_settings(wanted, registry)
-    if "scenarios" in selection and not wanted.generators:
+    if ("scenarios" in selection or wanted.doses) and not wanted.generators:
         choices.check_pools(wanted, registry)
     if executor is not None:
         arguments.typed("executor", executor, str, f"one of {', '.join(EXECUTORS)}")
@@ -355,12 +230,6 @@ def compute_on(device: str, threads: int, executor: str | None) -> Compute:
     return Compute(device if elsewhere else resources.resolve_device(device), threads)
 
 
-def _place(store: str | os.PathLike[str] | None) -> str:
-    """The store that is meant."""
-    wanted = "a path or the URL of a database, as in 'results.db'"
-    return default_store() if store is None else arguments.path("store", store, wanted)
-
-
 _EMPTY = {"generators": "'none' for no pools", "scenarios": "'original' for real train alone"}
 """What an empty list may have been meant to say."""
 
@@ -385,6 +254,14 @@ def _several(section: str, value: object) -> list[Named | Frames]:
         instead = _EMPTY.get(section, "leave it out for the suite's own")
         raise UserError(f"{section}=[]: give at least one, or {instead}")
     return found
+
+
+def _numbers(name: str, value: object) -> list[float]:
+    """The numbers of an axis; none where it is not given."""
+    some = () if value is None else value if isinstance(value, list | tuple) else (value,)
+    if value is not None and not some:
+        raise UserError(f"{name}=[]: give at least one number, or leave it out")
+    return [arguments.number(name, each, "numbers, as in [0.25, 0.5, 1]") for each in some]
 
 
 def _lives_here(suite: Suite) -> bool:

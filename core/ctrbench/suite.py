@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ ALL = "all"
 _T = TypeVar("_T")
 
 SECTIONS = ("datasets", "generators", "models", "metrics", "scenarios")
+AXES = ("doses", "train_shares")
+"""Lists of numbers, each of which multiplies the scenarios or the data sets."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class DatasetSettings:
     """What a suite says of one data set: what a task may use, and parameters by kind and plug-in name."""
 
     limits: Limits = NO_LIMITS
-    parameters: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
-    def of(self, kind: str, name: str) -> Mapping[str, Any]:
+    def of(self, kind: str, name: str) -> Mapping[str, object]:
         """The parameters that a plug-in gets on this data set, unless the user gives others."""
         return _of_name(self.parameters.get(f"{kind}s", {}), name, {})
 
@@ -54,6 +56,8 @@ class Suite:
     models: tuple[str | Model, ...] = (ALL,)
     metrics: tuple[str | Metric, ...] = (ALL,)
     scenarios: tuple[str, ...] = (ALL,)
+    doses: tuple[float, ...] = ()  # of synthetic rows, a scenario each for positives, for negatives and for both
+    train_shares: tuple[float, ...] = (1.0,)  # of train, each a data set by itself
     repeats: int = 1
     model_seeds: int = 1  # of each pool, nested in a repeat
     seed: int = 1
@@ -61,6 +65,7 @@ class Suite:
     budget: float = 1.0
     on: Mapping[str, DatasetSettings] = field(default_factory=dict)
     own_scenarios: tuple[Scenario, ...] = ()
+    environments: Mapping[str, str] = field(default_factory=dict)  # interpreters with plug-ins of their own, by name
 
     def settings(self, dataset: str) -> DatasetSettings:
         """What the suite says of a data set; nothing for one that it does not know."""
@@ -110,7 +115,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
     known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
     _refuse_unknown(raw, known, source)
-    values: dict[str, Any] = {"name": raw.get("name", name), "own_scenarios": own}
+    values: dict[str, Any] = {"name": _typed(raw, "name", str, source, name), "own_scenarios": own}
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
@@ -118,7 +123,16 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for key, kind in {"description": str, **numbers, "budget": float}.items():
         if key in raw:
             values[key] = _typed(raw, key, kind, source)
+    for key in AXES:
+        if key in raw:
+            values[key] = tuple(_typed(raw, key, list, source))
+    if "doses" in raw:
+        values.setdefault("scenarios", ())
     on = _typed(raw, "on", dict, source, {})
+    environments = _typed(raw, "environments", dict, source, {})
+    values["environments"] = {
+        name: _python(table, f"{source}: environments.{name}") for name, table in environments.items()
+    }
     values["on"] = {dataset: _settings(table, f"{source}: on.{dataset}") for dataset, table in on.items()}
     return checked(Suite(**values), source)
 
@@ -137,6 +151,14 @@ def checked(suite: Suite, source: str) -> Suite:
         raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
         raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
+    for key, most in (("doses", 10), ("train_shares", 1)):
+        for share in getattr(suite, key):
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= most:
+                raise UserError(f"{source}: {key}={share!r} must be numbers above 0 and at most {most}")
+    doses, shares = (tuple(dict.fromkeys(map(float, numbers))) for numbers in (suite.doses, suite.train_shares))
+    suite = replace(suite, doses=doses, train_shares=shares)
+    if not suite.train_shares:
+        raise UserError(f"{source}: train_shares=[] leaves no data set; leave it out for all of train")
     for key, seed in (("seed", suite.seed), ("data_seed", suite.data_seed)):
         if seed is not None and not 0 <= seed < 2**32:
             raise UserError(f"{source}: {key}={seed} must lie between 0 and {2**32 - 1}")
@@ -164,6 +186,16 @@ def _settings(table: Any, source: str) -> DatasetSettings:
     return DatasetSettings(limits, {kind: table[kind] for kind in kinds & set(table)})
 
 
+def _python(table: Any, source: str) -> str:
+    if not isinstance(table, dict):
+        raise UserError(f'{source}: {table!r} is not a table such as {{python = "FOLDER/bin/python"}}')
+    _refuse_unknown(table, {"python"}, source)
+    python: str = _typed(table, "python", str, source, "")
+    if not python:
+        raise UserError(f'{source}: it needs python = "FOLDER/bin/python", the interpreter that its plug-ins are for')
+    return os.path.abspath(os.path.expanduser(python))
+
+
 def _scenario(item: Any, source: str) -> Scenario:
     if not isinstance(item, dict):
         raise UserError(f"{source}: {item!r} is not a table [[scenario]]")
@@ -172,15 +204,12 @@ def _scenario(item: Any, source: str) -> Scenario:
     _refuse_unknown(item, {f.name for f in fields(Scenario)}, where)
     real, synthetic = item.get("real", {"positives": 1, "negatives": 1}), item.get("synthetic", {})
     try:
-        return Scenario(
-            item["name"],
-            "balanced" if real == "balanced" else _shares(real),
-            "pool" if synthetic == "pool" else _shares(synthetic),
-            item.get("class_weight", "none"),
-            item.get("model_seeds", "common"),
-            item.get("help", ""),
-            MethodRole(item.get("role", MethodRole.CANDIDATE)),
-        )
+        read = {
+            "real": "balanced" if real == "balanced" else _shares(real),
+            "synthetic": "pool" if synthetic == "pool" else _shares(synthetic),
+            "role": MethodRole(item.get("role", MethodRole.CANDIDATE)),
+        }
+        return Scenario(**{**item, **read})
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from None
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import field as attribute
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -34,6 +36,99 @@ RARE = "(rare)"
 PRESENT = "(present)"
 """The other value, beside MISSING, of a field that says where a number is missing."""
 
+SPELT_OUT = 1_000
+"""Vocabularies of more values stand beside a schema that is written down, not in it."""
+
+_PIECE = 100_000  # values that are made Python's at once
+
+
+class Vocabulary(Sequence[str]):
+    """A field's values in the order of their codes, of which the first is 1.
+
+    Made of texts, or of a pyarrow array of strings; where they lie on disk, they are read when first asked for: how
+    many there are, and whether two vocabularies are equal, is known without. `LookupError` where they are not at hand.
+    """
+
+    def __init__(self, size: int, read: Callable[[], Any], digest: str = "") -> None:
+        self._size, self._read = size, read
+        if digest:
+            self.digest = digest
+
+    @classmethod
+    def of(cls, values: Sequence[str] | Any) -> Vocabulary:
+        """Of these values; itself where it is one."""
+        if isinstance(values, Vocabulary):
+            return values
+        if type(values).__module__.startswith("pyarrow"):
+            return cls(len(values), lambda: values)
+        texts = tuple(values)
+        made = cls(len(texts), lambda: texts)
+        made._texts = texts
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Vocabulary.of, (self.strings,)
+
+    @cached_property
+    def strings(self) -> Any:
+        """The values as a pyarrow array of large strings."""
+        return _strings(self._read())
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the values and where each ends."""
+        offsets, texts = self.strings.buffers()[1:]
+        start = self.strings.offset
+        ends = np.frombuffer(offsets, np.int64)[start : start + self._size + 1] if self._size else np.zeros(1, np.int64)
+        sha = hashlib.sha256((ends - ends[0]).astype("<i8").tobytes())
+        sha.update(memoryview(texts or b"")[ends[0] : ends[-1]])
+        return sha.hexdigest()
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(self.strings.to_pylist())
+
+    def pieces(self) -> Iterator[list[str]]:
+        """The values in lists of bounded length."""
+        if "_texts" in vars(self):
+            yield from (list(self._texts[at : at + _PIECE]) for at in range(0, self._size, _PIECE))
+        else:
+            yield from (self.strings[at : at + _PIECE].to_pylist() for at in range(0, self._size, _PIECE))
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        if isinstance(at, slice) or "_texts" in vars(self):
+            return self._texts[at]
+        return str(self.strings[range(self._size)[at]].as_py())
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Vocabulary):
+            return self is other or (self._size == other._size and self.digest == other.digest)
+        return self._texts == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._size)
+
+    def __repr__(self) -> str:
+        return repr(self._texts) if self._size <= 10 else f"<{self._size:,} values>"
+
+
+def _strings(values: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array):
+        return values if values.type == pa.large_string() else values.cast(pa.large_string())
+    return pa.array(values, pa.large_string())
+
 
 @dataclass(frozen=True)
 class Field:
@@ -46,16 +141,25 @@ class Field:
     name: str
     kind: FieldKind = "categorical"
     role: Role = "context"
-    vocabulary: tuple[str, ...] | None = None
+    vocabulary: Sequence[str] | None = None
     missing_indicator: str | None = None
     imputed: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.vocabulary is not None:
+            object.__setattr__(self, "vocabulary", Vocabulary.of(self.vocabulary))
+
+    @property
+    def words(self) -> Vocabulary:
+        """The vocabulary of a categorical field; ValueError for a numeric one."""
+        if not isinstance(self.vocabulary, Vocabulary):
+            raise ValueError(f"the numeric field {self.name!r} has no vocabulary")
+        return self.vocabulary
 
     @property
     def vocab_size(self) -> int:
         """Number of codes, the unseen code 0 included: V + 1."""
-        if self.vocabulary is None:
-            raise ValueError(f"the numeric field {self.name!r} has no vocabulary")
-        return len(self.vocabulary) + 1
+        return len(self.words) + 1
 
 
 _OPTIONAL = ("missing_indicator", "imputed")
@@ -68,6 +172,11 @@ class Schema:
 
     fields: tuple[Field, ...]
     label: str = "label"
+    kept: dict[Path, str] = attribute(default_factory=dict, init=False, repr=False, compare=False)
+    """The digest of the artefact that holds what stands beside it, by the folder of artefacts."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Schema, (self.fields, self.label)  # without what it has found out
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -92,29 +201,68 @@ class Schema:
         """The first categorical field of a role, which is its id; None where there is none."""
         return next((field for field in self.with_role(role) if field.kind == "categorical"), None)
 
+    @property
+    def beside(self) -> tuple[Field, ...]:
+        """The fields whose vocabularies `outline` leaves out."""
+        return tuple(each for each in self.categorical if each.vocabulary and len(each.vocabulary) > SPELT_OUT)
+
     def to_json(self) -> str:
         """The schema as JSON text; `from_json` is its inverse."""
-        fields = [
-            {name: value for name, value in vars(field).items() if name not in _OPTIONAL or value is not None}
-            for field in self.fields
-        ]
-        return json.dumps({"fields": fields, "label": self.label}, ensure_ascii=False, separators=(",", ":"))
+        return "".join(self._written(whole=True))
+
+    def outline(self) -> str:
+        """The same, long vocabularies by their size and digest alone: JSON text of a length that no log decides."""
+        return "".join(self._written(whole=False))
+
+    @cached_property
+    def sha256(self) -> Any:
+        """A hash that has read `to_json`; who goes on with it makes a copy."""
+        sha = hashlib.sha256()
+        for piece in self._written(whole=True):
+            sha.update(piece.encode())
+        return sha
+
+    def _written(self, *, whole: bool) -> Iterator[str]:
+        yield '{"fields":['
+        for place, each in enumerate(self.fields):
+            yield "," if place else ""
+            told = [(name, value) for name, value in vars(each).items() if name not in _OPTIONAL or value is not None]
+            for at, (name, value) in enumerate(told):
+                yield f"{',' if at else '{'}{_compact(name)}:"
+                if not isinstance(value, Vocabulary):
+                    yield _compact(value)
+                elif whole or each not in self.beside:
+                    yield "["
+                    yield from (("," if n else "") + _compact(piece)[1:-1] for n, piece in enumerate(value.pieces()))
+                    yield "]"
+                else:
+                    yield _compact({"size": len(value), "sha256": value.digest})
+            yield "}"
+        yield f'],"label":{_compact(self.label)}}}'
 
     @classmethod
-    def from_json(cls, text: str) -> Schema:
-        """The schema that `to_json` wrote."""
-        raw = json.loads(text)
-        fields = (
-            Field(
-                f["name"],
-                f["kind"],
-                f["role"],
-                None if f["vocabulary"] is None else tuple(f["vocabulary"]),
-                *(f.get(name) for name in _OPTIONAL),
-            )
-            for f in raw["fields"]
-        )
+    def from_json(cls, text: str, words: Callable[[int], Any] | None = None) -> Schema:
+        """The schema that `to_json` or `outline` wrote; `words` gives the values of the nth of `beside`, from 0."""
+        raw, beside, fields = json.loads(text), 0, []
+        for told in raw["fields"]:
+            vocabulary = told["vocabulary"]
+            if isinstance(vocabulary, dict):
+                read = partial(_not_at_hand if words is None else words, beside)
+                vocabulary = Vocabulary(int(vocabulary["size"]), read, str(vocabulary["sha256"]))
+                beside += 1
+            elif vocabulary is not None:
+                vocabulary = tuple(vocabulary)
+            fields.append(Field(told["name"], told["kind"], told["role"], vocabulary, *map(told.get, _OPTIONAL)))
         return cls(tuple(fields), raw["label"])
+
+
+def _compact(value: object) -> str:
+    text: str = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text
+
+
+def _not_at_hand(place: int) -> Any:
+    raise LookupError("the words of this schema are not at hand")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +281,13 @@ class Table:
 
     def __post_init__(self) -> None:
         self.check()
+
+    @classmethod
+    def unchecked(cls, *parts: Any) -> Table:
+        """A table whose rows, schema, labels and weights have been checked before: nothing reads them all again."""
+        made = object.__new__(cls)
+        vars(made).update(zip(("rows", "schema", "labels", "weights"), parts, strict=True))
+        return made
 
     def check(self) -> None:
         """ValueError where rows, labels or weights do not fit the schema, as they may after a change of the frame."""
@@ -165,6 +320,20 @@ class Table:
         """Share of positives among the labels."""
         return float(self.targets.mean()) if len(self) else float("nan")
 
+    def column(self, name: str) -> NDArray[Any]:
+        """The values of a field, (rows,)."""
+        return self.rows[name].to_numpy()
+
+    @property
+    def parts(self) -> Sequence[tuple[Table, NDArray[np.int64] | None]]:
+        """Where the rows lie: tables, with the rows that stand here, None for all of them, one after the other."""
+        return ((self, None),)
+
+    @property
+    def seen_click_rate(self) -> float:
+        """The same of rows that count by their weights."""
+        return self.click_rate if self.weights is None else float(np.average(self.targets, weights=self.weights))
+
     @property
     def codes(self) -> NDArray[np.int32]:
         """The categorical fields as one array, (rows, categorical fields)."""
@@ -195,6 +364,11 @@ class Table:
             None if self.labels is None else self.labels[positions],
             None if self.weights is None else self.weights[positions],
         )
+
+    def view(self, positions: NDArray[np.int64]) -> Table:
+        """The rows at the given positions, which are copied when somebody asks for `rows`, and not before."""
+        weights = None if self.weights is None else self.weights[positions]
+        return Stacked.of(((self, positions),), self.schema, self.targets[positions], weights)
 
     def missing(self, field: Field) -> NDArray[np.bool_]:
         """In which rows a numeric field holds its imputed number because the true one is missing."""
@@ -232,9 +406,10 @@ class Table:
 
     @staticmethod
     def concat(tables: Sequence[Table]) -> Table:
-        """The rows of all tables, one after the other; their schemas must be equal and all must have labels."""
-        import pandas as pd
+        """The rows of all tables, one after the other; their schemas must be equal and all must have labels.
 
+        Nothing is copied before somebody asks for `rows`.
+        """
         if len(tables) == 1:
             return tables[0]
         if any(table.schema != tables[0].schema for table in tables):
@@ -242,14 +417,57 @@ class Table:
         weights = None
         if any(table.weights is not None for table in tables):
             weights = np.concatenate([np.ones(len(t), np.float32) if t.weights is None else t.weights for t in tables])
-        rows = pd.concat([table.rows for table in tables], ignore_index=True)
-        return Table(rows, tables[0].schema, np.concatenate([table.targets for table in tables]), weights)
+        parts = tuple(part for table in tables for part in table.parts)
+        return Stacked.of(parts, tables[0].schema, np.concatenate([table.targets for table in tables]), weights)
 
     def digest(self) -> str:
         """SHA-256 over the schema and every value, independent of how the table is stored."""
-        sha = hashlib.sha256(self.schema.to_json().encode())
+        sha = self.schema.sha256.copy()
+        self.feed(sha)
+        return str(sha.hexdigest())
+
+    def feed(self, sha: Any) -> None:
+        """Give a hash every value of the rows, labels and weights."""
         for name in self.schema.names:
-            sha.update(np.ascontiguousarray(self.rows[name].to_numpy()).tobytes())
+            sha.update(np.ascontiguousarray(self.rows[name].to_numpy()).data)
         for extra in (self.labels, self.weights):
-            sha.update(b"-" if extra is None else np.ascontiguousarray(extra).tobytes())
-        return sha.hexdigest()
+            sha.update(b"-" if extra is None else np.ascontiguousarray(extra).data)
+
+
+class Stacked(Table):
+    """Rows of several tables, which are copied into one data frame when somebody asks for `rows`, and not before."""
+
+    _parts: tuple[tuple[Table, NDArray[np.int64] | None], ...]
+
+    def __new__(cls, *parts: Any, **more: Any) -> Any:
+        """A plain table: a changed copy, as `replace` makes one, is no longer stacked."""
+        return Table(*parts, **more)
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Table, NDArray[np.int64] | None]], *more: Any) -> Table:
+        """The rows of these parts, with their schema, labels and weights."""
+        made = object.__new__(cls)
+        vars(made).update(zip(("schema", "labels", "weights"), more, strict=True), _parts=tuple(parts))
+        return made
+
+    @cached_property
+    def rows(self) -> DataFrame:
+        """All rows, copied."""
+        import pandas as pd
+
+        return pd.DataFrame({name: self.column(name) for name in self.schema.names})
+
+    def column(self, name: str) -> NDArray[Any]:
+        """The values of a field, (rows,), copied."""
+        if "rows" in vars(self):
+            return super().column(name)
+        columns = ((part.column(name), rows) for part, rows in self._parts)
+        return np.concatenate([column if rows is None else column[rows] for column, rows in columns])
+
+    @property
+    def parts(self) -> Sequence[tuple[Table, NDArray[np.int64] | None]]:
+        """Where the rows lie."""
+        return self._parts
+
+    def __len__(self) -> int:
+        return len(self.targets)

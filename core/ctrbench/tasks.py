@@ -6,6 +6,7 @@ plug-in does short of killing its process.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import assert_never, cast
 
 import numpy as np
 
-from ctrbench import contract, environment, gpu, intervals, keys, resources
+from ctrbench import contract, environment, environments, gpu, intervals, keys, resources
 from ctrbench.contract import ContractError
 from ctrbench.errors import Skip, UserError
 from ctrbench.history import History
@@ -37,13 +38,25 @@ from ctrbench.interfaces import (
     Score,
     SyntheticMetric,
 )
-from ctrbench.jobs import Compute, DataJob, Job, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob, inputs, key
+from ctrbench.jobs import (
+    Compute,
+    DataJob,
+    Job,
+    PoolJob,
+    ScorePoolJob,
+    ScorePredictionsJob,
+    TrainJob,
+    inputs,
+    key,
+    reads,
+)
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
-from ctrbench.scenarios import compose
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
 from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
+from ctrbench.thinning import thinned
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
@@ -85,6 +98,8 @@ class Workspace:
 
 def perform(job: Job, workspace: Workspace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
+    if job.plugin.python:
+        return _elsewhere(job, workspace)
     stages, started = Stages(workspace.entered), time.time()
     history = History()
     context = workspace.context(job, history)
@@ -97,6 +112,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
                 importlib.import_module(module)
         with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
+        workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -129,6 +145,33 @@ def _coming_back() -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.chdir(here)
+
+
+def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
+    """Have the job done by the interpreter that its plug-in is installed for."""
+    there = replace(job, plugin=replace(job.plugin, python=""))
+    stage = None
+    try:
+        for what, *about in environments.perform(
+            job.plugin.python,
+            there,
+            artefacts=workspace.artefacts.folder.absolute(),
+            checkpoints=workspace.checkpoints.absolute(),
+            budget=workspace.budget,
+            deadline=workspace.deadline,
+        ):
+            match what:
+                case "stage":
+                    stage = about[0]
+                    workspace.entered(stage)
+                case "progress":
+                    workspace.progress(*about)
+                case _:
+                    result: TaskResult = about[0]
+                    return result
+        raise RuntimeError("it said nothing of a result")
+    except (RuntimeError, OSError) as error:
+        return TaskResult(Status.CRASHED, job.plugin.registered, stage, one_line(error), inputs=inputs(job))
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
@@ -177,18 +220,22 @@ class Stages:
 def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
     with stages(Stage.LOAD):
         splits = contract.check_splits(plugin.load(seed=job.seed, context=context))
+        if job.train_share < 1:
+            splits = thinned(splits, job.train_share, seed=keys.seed(job.seed, "train share"))
     with stages(Stage.KEEP):
         tables = contract.tables(splits)
         kept = tables if splits.ranking is None else {**tables, "ranking": splits.ranking}
         artefacts = {name: workspace.artefacts.put_table(table) for name, table in kept.items()}
         for name, probabilities in splits.true_probabilities.items():
             artefacts[f"true {name}"] = workspace.artefacts.put_array(probabilities)
+        if words := workspace.artefacts.put_words(splits.train.schema):
+            artefacts["words"] = words
         if splits.ranking is not None:
             clicks = Catalogue.of(splits.train, splits.ranking).clicks
             artefacts["item clicks"] = workspace.artefacts.put_array(clicks)
         output = DataOutput(
             splits.fingerprint,
-            splits.train.schema.to_json(),
+            splits.train.schema.outline(),
             {name: len(table) for name, table in kept.items()},
             {name: table.click_rate for name, table in tables.items()},
             [encodable(bounded(note, LINE)) for note in splits.notes[: contract.MOST_FACTS]],
@@ -210,7 +257,9 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = pool.take(np.arange(len(train))).click_rate
-    output = PoolOutput(pool.digest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
+    sha = hashlib.sha256(job.data.fingerprint.encode())  # which knows the schema
+    pool.feed(sha)
+    output = PoolOutput(sha.hexdigest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))
     return TaskResult(Status.OK, output=output, artefacts={"pool": digest})
 
 
@@ -226,20 +275,30 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
     with stages(Stage.READ):
         train, valid, test = (read.get_table(data[name]) for name in ("train", "valid", "test"))
         pool = read.get_table(job.pool.digest) if job.pool else None
+    if pool is not None and job.scenario.curates:
+        with stages(Stage.FIT):
+            pool = _curated(plugin, job, train, valid, pool, context)
     with stages(Stage.COMPOSE):
-        table = compose(train, pool, job.scenario, seed=job.draw_seed)
+        table, first = parts(train, pool, job.scenario, seed=job.draw_seed)
+        if not job.scenario.pretrains:
+            table, first = joined(table, first, job.scenario), None
         if table.weights is not None and not plugin.supports_weights:
             raise Skip(f"{plugin.name} cannot weight rows, as scenario {job.scenario.name} asks")
         del train, pool
     with stages(Stage.FIT):
-        predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
+        if first is None:
+            predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
+        else:
+            predictor = plugin.fit_after(first, table, valid, seed=job.model_seed, context=context)
         contract.expect_type(predictor, Predictor, "fit")
     with stages(Stage.PREDICT):
         probabilities = {
             name: contract.check_probabilities(predictor.predict(rows.without_labels()), len(rows))
             for name, rows in (("valid", valid), ("test", test))
         }
-        facts = contract.checked_facts(predictor.details)
+        facts = dict(contract.checked_facts(predictor.details))
+    if np.ptp(probabilities["test"]) == 0:
+        facts[CONSTANT] = float(probabilities["test"][0])
     rankings = None
     if "ranking" in data:
         with stages(Stage.RANK):
@@ -250,7 +309,18 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             artefacts["rankings"] = read.put_arrays(
                 {"ranks": rankings.ranks, "candidates": rankings.candidates, "top": rankings.top}
             )
-    return TaskResult(Status.OK, output=TrainOutput(len(table), table.click_rate, facts), artefacts=artefacts)
+    rows = len(table) + (0 if first is None else len(first))
+    rate = table.click_rate if job.scenario.synthetic_weight == 1 else table.seen_click_rate
+    return TaskResult(Status.OK, output=TrainOutput(rows, rate, facts), artefacts=artefacts)
+
+
+def _curated(plugin: Model, job: TrainJob, train: Table, valid: Table, pool: Table, context: Context) -> Table:
+    """The pool's rows that the model itself finds plausible once it has learned real train."""
+    aside = replace(context, checkpoints=context.checkpoints / "curation", progress=Context().progress)
+    judge = plugin.fit(train, valid, seed=job.model_seed, context=aside)
+    contract.expect_type(judge, Predictor, "fit")
+    clicks = contract.check_probabilities(judge.predict(pool.without_labels()), len(pool))
+    return plausible(pool, clicks, job.scenario.plausible)
 
 
 def _rank(predictor: Predictor, job: TrainJob, workspace: Workspace, context: Context) -> Rankings:

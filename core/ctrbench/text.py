@@ -225,3 +225,9 @@ def _parts(word: str) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 cell", "2 cells"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them: "a, b and c"."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ctrbench.axes import Curve, Point, dose_curves, share_curves, slices_of
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
@@ -34,6 +35,7 @@ def _numbers(*names: str) -> dict[str, str]:
 
 
 _EFFECT = {**_numbers("delta", "low", "high", "p", "holm", "bh", "detectable"), "repeats": _COUNT}
+_POINT = {**_EFFECT, **_numbers("low_of_all", "high_of_all")}
 
 
 def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
@@ -62,6 +64,51 @@ def generators(results: RunResults, metric: str) -> pd.DataFrame:
             row: Row = {"dataset": effects.dataset, "generator": name, "role": str(results.info.role(name))}
             rows.append({**row, "metric": metric, **_effect(effect, found)})
     return _frame(rows, {**_texts("dataset", "generator", "role", "metric"), **_EFFECT})
+
+
+def doses(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set, generator, class of added rows and dose: its mean difference to original over models.
+
+    `low_of_all` and `high_of_all` are the interval that holds for all doses of the curve at once, `chosen` the mean
+    difference of the doses that are the best in all repeats but the one they are told on.
+    """
+    rows: list[Row] = []
+    for effects in _parts(results, metric):
+        for curve in dose_curves(effects):
+            for point in curve.points:
+                row: Row = {"dataset": effects.dataset, "generator": curve.generator, "adds": curve.what}
+                row |= {"dose": point.x, "scenario": point.name, "metric": metric, **_point(curve, point)}
+                rows.append({**row, "best": point is curve.best, "chosen": curve.chosen.mean if curve.chosen else None})
+    names = _texts("dataset", "generator", "adds")
+    more = {**_POINT, "best": "bool", **_numbers("chosen")}
+    return _frame(rows, {**names, **_numbers("dose"), **_texts("scenario", "metric"), **more})
+
+
+def shares(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a generator, scenario and share of train: its mean difference to original on that share, over models.
+
+    `low_of_all` and `high_of_all` are the interval that holds for all shares at once.
+    """
+    rows: list[Row] = []
+    for effects in _parts(results, metric):
+        for curve in share_curves(effects):
+            for point in curve.points:
+                row: Row = {"dataset": point.name, "generator": curve.generator, "scenario": curve.what}
+                rows.append({**row, "train_share": point.x, "metric": metric, **_point(curve, point)})
+    names = _texts("dataset", "generator", "scenario")
+    return _frame(rows, {**names, **_numbers("train_share"), **_texts("metric"), **_POINT})
+
+
+def slices(results: RunResults, metric: str) -> pd.DataFrame:
+    """A row a data set, generator, scenario and slice of the test rows: its mean difference to original over models."""
+    rows: list[Row] = []
+    for name in slices_of(results, metric) if metric else ():
+        for effects in _parts(results, name):
+            for generator in effects.distinct:
+                for scenario in effects.pool_scenarios:
+                    row: Row = {"dataset": effects.dataset, "generator": generator, "scenario": scenario}
+                    rows.append({**row, "slice": name, **_effect(effects.generator(generator, [scenario]), None)})
+    return _frame(rows, {**_texts("dataset", "generator", "scenario", "slice"), **_EFFECT})
 
 
 def privacy(results: RunResults, metric: str) -> pd.DataFrame:
@@ -162,6 +209,9 @@ def pools(results: RunResults, metric: str) -> pd.DataFrame:
 FRAMES: Mapping[str, Callable[[RunResults, str], pd.DataFrame]] = {
     "scenarios": scenarios,
     "generators": generators,
+    "doses": doses,
+    "shares": shares,
+    "slices": slices,
     "privacy": privacy,
     "fidelity": fidelity,
     "cost": cost,
@@ -187,6 +237,12 @@ def _effect(effect: Effect | None, tested: TestedEffect | None) -> Row:
         "detectable": effect.detectable if effect and effect.interval else None,
         "repeats": effect.repeats if effect else None,
     }
+
+
+def _point(curve: Curve, point: Point) -> Row:
+    """A point of a curve as columns."""
+    low, high = curve.bounds(point) or (None, None)
+    return {**_effect(point.effect, None), "low_of_all": low, "high_of_all": high}
 
 
 def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:

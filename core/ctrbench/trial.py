@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import product
-from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
+
+from pydantic import TypeAdapter
 
 from ctrbench import choices, contract, plan, resources
 from ctrbench.asking import NoAnswer, ask
@@ -26,7 +27,7 @@ from ctrbench.limits import NO_LIMITS
 from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import DataOutput, TaskResult
-from ctrbench.suite import Suite, parse_suite
+from ctrbench.suite import DatasetSettings, Suite
 from ctrbench.text import counted, plain
 
 OVERHEAD = 0.1
@@ -34,6 +35,39 @@ OVERHEAD = 0.1
 
 ONE_CLASS = "AUC needs both classes"
 """What `encode_splits` says of such a split."""
+
+
+_Parameters = Mapping[str, Mapping[str, object]]
+"""What plug-ins are given, by their names."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Methods that are offered together."""
+
+    generators: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Parameters that suit a train of at most so many rows."""
+
+    rows: int
+    generators: _Parameters
+    models: _Parameters
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What `trial.toml` holds, and says of itself."""
+
+    metrics: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    repeats: tuple[int, ...]
+    steps: Sequence[_Step]
+    least: Mapping[str, int]
+    settings: Sequence[_Settings]
 
 
 @dataclass(frozen=True)
@@ -49,22 +83,29 @@ class Trial:
 
 def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Trial:
     """Look at a log, load it once, and choose methods and repeats that fit the time."""
-    offered = tomllib.loads(files(__package__).joinpath("trial.toml").read_text(encoding="utf-8"))
+    toml = files(__package__).joinpath("trial.toml").read_text(encoding="utf-8")
+    offer = TypeAdapter(_Offer).validate_python(tomllib.loads(toml))
     dataset, proposal = _proposed(path, given, registry)
     proposal, loaded, seconds = _loaded(dataset, proposal, registry)
-    settings = _settings(offered, loaded.output_as(DataOutput).rows["train"])
-    for step, repeats in product(offered["step"], offered["repeats"]):
-        generators = _able(step["generators"], offered["least"], loaded)
-        head = {"datasets": [dataset], "generators": generators, "models": step["models"]}
-        head |= {"metrics": offered["metrics"], "scenarios": offered["scenarios"], "repeats": repeats, "seed": 1}
-        tables = {dataset: {"datasets": {dataset: proposal.parameters}, **_only(settings, head)}}
-        cost, memory = _cost(parse_suite(_toml(head, tables), name, path), loaded, registry)
+    for step, repeats in product(offer.steps, offer.repeats):
+        step = replace(step, generators=_able(step.generators, offer.least, loaded))
+        suite = Suite(
+            name,
+            datasets=(dataset,),
+            generators=step.generators,
+            models=step.models,
+            metrics=offer.metrics,
+            scenarios=offer.scenarios,
+            repeats=repeats,
+            on=_settings(offer, step, dataset, proposal, loaded),
+        )
+        cost, memory = _cost(suite, loaded, registry)
         if cost <= 60 * minutes:
             break
     told = _told(proposal, loaded, seconds, cost, memory)
     if cost > 60 * minutes:
         told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
-    text = _toml(head, tables, {dataset: proposal.reasons}, told)
+    text = _toml(suite, proposal.reasons, told)
     return Trial(text, cost, repeats, proposal, loaded.output_as(DataOutput).notes)
 
 
@@ -86,15 +127,15 @@ def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[
             failed.append(f"{registered}: its propose() {told.says}")
         elif told is not None:
             return registered.name, replace(told, notes=[*told.notes, *failed])
-    raise UserError("; ".join([f"{path}: no data set that is installed reads such a file", *failed]))
+    raise UserError("; ".join([f"{path}: no installed data set can read such a file", *failed]))
 
 
 def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Proposal, TaskResult, float]:
     """The proposal, its split changed if it left one with one class only; what came of it, and in how many seconds."""
     for changes in ({}, *proposal.fallbacks):
         parameters = {**proposal.parameters, **changes}
-        text = _toml({"datasets": [dataset]}, {dataset: {"datasets": {dataset: parameters}}})
-        suite = parse_suite(text, "try", "try")
+        on = {dataset: DatasetSettings(parameters={"datasets": {dataset: parameters}})}
+        suite = Suite("try", datasets=(dataset,), on=on)
         [chosen], _ = choices.choose_datasets(suite, registry, download=False)
         job = ask(lambda chosen=chosen, suite=suite: plan.data_task(chosen, suite, NO_LIMITS).job({}))  # type: ignore[misc]
         if isinstance(job, NoAnswer):
@@ -112,25 +153,25 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
 # What fits
 
 
-def _able(generators: Sequence[str], least: Mapping[str, int], loaded: TaskResult) -> list[str]:
+def _able(generators: Sequence[str], least: Mapping[str, int], loaded: TaskResult) -> tuple[str, ...]:
     """Those that have enough rows of either class to learn from."""
     rows, rate = loaded.output_as(DataOutput).rows["train"], loaded.output_as(DataOutput).click_rate["train"]
     fewest = round(rows * min(rate, 1 - rate))
-    return [name for name in generators if fewest >= least.get(name, 0)]
+    return tuple(name for name in generators if fewest >= least.get(name, 0))
 
 
-def _settings(offered: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
-    fitting = [settings for settings in offered["settings"] if rows <= settings["rows"]]
-    return fitting[0] if fitting else {}
-
-
-def _only(settings: Mapping[str, Any], step: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the methods that a step has."""
-    found = {
-        kind: {name: values for name, values in settings.get(kind, {}).items() if name in step[kind]}
-        for kind in ("generators", "models")
-    }
-    return {kind: by_name for kind, by_name in found.items() if by_name}
+def _settings(
+    offer: _Offer, step: _Step, dataset: str, proposal: Proposal, loaded: TaskResult
+) -> dict[str, DatasetSettings]:
+    """How the log is read, and the parameters of those methods of a step that suit its size."""
+    parameters: dict[str, _Parameters] = {"datasets": {dataset: proposal.parameters}}
+    rows = loaded.output_as(DataOutput).rows["train"]
+    if fitting := next((settings for settings in offer.settings if rows <= settings.rows), None):
+        parameters["generators"] = {
+            name: fitting.generators[name] for name in step.generators if name in fitting.generators
+        }
+        parameters["models"] = {name: fitting.models[name] for name in step.models if name in fitting.models}
+    return {dataset: DatasetSettings(parameters=parameters)}
 
 
 def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, float]:
@@ -162,7 +203,7 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
     """What stands above the suite."""
     rows, rates = loaded.output_as(DataOutput).rows, loaded.output_as(DataOutput).click_rate
     parts = [f"{split} {rows[split]:,} rows, {rates[split]:.2%} clicks" for split in ("train", "valid", "test")]
-    time_ = f"the run takes some {max(1, cost / 60):.0f} minutes on {counted(resources.cores(), 'core')}"
+    time_ = f"the run takes about {counted(max(1, round(cost / 60)), 'minute')} on {counted(resources.cores(), 'core')}"
     lines = [
         "Written by `ctrbench try` from names and values alone: read it before you believe its results.",
         "; ".join(parts),
@@ -172,26 +213,22 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
     return [*lines, *proposal.notes, *loaded.output_as(DataOutput).notes]
 
 
-def _toml(
-    head: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]],
-    reasons: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    told: Sequence[str] = (),
-) -> str:
-    """A suite as TOML, a comment above each parameter for which there is a reason."""
-    lines = [f"# {plain(line)}" for line in told] + [""] * bool(told)
-    lines += [f"{key} = {_value(value)}" for key, value in head.items()]
-    for dataset, kinds in tables.items():
-        for kind, by_name in kinds.items():
+def _toml(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:
+    """The suite as TOML, and a comment above each of its data set's parameters for which there is a reason."""
+    lines = [*(f"# {plain(line)}" for line in told), ""]
+    keys = ("datasets", "generators", "models", "metrics", "scenarios", "repeats", "seed")
+    lines += [f"{key} = {_value(getattr(suite, key))}" for key in keys]
+    for dataset, settings in suite.on.items():
+        for kind, by_name in settings.parameters.items():
             for name, parameters in by_name.items():
                 lines += ["", f"[on.{dataset}.{kind}.{name}]"]
-                why = reasons.get(dataset, {}) if kind == "datasets" else {}
+                why = reasons if kind == "datasets" else {}
                 for key, value in parameters.items():
                     lines += [f"# {plain(why[key])}"] if why.get(key) else []
                     lines.append(f"{key} = {_value(value)}")
     return "\n".join([*lines, ""])
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     """A TOML value; JSON writes texts, numbers, lists and truth as TOML does."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -20,7 +20,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import PoolOutput, PoolResult
 from ctrbench.store.store import RunResults
-from ctrbench.text import counted
+from ctrbench.text import counted, listed
 
 AGAIN = "original_again"
 """The scenario that tells what another seed does by itself."""
@@ -33,9 +33,6 @@ COLLAPSED = 0.05
 
 SEED_NOISE = 2.0
 """Up to so many times what re-seeding does, a movement may be the luck of a seed: near √F(.95; 30, 6)."""
-
-MOST_REPEATS = 1000
-"""More than so many repeats are no advice."""
 
 
 class Outcome(StrEnum):
@@ -135,14 +132,7 @@ def family(effects: Effects, generators: Sequence[str], scenarios: Sequence[str]
     places = [(generator, scenario) for generator in generators for scenario in scenarios]
     found = [(place, effects.generator(place[0], [place[1]])) for place in places]
     whole = [(place, effect) for place, effect in found if effect is not None]
-    return [Claim(*place, effect.mean, *_interval(effect, len(whole))) for place, effect in whole]
-
-
-def _interval(effect: Effect, claims: int) -> tuple[float | None, float | None]:
-    if not effect.testable or not effect.variance or math.isinf(effect.variance):
-        return None, None
-    level = 1 - intervals.ALPHA / max(claims, 1)
-    return effect.bound(-level), effect.bound(level)
+    return [Claim(*place, effect.mean, *(effect.among(len(whole)) or ())) for place, effect in whole]
 
 
 class _Judge:
@@ -156,6 +146,7 @@ class _Judge:
         self.claims = family(effects, effects.averaged, self.scenarios)
         beside = [name for name in effects.controls if name not in effects.averaged]
         self.beside = family(effects, beside, self.scenarios)
+        self.trusted = self.info.repeats >= intervals.TRUSTED
         known = [c.high - c.mean for c in self.claims if c.high is not None]
         self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known and min(known) > 0 else 4
 
@@ -218,8 +209,8 @@ class _Judge:
         helps, hurts = ([name for name, sign in signs.items() if sign == wanted] for wanted in (1, -1))
         if outcome is Outcome.NO_EFFECT and bound is not None:
             return f"no effect larger than ±{bound:.{self.decimals}f}"
-        parts = [f"helps in {_listed(helps)}"] if helps else []
-        parts += [f"hurts in {_listed(hurts)}"] if hurts else []
+        words = ("helps", "hurts") if self.trusted else ("seems to help", "seems to hurt")
+        parts = [f"{word} in {listed(names)}" for word, names in zip(words, (helps, hurts), strict=True) if names]
         if outcome is Outcome.UNDECIDED and bound is not None:
             return f"{outcome}: up to ±{bound:.{self.decimals}f}"
         return ", ".join(parts) or str(outcome)
@@ -266,7 +257,10 @@ class _Judge:
         lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
-        lines += [f"Collapsed: {'; '.join(collapsed)}."] if collapsed else []
+        spoilt = [f"Collapsed: {_few(collapsed)}."] if collapsed else []
+        constant = self.effects.constant()
+        spoilt += [f"Predicts the same for every row: {_few(constant)}."] if constant else []
+        lines.append(" ".join(spoilt))
         return [line for line in [*lines, self.needed(best)] if line]
 
     def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:
@@ -277,16 +271,20 @@ class _Judge:
             said = "nothing is claimed of one repeat" if self.info.repeats == 1 else "the error is unknown"
             return f"{self.effects.dataset}: {said}. {self.again()}{moved}."
         hurting = [each.generator for each in judged if each.outcome is Outcome.HURTS]
-        others = f" {counted(len(hurting), who)} of {len(judged)} hurt{'s' * (len(hurting) == 1)}." if hurting else ""
+        s = "s" * (len(hurting) == 1)
+        hurt = f"hurt{s}" if self.trusted else f"seem{s} to hurt"
+        others = f" {counted(len(hurting), who)} of {len(judged)} {hurt}." if hurting else ""
+        said = f"no {who} is shown to help"
         if best.sign(self.effects.better) > 0:
-            return f"{self.effects.dataset}: synthetic rows help. {moved}.{others}"
-        return f"{self.effects.dataset}: no {who} is shown to help. {moved}.{others}"
+            few = f"seem to help, but {self.info.repeats} repeats are too few to be sure"
+            said = f"synthetic rows {'help' if self.trusted else few}"
+        return f"{self.effects.dataset}: {said}. {moved}.{others}"
 
     def again(self) -> str:
         """How far scenarios moved beside what another seed does by itself; nothing where no A/A arm was run."""
         noise = self.moved([Arm("", AGAIN, model) for model in self.effects.compared])
         if noise is None:
-            return f"Add -s {AGAIN} to see what a seed does by itself. "
+            return f"The scenario {AGAIN} would tell what a seed does by itself. "
         if not noise:
             return "Re-seeding moved nothing. "
         shares = {}
@@ -320,14 +318,14 @@ class _Judge:
             return None
         sign = 1 if effects.better == "higher" else -1
         effect, name, scenario = min(found, key=lambda each: sign * each[0].mean)  # who is the hardest to beat
-        return Claim(name, scenario, effect.mean, *_interval(effect, len(self.claims) * len(found)))
+        return Claim(name, scenario, effect.mean, *(effect.among(len(self.claims) * len(found)) or ()))
 
     def second(self, best: Claim, against: Claim | None) -> str:
         if against is None:
             return (
                 ""
                 if not self.effects.candidates
-                else "No control was run beside it: -g random_oversampling tells what more rows alone would do."
+                else "No control was run beside it: random_oversampling tells what more rows alone would do."
             )
         sign = against.sign(self.effects.better)
         said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
@@ -346,10 +344,10 @@ class _Judge:
         if effect is None:
             return ""
         if not effect.testable:
-            return "" if effect.repeats > 1 else "More repeats tell an effect from a seed's luck: --repeats 5."
-        sees = sees_at(effect, effect.repeats, 1.0, len(self.claims))
+            return "" if effect.repeats > 1 else "Five repeats tell an effect from a seed's luck."
+        sees = intervals.sees_at(effect, effect.repeats, 1.0, len(self.claims))
         seen = f"Four of five such runs would see ±{sees:.{self.decimals}f}"
-        repeats, rows = enough(effect, sees / 2, len(self.claims))
+        repeats, rows = intervals.enough(effect, sees / 2, len(self.claims))
         if repeats is None:
             return f"{seen}."
         tests = self.info.datasets[self.effects.dataset].rows.get("test", 0)
@@ -383,34 +381,6 @@ class _Judge:
         return f"{mean} ({signed(claim.low, self.decimals)} to {signed(claim.high, self.decimals)})"
 
 
-def sees_at(effect: Effect, repeats: int, rows: float, claims: int) -> float:
-    """The smallest effect that four of five runs of so many repeats would claim, on `rows` times as many test rows.
-
-    A normal approximation of the power, with the t quantile of the widened interval.
-    """
-    from scipy import stats
-
-    seeds, test = effect.spread.seeds / repeats, effect.spread.test / rows
-    variance = seeds + test
-    df = (repeats - 1) * (variance / seeds) ** 2 if seeds else math.inf
-    edge = float(stats.t.ppf(1 - intervals.ALPHA / (2 * max(claims, 1)), df))
-    return (edge + float(stats.norm.ppf(intervals.POWER))) * math.sqrt(variance)
-
-
-def enough(effect: Effect, target: float, claims: int) -> tuple[int | None, float]:
-    """How many repeats, and how many times as many test rows, would see an effect of that size; None for too many."""
-    for rows in (1.0, 2.0, 4.0, 8.0, 16.0):
-        low, high = effect.repeats, MOST_REPEATS
-        if sees_at(effect, high, rows, claims) > target:
-            continue
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if sees_at(effect, middle, rows, claims) <= target else (middle + 1, high)
-        if low <= 10 * effect.repeats or rows == 16:
-            return low, rows
-    return None, 1.0
-
-
 def signed(value: float, decimals: int = 4) -> str:
     """A difference with its sign."""
     return f"{value:+.{decimals}f}".replace("-", "−")
@@ -432,12 +402,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _few(names: Sequence[str]) -> str:
-    return _listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"])
-
-
-def _listed(names: Iterable[str]) -> str:
-    all_ = list(names)
-    return all_[0] if len(all_) == 1 else f"{', '.join(all_[:-1])} and {all_[-1]}"
+    return listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"])
 
 
 def _span(names: Sequence[str]) -> str:
@@ -447,4 +412,4 @@ def _span(names: Sequence[str]) -> str:
         first = int(numbers[0])
         if [int(number) for number in numbers] == list(range(first, first + len(numbers))):
             return f"{names[0]} to {names[-1]}"
-    return _listed(names)
+    return listed(names)

@@ -58,6 +58,7 @@ def test_list_imports_no_heavy_library() -> None:
         "failures",
         "report",
         "plot",
+        "site",
         "export",
         "compare",
         "list",
@@ -296,7 +297,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_number
     rest = run.stderr.read()
     assert run.wait(timeout=60) == (130 if signal_ == signal.SIGINT else -signal.SIGKILL)
     if signal_ == signal.SIGINT:
-        assert "the same command goes on from here" in rest
+        assert "the same command resumes from here" in rest
         assert "Traceback" not in rest
     gone, alive = psutil.wait_procs(family, timeout=20)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -47,9 +47,19 @@ MISTAKES = {
     ("run", "-d", "path=log.csv label=click"): "no name before them: write 'NAME[path=log.csv, label=click]'",
     ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
-    ("run", "-g", "none", "-s", "S1"): "scenarios S1: generators none makes no rows for them",
+    ("run", "-g", "none", "-s", "S1"): "scenarios S1: with generators none there are no rows for them",
     ("run", "-m", "dnnn"): "models: no model 'dnnn'; did you mean 'dnn'?",
     ("run", "-d", "csv_log[path=absent.csv]"): "path=absent.csv is not there",
+    (
+        "run",
+        "-g",
+        "none",
+        "--doses",
+        "0.5",
+    ): "scenarios positives-0.5, negatives-0.5, both-0.5: with generators none there",
+    ("run", "--doses", "0.5,a lot"): "--doses 0.5,a lot: give numbers with commas between them, as in",
+    ("run", "--doses", "11"): "doses=11.0 must be numbers above 0 and at most 10",
+    ("run", "--train-shares", "0.5,5"): "train_shares=5.0 must be numbers above 0 and at most 1",
     ("run", "-d", "frappe", "--dry-run"): "`ctrbench data fetch frappe` does",
     ("run", "--store", "absent/results.db"): "there is no folder",
     ("run", "--store", "absent/results.db", "--dry-run"): "there is no folder",
@@ -195,5 +205,5 @@ def test_a_run_that_stopped_before_its_grid_was_known_says_so_and_how_it_goes_on
         assert result.exit_code == 2
         assert result.stderr.strip() == (
             f"ctrbench: store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
-            "`ctrbench run -d big_log` goes on"
+            "`ctrbench run -d big_log` resumes it"
         )

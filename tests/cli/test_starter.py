@@ -96,9 +96,9 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["generator", "MyGan"], "must be small letters, digits and _, a letter first, as in my_gan"),
+        (["generator", "MyGan"], "must be lower-case letters, digits and _, beginning with a letter, as in my_gan"),
         (["generator", "my-gan"], "as in my_gan"),
-        (["model", "class"], "must be small letters"),
+        (["model", "class"], "must be lower-case letters"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["modell", "mine"], "modell"),
     ],

@@ -79,6 +79,17 @@ def test_a_faulty_model_is_found(function, check):
     assert check in failures("model", model(function))
 
 
+def test_a_model_that_goes_on_from_another_table_does_so_under_a_seed():
+    for function, sound in ((by_code, True), (noise, False)):
+        made = model(by_code)
+
+        def fit_after(self, pool, train, valid, *, seed, context, function=function):
+            return ByFunction(lambda rows: function(rows, train, seed))
+
+        made.fit_after = fit_after
+        assert ("goes on from another table" not in failures("model", made)) is sound
+
+
 def test_a_model_must_use_the_weights_it_says_it_supports():
     assert "weights count" in failures("model", model(by_code, weights=True))
     assert "weights count" not in failures("model", model(rate, weights=True))

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 from ctrbench import MethodRole, reporters
+from ctrbench.reading import Results
 from ctrbench.results import GeneratorInfo
-from ctrbench.session import Results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
 LONG = "fuxictr[model=DCNv2, embedding_dim=16, hidden_units=(400, 400)]"
@@ -48,6 +48,29 @@ def test_a_label_is_shortened_where_it_is_unique() -> None:
     assert "fuxictr[" in reporters.answer(both, width=110)
 
 
+def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
+    names = [f"generator_{number}" for number in range(22)]
+    told = {name: GeneratorInfo(MethodRole.CONTROL if name > "generator_2" else MethodRole.CANDIDATE) for name in names}
+    parts = [arm(name, s, 0.001 * n * (-1) ** len(s)) for n, name in enumerate(names) for s in ("S1", "S3")]
+    made = [each for name in names for each in pools(name, True, variety=0.01)]
+    of = run(*parts, *COPY, made=made, generators=ROLES | told)
+    brief, whole = (reporters.answer(of, brief=short) for short in (True, False))
+    assert brief.count("\n") <= 40
+    assert "9 more behind them" in brief
+    assert all(f"\n{name} " in whole for name in names)
+    controls = brief.partition("\ncontrols:")[2].partition("\n±")[0]
+    assert len(re.findall(r"^\w", controls, re.MULTILINE)) == 5, "candidates take the room"
+
+
+def test_in_brief_several_data_sets_have_their_verdicts_alone() -> None:
+    two = RUN.info.datasets | {"other": RUN.info.datasets["log"]}
+    cells = [*RUN.cells, *(replace(each, dataset="other") for each in RUN.cells)]
+    of = replace(RUN, cells=cells, info=replace(RUN.info, datasets=two))
+    assert "other: synthetic rows help" in reporters.answer(of, brief=True)
+    assert "leading" not in reporters.answer(of, brief=True)
+    assert reporters.answer(of).count("leading") == 2
+
+
 def test_python_and_json_have_the_same_verdict() -> None:
     results = Results(RUN)
     [found] = results.verdict
@@ -60,4 +83,4 @@ def test_python_and_json_have_the_same_verdict() -> None:
 
 
 def test_a_run_that_did_not_end_says_so() -> None:
-    assert "did not come to its end" in reporters.answer(replace(RUN, finished=None))
+    assert "it did not finish" in reporters.answer(replace(RUN, finished=None))

@@ -84,6 +84,18 @@ def test_original_comes_first_once_and_a_suites_own_scenario_is_found(toy_regist
             choose_scenarios(bad, toy_registry)
 
 
+def test_doses_come_last_and_a_scenario_that_is_one_stands_for_it(toy_registry: Registry) -> None:
+    some = choose_scenarios(suite(scenarios=("S1",), doses=(0.5, 0.25)), toy_registry)
+    assert [scenario.name for scenario in some] == [
+        "original", "S1", "positives-0.5", "negatives-0.25", "negatives-0.5", "both-0.25", "both-0.5",
+    ]  # fmt: skip
+
+
+def test_each_share_of_train_is_a_data_set_by_itself(toy_registry: Registry) -> None:
+    found, _ = choose_datasets(suite(datasets=("toy_log",), train_shares=(0.05, 1.0)), toy_registry, download=False)
+    assert [(each.label, each.train_share) for each in found] == [("toy_log", 1.0), ("toy_log at 5 %", 0.05)]
+
+
 def test_a_data_set_that_is_not_at_hand_is_left_out_of_all_and_refused_by_name(toy_registry: Registry) -> None:
     every = suite(datasets=("all",))
     found, left_out = choose_datasets(every, toy_registry, download=False)

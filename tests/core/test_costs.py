@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ctrbench import Forecast
 from ctrbench.costs import LIBRARIES, Costs, warnings
@@ -39,3 +41,17 @@ def test_what_does_not_fit_into_the_machine_is_warned_of_once() -> None:
     huge = task(forecast=Forecast(1.0, 1e15))
     [warning] = warnings([huge, huge, task()], Costs({}))
     assert warning.startswith("warning: pool gan needs about 1000001 GB, and this machine has ")
+
+
+def test_what_takes_a_night_because_a_field_is_wide_is_said_with_the_field_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ctrbench.resources.speed", lambda threads: 1e9)
+    slow = replace(task(forecast=Forecast(3.6e13, 1.0)), widest=("uid", 131_000))
+    [warning] = warnings([slow, replace(slow, cost_key="b", forecast=Forecast(1e13, 1.0))], Costs({}))
+    assert warning == (
+        "warning: pool gan needs about 10 hours; it grows with the values of a field, and 'uid' has 131,000: "
+        "min_count, top or hash of the data set leave fewer"
+    )
+    [plain] = warnings([replace(slow, widest=("hour", 24))], Costs({}))
+    assert plain == "warning: pool gan needs about 10 hours"

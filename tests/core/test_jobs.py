@@ -106,6 +106,15 @@ def test_what_only_says_where_things_lie_or_what_they_are_called_does_not(
     assert key(change(TRAINING)) == key(TRAINING)
 
 
+def test_what_only_a_later_ctrbench_can_do_leaves_all_other_keys_as_they_were() -> None:
+    load = DataJob(CALL, "1", 7)
+    assert key(load) == key(replace(load, train_share=1.0)) != key(replace(load, train_share=0.5))
+    goes_on = replace(CALL, whole_source="with fit_after")
+    first = Scenario("first", synthetic="pool", order="synthetic first")
+    assert key(replace(TRAINING, plugin=goes_on)) == key(TRAINING)
+    assert key(replace(TRAINING, scenario=first, plugin=goes_on)) != key(replace(TRAINING, scenario=first))
+
+
 def test_the_seed_of_draws_counts_only_where_rows_are_drawn() -> None:
     assert key(replace(REAL, draw_seed=9)) == key(REAL)
     fewer = replace(REAL, scenario=Scenario("fewer", real="balanced"))

@@ -51,6 +51,21 @@ def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) 
     assert digest(package) == before
 
 
+def test_a_method_that_few_jobs_call_counts_only_in_the_whole(package: Path) -> None:
+    plain = "class Model:\n    def fit(self):\n        return 1\n"
+    (package / "method.py").write_text(plain)
+    before = digest(package)
+    more = "    def fit_after(self):\n        from . import _helper\n        return _helper.VALUE\n"
+    (package / "method.py").write_text(plain + more)
+    assert digest(package) == before == keys.source_digest(f"{package.name}.method")
+    whole = keys.source_digest(f"{package.name}.method", whole=True)
+    (package / "_helper.py").write_text("VALUE = 2\n")
+    assert digest(package) == before
+    assert keys.source_digest(f"{package.name}.method", whole=True) not in (whole, before)
+    (package / "method.py").write_text("def fit_after():\n    return 1\n")
+    assert digest(package) != before, "a function of that name is another thing"
+
+
 def test_reading_the_source_imports_nothing(package: Path) -> None:
     (package / "_helper.py").write_text("raise RuntimeError('imported')\n")
     assert digest(package) is not None

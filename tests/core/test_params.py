@@ -6,6 +6,7 @@ from annotated_types import Ge
 from ctrbench import Budgeted, UserError, params
 from ctrbench.interfaces import Plugin
 from ctrbench.registry import Registered
+from ctrbench_generators.from_file import FromFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,12 @@ def test_the_budget_scales_only_what_is_marked_and_rounds_up() -> None:
 def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int]) -> None:
     thing = Thing(path=path, dims=tuple(dims))
     assert built(params.label(thing, ["path", "dims"])) == thing
+
+
+def test_a_label_names_a_file_that_lies_elsewhere_by_its_name() -> None:
+    rows = FromFile(path="/data/made/rows.csv")
+    assert params.label(rows, ["path"], whole=False) == "from_file[path=rows.csv]"
+    assert params.label(rows, ["path"]) == "from_file[path=/data/made/rows.csv]"
 
 
 def complaint(text: str) -> str:

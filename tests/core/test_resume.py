@@ -157,7 +157,7 @@ def test_a_change_runs_just_what_depends_on_it_and_a_dry_run_says_so(home: Home)
     made, follows = home.why()
     assert "the source of draws (homemade 1.0) changed" in made
     assert "1 task: pool/" in made
-    assert "what it reads is made anew: 2 tasks: train/" in follows
+    assert "what it reads is made again: 2 tasks: train/" in follows
     assert home.done() == ["pool", "train", "3"], "original does not depend on the generator"
 
     home.change("hm", '"""The click rate."""', '"""The rate of clicks."""')
@@ -188,4 +188,4 @@ def test_a_parameter_that_a_suite_changes_is_named_with_its_values(home: Home) -
         "the parameters of draws (homemade 1.0) changed (fails False → True) since" in line
         for line in home.why("--suite", "s.toml")
     )
-    assert any("the seed is another one since" in line for line in home.why("--suite", "s.toml", "--seed", "9"))
+    assert any("the seed is different since" in line for line in home.why("--suite", "s.toml", "--seed", "9"))

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from ctrbench import Skip
-from ctrbench.scenarios import BUILT_IN, ClassShares, Scenario, compose
+from ctrbench.scenarios import BUILT_IN, ClassShares, Scenario, compose, doses, plausible
 from toys import log
 
 TRAIN, POOL = log(400, 1), log(600, 2)
@@ -100,3 +101,78 @@ def test_the_same_data_again_is_trained_under_other_seeds() -> None:
     assert BY_NAME["original_again"].model_seeds == "other"
     with pytest.raises(ValueError, match="model_seeds='mine' must be"):
         Scenario("mine", model_seeds="mine")
+
+
+def test_synthetic_rows_count_by_their_weight_and_classes_may_weigh_the_same_beside() -> None:
+    table = compose(TRAIN, POOL, Scenario("light", synthetic=ClassShares(negatives=0.5), synthetic_weight=0.5), seed=5)
+    assert table.weights is not None
+    assert set(table.weights[: len(TRAIN)]) == {1.0}
+    assert set(table.weights[len(TRAIN) :]) == {0.5}
+    both = Scenario("both", synthetic=ClassShares(negatives=0.5), synthetic_weight=0.5, class_weight="balanced")
+    weights = compose(TRAIN, POOL, both, seed=5).weights
+    assert weights is not None
+    assert weights[table.targets == 1].sum() == pytest.approx(weights[table.targets == 0].sum(), rel=1e-5)
+    assert weights[-1] == pytest.approx(weights[len(TRAIN) :][0])
+    assert weights[table.targets == 0].max() == pytest.approx(2 * weights[table.targets == 0].min())
+
+
+def test_the_most_plausible_rows_of_each_class_are_kept_in_their_order() -> None:
+    clicks = np.linspace(0, 1, len(POOL))
+    kept = plausible(POOL, clicks, 0.5)
+    assert (np.bincount(kept.targets) == np.ceil(0.5 * np.bincount(POOL.targets))).all()
+    late, early = np.flatnonzero(POOL.targets == 1), np.flatnonzero(POOL.targets == 0)
+    wanted = np.sort([*late[-(len(late) + 1) // 2 :], *early[: (len(early) + 1) // 2]])
+    assert kept.rows.equals(POOL.rows.iloc[wanted].reset_index(drop=True))
+
+
+def test_a_pool_has_to_hold_more_where_some_of_it_is_put_aside() -> None:
+    half = Scenario("half", synthetic=ClassShares(positives=0.3), plausible=0.5)
+    assert (half.drawn.positives, half.drawn.negatives) == (0.6, 0)
+    assert replace(half, plausible=1.0).drawn == half.synthetic
+    assert Scenario("pool", synthetic="pool", plausible=0.5).drawn == ClassShares(2, 2)
+    with pytest.raises(LookupError, match="the pool has 399 rows, the scenario needs 400"):
+        compose(TRAIN, POOL.take(np.arange(399)), BY_NAME["S5"], seed=1)
+
+
+def test_doses_are_scenarios_of_each_class_and_of_both_and_s1_is_one_of_them() -> None:
+    made = {scenario.name: scenario for scenario in doses([0.5, 0.25])}
+    assert list(made) == [f"{adds}-{dose}" for adds in ("positives", "negatives", "both") for dose in (0.25, 0.5)]
+    assert made["both-0.5"].synthetic == ClassShares(0.5, 0.5)
+    assert {made["positives-0.25"].identity, made["negatives-0.5"].identity} == {
+        BY_NAME["S1"].identity,
+        BY_NAME["S4"].identity,
+    }
+    assert {name: scenario.dose for name, scenario in BY_NAME.items() if scenario.dose} == {
+        "S1": ("positives", 0.25), "S2": ("positives", 0.5), "S3": ("negatives", 0.25), "S4": ("negatives", 0.5),
+    }  # fmt: skip
+    assert made["both-0.25"].dose == ("both", 0.25)
+    others = ("plausible", 0.5), ("synthetic_weight", 0.5), ("order", "synthetic first"), ("model_seeds", "other")
+    assert [replace(BY_NAME["S1"], **{name: value}).dose for name, value in others] == [None] * 4
+
+
+def test_what_scenarios_have_learnt_since_counts_only_in_those_that_use_it() -> None:
+    assert BY_NAME["S1"].identity == (
+        "Scenario(name='', real=ClassShares(positives=1, negatives=1), synthetic=ClassShares(positives=0.25, "
+        "negatives=0.0), class_weight='none', model_seeds='common', help='')"
+    ), "a store of the first day knows it so"
+    others = [("plausible", 0.5), ("synthetic_weight", 0.5), ("order", "synthetic first")]
+    assert len({replace(BY_NAME["S1"], **dict([other])).identity for other in others} | {BY_NAME["S1"].identity}) == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"synthetic": "pool", "plausible": 0}, "plausible=0 must be a number between 0.1 and 1"),
+        ({"synthetic": "pool", "synthetic_weight": "1"}, "synthetic_weight='1' must be a number between 0.001 and 100"),
+        ({"synthetic": "pool", "order": "first"}, "order='first' must be 'mixed' or 'synthetic first'"),
+        ({"synthetic": "pool", "order": "synthetic first", "synthetic_weight": 2}, "takes no weights"),
+        (
+            {"synthetic": "pool", "real": ClassShares(), "order": "synthetic first"},
+            "needs real rows and synthetic ones",
+        ),
+        ({"plausible": 0.5}, "are for synthetic rows, of which it has none"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(values: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Scenario("odd", **values)

@@ -139,6 +139,9 @@ SHOP = ctrbench.from_frames(frame(60, 1), label="click", user="who", item="what"
         ({"model_seeds": 0}, "model_seeds=0 must lie"),
         ({"seed": "x"}, "seed='x' must be a whole number"),
         ({"budget": float("nan")}, "budget=nan must lie"),
+        ({"doses": []}, r"doses=\[\]: give at least one number"),
+        ({"doses": ["1"]}, "doses='1': give numbers, as in"),
+        ({"train_shares": 2}, "train_shares=2.0 must be numbers above 0 and at most 1"),
         ({"timeout": {"fit": "x"}}, "timeout.fit='x' must be seconds"),
         ({"memory": 5}, "memory=5 must be a text with a unit"),
         *[({"suite": bad}, "suite=.*: give the name of a suite") for bad in (None, 5, {})],
@@ -164,6 +167,23 @@ def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict
         ctrbench.run(**arguments)
     assert "\n" not in str(caught.value)
     assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_doses_and_shares_of_train_are_run_and_read(tmp_path: Path) -> None:
+    given = {**SELECTION, "scenarios": None, "metrics": "auc", "executor": "inline", "progress": False}
+    done = ctrbench.run(**given, doses=[0.25, 0.5, np.float32(1)], train_shares=(0.5, 1), store=tmp_path / "r.db")
+    assert done.sound
+    assert set(done.frame("doses")["adds"]) == {"positives", "negatives", "both"}
+    shares = done.frame("shares")
+    assert set(zip(shares["dataset"], shares["train_share"], strict=True)) == {
+        ("simulated", 1),
+        ("simulated at 50 %", 0.5),
+    }
+    assert shares["scenario"].nunique() == 9
+    whole, half = (done.stored.info.datasets[name].rows for name in ("simulated", "simulated at 50 %"))
+    assert (half["train"], half["test"]) == (round(whole["train"] / 2), whole["test"])
+    for pool in done.stored.pools:
+        assert pool.result.output.rows >= done.stored.info.datasets[pool.dataset].rows["train"]
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ model_seeds = 2
 seed = 4
 data_seed = 5
 budget = 1
+doses = [1, 0.5, 1.0]
+train_shares = [0.1, 1]
 
 [[scenario]]
 name = "S6"
@@ -36,6 +38,8 @@ help = "mine"
 name = "S7"
 real = "balanced"
 synthetic = "pool"
+synthetic_weight = 0.5
+plausible = 0.75
 
 [on.simulated]
 timeout = { task = 600, fit = 60 }
@@ -56,9 +60,10 @@ def test_every_part_of_a_suite_is_taken_as_it_is_written() -> None:
     assert suite.datasets == ("simulated", "csv_log[path=log.csv]")
     assert (suite.generators, suite.models, suite.metrics) == (("ctgan[epochs=5]", ALL), (ALL,), ())
     assert (suite.repeats, suite.model_seeds, suite.seed, suite.data_seed, suite.budget) == (3, 2, 4, 5, 1.0)
+    assert (suite.doses, suite.train_shares) == ((1.0, 0.5), (0.1, 1.0))
     assert suite.own_scenarios == (
         Scenario("S6", ClassShares(1, 0.5), ClassShares(1), class_weight="balanced", help="mine"),
-        Scenario("S7", "balanced", "pool"),
+        Scenario("S7", "balanced", "pool", synthetic_weight=0.5, plausible=0.75),
     )
     settings = suite.settings("simulated")
     assert settings.limits == Limits(600, {Stage.FIT: 60}, 2 * 10**9)
@@ -69,6 +74,7 @@ def test_every_part_of_a_suite_is_taken_as_it_is_written() -> None:
 
 def test_what_a_suite_leaves_out_is_as_in_python() -> None:
     assert parsed("") == Suite("name")
+    assert parsed("doses = [0.5]").scenarios == (), "doses take the place of the scenarios that none names"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +93,7 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("model_seeds = 1001", "model_seeds=1001 must lie between 1 and 1000"),
         ("budget = inf", "budget=inf must lie above 0 and at most at 100"),
         ("budget = nan", "budget=nan must lie above 0"),
+        ("name = 1", "name=1 must be a str"),
         ("description = 1", "description=1 must be a str"),
         ("on = 3", "on=3 must be a dict"),
         ("on = { simulated = 3 }", "on.simulated: 3 is not a table"),
@@ -107,6 +114,13 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("[[scenario]]\nname = 'S6'\nreal = 'pool'", "'pool' is not shares such as"),
         ("[[scenario]]\nname = 'S6'\nreal = { positives = 2 }", "must not ask for more than there is"),
         ("[[scenario]]\nname = 'S6'\nclass_weight = 'heavy'", "class_weight='heavy' must be"),
+        ("[[scenario]]\nname = 'S6'\nsynthetic = 'pool'\nplausible = 2", "plausible=2 must be a number between 0.1"),
+        ("doses = 0.5", "doses=0.5 must be a list"),
+        ("doses = [0]", "doses=0 must be numbers above 0 and at most 10"),
+        ("doses = [true]", "doses=True must be numbers above 0"),
+        ("train_shares = ['1']", "train_shares='1' must be numbers above 0 and at most 1"),
+        ("train_shares = [nan]", "train_shares=nan must be numbers above 0"),
+        ("train_shares = []", r"train_shares=\[\] leaves no data set"),
         ("datasets = [\n", "not TOML"),
     ],
 )

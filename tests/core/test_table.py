@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from ctrbench import Field, Schema, Table
 
@@ -33,3 +38,58 @@ def test_columns_are_the_schemas_in_its_order_and_types() -> None:
         Table(rows[["price", "user"]], SCHEMA)
     with pytest.raises(ValueError, match="the categorical field 'user' is int64, not int32"):
         Table(rows.astype({"user": "int64"}), SCHEMA)
+
+
+WORDY = Schema((Field("user", vocabulary=[f"ü{n:05}" for n in range(2000)]), Field("price", "numeric")))
+
+
+def test_a_long_vocabulary_stands_beside_the_outline_of_its_schema_and_is_read_when_somebody_asks() -> None:
+    asked: list[int] = []
+
+    def words(place: int) -> pa.Array:
+        asked.append(place)
+        return pa.array(WORDY.fields[0].vocabulary, pa.string())
+
+    back = Schema.from_json(WORDY.outline(), words)
+    assert len(WORDY.outline()) < 300
+    assert back == WORDY
+    assert back.fields[0].vocab_size == 2001
+    assert not asked
+    assert back.fields[0].vocabulary == WORDY.fields[0].vocabulary
+    assert back.fields[0].vocabulary[3] == "ü00003"
+    assert back.to_json() == WORDY.to_json()
+    assert asked == [0]
+
+
+def test_schemas_differ_by_a_word_that_neither_has_read() -> None:
+    fields = (replace(WORDY.fields[0], vocabulary=[*WORDY.fields[0].vocabulary[:-1], "another"]), WORDY.fields[1])
+    assert Schema.from_json(Schema(fields).outline()) != Schema.from_json(WORDY.outline())
+    with pytest.raises(LookupError, match="not at hand"):
+        list(Schema.from_json(WORDY.outline()).fields[0].vocabulary)
+
+
+def test_a_schema_is_written_as_it_always_was() -> None:
+    told = [dict(list(vars(field).items())[:4]) for field in WORDY.fields]
+    told[0]["vocabulary"] = list(WORDY.fields[0].vocabulary)
+    text = json.dumps({"fields": told, "label": "label"}, ensure_ascii=False, separators=(",", ":"))
+    assert WORDY.to_json() == text
+    assert Schema.from_json(text) == WORDY
+
+
+def test_a_table_goes_to_another_process_with_its_words() -> None:
+    sent = Table(table([1.0, 2.0, 3.0]).rows, WORDY, np.array([0, 1, 0], np.int8))
+    before = sent.digest()
+    assert pickle.loads(pickle.dumps(sent)).digest() == before
+
+
+def test_stacked_rows_are_those_of_their_tables_and_copied_only_when_asked_for() -> None:
+    first = table([1.0, 2.0, 3.0], labels=np.array([0, 1, 0], np.int8))
+    both = Table.concat([first, first.view(np.array([2, 0]))])
+    assert "rows" not in vars(both)
+    assert both.column("price").tolist() == [1.0, 2.0, 3.0, 3.0, 1.0]
+    assert len(both) == 5
+    assert both.take(np.array([4, 3])).targets.tolist() == [0, 0]
+    assert both.rows["user"].tolist() == [1, 2, 1, 1, 1]
+    assert both.without_labels().rows.equals(both.rows)
+    both.rows.loc[0, "price"] = 7.0
+    assert first.rows["price"].tolist() == [1.0, 2.0, 3.0]

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
-from ctrbench.registry import Registry
-from ctrbench.results import DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
-from ctrbench.scenarios import BUILT_IN, ORIGINAL, Scenario
+from ctrbench.registry import Registry, load_registry
+from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.tasks import Stages, Workspace, perform
+from ctrbench_models.logistic import Logistic
 
 S1, S3, S5 = BUILT_IN[1], BUILT_IN[3], BUILT_IN[5]
 
@@ -41,10 +43,12 @@ class Bench:
         return self.do(PoolJob(self.call("generator", name, **parameters), self.data, 7, Compute(), (0.5, 0.5)))
 
     def train(self, scenario: Scenario, pool: TaskResult | None = None, model: str = "rate") -> TaskResult:
-        made = None
-        if pool:
-            made = PoolRef(pool.output_as(PoolOutput).fingerprint, pool.artefacts["pool"], pool.plugin)
+        made = self.ref(pool) if pool else None
         return self.do(TrainJob(self.call("model", model), self.data, made, scenario, 3, 4, Compute()))
+
+    @staticmethod
+    def ref(pool: TaskResult) -> PoolRef:
+        return PoolRef(pool.output_as(PoolOutput).fingerprint, pool.artefacts["pool"], pool.plugin)
 
 
 @pytest.fixture
@@ -156,6 +160,44 @@ def test_a_model_without_weights_skips_a_scenario_that_asks_for_them(bench: Benc
     )  # fmt: skip
 
 
+def test_a_model_that_cannot_go_on_skips_a_scenario_that_asks_for_it(bench: Bench) -> None:
+    first = bench.train(Scenario("first", synthetic="pool", order="synthetic first"), bench.pool())
+    assert (first.status, first.stage) == (Status.SKIPPED, Stage.FIT)
+    assert first.reason == "rate cannot be trained on synthetic rows first, and on real ones then"
+
+
+def test_the_model_itself_chooses_among_the_pools_rows(bench: Bench) -> None:
+    scenario = Scenario("curated", real=ClassShares(), synthetic=ClassShares(0.25, 0.25), plausible=0.5)
+    made = bench.train(scenario, bench.pool())
+    plain = bench.train(replace(scenario, plausible=1.0), bench.pool())
+    assert made.output_as(TrainOutput) == plain.output_as(TrainOutput)
+    assert made.seconds["fit"] > 0
+    too_many = replace(scenario, synthetic=ClassShares(1, 1))
+    failed = bench.train(too_many, bench.pool())
+    assert (failed.status, failed.stage) == (Status.FAILED, Stage.COMPOSE)
+    assert "the pool has" in failed.reason
+
+
+def test_what_a_model_learns_of_the_click_rate_counts_the_weights(bench: Bench) -> None:
+    train = bench.artefacts.get_table(bench.loaded.artefacts["train"])
+    heavy = Scenario("heavy", synthetic=ClassShares(positives=0.5), synthetic_weight=3)
+    assert bench.train(heavy, bench.pool()).reason == "rate cannot weight rows, as scenario heavy asks"
+    call = PluginCall.of(load_registry().get("model", "logistic"), Logistic())
+    job = TrainJob(call, bench.data, bench.ref(bench.pool()), heavy, 3, 4, Compute())
+    positives, extra = train.targets.sum(), round(0.5 * train.targets.sum())
+    rate = (positives + 3 * extra) / (len(train) + 3 * extra)
+    assert bench.do(job).output_as(TrainOutput).click_rate == pytest.approx(rate)
+
+
+def test_of_a_share_of_train_nobody_sees_the_rest(bench: Bench) -> None:
+    few = bench.do(DataJob(bench.call("dataset", "toy_log"), "", 1, 0.1))
+    output = few.output_as(DataOutput)
+    assert output.rows == {"train": 20, "valid": 80, "test": 100}
+    bench.data = DataRef(output.fingerprint, few.artefacts)
+    assert bench.pool().output_as(PoolOutput).rows == 20
+    assert bench.train(S5, bench.pool()).output_as(TrainOutput).rows == 20
+
+
 def test_a_metric_of_a_pool_sees_as_many_of_its_rows_as_train_has(bench: Bench) -> None:
     made = bench.pool("negatives")
     pool = PoolRef(made.output_as(PoolOutput).fingerprint, made.artefacts["pool"], made.plugin)
@@ -187,3 +229,49 @@ def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
     assert stages.current is Stage.READ
     assert stages.seconds.keys() == {"read", "fit"}
     assert all(seconds > 0 for seconds in stages.seconds.values())
+
+
+@pytest.fixture
+def mapped(tmp_path: Path, toy_registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Where every table counts as large, and every vocabulary as long."""
+    monkeypatch.setattr("ctrbench.store.artefacts.MAPPED_FROM", 0)
+    monkeypatch.setattr("ctrbench.table.SPELT_OUT", 1)
+    return Bench(tmp_path / "mapped", toy_registry)
+
+
+@pytest.mark.parametrize("scenario", [ORIGINAL, S1, S3, S5], ids=lambda scenario: scenario.name)
+def test_mapped_tables_give_the_results_of_those_that_are_copied(
+    bench: Bench, mapped: Bench, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mapped.artefacts.path(mapped.data.artefacts["train"]).suffix == ".arrow"
+    assert set(mapped.data.artefacts) - set(bench.data.artefacts) == {"words"}
+    pool = mapped.pool()
+    there = mapped.train(scenario, pool if scenario.needs_pool else None)
+    monkeypatch.undo()
+    plain = bench.pool()
+    assert mapped.data.fingerprint == bench.data.fingerprint
+    assert pool.output == plain.output
+    assert there.artefacts == bench.train(scenario, plain if scenario.needs_pool else None).artefacts
+
+
+def test_a_task_whose_input_changed_while_it_ran_has_failed(mapped: Bench) -> None:
+    path = mapped.artefacts.path(mapped.data.artefacts["train"])
+    good = path.read_bytes()
+
+    def spoil(stage: Stage) -> None:
+        if stage is Stage.FIT:
+            path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+
+    job = TrainJob(mapped.call("model", "rate"), mapped.data, None, ORIGINAL, 3, 4, Compute())
+    spoilt = perform(job, Workspace(mapped.artefacts, mapped.checkpoints, entered=spoil))
+    assert spoilt.status is Status.FAILED
+    assert "was changed while it was in use" in spoilt.reason
+    assert "corrupt and has been set aside" in mapped.do(job).reason
+    path.write_bytes(good)
+    assert mapped.do(job).ok
+
+
+def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CONSTANT not in bench.train(ORIGINAL).facts
+    monkeypatch.setattr(toys.RatePredictor, "predict", lambda self, rows: np.full(len(rows), 0.3))
+    assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from ctrbench import MethodRole, Score
 from ctrbench.effects import Effects
-from ctrbench.intervals import Effect, Spread
+from ctrbench.intervals import Effect, Spread, enough, sees_at
+from ctrbench.leaderboard import boards
 from ctrbench.results import (
+    CONSTANT,
     CellResult,
     DatasetInfo,
     GeneratorInfo,
@@ -19,9 +21,10 @@ from ctrbench.results import (
     ScenarioInfo,
     Status,
     TaskResult,
+    TrainOutput,
 )
 from ctrbench.store.store import RunResults
-from ctrbench.verdict import Outcome, Verdict, enough, family, sees_at, verdicts
+from ctrbench.verdict import Outcome, Verdict, family, verdicts
 from handmade import DONE, results
 
 BASE = (0.80, 0.79, 0.81, 0.80, 0.805)
@@ -85,6 +88,15 @@ def test_a_gain_beyond_the_noise_helps_and_a_loss_hurts() -> None:
         "log: synthetic rows help. vae in S1, the best of 4 tried, changes auc by +0.00400 ("
     )
     assert found.lines[0].endswith("1 candidate of 2 hurts.")
+
+
+def test_fewer_than_five_repeats_make_no_sure_claim() -> None:
+    found = judged(*HELPING, *HURTING, repeats=4)
+    assert found.lines[0].startswith(
+        "log: synthetic rows seem to help, but 4 repeats are too few to be sure. vae in S1"
+    )
+    assert found.lines[0].endswith("1 candidate of 2 seems to hurt.")
+    assert [each.says for each in found.generators] == ["seems to help in S1", "seems to hurt in S1 and S3"]
 
 
 def test_where_lower_is_better_a_fall_helps() -> None:
@@ -177,8 +189,8 @@ def test_one_repeat_is_measured_by_the_a_a_arm() -> None:
     assert found.lines[0].startswith(
         "log: nothing is claimed of one repeat. S1 and S3 moved no more than re-seeding did, S5 21 times as much."
     )
-    assert "Add -s original_again" in judged(*parts[1:], repeats=1).lines[0]
-    assert found.lines[-1].endswith("--repeats 5.")
+    assert "The scenario original_again would tell" in judged(*parts[1:], repeats=1).lines[0]
+    assert found.lines[-1].startswith("Five repeats tell")
 
 
 def test_missing_scores_leave_a_generator_unknown() -> None:
@@ -248,3 +260,16 @@ def test_a_seen_effect_is_found_in_four_of_five_runs() -> None:
     error = draws.std(axis=1, ddof=1) / 5**0.5
     found = (draws.mean(axis=1) / error > stats.t.ppf(1 - 0.025 / claims, 4)).mean()
     assert 0.7 < found < 0.9
+
+
+def test_a_model_whose_predictions_are_constant_is_named() -> None:
+    spoilt = [
+        replace(each, result=replace(DONE, output=TrainOutput(9, 0.2, {CONSTANT: 0.2} if each.repeat else {})))
+        for each in arm("gan", "S3", -0.3)
+    ]
+    said = run(spoilt)
+    named = "dnn in 4 of 10 trainings"
+    assert f"Predicts the same for every row: {named}." in " ".join(verdicts(said)[0].lines)
+    [board] = [each for each in boards(said, ["scenarios"]) if any(named in note for note in each.notes)]
+    assert f"predicts the same for every row: {named}" in board.notes
+    assert not any("same for every row" in line for line in verdicts(run(arm("gan", "S3", 0.0)))[0].lines)

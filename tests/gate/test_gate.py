@@ -95,7 +95,7 @@ def test_a_run_is_exported_and_compared() -> None:
     for option in ("--junit", "--markdown"):
         for file in ("notes.md", "r.xml", "baseline.json", "ctrbench.db"):
             before = Path(file).read_bytes()
-            refused(ctrbench(*same, "--fail-on", "auc", option, file), "is no report of `ctrbench compare`")
+            refused(ctrbench(*same, "--fail-on", "auc", option, file), "is not a report of `ctrbench compare`")
             assert Path(file).read_bytes() == before
     assert ctrbench(*same, "--fail-on", "auc", "--markdown", "r.md").exit_code == 0, "it takes its own place"
 

@@ -68,7 +68,7 @@ def test_a_snapshot_holds_every_repeat_and_why_one_is_missing() -> None:
     assert synthetic.values["fit_seconds"] == [2.0, 2.0]
     assert made.values["identical"] == [40.0, None]
     assert made.values["sample_seconds"] == [1.0, None]
-    with pytest.raises(UserError, match="did not come to its end"):
+    with pytest.raises(UserError, match="did not finish"):
         snapshot.take(with_changes(run, finished=None))
 
 

@@ -50,6 +50,19 @@ def test_generators_are_ranked_by_their_mean_gain_where_real_rows_are_kept() -> 
     ]
 
 
+def test_only_generators_with_the_same_places_share_mean_ranks() -> None:
+    cells = [cell("", "original", "m", 0.80), cell("a", "S3", "m", 0.82), cell("b", "S3", "m", 0.81)]
+    more = [cell("a", "S4", "m", 0.81)]
+    scenarios = {name: ScenarioInfo("", True) for name in ("original", "S3", "S4")}
+
+    def ranks(*others: CellResult) -> dict[str, str]:
+        of = results([*cells, *others], [pool("a", 1.0), pool("b", 1.0)], scenarios=scenarios)
+        return {row[1]: row[3] for row in texts(board("generators", of))}
+
+    assert ranks() == {"a": "1.00", "b": "2.00"}
+    assert ranks(*more) == {"a": "1.00", "b": "—"}
+
+
 def test_a_mean_never_passes_over_a_missing_value() -> None:
     row = {entry.text: entry for entry in board("generators").rows[0]}
     assert any(text.startswith("— [") for text in row), "gan has no mean for S5, as one of its cells failed"
@@ -251,7 +264,7 @@ def test_mixed_versions_in_one_table_are_said() -> None:
     of = RunResults("r", 0.0, None, "", GRID.info, [ENVIRONMENT, newer], GRID.cells, GRID.pools)
     said = "\n".join(leaderboard.remarks(of))
     assert "different versions stand side by side: torch 2, 3" in said
-    assert "did not come to its end" in said
+    assert "did not finish" in said
 
 
 def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
@@ -262,7 +275,7 @@ def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
     shown = stopped.of_whole_repeats()
     assert texts(board("scenarios", shown)) == [["none", "original", "0.80000"], ["vae", "S3", "+0.00000"]]
     assert len(shown.pools) == 1
-    assert "of its 3 repeats the first 2 lack nothing and are shown" in "\n".join(leaderboard.remarks(shown))
+    assert "of its 3 repeats the first 2 are complete and shown" in "\n".join(leaderboard.remarks(shown))
     nothing = replace(stopped, cells=[replace(each, result=NOT_RUN) for each in stopped.cells])
     assert nothing.of_whole_repeats() == nothing
 

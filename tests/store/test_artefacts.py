@@ -1,4 +1,6 @@
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -109,3 +111,88 @@ def test_a_failed_write_leaves_nothing_behind(artefacts: Artefacts, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         artefacts.put_table(log(50, 1))
     assert not [path for path in artefacts.folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def mapped(artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch) -> Artefacts:
+    """In which every table is large, and every vocabulary long."""
+    monkeypatch.setattr(stored, "MAPPED_FROM", 0)
+    monkeypatch.setattr("ctrbench.table.SPELT_OUT", 1)
+    return artefacts
+
+
+@pytest.mark.parametrize("table", [log(50, 1), mixed(), mixed().without_labels()], ids=["log", "mixed", "unlabelled"])
+def test_a_large_table_comes_back_as_it_was_and_what_its_reader_changes_nobody_else_sees(
+    mapped: Artefacts, table: Table
+) -> None:
+    digest = mapped.put_table(table)
+    back = mapped.get_table(digest)
+    assert mapped.path(digest).suffix == ".arrow"
+    assert back.schema == table.schema
+    assert back.digest() == table.digest()
+    assert mapped.put_table(back) == digest
+    back.rows.iloc[0, 0] = 2
+    back.column(back.schema.names[-1])[:] = 0
+    assert mapped.get_table(digest).digest() == table.digest()
+    assert mapped.intact(digest, anew=True)
+
+
+def test_words_are_not_read_with_a_table(mapped: Artefacts) -> None:
+    digest, words = mapped.put_table(log(50, 1)), mapped.put_words(log(2, 1).schema)
+    mapped.path(words).unlink()
+    back = mapped.get_table(digest)
+    assert back.schema == log(2, 1).schema
+    with pytest.raises(LostArtefactError):
+        list(back.schema.fields[0].vocabulary)
+
+
+def test_a_large_table_that_was_touched_is_verified_again(mapped: Artefacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = mapped.put_table(log(50, 1))
+    path, reads = mapped.path(digest), []
+    monkeypatch.setattr(Artefacts, "_read", lambda self, digest: reads.append(digest))
+    mapped.get_table(digest)
+    assert mapped.touch(digest)
+    mapped.get_table(digest)
+    assert not reads, "it was hashed when it was written"
+    monkeypatch.undo()
+    data = path.read_bytes()
+    path.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+    with pytest.raises(LostArtefactError, match="changed while it was in use"):
+        mapped.expect_untouched([digest])
+    with pytest.raises(LostArtefactError, match="corrupt and has been set aside"):
+        mapped.get_table(digest)
+
+
+def test_a_bit_that_flips_on_the_disk_unseen_is_found_by_a_check(mapped: Artefacts) -> None:
+    digest = mapped.put_table(log(50, 1))
+    path = mapped.path(digest)
+    data, before = path.read_bytes(), path.stat()
+    path.write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert mapped.intact(digest)
+    assert not mapped.intact(digest, anew=True)
+
+
+def test_a_table_of_an_older_store_is_read_as_it_is(artefacts: Artefacts) -> None:
+    import pyarrow as pa
+
+    table = log(50, 1)
+    about = {b"ctrbench.schema": table.schema.to_json()}
+    columns = pa.table({**table.rows, "//labels": table.labels}).replace_schema_metadata(about)
+    digest = artefacts._put(lambda file: stored._write(columns, file))
+    assert artefacts.get_table(digest).digest() == table.digest()
+
+
+def test_a_disk_that_fills_while_words_are_written_leaves_nothing(
+    mapped: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(schema: Schema, file: BinaryIO) -> None:
+        file.write(b"ARROW1")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stored, "_write_words", full)
+    with pytest.raises(OSError, match="No space left"):
+        mapped.put_table(log(50, 1))
+    assert not [path for path in mapped.folder.rglob("*") if path.is_file()]
+    monkeypatch.undo()
+    assert mapped.get_table(mapped.put_table(log(50, 1))).digest() == log(50, 1).digest()

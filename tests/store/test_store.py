@@ -86,7 +86,7 @@ def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
 
 
 def test_a_store_without_runs_says_so(store: Store) -> None:
-    with pytest.raises(UserError, match="it holds no run yet"):
+    with pytest.raises(UserError, match="it has no run yet"):
         store.load_run()
     with pytest.raises(UserError, match="no run 'monday'"):
         store.load_run("monday")

@@ -140,6 +140,9 @@ SCENARIO = st.fixed_dictionaries(
         "class_weight": rarely(st.sampled_from(["balanced", "none"])),
         "model_seeds": rarely(st.sampled_from(["common", "own"])),
         "help": rarely(WORDS),
+        "synthetic_weight": rarely(st.floats(0.001, 100)),
+        "plausible": rarely(st.floats(0.1, 1)),
+        "order": rarely(st.sampled_from(["mixed", "synthetic first"])),
     },
 )
 
@@ -167,6 +170,8 @@ SUITES = st.fixed_dictionaries(
     optional={
         **{f"{kind}s": rarely(st.lists(mostly(specs(kind), st.just("all")), max_size=2)) for kind in KINDS},
         "scenarios": rarely(st.lists(st.sampled_from(["original", "S1", "S5", "all"]), max_size=3) | st.just("all")),
+        "doses": rarely(st.lists(rarely(st.floats(0.01, 11)), max_size=3)),
+        "train_shares": rarely(st.lists(rarely(st.floats(0.01, 1.1)), max_size=3)),
         "repeats": rarely(mostly(st.integers(1, 3), st.integers(-1, 10**5))),
         "seed": rarely(st.integers(0, 2**32)),
         "budget": rarely(st.floats(0.01, 100)),

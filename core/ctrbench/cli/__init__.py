@@ -26,6 +26,7 @@ from ctrbench.cli import (
     report,
     run,
     show,
+    site,
     store,
     try_,
 )
@@ -164,8 +165,9 @@ def _check_surroundings() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         raise UserError(
-            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of addresses, too few for the libraries, some of "
-            f"which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task may use"
+            f"ulimit -v {limit // 1024} leaves {limit / 1e9:.1f} GB of address space, too little for the libraries, "
+            f"some of which would hang: allow {_ADDRESS_SPACE / 1e9:g} GB; `ctrbench run --memory` limits what a task "
+            "may use"
         )
 
 
@@ -193,7 +195,7 @@ def main() -> None:
 
 
 for command in (
-    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, export.export,
+    run.run, try_.try_, leaderboard.leaderboard, failures.failures, report.report, plot.plot, site.site, export.export,
     compare.compare, list_.list_, show.show, new.new, plugins.plugins, check.check, data.data, store.store,
 ):  # fmt: skip
     main.add_command(command)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from ctrbench.registry import PluginKind
-    from ctrbench.session import Results
+from ctrbench.errors import UserError
 
-STORE_HELP = "Results database: a path or a database URL. Its artefacts lie beside it."
+if TYPE_CHECKING:
+    from ctrbench.reading import Results
+    from ctrbench.registry import PluginKind
+
+STORE_HELP = "Results database: a path or a database URL. Its artefacts are kept beside it."
 
 
 class LateChoice(click.Choice[str]):
@@ -65,6 +67,22 @@ class SuiteName(click.Path):
         return names or super().shell_complete(ctx, param, incomplete)
 
 
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them; they are checked where the suite is."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The numbers; none of the default."""
+        if not isinstance(value, str):
+            return tuple(value)
+        try:
+            return tuple(float(each) for each in value.split(","))
+        except ValueError:
+            name = param.opts[0] if param else "numbers"
+            raise UserError(f"{name} {value}: give numbers with commas between them, as in 0.25,0.5,1") from None
+
+
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option `--store`."""
     return click.option(
@@ -83,7 +101,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def load_run(store: str, name: str | None, metric: str = "") -> Results:
     """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
     from ctrbench.errors import UserError
-    from ctrbench.session import load
+    from ctrbench.reading import load
     from ctrbench.text import did_you_mean
 
     results = load(store, name)
@@ -104,10 +122,22 @@ def width() -> int:
 
 
 def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
-    """Print a plain table; its texts are made safe for a terminal."""
+    """Print a plain table; its texts are made safe for a terminal, and its widest columns folded to fit it."""
     from tabulate import tabulate
 
     from ctrbench.text import plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
-    click.echo(tabulate(safe, headers, "simple", disable_numparse=True))
+    widths = [max(len(row[place]) for row in [headers, *safe]) for place in range(len(headers))]
+    most: dict[int, int] = {}
+    over = sum(widths) + 2 * (len(widths) - 1) - width()
+    for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
+        if over > 0 and widths[place] > LEAST_FOLDED:
+            most[place] = max(LEAST_FOLDED, widths[place] - over)
+            over -= widths[place] - most[place]
+    folds = [most.get(place) for place in range(len(widths))] if most and safe else None
+    click.echo(tabulate(safe, headers, "simple", disable_numparse=True, maxcolwidths=folds))
+
+
+LEAST_FOLDED = 24
+"""No column is folded to fewer letters."""

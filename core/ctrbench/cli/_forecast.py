@@ -99,7 +99,9 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
             loaded.append((dataset, _load(dataset, task, results)))
         if not loaded:
             raise UserError("; ".join(left_out))
-        grid = plan.grid(suite, request.registry, loaded, request.compute, limits)
+        grid = plan.grid(
+            suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
+        )
         why = reasons({**loading, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
     return _Forecast(grid, why, costs, left_out)

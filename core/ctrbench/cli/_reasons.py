@@ -22,22 +22,22 @@ from ctrbench.text import counted, plain
 _SHOWN = 3  # so many tasks are named for each reason
 
 _CHANGES = {
-    "revision": "ctrbench itself computes it otherwise",
+    "revision": "ctrbench itself computes it differently now",
     "source": "the source of {plugin} changed",
     "parameters": "the parameters of {plugin} changed ({parameters})",
     "version": "what it reads has another version",
-    "data": "the data are others",
-    "pool": "its pool is another one",
-    "predictions": "its training gave other predictions",
-    "rankings": "its training gave other rankings",
+    "data": "the data are different",
+    "pool": "its pool is different",
+    "predictions": "its training gave different predictions",
+    "rankings": "its training gave different rankings",
     "scenario": "the scenario changed",
-    "shares": "the scenarios ask for other pools",
-    "seed": "the seed is another one",
-    "model_seed": "the seed is another one",
-    "draw_seed": "the seed is another one",
-    "threads": "the number of threads is another one",
-    "device": "the device is another one",
-    "ranking": "the queries for rankings are others",
+    "shares": "the scenarios need different pools",
+    "seed": "the seed is different",
+    "model_seed": "the seed is different",
+    "draw_seed": "the seed is different",
+    "threads": "the number of threads is different",
+    "device": "the device is different",
+    "ranking": "the queries for rankings are different",
 }
 
 
@@ -59,7 +59,7 @@ def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dic
         if blocker is not None:
             done[name], found[name] = blocker, Reason(False)
         elif any(before not in done for before in task.after):
-            found[name] = Reason(True, "what it reads is made anew" if history.knows(task) else "no result yet")
+            found[name] = Reason(True, "what it reads is made again" if history.knows(task) else "no result yet")
         else:
             job = task.job(done)
             if job.plugin.unsaid:
@@ -99,9 +99,9 @@ class _History:
     """What the store knows of earlier tasks in the same places of a grid."""
 
     def __init__(self, results: Store | None) -> None:
-        made = results.made() if results else []
-        self._keys = {each.key for each in made}
-        self._latest = {each.bookkeeping.position: each for each in made if each.bookkeeping.position}
+        earlier = results.earlier() if results else []
+        self._keys = {each.key for each in earlier}
+        self._latest = {each.bookkeeping.position: each for each in earlier if each.bookkeeping.position}
 
     def knows(self, task: Task) -> bool:
         """Whether there ever was a result for this position."""

@@ -23,7 +23,7 @@ from ctrbench.cli._common import PluginName, echo_table
 def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
     """Check that plug-ins keep their contract; exit status 1 if one does not.
 
-    The checks run in a process of their own: a plug-in that hangs or dies there fails the check that it was in.
+    The checks run in a process of their own: a plug-in that hangs or dies fails the check it was in.
     """
     from ctrbench.conformance.apart import Checker
     from ctrbench.errors import UserError

@@ -37,7 +37,7 @@ its files, 3 the evidence is too thin to tell.
     "metrics",
     required=True,
     metavar="NAMES",
-    help="Metrics to watch, with commas between; also fit_seconds, sample_seconds, predict_seconds, peak_memory.",
+    help="Metrics to watch, separated by commas; also fit_seconds, sample_seconds, predict_seconds, peak_memory.",
 )
 @click.option(
     "--margin",
@@ -46,8 +46,10 @@ its files, 3 the evidence is too thin to tell.
     metavar="NAME=SIZE",
     help="How much worse a metric may be: 0.005 in its unit, or 50% of the baseline's; may be repeated.",
 )
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file, a test case a question.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write what is printed to this file too.")
+@click.option(
+    "--junit", type=click.Path(path_type=Path), help="Write JUnit XML to this file, one test case per comparison."
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the printed summary to this file, too.")
 @store_option
 def compare(
     baseline: Path,
@@ -58,10 +60,10 @@ def compare(
     markdown: Path | None,
     store: str,
 ) -> None:
-    """Compare a run with a baseline, and fail where it is worse beyond a margin and beyond chance.
+    """Compare a run with a baseline, and fail if it is worse by more than a margin and by more than chance.
 
-    HEAD is a run's name, a file of `ctrbench export`, or the latest run of the store. Each metric is asked about as a
-    whole, for each model and for each generator. The seeds of both runs may differ, as should the seed of each build.
+    HEAD is a run's name, a file of `ctrbench export`, or the latest run of the store. Each metric is compared overall,
+    for each model and for each generator. The two runs may have different seeds; give every build a new one.
     """
     from ctrbench.files import whole_file
     from ctrbench.gate import compare as comparing
@@ -108,4 +110,4 @@ def _refuse_others(file: Path, opening: re.Pattern[bytes]) -> None:
         if os.path.isfile(file):
             with open(file, "rb") as there:
                 if (begins := there.read(1000)) and not opening.match(begins):
-                    raise UserError(f"{encodable(str(file))}: is no report of `ctrbench compare`; name another file")
+                    raise UserError(f"{encodable(str(file))}: is not a report of `ctrbench compare`; name another file")

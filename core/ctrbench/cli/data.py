@@ -33,7 +33,7 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def data() -> None:
-    """Data sets: what is at hand, what is in one, and downloading."""
+    """List, describe, download and export data sets."""
 
 
 @data.command("list")
@@ -53,9 +53,9 @@ def list_() -> None:
 @data.command()
 @click.argument("name", type=PluginName("dataset"))
 @click.option("--seed", type=int, default=1, show_default=True, help="The suite's seed.")
-@click.option("--traceback", is_flag=True, help="Where the plug-in fails, show its whole traceback.")
+@click.option("--traceback", is_flag=True, help="If the plug-in fails, show its whole traceback.")
 def describe(name: str, seed: int, traceback: bool) -> None:
-    """Load a data set that is at hand and say what is in it: sizes, fields, which belong together."""
+    """Load a data set that is at hand and describe it: sizes, fields, which fields depend on each other."""
     from ctrbench.text import plain
 
     splits = _load(name, seed, download=False, trace=traceback)
@@ -74,7 +74,7 @@ def describe(name: str, seed: int, traceback: bool) -> None:
 @data.command()
 @click.argument("name", type=PluginName("dataset"))
 def fetch(name: str) -> None:
-    """Download a data set, or find that it is at hand."""
+    """Download a data set, unless it is at hand already."""
     splits = _load(name, 1, download=True)
     click.echo(
         f"{name} is at hand: {len(splits.train):,} train, {len(splits.valid):,} valid, {len(splits.test):,} test rows"
@@ -85,7 +85,9 @@ def fetch(name: str) -> None:
 @click.argument("name", type=PluginName("dataset"))
 @click.argument("file", type=click.Path())
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="train", show_default=True)
-@click.option("--seed", default=1, show_default=True, help="Of the suite, for data sets that are made or split by it.")
+@click.option(
+    "--seed", default=1, show_default=True, help="The suite's seed, by which some data sets are made or split."
+)
 def export(name: str, file: str, split: str, seed: int) -> None:
     """Write a split as CSV or Parquet, for a tool that makes rows for `from_file`."""
     import shlex
@@ -106,7 +108,7 @@ def export(name: str, file: str, split: str, seed: int) -> None:
     if split == "train":
         click.echo(plain(f'rows made from it come back with -g "from_file[path=ROWS.csv]" -d {shlex.quote(name)}'))
     else:
-        click.echo(f"{split} is what results are judged on: never show it to a tool whose rows come back as a pool")
+        click.echo(f"{split} decides the results: never show it to a tool whose rows come back as a pool")
     for note in splits.notes:
         click.echo(plain(f"note: {note}"))
 
@@ -135,7 +137,10 @@ def _say_fields(splits: Splits) -> None:
 
 def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
-    repeats = int(train.rows.assign(**{train.schema.label: train.targets}).duplicated().sum())
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(train.rows, index=False).to_numpy() + train.targets.astype("uint64")
+    repeats = len(hashes) - len(pd.unique(hashes))
     click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
     click.echo(
@@ -159,10 +164,10 @@ def _say_dependencies(train: Table) -> None:
     if rows:
         echo_table(rows, ["pair in train", "combinations seen", "missing", "new", "belongs together"])
     if fewer := len(found.pairs) - len(rows):
-        click.echo(f"{fewer} pairs of less interest are not shown")
+        click.echo(f"{fewer} pairs that miss less are not shown")
     click.echo(
         "missing: share of combinations never seen, were both fields drawn independently; new: share of a\n"
-        "half's rows whose combination the other half lacks. Fields belong together that have at least\n"
+        "half's rows whose combination the other half lacks. Two fields belong together if they have at least\n"
         f"{LEAST_MISSING:g} missing and at most {MOST_NEW:g} new."
     )
     groups = ", ".join(f"({', '.join(group)})" for group in found.groups)

@@ -23,7 +23,7 @@ Examples:
 def export(file: Path, name: str | None, store: str) -> None:
     """Write what a run found to a new JSON file: a baseline for `ctrbench compare`.
 
-    It holds every score and cost of every repeat, what scores owe to the test rows, fingerprints, seeds and versions.
+    It holds every score and cost of every repeat, the variance due to test rows, fingerprints, seeds and versions.
     `ctrbench store export` writes everything instead, the artefacts too.
     """
     from ctrbench.files import refuse_existing

@@ -14,7 +14,7 @@ from ctrbench.cli._common import LateChoice, colour, echo_table, load_run, store
 def _views() -> Sequence[str]:
     from ctrbench.leaderboard import VIEWS
 
-    return (ALL, VERDICT, FAILURES, *VIEWS)
+    return (ALL, VERDICT, *VIEWS)
 
 
 def _formats() -> Sequence[str]:
@@ -23,7 +23,7 @@ def _formats() -> Sequence[str]:
     return FORMATS
 
 
-ALL, VERDICT, FAILURES = "all", "verdict", "failures"
+ALL, VERDICT = "all", "verdict"
 
 EXAMPLES = """
 \b
@@ -63,18 +63,14 @@ def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | Non
         _show_runs(store)
         return
     from ctrbench.leaderboard import VIEWS
-    from ctrbench.text import plain
 
     results = load_run(store, name, metric)
     said = style == "table"  # the other formats hold tables; json has the verdict too
     if said and (VERDICT in views or ALL in views):
         click.echo(results.answer(metric, width=width(), colour=colour()))
-    wanted = VIEWS if ALL in views else [view for view in views if view not in (VERDICT, FAILURES)]
+    wanted = VIEWS if ALL in views else [view for view in views if view != VERDICT]
     if wanted or not views or not said:
         click.echo(results.leaderboards(wanted, metric, style, colour=colour()), nl=False)
-    if said and (FAILURES in views or ALL in views):
-        for text in results.failures or ["nothing failed"]:
-            click.echo(plain(text))
 
 
 def _show_runs(store: str) -> None:

@@ -13,9 +13,12 @@ KINDS = ("datasets", "generators", "models", "metrics", "scenarios", "suites")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def list_(kinds: tuple[str, ...]) -> None:
     """List data sets, generators, models, metrics, scenarios and suites."""
+    from importlib.metadata import version
+
     from ctrbench.registry import KINDS as REGISTERED
     from ctrbench.registry import load_registry
     from ctrbench.suite import load_suite, packaged_suites
+    from ctrbench.text import plain
 
     registry = load_registry()
     rows = [
@@ -25,7 +28,15 @@ def list_(kinds: tuple[str, ...]) -> None:
         for plugin in registry.of_kind(kind)
     ]
     if not kinds or "suites" in kinds:
-        rows += [["suite", name, load_suite(name).description, "ctrbench"] for name in packaged_suites()]
-    echo_table(rows, ["kind", "name", "what it is", "from"])
+        rows += [
+            ["suite", name, load_suite(name).description, f"ctrbench {version('ctrbench')}"]
+            for name in packaged_suites()
+        ]
+    heads = ["kind", "name", "what it is", "from"]
+    origins = {row[-1] for row in rows}
+    shown = len(heads) - (len(origins) == 1)  # what all have in common is said once
+    echo_table([row[:shown] for row in rows], heads[:shown])
+    if len(origins) == 1:
+        click.echo(f"\nall from {plain(*origins)}")
     if registry.broken:
         click.echo(f"\n{len(registry.broken)} broken plug-ins: see `ctrbench plugins`")

@@ -25,8 +25,8 @@ Examples:
   ctrbench new synthetic-metric my_attack
   ctrbench new dataset my_log
 
-The package installs, passes `ctrbench check` and has tests of its own; it does something simple, in the shape in which
-your method will stand. A metric judges predictions, a synthetic-metric the rows of a generator.
+The package installs, passes `ctrbench check` and has tests of its own; its simple method is there to be replaced by
+yours. A metric judges predictions, a synthetic-metric the rows of a generator.
 """
 
 
@@ -40,10 +40,10 @@ your method will stand. A metric judges predictions, a synthetic-metric the rows
     default=Path("."),
     show_default="here",
     metavar="FOLDER",
-    help="Where the package's folder is made.",
+    help="Folder in which the package is created.",
 )
 def new(kind: str, name: str, parent: Path) -> None:
-    """Write a package with one plug-in, to begin with."""
+    """Write a package with one plug-in to start from."""
     import shlex
 
     from ctrbench.registry import load_registry

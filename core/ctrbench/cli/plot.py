@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 \b
-Figures: scenarios, cells, heatmap, frontier, curves, marginals.
+Figures: scenarios, cells, heatmap, doses, shares, frontier, curves, marginals.
 
 \b
 Examples:
@@ -40,7 +40,9 @@ _KINDS: dict[str, ImageFormat] = {".svg": "svg", ".png": "png"}
     metavar="FOLDER|FILE",
     help="A folder, or one .png or .svg.",
 )
-@click.option("--format", "kind", type=click.Choice(["svg", "png"]), help="Of files in a folder.  [default: svg]")
+@click.option(
+    "--format", "kind", type=click.Choice(["svg", "png"]), help="Format of files in a folder.  [default: svg]"
+)
 @click.option("--run", "run_name", help="A run by its name.  [default: the latest]")
 @click.option("--metric", default="", help="Prediction metric of the figures.  [default: the run's first]")
 @click.option("--force", is_flag=True, help="Write over files that exist.")
@@ -54,7 +56,7 @@ def plot(
     force: bool,
     store: str,
 ) -> None:
-    """Write figures of a run, all of them or those named, for each data set one."""
+    """Write the figures of a run, all or those named, one per data set."""
     from ctrbench.effects import Effects
     from ctrbench.errors import UserError
     from ctrbench.files import refuse_existing, whole_file

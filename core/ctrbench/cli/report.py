@@ -24,10 +24,9 @@ Examples:
 @click.option("--force", is_flag=True, help="Write over FILE if it exists.")
 @store_option
 def report(file: Path, name: str | None, metric: str, force: bool, store: str) -> None:
-    """Write a run as one page that opens offline: findings, figures, all leaderboards, provenance.
+    """Write a run as one page that opens offline: the answer, figures, all leaderboards, provenance.
 
-    The page runs no script and asks nothing of any network. It shows how often values occur in the data; beyond that,
-    no row of it.
+    The page loads nothing from a network. It shows how often values occur in the data, but no rows.
     """
     from ctrbench.files import refuse_existing
     from ctrbench.text import plain

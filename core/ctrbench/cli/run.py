@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from ctrbench.cli._common import LateChoice, PluginName, SuiteName, colour, store_option, width
+from ctrbench.cli._common import LateChoice, Numbers, PluginName, SuiteName, colour, store_option, width
 
 if TYPE_CHECKING:
+    from ctrbench.registry import PluginKind
     from ctrbench.session import RunRequest
 
 
@@ -25,12 +26,31 @@ def _executors() -> Sequence[str]:
 MOST_FAILURES = 3
 """So many failures are named after a run."""
 
+PLUGINS: tuple[tuple[str, PluginKind, str], ...] = (
+    ("-d", "dataset", "Data set; may be repeated."),
+    ("-g", "generator", "Generator; `none` for no pools at all."),
+    ("-m", "model", "CTR model."),
+    ("-s", "scenario", "Scenario; `original` always runs."),
+    ("-k", "metric", "Metric; the first one leads the tables."),
+)
+
+
+def _plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name plug-ins."""
+    for letter, kind, help_ in reversed(PLUGINS):
+        names = (letter, f"--{kind}", f"{kind}s")
+        command = click.option(*names, multiple=True, type=PluginName(kind), metavar="NAME", help=help_)(command)
+    return command
+
+
 EXAMPLES = """
 \b
 Examples:
   ctrbench run --all
   ctrbench run -g smoten -g "ctgan[epochs=20]" -m deepfm -s S3 -s S4 --repeats 5
   ctrbench run -g tvae -m dnn --repeats 5 --model-seeds 3
+  ctrbench run -g smoten -m dnn --doses 0.1,0.25,0.5,1,2 --repeats 5
+  ctrbench run -g smoten -m dnn -s S4 --train-shares 0.01,0.05,0.2,1 --repeats 5
   ctrbench run -d "frappe[path=data/Frappe_x1]" -g none -m dnn -m deepfm
   ctrbench run -d "csv_log[path=log.csv, label=click, user=uid, item=ad]" --budget 0.1
   ctrbench run --suite my_suite.toml --dry-run
@@ -51,51 +71,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--all", "everything", is_flag=True, help="Every installed plug-in and scenario, on every data set at hand."
 )
-@click.option(
-    "-d",
-    "--dataset",
-    "datasets",
-    multiple=True,
-    type=PluginName("dataset"),
-    metavar="NAME",
-    help="Data set; may be repeated.",
-)
-@click.option(
-    "-g",
-    "--generator",
-    "generators",
-    multiple=True,
-    type=PluginName("generator"),
-    metavar="NAME",
-    help="Generator; `none` for no pools at all.",
-)
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    type=PluginName("model"),
-    metavar="NAME",
-    help="CTR model.",
-)
-@click.option(
-    "-s",
-    "--scenario",
-    "scenarios",
-    multiple=True,
-    type=PluginName("scenario"),
-    metavar="NAME",
-    help="Scenario; `original` always runs.",
-)
-@click.option(
-    "-k",
-    "--metric",
-    "metrics",
-    multiple=True,
-    type=PluginName("metric"),
-    metavar="NAME",
-    help="Metric; the first one leads the tables.",
-)
+@_plugins
 @click.option(
     "--suite",
     type=SuiteName(),
@@ -103,6 +79,20 @@ in the command or its files, 130 interrupted.
     show_default=True,
     metavar="NAME|FILE",
     help="What to run unless options say otherwise.",
+)
+@click.option(
+    "--doses",
+    type=Numbers(),
+    default=(),
+    metavar="SHARES",
+    help="How much: a scenario for each share of synthetic positives, of negatives and of both, as in 0.25,0.5,1.",
+)
+@click.option(
+    "--train-shares",
+    type=Numbers(),
+    default=(),
+    metavar="SHARES",
+    help="How little: generators and models see no more of train than each of these shares, as in 0.01,0.1,1.",
 )
 @click.option("--repeats", type=int, help="Seeds of generator and model for each cell.  [default: the suite's]")
 @click.option(
@@ -149,7 +139,7 @@ in the command or its files, 130 interrupted.
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="Resident memory that a worker may use together with all it starts, as in 8GB.  [default: the suite's]",
+    help="Memory that a worker and all it starts may have for themselves, as in 8GB.  [default: the suite's]",
 )
 @store_option
 @click.option("--dry-run", is_flag=True, help="Show what would run and why, and do nothing; never downloads.")
@@ -171,6 +161,8 @@ def run(
     scenarios: tuple[str, ...],
     metrics: tuple[str, ...],
     suite: str,
+    doses: Sequence[float],
+    train_shares: Sequence[float],
     repeats: int | None,
     model_seeds: int | None,
     seed: int | None,
@@ -216,6 +208,7 @@ def run(
         suite,
         {section: names for section, names in named if names},
         {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
+        {"doses": doses, "train_shares": train_shares},
         everything=everything,
         compute=compute_on(device, threads, executor),
         limits=limits,
@@ -244,7 +237,7 @@ def run(
 
 def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
-    from ctrbench.session import Results
+    from ctrbench.reading import Results
     from ctrbench.store.store import Store
     from ctrbench.text import command_line, plain
 
@@ -255,7 +248,7 @@ def _do(request: RunRequest, store: str) -> int:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             return 130
         results = Results(opened.load_run(name))
-    click.echo(results.answer(width=width(), colour=colour()), nl=False)
+    click.echo(results.answer(width=width(), colour=colour(), brief=True), nl=False)
     for text in results.failures[:MOST_FAILURES]:
         click.echo(f"failed: {plain(text)}", err=True)
     if results.failures:

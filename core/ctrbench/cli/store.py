@@ -26,7 +26,7 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def store() -> None:
-    """Look after the results: verify them, remove leftovers, move them between machines."""
+    """Maintain the results: verify them, remove leftovers, move them between machines."""
 
 
 @store.command(epilog="\b\nExamples:\n  ctrbench store check\n  ctrbench store check --store old.db")
@@ -35,7 +35,7 @@ def check(store: str) -> None:
     """Verify the schema, every artefact's hash and every reference; exit status 1 if something is wrong.
 
     A corrupt artefact is set aside (its file is renamed to .corrupt), so that the next run that needs it makes it
-    anew; nothing else is changed.
+    again; nothing else is changed.
     """
     from ctrbench.store import upkeep
     from ctrbench.store.database import SCHEMA_VERSION
@@ -55,21 +55,21 @@ def check(store: str) -> None:
 
 
 @store.command(epilog="\b\nExamples:\n  ctrbench store gc --dry-run\n  ctrbench store gc --older-than 168")
-@click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option(
     "--older-than",
     type=click.FloatRange(1),
     default=24.0,
     show_default=True,
     metavar="HOURS",
-    help="Spare what was written since, as a running run may have.",
+    help="Keep what is younger: a run in progress may have written it.",
 )
 @store_option
 def gc(dry_run: bool, older_than: float, store: str) -> None:
-    """Remove what no result names: artefacts, logs, checkpoints, half-written files, runs that never began.
+    """Remove what no result refers to: artefacts, logs, checkpoints, half-written files, runs that never began.
 
-    Results stay, all that can be read: a row that no ctrbench wrote, which `store check` names, goes too. The
-    checkpoint of a fit that was cut short stays for 30 days: the same `ctrbench run` goes on from it.
+    All readable results stay; rows that no ctrbench wrote, which `store check` lists, are removed. The checkpoint of an
+    interrupted fit stays for 30 days, so that the same `ctrbench run` can resume from it.
     """
     from ctrbench.store import upkeep
     from ctrbench.store.store import Store
@@ -112,14 +112,18 @@ Examples:
 
 @store.command(epilog=EXPORT_EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--run", "names", multiple=True, metavar="NAME", help="Only this run, with all it uses; may be repeated.")
-@click.option("--without-rows", is_flag=True, help="No tables, pools, predictions: for logs that may not be passed on.")
+@click.option(
+    "--run", "names", multiple=True, metavar="NAME", help="Only this run, with everything it uses; may be repeated."
+)
+@click.option(
+    "--without-rows", is_flag=True, help="Leave out tables, pools and predictions, for logs that may not be shared."
+)
 @store_option
 def export(file: Path, names: tuple[str, ...], without_rows: bool, store: str) -> None:
-    """Write the store to one new archive: JSON lines and Parquet, nothing that could run.
+    """Write the store to a new archive: JSON lines and Parquet, no code.
 
-    Without rows it still gives all leaderboards and reports, with the intervals of the leading metric; a run that needs
-    the tables makes them anew.
+    An archive without rows still has all leaderboards and reports, with the intervals of the leading metric; a run that
+    needs the tables makes them again.
     """
     from ctrbench.store import transfer
     from ctrbench.store.store import Store
@@ -133,7 +137,7 @@ def export(file: Path, names: tuple[str, ...], without_rows: bool, store: str) -
     click.echo(f"{file}: {contents}")
     if done.lacking:
         click.echo(
-            f"{counted(len(done.lacking), 'artefact')} missing or corrupt: where needed, a run makes them anew",
+            f"{counted(len(done.lacking), 'artefact')} missing or corrupt: a run that needs them makes them again",
             err=True,
         )
 
@@ -142,10 +146,10 @@ def export(file: Path, names: tuple[str, ...], without_rows: bool, store: str) -
 @click.argument("file", type=click.Path(path_type=Path))
 @store_option
 def import_(file: Path, store: str) -> None:
-    """Merge an archive into the store, which is made if need be.
+    """Merge an archive into the store, which is created if necessary.
 
-    Results that the store has are kept, but a good one replaces a failure. An import that was interrupted has changed
-    no result; the same import again finishes it. The archive may come from anybody: nothing in it can run.
+    Results in the store are kept, except that a good one replaces a failure. An interrupted import has changed no
+    result; run it again to finish it. The archive may come from anybody: no code in it can run.
     """
     from ctrbench.errors import UserError
     from ctrbench.store import transfer

@@ -18,7 +18,7 @@ Examples:
   ctrbench try log.csv.gz --label "rating >= 4" --minutes 120
   ctrbench try logs/ --user uid --item ad --time ts -o my_suite.toml
 
-What the columns are is guessed from their names and values, and said in comments: read the suite, change it, run it.
+It guesses from names and values what the columns are, and comments say why: read the suite, change it, run it.
 """
 
 
@@ -29,7 +29,11 @@ What the columns are is guessed from their names and values, and said in comment
 @click.option("--item", help="The column that identifies the item.")
 @click.option("--time", help="The column of times.")
 @click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=30, show_default=True, help="The time you have."
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30,
+    show_default=True,
+    help="How long the run may take.",
 )
 @click.option("-o", "--output", metavar="FILE", help="The suite to write.  [default: the log's name with .toml]")
 def try_(
@@ -45,7 +49,7 @@ def try_(
     from ctrbench.errors import UserError
     from ctrbench.files import refuse_existing, whole_file
     from ctrbench.registry import load_registry
-    from ctrbench.text import encodable, plain
+    from ctrbench.text import counted, encodable, plain
     from ctrbench.trial import make_trial
 
     target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
@@ -67,7 +71,9 @@ def try_(
         click.echo(plain(f"{parameter} is taken to be {taken}; {choose} takes another"))
     for note in trial.notes:
         click.echo(plain(f"note: {note}"))
-    click.echo(plain(f"{target}: {trial.repeats} repeats, some {max(1, round(trial.seconds / 60))} minutes; now"))
+    click.echo(
+        plain(f"{target}: {trial.repeats} repeats, about {counted(max(1, round(trial.seconds / 60)), 'minute')}; now")
+    )
     click.echo(plain(f'  ctrbench run --suite "{target}"'))
 
 

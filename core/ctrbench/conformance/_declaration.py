@@ -52,7 +52,7 @@ def _expect_docstring(cls: type[Plugin]) -> None:
     lines = inspect.cleandoc(vars(cls).get("__doc__") or "").split("\n")
     written = lines[0] and not lines[0].startswith(f"{cls.__name__}(")  # dataclass writes a signature there
     expect(written, "the docstring's first line is the help: write it")
-    expect(lines[0].endswith((".", "?", "!")), f"the docstring's first line is no sentence: {lines[0]!r}")
+    expect(lines[0].endswith((".", "?", "!")), f"the docstring's first line is not a sentence: {lines[0]!r}")
     expect(len(lines) == 1 or not lines[1], f"the docstring's first sentence runs on: {lines[1:2]}")
     expect(len(lines[0]) <= HELP_LENGTH, f"the docstring's first line has {len(lines[0])} letters, over {HELP_LENGTH}")
 
@@ -103,7 +103,7 @@ def _valid_defaults(registered: Registered) -> Plugin:
     plugin = registered.plugin()
     written = params.label(plugin, params.values(plugin))
     read = params.build(registered.plugin, str(registered), params.parse(written).values)
-    expect(read == plugin, f"its defaults, written as {written}, are read as other ones: {read}")
+    expect(read == plugin, f"its defaults, written as {written}, are read back as other values: {read}")
     return plugin
 
 

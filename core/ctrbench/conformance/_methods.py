@@ -124,8 +124,19 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
         expect(np.allclose(weighted(1, 1), first, rtol=0, atol=1e-3), "weights of 1 are not the same as no weights")
         expect(not np.array_equal(weighted(4, 0.25), first), "weights change nothing")
 
+    def check_going_on() -> None:
+        def after() -> NDArray[np.float64]:
+            with report.watch(train, valid):
+                gone_on = plugin.fit_after(train, train, valid, seed=1, context=context)
+            contract.expect_type(gone_on, Predictor, "fit_after")
+            return predict(gone_on)
+
+        expect(np.array_equal(after(), after()), "two trainings of one seed, on two tables each, predict differently")
+
     report.check("the same under a seed", check_seed)
     report.check("each row by itself", check_rows)
+    if type(plugin).fit_after is not Model.fit_after:
+        report.check("goes on from another table", check_going_on)
     if plugin.supports_weights:
         report.check("weights count", check_weights)
     report.check("forecast is possible or none", lambda: _expect_forecast(plugin, train))

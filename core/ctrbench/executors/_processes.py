@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from ctrbench import resources
 from ctrbench.executors import _guard, interrupts_held
 
 _STARTING = threading.Lock()
@@ -98,10 +99,10 @@ class Child:
                 self._guard.tell("seen", self._mark, *process)
 
     def memory(self, enough: float) -> int:
-        """Resident bytes of it and what was seen below it; where that is over `enough`, shared pages count once."""
+        """Bytes that it and what was seen below it have for themselves; over `enough`, shared pages count once."""
         family = [self.number, *(number for number, _ in self._seen)]
-        total = sum(_resident(number) for number in family)
-        return total if total <= enough or len(family) == 1 else sum(_proportional(number) for number in family)
+        total = sum(map(resources.own_memory, family))
+        return total if total <= enough or len(family) == 1 else sum(map(resources.proportional_memory, family))
 
     def kill(self) -> int | None:
         """Kill it and all it started; its exit status, which is that of its own death where it was dead already."""
@@ -139,19 +140,6 @@ def _below(number: int) -> set[int]:
     with contextlib.suppress(psutil.Error):
         return {process.pid for process in psutil.Process(number).children(recursive=True)}
     return set()
-
-
-def _resident(number: int) -> int:
-    with contextlib.suppress(psutil.Error):
-        return int(psutil.Process(number).memory_info().rss)
-    return 0
-
-
-def _proportional(number: int) -> int:
-    """Resident bytes, a page that n processes share counted as a nth; all of them where the system does not tell."""
-    with contextlib.suppress(psutil.Error, AttributeError):
-        return int(psutil.Process(number).memory_full_info().pss)
-    return _resident(number)
 
 
 @contextlib.contextmanager

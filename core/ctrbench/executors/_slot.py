@@ -81,12 +81,7 @@ class Slot:
     def _fetch(self, inputs: Mapping[str, object]) -> None:
         import ray
 
-        lacking = []
-        for digest in inputs:
-            try:
-                os.utime(self._artefacts.path(digest))
-            except OSError:
-                lacking.append(digest)
+        lacking = [digest for digest in inputs if not self._artefacts.touch(digest)]
         for digest, data in zip(lacking, ray.get([inputs[digest] for digest in lacking]), strict=True):
             self._artefacts.take_in(digest, io.BytesIO(data))
         kept = sorted(self._settings.artefacts.glob("??/*"), key=lambda path: path.stat().st_mtime)

@@ -177,7 +177,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {_gigabytes(task.memory)} of memory, over the limit of {_gigabytes(limit)}: raise it"
+        reason = f"used {_gigabytes(task.memory)} of memory, above the limit of {_gigabytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
@@ -321,6 +321,8 @@ class _Said:
 def _death(status: int | None, task: _Task) -> TaskResult:
     """What a worker's death means: the kernel kills by the same signal as anybody, but it counts its kills."""
     how = how_it_ended(status)
+    if status == -signal.SIGBUS:
+        how += ": a mapped artefact was cut short, or its disk failed; `ctrbench store check` finds it"
     if status not in _FROM_OUTSIDE:
         return TaskResult(Status.CRASHED, reason=f"the worker process died ({how})")
     used = f"; it used {_gigabytes(task.memory)} when last seen" if task.memory else ""

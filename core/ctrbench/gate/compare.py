@@ -207,7 +207,7 @@ class _Watched:
             self.name, subject, Judgement.THIN, len(both), before, after, difference, margin=self._shown(margin)
         )
         if effect is None or test is None:
-            why = "the test rows' noise is unknown" if effect else "one repeat tells nothing of the seeds' noise"
+            why = "the test rows' noise is unknown" if effect else "one repeat says nothing about the noise of seeds"
             answer = replace(answer, reason=why)
         else:
             judgement, *bounds = _judge(effect, margin, level)
@@ -306,7 +306,7 @@ def _judge(effect: Effect, margin: float, level: float) -> tuple[Judgement, floa
 
 def _why_thin(effect: Effect, margin: float) -> str:
     if effect.mean > margin:
-        return "worse by more than the margin, but seeds may have done it: more repeats will tell"
+        return "worse by more than the margin, but perhaps because of seeds: more repeats will tell"
     return "a regression of twice the margin cannot be excluded: more repeats, or a wider margin"
 
 

@@ -43,7 +43,7 @@ def markdown(comparison: Comparison) -> str:
         parts.append("\n".join(reasons))
     if comparison.shifts:
         rows = [_shift(shift) for shift in comparison.shifts]
-        parts.append("Cells and pools that moved most to the bad side (each by itself is mostly noise):")
+        parts.append("Cells and pools that got worse most (each by itself is mostly noise):")
         parts.append(_table(("metric", "where", "baseline", "HEAD", "margins worse"), rows))
     notes = [
         f"{counted(len(answers), 'question')}. A regression is an interval wholly beyond the margin; fine is one that "

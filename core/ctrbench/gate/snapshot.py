@@ -158,10 +158,10 @@ class Snapshot(_Strict):
 
 
 def take(results: RunResults) -> Snapshot:
-    """The snapshot of a run; UserError for one that did not come to its end."""
+    """The snapshot of a run; UserError for one that did not finish."""
     info = results.info
     if results.finished is None:
-        raise UserError(f"run {results.run}: did not come to its end; the command that began it goes on from there")
+        raise UserError(f"run {results.run}: did not finish; the command that started it resumes it")
     kinds: tuple[tuple[Literal["cells", "pools"], Mapping[str, MetricInfo]], ...] = (
         ("cells", info.prediction_metrics),
         ("pools", info.synthetic_metrics),

@@ -1,4 +1,4 @@
-"""Turns the results of a run into leaderboards: scenarios, generators, privacy, fidelity, cost, and the details.
+"""Turns the results of a run into leaderboards: scenarios, generators, doses, shares, slices, privacy, and so on.
 
 In: a `RunResults`. Out: `Board`s, tables of text beside the bare numbers; a reporter prints them. A mean never passes
 over a missing value: a cell that failed shows as a footnote.
@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from ctrbench.axes import shares as shares_of
+from ctrbench.leaderboard._axes import doses, shares, slices
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
 from ctrbench.leaderboard._gains import generators, over_all, scenarios
@@ -24,6 +26,9 @@ __all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Failure", "Record", "boa
 _MAKERS: dict[str, Callable[[Part], list[Board]]] = {
     "scenarios": scenarios,
     "generators": generators,
+    "doses": doses,
+    "shares": shares,
+    "slices": slices,
     "privacy": privacy,
     "fidelity": fidelity,
     "cost": cost,
@@ -44,7 +49,7 @@ def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: st
         for part in parts:
             made += _MAKERS[view](part)
         if view == "generators":
-            made += over_all(parts)
+            made += over_all([part for part in parts if shares_of(part.effects)[-1] is part.effects])
     for board in made:
         board.records = [record | {"budget": results.info.budget} for record in board.records]
     return made
@@ -65,11 +70,11 @@ def remarks(results: RunResults) -> list[str]:
         lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")
     if 0 < info.repeats < results.asked_repeats:
         lines.append(
-            f"the run did not come to its end: of its {results.asked_repeats} repeats the first {info.repeats} lack "
-            "nothing and are shown; the same command goes on"
+            f"the run did not finish: of its {results.asked_repeats} repeats the first {info.repeats} are complete "
+            "and shown; the same command resumes it"
         )
     elif results.finished is None:
-        lines.append("the run did not come to its end: what is missing was not yet run; the same command goes on")
+        lines.append("the run did not finish: what is missing has not been run yet; the same command resumes it")
     mixed = [name for name, found in versions.items() if "," in found]
     if mixed:
         lines.append(

@@ -11,7 +11,7 @@ from ctrbench.results import TaskResult
 
 
 def cost(part: Part) -> list[Board]:
-    """Seconds a stage and peak resident memory, means over tasks."""
+    """Seconds a stage and the peak of their own memory, means over tasks."""
     columns = ["kind", "plug-in", "tasks", "fit s", "sample / predict s", "peak memory MB", "facts"]
     board = part.board("cost", "time and memory of a task", columns)
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)
@@ -33,7 +33,7 @@ def cost(part: Part) -> list[Board]:
              "peak_memory": r.peak_memory, "facts": dict(r.facts), "status": str(r.status)}
             for r in results
         ]  # fmt: skip
-    memory = "peak memory is that of the worker process, the libraries of the whole run included"
+    memory = "peak memory is the worker process's, including the libraries of the whole run"
     return [board.finish(*part.shared_pools(), memory)]
 
 

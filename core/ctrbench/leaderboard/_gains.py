@@ -49,7 +49,8 @@ def _cells(part: Part) -> Board:
     best = (
         [] if effects.better == "neither" else ["* or bold: the best of a generator and model, if better than original"]
     )
-    return board.finish(*best, *about_intervals(judged, marks=bool(best)))
+    constant = [f"predicts the same for every row: {said}" for said in effects.constant()]
+    return board.finish(*best, *constant, *about_intervals(judged, marks=bool(best)))
 
 
 def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
@@ -89,13 +90,13 @@ def _family(part: Part) -> list[Board]:
         board.rows.append([*row, Entry(help_)])
         record: Record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
         board.records.append(record | numbers(tested.effect if tested else None, tested))
-    notes = ["detectable: the smallest true difference that it would show with a power of 80 %"]
+    notes = ["detectable: the smallest true difference that such a run would show with a power of 80 %"]
     if effects.control_scenarios:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
     if effects.candidates and effects.controls:
-        notes.append(f"controls stand in no mean: {', '.join(effects.controls)}")
+        notes.append(f"controls are in no mean: {', '.join(effects.controls)}")
     if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
-        notes.append("one repeat: an interval holds test noise only; --repeats 5 or more tells what seeds do")
+        notes.append("one repeat: an interval covers test noise only; five repeats or more show the noise of seeds")
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
@@ -207,7 +208,7 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
         board.notes.append(f"left out, as they are controls or do not apply to every data set: {', '.join(left_out)}")
     if equal := [name for name in everywhere if name not in names]:
         board.notes.append(f"left out, as another generator equals them on every data set: {', '.join(equal)}")
-    board.notes.append("the interval of the mean is for these data sets; it does not speak of others")
+    board.notes.append("the interval of the mean is for these data sets and no others")
     board.notes += _rank_test(list(whole), table)
     return [board]
 
@@ -231,16 +232,18 @@ def _rank_test(names: list[str], table: Any) -> list[str]:
 def _mean_ranks(part: Part) -> dict[str, float]:
     """The mean rank of each generator among those that lack no cell, over scenarios, models, repeats; 1 is the best."""
     effects = part.effects
-    gains = {}
-    for generator in effects.averaged:
-        found = _gains(part, generator, effects.kept_scenarios)
-        good = [part.gain(gain) for gain in found if gain is not None]
-        if found and len(good) == len(found):
-            gains[generator] = good
-    if not gains:
+    places: dict[str, set[tuple[str, str]]] = {name: set() for name in effects.averaged}
+    for arm in effects.cells:
+        if arm.generator in places and arm.scenario in effects.kept_scenarios and arm.model in effects.compared:
+            places[arm.generator].add((arm.scenario, arm.model))
+    every = set().union(*places.values())
+    gains = {name: _gains(part, name, effects.kept_scenarios) for name, mine in places.items() if mine == every}
+    good = {name: [part.gain(gain) for gain in found if gain is not None] for name, found in gains.items()}
+    whole = {name: found for name, found in good.items() if found and len(found) == len(gains[name])}
+    if not whole:
         return {}
-    table = np.array(list(gains.values()))
-    return dict(zip(gains, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
+    table = np.array(list(whole.values()))
+    return dict(zip(whole, (float(rank) for rank in _ranks(table).mean(axis=1)), strict=True))
 
 
 def _ranks(table: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ctrbench.effects import Effects, TestedEffect
-from ctrbench.intervals import Effect
+from ctrbench.intervals import TRUSTED, Effect
 from ctrbench.leaderboard._board import Board
 from ctrbench.results import PoolResult
 from ctrbench.store.store import RunResults
@@ -20,9 +20,6 @@ BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
 
 NO_NOISE = 1e-9
 """Standard errors below it are what rounding leaves of equal predictions."""
-
-TRUSTED = 5
-"""From so many repeats on intervals hold as often as they say (docs/statistics.md)."""
 
 
 @dataclass
@@ -99,10 +96,10 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     effects = [effect for effect in effects if NO_NOISE < effect.error < math.inf]
     bases = list(dict.fromkeys(effect.basis for effect in effects))
     if not bases:
-        return ["no interval, with one repeat or where nothing was seen to vary: nothing is marked; see --repeats"]
+        return ["no interval, as there is one repeat or no variation was seen: nothing is marked"]
     said = []
     if bases == ["test rows only"]:
-        said.append("± test noise only: with one repeat no seed is in it, and nothing is marked; see --repeats")
+        said.append("± covers test noise only: one repeat says nothing about seeds, so nothing is marked")
     else:
         said.append(f"± is half of a 95 % interval of the difference to original, over {' or '.join(bases)}")
         if marks:
@@ -111,10 +108,12 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
                 f"{LIKELY_BETTER} {LIKELY_WORSE} by Benjamini and Hochberg only"
             )
         if min(effect.repeats for effect in effects) < TRUSTED:
-            said.append(f"with fewer than {TRUSTED} repeats a 95 % interval holds less often, down to 88 % with two")
+            said.append(
+                f"with fewer than {TRUSTED} repeats a 95 % interval covers the truth less often, down to 88 % with two"
+            )
     least = sorted(effect.detectable for effect in effects)
     span = f"{least[0]:.5f}" if len(least) == 1 else f"{least[0]:.5f} to {least[-1]:.5f}"
-    said.append(f"smallest true difference that it would show with a power of 80 %: {span}")
+    said.append(f"smallest true difference that such a run would show with a power of 80 %: {span}")
     return said
 
 

@@ -73,13 +73,13 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
     named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
     notes = [verdict] if any(_flagged(scores) for scores in named) else []
     if any(_without_verdict(scores) for scores in named):
-        notes.append(f"{NO_VERDICT} no verdict: what the metric needs for one does not hold here; that is no pass")
+        notes.append(f"{NO_VERDICT} no verdict: the metric cannot give one here, which is not a pass")
     return [board.finish(*part.shared_pools(), *notes, *_ADVICE[aspect])]
 
 
 _ADVICE: dict[Aspect, list[str]] = {
     "privacy": [
-        "what no metric flags is not therefore private: `ctrbench show NAME` says what each can and cannot see"
+        "a pool that no metric flags is not thereby private: `ctrbench show NAME` says what each can and cannot see"
     ],
     "fidelity": [],
 }

@@ -1,21 +1,26 @@
-"""One page of HTML that tells a run: it opens offline, runs no script and asks nothing of any network.
+"""One page of HTML that tells a run: it opens offline, asks nothing of any network, and is whole without its script.
 
-In: a `RunResults`. Out: the page as text, the same for the same results. Whatever a plug-in or a file says is escaped.
+In: a `RunResults`. Out: the page as text, the same for the same results. Whatever a plug-in or a file says is escaped;
+the one script that may run is our own, whose digest is in the page's policy.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from ctrbench import findings, leaderboard, verdict
 from ctrbench.effects import Effects
-from ctrbench.report import drawing, published
+from ctrbench.interfaces import MethodRole
+from ctrbench.report import drawing, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Json, Status
 from ctrbench.store.store import RunResults
@@ -24,26 +29,26 @@ from ctrbench.text import plain
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-_THEMED = {drawing.INK: "var(--ink)", drawing.GRID: "var(--grid)", drawing.PAPER: "var(--paper)"}
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_THEMED = {
+    drawing.INK: "var(--ink)",
+    drawing.GRID: "var(--grid)",
+    drawing.PAPER: "var(--paper)",
+    drawing.BLUE: "var(--blue)",
+}
 
 
 def page(results: RunResults, metric: str = "") -> str:
     """The report of a run; `metric` names the prediction metric, by default the first of the run."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     metric = metric or results.info.leading_metric
-    loader = PackageLoader("ctrbench.report", "")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
-    )
     boards = leaderboard.boards(results, leaderboard.VIEWS, metric)
     names = list(results.info.datasets)
-    return environment.get_template("template.html").render(
+    return filled(
+        "report.html",
         results=results,
         info=results.info,
-        started=_clock(results.started),
-        finished=None if results.finished is None else _clock(results.finished),
+        started=clock(results.started),
+        finished=None if results.finished is None else clock(results.finished),
         ended=_ended(results),
         parts=[_part(Effects(results, name, metric), number) for number, name in enumerate(names)],
         boards={name: [board for board in boards if board.dataset == name] for name in names},
@@ -52,9 +57,26 @@ def page(results: RunResults, metric: str = "") -> str:
         remarks=leaderboard.remarks(results),
         scenarios=[(name, each.help) for name, each in results.info.scenarios.items()],
         environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.environments],
-        look=_look,
         inline=_inline,
     )
+
+
+def filled(template: str, **values: Any) -> str:
+    """A page from one of the templates beside this module, with the style and the script that all of them share."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("ctrbench.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, finalize=_shown,
+    )  # fmt: skip
+    style, script = (files("ctrbench.report").joinpath(name).read_text(encoding="utf-8") for name in _SHARED)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    shared = {"style": Markup(style), "script": Markup(script), "digest": digest}  # our own files
+    return environment.get_template(template).render(**shared, grids=tables.grids, of_board=tables.of_board, **values)
+
+
+_SHARED = ("page.css", "page.js")
 
 
 def _part(effects: Effects, number: int) -> dict[str, Any]:
@@ -64,7 +86,8 @@ def _part(effects: Effects, number: int) -> dict[str, Any]:
         "id": f"data-{number}",
         "effects": effects,
         "verdict": judged,
-        "said": [_said(each) for each in judged.generators] if judged else [],
+        "numbers": _numbers(judged) if judged else [],
+        "said": _said(judged) if judged else [],
         "leading": [_leading(each) for each in judged.leaders] if judged else [],
         "headline": findings.headline(effects),
         "findings": findings.findings(effects),
@@ -74,15 +97,45 @@ def _part(effects: Effects, number: int) -> dict[str, Any]:
     }
 
 
-def _said(one: verdict.GeneratorVerdict) -> list[str]:
+def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
+    """The verdict in numbers: a name, a number, and what it stands on."""
+    best, against = judged.best, judged.against_control
+    if best is None:
+        return []
+    mine = next(each for each in judged.generators if each.generator == best.generator)
+    shown = [(f"Δ{judged.metric} of the best", best, f"{best.generator} in {best.scenario}")]
+    if against:
+        shown.append(("beside the best control", against, f"{against.generator or 'no pool'} in {against.scenario}"))
+    told = [(name, verdict.signed(claim.mean, 5), f"{_range(claim)}; {where}") for name, claim, where in shown]
+    flags = f"{len(mine.flagged)} of {mine.judged}" if mine.judged else "—"
+    told.append(("privacy metrics that flag it", flags, ", ".join(mine.flagged) or "none, which is no proof"))
+    if mine.seconds is not None:
+        told.append(("to make a pool", f"{mine.seconds:,.3g} s", "fit and sampling"))
+    return told
+
+
+def _range(claim: verdict.Claim) -> str:
+    """The ends of a claim's interval."""
+    ends = [verdict.signed(end, 5) for end in (claim.low, claim.high) if end is not None]
+    return " to ".join(ends) or "no interval"
+
+
+def _said(judged: verdict.Verdict) -> list[tuple[str, list[list[str]]]]:
+    """A table of what is said for candidates, and one for controls."""
+    return [
+        (f"{role.value.capitalize()}s", [_row(each) for each in judged.generators if each.role is role])
+        for role in MethodRole
+    ]
+
+
+def _row(one: verdict.GeneratorVerdict) -> list[str]:
     """A generator's row in the table of verdicts."""
     best = one.best
-    ends = (best.low, best.high) if best else (None, None)
-    interval = " to ".join(verdict.signed(end, 5) for end in ends if end is not None) or "—"
+    half = f" ±{best.high - best.mean:.5f}" if best and best.high is not None else ""
     flags = f"{len(one.flagged)} of {one.judged}" if one.judged else "—"
     seconds = "—" if one.seconds is None else f"{one.seconds:,.3g}"
     mean = verdict.signed(best.mean, 5) if best else "—"
-    return [one.generator, str(one.role), one.says, mean, interval, best.scenario if best else "—", flags, seconds]
+    return [one.generator, one.says, f"{mean}{half}", best.scenario if best else "—", flags, seconds]
 
 
 def _leading(place: verdict.Leader) -> list[str]:
@@ -113,44 +166,42 @@ def _shown(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A moment as a reader has it."""
     return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) + " UTC"
 
 
-def _look(text: str) -> Markup:
-    """How a place of a table stands: numbers to the right, long texts on several lines."""
-    from markupsafe import Markup
-
-    if re.match(r"[\d+−-]", text):
-        return Markup(' class="n"')
-    return Markup(' class="long"' if len(text) > 40 else "")
-
-
 def _inline(picture: Picture, identity: str) -> Markup:
-    """A picture as an element of the page: named for those who do not see it, in the page's colours."""
+    """A picture as elements of the page, for wide windows and for phones."""
     from markupsafe import Markup
 
-    for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
-        ElementTree.register_namespace(prefix, space)
-    root = ElementTree.fromstring(picture.render("svg"))
+    drawn = (("wide", drawing.PAGE), ("narrow", drawing.PHONE))
+    return Markup("\n").join(_element(picture, f"{identity}-{name}", name, room) for name, room in drawn)
+
+
+def _element(picture: Picture, identity: str, name: str, room: drawing.Room) -> Markup:
+    """A picture drawn for a room: named for those who do not see it, in the page's colours."""
+    from markupsafe import Markup
+
+    root = ElementTree.fromstring(picture.render("svg", room))
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.endswith("}metadata") or child.tag == f"{_SVG}style":
+            if child.tag.endswith("}metadata") or child.tag == f"{drawing.SVG}style":
                 parent.remove(child)
     used = set(re.findall(r"#([\w-]+)", " ".join(value for e in root.iter() for value in e.attrib.values())))
     for element in root.iter():
         if element.attrib.get("id") not in used:
             element.attrib.pop("id", None)
-        for name, value in element.attrib.items():
-            if name == "id":
-                element.attrib[name] = f"{identity}-{value}"
-            elif name == _LINK or "url(#" in value:
-                element.attrib[name] = value.replace("#", f"#{identity}-", 1)
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.attrib[key] = f"{identity}-{value}"
+            elif key == _LINK or "url(#" in value:
+                element.attrib[key] = value.replace("#", f"#{identity}-", 1)
             else:
                 for colour, variable in _THEMED.items():
                     value = value.replace(colour, variable)
-                element.attrib[name] = value
-    for name in ("width", "height", "version"):
-        root.attrib.pop(name, None)
-    root.attrib |= {"role": "img", "aria-label": plain(f"{picture.title}. {picture.says}")}
+                element.attrib[key] = value
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {"role": "img", "class": name, "aria-label": plain(f"{picture.title}. {picture.says}")}
     return Markup(ElementTree.tostring(root, encoding="unicode"))

@@ -1,18 +1,22 @@
 """Draws what a report shows, with matplotlib but without its global state, its windows or the user's own settings.
 
-In: plain numbers and names. Out: figures, and a figure as SVG or PNG bytes, the same for the same numbers. They are
-narrow, so that a phone can show them; series differ by shape as well as by colour (Okabe and Ito 2008).
+In: plain numbers and names, and the room that there is: a page's or a phone's. Out: figures, and a figure as SVG or PNG
+bytes, the same for the same numbers. Series differ by shape as well as by colour (Okabe and Ito 2008).
 """
 
 from __future__ import annotations
 
 import io
 import math
+import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree
 
 from ctrbench.text import plain
 
@@ -22,12 +26,32 @@ if TYPE_CHECKING:
 
 ImageFormat = Literal["svg", "png"]
 
-INK, GRID, PAPER = "#1a1a1b", "#d9d9da", "#fffffe"
+INK, GRID, PAPER, BLUE = "#1a1a1b", "#d9d9da", "#fffffe", "#0072b2"
 """A page may put colours of its own in the place of these."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 MARKERS = "osD^vPX*"
-WIDTH = 5.0  # inches
-_LONGEST = 26  # letters of a name
+SMALL = 7.5
+"""The size of the smallest letters, in points of `Room.width`; nothing that a page shows of them is below 11 pixels."""
+SVG = "{http://www.w3.org/2000/svg}"
+_PLACES, _DECIMALS = {"d", "x", "y", "transform"}, re.compile(r"\d+\.\d{2,}")
+_TELLS = "tells: "  # how the identity of a mark begins that tells its numbers
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much room a figure has."""
+
+    width: float  # inches
+    across: int  # panels in a row, where they are small
+    ticks: int  # numbers along an axis
+    name: int  # letters of a name beside a panel
+    title: int  # letters of a panel's title
+    columns: int  # of a grid of numbers; more are broken into parts, so that numbers keep their letters
+
+
+PAGE = Room(6.4, 2, 5, 26, 46, 5)
+PHONE = Room(3.2, 1, 3, 17, 22, 4)
+
 _LOOK = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure's layout depends on no machine
     "font.size": 8.0,
@@ -103,6 +127,14 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Response:
+    """Estimates over a number above 0 under a title, a line of (x, estimate) a series."""
+
+    title: str
+    lines: Sequence[Sequence[tuple[float, Estimate]]]
+
+
+@dataclass(frozen=True)
 class Bars:
     """Shares of some values, and beside each the same of every series."""
 
@@ -112,60 +144,85 @@ class Bars:
     series: Sequence[Sequence[float]] = field(default_factory=list)
 
 
-def render(draw: Callable[[], Figure], kind: ImageFormat) -> bytes:
-    """A figure as the bytes of a file."""
+def render(draw: Callable[[Room], Figure], kind: ImageFormat, room: Room = PAGE) -> bytes:
+    """A figure as the bytes of a file; the marks of an SVG tell their numbers as titles."""
     with _look(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(Glyph|onstrained|ight layout).*")  # letters that no font has
         out = io.BytesIO()
-        drawn = draw()
+        drawn = draw(room)
         drawn.savefig(out, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return out.getvalue()
+    return _telling(out.getvalue()) if kind == "svg" else out.getvalue()
 
 
-def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str) -> Figure:
+def _telling(svg: bytes) -> bytes:
+    """The same in fewer letters, and with what the identities of its marks tell as their titles."""
+    for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
+        ElementTree.register_namespace(prefix, space)
+    root = ElementTree.fromstring(svg)
+    for element in list(root.iter()):
+        if len(element):
+            element.text = None  # indentation
+        element.tail = None
+        for name in _PLACES & element.attrib.keys():
+            shorter = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}", element.attrib[name])
+            element.attrib[name] = " ".join(shorter.split())
+        if element.attrib.get("id", "").startswith(_TELLS):
+            title = ElementTree.Element(f"{SVG}title")
+            title.text = element.attrib.pop("id").removeprefix(_TELLS)
+            element.insert(0, title)
+    text: str = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+
+def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str, room: Room) -> Figure:
     """Estimates with intervals around the line of no effect, panel below panel; what is certain is filled."""
     slots = max(1, len(series))
     heights = [0.5 + len(panel.rows) * max(0.2, 0.08 + 0.08 * slots) for panel in panels]
-    figure = _figure(sum(heights) + 0.3 + (_legend_height(series) if slots > 1 else 0))
+    figure = _figure(room, sum(heights) + 0.4 + (_legend_height(series, room) if slots > 1 else 0))
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     shared: dict[str, list[Axes]] = {}
     for axis, panel in zip(axes, panels, strict=True):
         shared.setdefault(panel.axis, []).append(axis)
-        axis.set_title(_short(panel.title, 60))
+        axis.set_title(_short(panel.title, room.title))
         axis.axvline(0, color=INK, linewidth=0.8)
-        for row, (_, estimates) in enumerate(panel.rows):
-            for number, estimate in enumerate(estimates):
-                place = row + 0.7 * ((number + 0.5) / slots - 0.5)
-                if estimate is None:
-                    beside = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": 6}
-                    axis.annotate("no score", (1, place), **beside)
-                else:
-                    _interval(axis, place, estimate, number)
-        axis.set_yticks(range(len(panel.rows)), [_short(label) for label, _ in panel.rows])
+        for row, (name, estimates) in enumerate(panel.rows):
+            for number, found in enumerate(estimates):
+                if found is not None:
+                    place = row + 0.7 * ((number + 0.5) / slots - 0.5)
+                    _interval(axis, place, found, number, " · ".join(filter(None, (name, series[number]))))
+            lacking = sum(found is None for found in estimates)
+            if lacking:
+                said = "no score" if lacking == len(estimates) else f"{lacking} without score"
+                beside = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": SMALL}
+                axis.annotate(said, (1, row), **beside)
+        axis.set_yticks(range(len(panel.rows)), [_short(label, room.name) for label, _ in panel.rows])
         axis.set_ylim(len(panel.rows) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
-        axis.locator_params(axis="x", nbins=5)
+        axis.locator_params(axis="x", nbins=room.ticks)
         if panel is panels[-1] or panel.axis != panels[list(panels).index(panel) + 1].axis:
-            axis.set_xlabel(plain(x_label))
+            axis.set_xlabel(_folded(x_label, room))
     for group in shared.values():
         low, high = min(a.get_xlim()[0] for a in group), max(a.get_xlim()[1] for a in group)
         for axis in group:
             axis.set_xlim(low, high)
     if slots > 1:
-        _legend(figure, axes[0], series)
+        _legend(figure, axes[0], series, room)
     return figure
 
 
-def heatmap(panels: Sequence[Heat], better: str, label: str) -> Figure:
-    """Grids side by side in two columns; each place shows its number, coloured by worse and better."""
+def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figure:
+    """Grids in rows; each place shows its number, coloured by worse and better."""
     from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 
-    across = 2 if len(panels) > 1 and max(len(panel.columns) for panel in panels) <= 6 else 1
+    panels = [part for panel in panels for part in _parts(panel, room.columns)]
+    across = min(room.across, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = _figure(down * (0.55 + 0.2 * max(len(panel.rows) for panel in panels)) + 0.6)
+    upright = max(len(name) for panel in panels for name in panel.columns) > 5
+    rows = max(len(panel.rows) for panel in panels)
+    figure = _figure(room, down * (0.55 + 0.2 * rows + 0.6 * upright) + 0.7)
     axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
-    ends = ("#0072B2", "#D55E00") if better == "lower" else ("#D55E00", "#0072B2")
+    ends = ("#0072b3", "#D55E00") if better == "lower" else ("#D55E00", "#0072b3")
     colours = LinearSegmentedColormap.from_list("worse to better", [ends[0], "#ffffff", ends[1]], N=9)
     bound = _bound([value for panel in panels for row in panel.values for value in row if value is not None])
     norm = BoundaryNorm([bound * (2 * step / 9 - 1) for step in range(10)], 9)
@@ -176,31 +233,50 @@ def heatmap(panels: Sequence[Heat], better: str, label: str) -> Figure:
             [math.nan if value is None else max(-bound, min(bound, value)) for value in row] for row in panel.values
         ]
         mesh = axis.pcolormesh(numbers, cmap=colours, norm=norm, edgecolors=PAPER, linewidth=1)
-        axis.set_title(_short(panel.title, 34))
+        axis.set_title(_short(panel.title, 22))
         axis.grid(visible=False)
         axis.tick_params(length=0)
-        axis.set_xticks([x + 0.5 for x in range(len(panel.columns))], [_short(name, 12) for name in panel.columns])
-        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], [_short(name, 20) for name in panel.rows])
+        names = [_short(name, 12) for name in panel.columns]
+        axis.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=90 if upright else 0)
+        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], [_short(name, room.name) for name in panel.rows])
+        axis.set_xlim(0, room.columns if len(panels) > 1 else len(names))
         axis.set_ylim(len(panel.rows), 0)
         for y, row in enumerate(panel.values):
             for x, value in enumerate(row):
                 dark = value is not None and abs(value) > 0.6 * bound
                 ink = INK if value is None else "#ffffff" if dark else "#111111"
                 said = "—" if value is None else _compact(value, digits)
-                axis.annotate(said, (x + 0.5, y + 0.52), ha="center", va="center", fontsize=6, color=ink)
+                tells = f"{panel.rows[y]} in {panel.columns[x]}, {panel.title}: {_number(value)}"
+                middle = (x + 0.5, y + 0.52)
+                axis.annotate(said, middle, ha="center", va="center", fontsize=SMALL, color=ink, gid=_tells(tells))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if mesh is not None:
         bar = figure.colorbar(mesh, ax=axes.tolist(), orientation="horizontal", extend="both", aspect=40, shrink=0.8)
-        bar.set_label(plain(label))
+        bar.set_label(_folded(label, room))
         bar.set_ticks([-bound, 0, bound], labels=[_compact(-bound, digits), "0", _compact(bound, digits)])
     return figure
 
 
-def scatter(panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[float], y_label: str) -> Figure:
+def _parts(panel: Heat, most: int) -> list[Heat]:
+    """A grid, in parts of at most so many columns."""
+    return [
+        Heat(
+            panel.title, panel.rows, panel.columns[start : start + most],
+            [row[start : start + most] for row in panel.values],
+        )
+        for start in range(0, len(panel.columns), most)
+    ]  # fmt: skip
+
+
+def scatter(
+    panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[float], y_label: str, room: Room
+) -> Figure:
     """Points with intervals in y, panel below panel, their areas by `sizes`; a line joins those that none excels."""
-    figure = _figure(2.6 * len(panels) + _legend_height(series))
+    legend = [f"{name} ({size:,.1f} s)" for name, size in zip(series, sizes, strict=True)]
+    figure = _figure(room, 2.8 * len(panels) + _legend_height(legend, room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    named = []
     for axis, panel in zip(axes, panels, strict=True):
         axis.axhline(0, color=INK, linewidth=0.8)
         if panel.reference is not None:
@@ -211,25 +287,32 @@ def scatter(panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[fl
             if estimate.low is not None and estimate.high is not None:
                 axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
             area = 15 + 12 * math.log1p(sizes[number])
-            axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3)
+            tells = _tells(f"{legend[number]}: {_told(estimate)} at {x:,.4g}")
+            axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
         front = _front([(x, estimate.mean) for _, x, estimate in found], panel.better)
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
         if found and (high := max(x for _, x, _ in found)) > 20 * max(min(x for _, x, _ in found), 1e-12):
             axis.set_xscale("symlog", linthresh=min((x for _, x, _ in found if x > 0), default=high), linscale=0.5)
-            axis.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
-        axis.set_xlabel(plain(panel.x_label))
+            axis.xaxis.set_major_formatter(lambda x, _: f"{x:,g}" if x or room is PAGE else "")
+        else:
+            axis.locator_params(axis="x", nbins=room.ticks)
+        axis.set_xlabel(_folded(panel.x_label, room))
         axis.set_ylabel(plain(y_label))
-    _legend(figure, axes[0], series)
+        bars = [[(x, e.low), (x, e.high)] for _, x, e in found if e.low is not None and e.high is not None]
+        points = {(x, estimate.mean): _short(series[n], room.name) for n, x, estimate in found}
+        named.append((axis, points, front, [*bars, *map(list, pairwise(front))]))
+    _legend(figure, axes[0], legend, room)
+    _name_points(figure, named)
     return figure
 
 
-def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str) -> Figure:
-    """Thin lines in panels, two in a row; a thick one is the mean of its series as far as all of them go."""
-    down = math.ceil(len(panels) / 2)
-    figure = _figure(1.7 * down + _legend_height(series))
-    axes = figure.subplots(down, 2, squeeze=False).ravel()
+def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: Room) -> Figure:
+    """Thin lines in panels; a thick one is the mean of its series as far as all of them go."""
+    down = math.ceil(len(panels) / room.across)
+    figure = _figure(room, 1.7 * down + _legend_height(series, room))
+    axes = figure.subplots(down, room.across, squeeze=False).ravel()
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(_short(panel.title, 38), fontsize=7)
+        axis.set_title(_short(panel.title, 28))
         for number in range(len(series)):
             mine, look = [points for which, points in panel.lines if which == number], _series(number)
             for points in mine:
@@ -237,40 +320,75 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str) -> Figu
             mean = _mean_line(mine)
             if mean:
                 each = max(1, len(mean) // 6)
-                axis.plot(*zip(*mean, strict=True), linewidth=1.2, markersize=3, markevery=each, **look)
-        axis.locator_params(axis="x", nbins=5, integer=True)
+                tells = _tells(
+                    f"{panel.title} · {series[number]}: {mean[0][1]:.4g} at first, {mean[-1][1]:.4g} at last"
+                )
+                axis.plot(*zip(*mean, strict=True), linewidth=1.2, markersize=3, markevery=each, gid=tells, **look)
+        axis.locator_params(axis="x", nbins=4, integer=True)
         axis.locator_params(axis="y", nbins=5)
         axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], series)
+    _legend(figure, axes[0], series, room)
     return figure
 
 
-def bars(panels: Sequence[Bars], series: Sequence[str], x_label: str) -> Figure:
-    """Shares as grey bars, those of each series as marks upon them, panels two in a row."""
-    down = math.ceil(len(panels) / 2)
-    heights = [0.5 + 0.15 * max(len(panel.values) for panel in panels[2 * row : 2 * row + 2]) for row in range(down)]
-    figure = _figure(sum(heights) + _legend_height(series) + 0.3)
-    axes = figure.subplots(down, 2, squeeze=False, height_ratios=heights).ravel()
+def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y_label: str, room: Room) -> Figure:
+    """Estimates with intervals over a number, panel below panel, a series' own joined; what is certain is filled."""
+    figure = _figure(room, 2.2 * len(panels) + _legend_height(series, room))
+    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    places = sorted({x for panel in panels for line in panel.lines for x, _ in line})
+    for axis, panel in zip(axes, panels, strict=True):
+        axis.set_title(_short(panel.title, room.title))
+        axis.axhline(0, color=INK, linewidth=0.8)
+        axis.set_xscale("log")
+        for number, line in enumerate(panel.lines):
+            look = _series(number)
+            aside = 1.03 ** (number - (len(series) - 1) / 2)  # lest the intervals of series hide each other
+            drawn = [(x * aside, estimate) for x, estimate in line]
+            axis.plot([x for x, _ in drawn], [estimate.mean for _, estimate in drawn], color=look["color"])
+            for (share, _), (x, estimate) in zip(line, drawn, strict=True):
+                tells = _tells(f"{panel.title} · {series[number]} at {share:g}: {_told(estimate)}")
+                if estimate.low is not None and estimate.high is not None:
+                    axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
+                inside = look["color"] if estimate.certain else PAPER
+                axis.plot([x], [estimate.mean], markersize=3.5, markerfacecolor=inside, gid=tells, **look)
+        axis.set_xticks(places, [f"{place:g}" for place in places])
+        axis.set_xticks([], minor=True)
+        axis.set_ylabel(plain(y_label))
+    axes[-1].set_xlabel(_folded(x_label, room))
+    _legend(figure, axes[0], series, room)
+    return figure
+
+
+def bars(panels: Sequence[Bars], series: Sequence[str], x_label: str, room: Room) -> Figure:
+    """Shares as grey bars, those of each series as marks upon them."""
+    across = room.across
+    down = math.ceil(len(panels) / across)
+    rows = [panels[across * row : across * (row + 1)] for row in range(down)]
+    heights = [0.5 + 0.16 * max(len(panel.values) for panel in row) for row in rows]
+    figure = _figure(room, sum(heights) + _legend_height(series, room) + 0.3)
+    axes = figure.subplots(down, across, squeeze=False, height_ratios=heights).ravel()
     for number, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
         places = range(len(panel.values))
         axis.barh(places, panel.shares, height=0.8, color=GRID)
         for which, shares in enumerate(panel.series):
             look = _series(which)
-            axis.plot(shares, places, linestyle="", markersize=3.2, markerfacecolor="none", **look)
-        axis.set_title(_short(panel.title, 30))
-        axis.set_yticks(places, [_short(value, 12) for value in panel.values], fontsize=6)
+            for share, place, value in zip(shares, places, panel.values, strict=False):
+                tells = _tells(f"{panel.title} {value} · {series[which]}: {share:.4f}, real {panel.shares[place]:.4f}")
+                axis.plot([share], [place], linestyle="", markersize=3.2, markerfacecolor="none", gid=tells, **look)
+        axis.set_title(_short(panel.title, 28))
+        axis.set_yticks(places, [_short(value, 12) for value in panel.values], fontsize=SMALL)
         axis.set_ylim(len(panel.values) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
         axis.set_xlim(left=0)
-        axis.locator_params(axis="x", nbins=4)
-        if number >= len(panels) - 2:
+        axis.locator_params(axis="x", nbins=3)
+        if number >= len(panels) - across:
             axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], series)
+    _legend(figure, axes[0], series, room)
     return figure
 
 
@@ -282,39 +400,97 @@ def _look() -> Iterator[None]:
         yield
 
 
-def _figure(height: float) -> Figure:
+def _figure(room: Room, height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Figure(figsize=(room.width, height), layout="constrained")
 
 
 def _series(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def _legend(figure: Figure, axis: Axes, series: Sequence[str]) -> None:
+def _legend(figure: Figure, axis: Axes, series: Sequence[str], room: Room) -> None:
     """Name the series on top of a figure, as many in a row as fit."""
     handles = [axis.plot([], [], linestyle="", markersize=4, **_series(number))[0] for number in range(len(series))]
-    names = [_short(name, 38) for name in series]
-    figure.legend(handles, names, loc="outside upper left", ncols=_across(names))
+    names = [_short(name, _LEGEND) for name in series]
+    figure.legend(handles, names, loc="outside upper left", ncols=_across(names, room))
 
 
-def _legend_height(series: Sequence[str]) -> float:
-    return 0.1 + 0.17 * math.ceil(len(series) / _across([_short(name, 38) for name in series]))
+_LEGEND = 36
+"""Letters of a name in a legend."""
 
 
-def _across(names: Sequence[str]) -> int:
-    return max(1, min(6, 72 // (max(map(len, names), default=0) + 5)))
+def _legend_height(series: Sequence[str], room: Room) -> float:
+    return 0.1 + 0.17 * math.ceil(len(series) / _across([_short(name, _LEGEND) for name in series], room))
 
 
-def _interval(axis: Axes, y: float, estimate: Estimate, number: int) -> None:
+def _across(names: Sequence[str], room: Room) -> int:
+    return max(1, min(6, int(14 * room.width) // (max(map(len, names), default=0) + 5)))
+
+
+def _interval(axis: Axes, y: float, estimate: Estimate, number: int, who: str) -> None:
     look = _series(number)
     if estimate.low is not None and estimate.high is not None:
         axis.plot([estimate.low, estimate.high], [y, y], color=look["color"])
     inside = look["color"] if estimate.certain else PAPER
-    axis.plot([estimate.mean], [y], markersize=3.5, markerfacecolor=inside, **look)
+    tells = _tells(f"{who}: {_told(estimate)}")
+    axis.plot([estimate.mean], [y], linestyle="", markersize=3.5, markerfacecolor=inside, gid=tells, **look)
     if estimate.published is not None:
-        axis.plot([estimate.published], [y], marker="x", markersize=3.5, color=INK, linestyle="")
+        tells = _tells(f"{who}, published: {_number(estimate.published)}")
+        axis.plot([estimate.published], [y], marker="x", markersize=3.5, color=INK, linestyle="", gid=tells)
+
+
+def _tells(text: str) -> str:
+    """The identity of a mark that tells this."""
+    return _TELLS + plain(text)
+
+
+def _told(estimate: Estimate) -> str:
+    """A number with its interval, in words."""
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate.mean)
+    return f"{_number(estimate.mean)} ({_number(estimate.low)} to {_number(estimate.high)})"
+
+
+def _number(value: float | None) -> str:
+    return "no score" if value is None else f"{value:+.5f}".replace("-", "−")
+
+
+_SIDES: tuple[tuple[int, int, str, str], ...] = (
+    (6, 5, "left", "bottom"), (6, -5, "left", "top"), (-6, 5, "right", "bottom"), (-6, -5, "right", "top"),
+    (6, 16, "left", "bottom"), (6, -16, "left", "top"), (-6, 16, "right", "bottom"), (-6, -16, "right", "top"),
+)  # fmt: skip
+
+
+_Points = list[tuple[float, float]]
+_Names = dict[tuple[float, float], str]
+
+
+def _name_points(figure: Figure, named: Sequence[tuple[Axes, _Names, _Points, Sequence[_Points]]]) -> None:
+    """Name the points of the frontier beside them, on the first side where no name, point or line is in the way.
+
+    One that has no such side is named by the legend alone.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis, points, front, lines in named:
+        taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in (axis.transData.transform(p) for p in points)]
+        for (x0, y0), (x1, y1) in (axis.transData.transform(line) for line in lines):
+            steps = [step / 30 for step in range(31)]
+            taken += [Bbox.from_bounds(x0 + t * (x1 - x0) - 1, y0 + t * (y1 - y0) - 1, 2, 2) for t in steps]
+        for point in front:
+            for dx, dy, ha, va in _SIDES:
+                beside: dict[str, Any] = {"ha": ha, "va": va, "fontsize": SMALL, "textcoords": "offset points"}
+                text = axis.annotate(points[point], point, (dx, dy), **beside)
+                box = text.get_window_extent()
+                inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 and axis.bbox.y0 <= box.y0 <= axis.bbox.y1
+                if inside and not any(box.overlaps(other) for other in taken):
+                    taken.append(box)
+                    break
+                text.remove()
 
 
 def _mean_line(lines: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
@@ -346,6 +522,11 @@ def _compact(value: float, digits: int) -> str:
     return said.replace("0.", ".", 1) if float(f"{value:.{digits}f}") else "0"
 
 
-def _short(text: str, longest: int = _LONGEST) -> str:
+def _folded(text: str, room: Room) -> str:
+    """A label below an axis, on as many lines as it takes."""
+    return textwrap.fill(plain(text), 2 * room.name)
+
+
+def _short(text: str, longest: int) -> str:
     text = plain(text)
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ctrbench import verdict
+from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Arm, Effects, TestedEffect
+from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, marginals
-from ctrbench.report.drawing import Estimate, ImageFormat
+from ctrbench.report.drawing import Estimate, ImageFormat, Room
 from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
 from ctrbench.text import counted
@@ -37,12 +40,12 @@ class Picture:
     says: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    draw: Callable[[], Figure]
+    draw: Callable[[Room], Figure]
     notes: Sequence[str] = field(default_factory=list)
 
-    def render(self, kind: ImageFormat) -> bytes:
+    def render(self, kind: ImageFormat, room: Room = drawing.PAGE) -> bytes:
         """The picture as the bytes of an SVG or PNG file."""
-        return drawing.render(self.draw, kind)
+        return drawing.render(self.draw, kind, room)
 
 
 def pictures(effects: Effects, names: Iterable[str]) -> list[Picture]:
@@ -68,6 +71,35 @@ def overall(effects: Effects, scenario: str) -> Estimate | None:
         return None
     low, high = effect.interval or (None, None)
     return Estimate(effect.mean, low, high, bool(tested and tested.certain))
+
+
+def _answer(effects: Effects) -> Picture | None:
+    """What each generator does where it does best, candidates above controls."""
+    if not effects.metric or effects.better == "neither":
+        return None
+    notes = ["filled: beyond chance, however many places were tried"]
+    judged = [each for each in verdict.verdict(effects).generators if each.best]
+    judged = _first(judged, 2 * MOST_SERIES, "generators", notes)
+    panels, numbers = [], []
+    for role in MethodRole:
+        rows: list[tuple[str, Sequence[Estimate | None]]] = []
+        for each in judged:
+            if each.best and each.role is role:
+                best = each.best
+                point = Estimate(best.mean, best.low, best.high, bool(best.sign(effects.better)))
+                rows.append((f"{best.scenario} {each.generator}", [point]))
+                numbers.append([each.generator, best.scenario, *_interval(point), each.says])
+        if rows:
+            panels.append(drawing.Forest(f"{role}s", "", rows))
+    if not panels:
+        return None
+    return Picture(
+        "answer", effects.dataset, f"Δ{effects.metric} of each generator where it does best",
+        f"Mean difference to original, with intervals that hold for all places at once: "
+        f"{'; '.join(f'{row[0]} in {row[1]} {row[2]}, {row[3]}' for row in numbers)}.",
+        ("generator", "in", f"Δ{effects.metric}", "interval", "verdict"), numbers,
+        partial(drawing.forest, panels, [""], _difference(effects)), notes,
+    )  # fmt: skip
 
 
 def _scenarios(effects: Effects) -> Picture | None:
@@ -145,6 +177,52 @@ def _heatmap(effects: Effects) -> Picture | None:
     )  # fmt: skip
 
 
+def _doses(effects: Effects) -> Picture | None:
+    """How much: differences by dose, a panel a class of added rows."""
+    told = ("doses", "How much: Δ{} by dose of synthetic rows", "adds", "dose, as a share of the real rows")
+    return _along(effects, dose_curves(effects), *told)
+
+
+def _shares(effects: Effects) -> Picture | None:
+    """How little: differences by share of train, a panel a scenario."""
+    told = ("shares", "How little: Δ{} by share of train that is seen", "scenario", "share of train")
+    return _along(effects, share_curves(effects), *told)
+
+
+def _along(effects: Effects, curves: Sequence[Curve], name: str, title: str, what: str, x_label: str) -> Picture | None:
+    """Curves over one axis of the question: a panel each of what they are of, a series a generator."""
+    notes = ["vertical: 95 % intervals, each by itself; filled: stands for all points of its curve at once"]
+    kinds = _first(list(dict.fromkeys(curve.what for curve in curves)), MOST_PANELS, "panels", notes)
+    generators = _first(list(dict.fromkeys(curve.generator for curve in curves)), MOST_SERIES, "generators", notes)
+    by_place = {(curve.what, curve.generator): _line(curve) for curve in curves}
+    panels = [drawing.Response(kind, [by_place.get((kind, g), []) for g in generators]) for kind in kinds]
+    if not any(line for panel in panels for line in panel.lines):
+        return None
+    numbers = [
+        [curve.generator, curve.what, f"{point.x:g}", *_interval(_point(curve, point)), _ends(curve.bounds(point))]
+        for curve in curves
+        for point in curve.points
+    ]
+    return Picture(
+        name, effects.dataset, title.format(effects.metric),
+        f"{counted(len(curves), 'curve')} of mean differences to original over models with 95 % intervals.",
+        ("generator", what, x_label, f"Δ{effects.metric}", "95 % interval", "for all points at once"), numbers,
+        partial(drawing.responses, panels, generators, x_label, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+    )  # fmt: skip
+
+
+def _line(curve: Curve) -> list[tuple[float, Estimate]]:
+    found = [(point.x, _point(curve, point)) for point in curve.points]
+    return [(x, estimate) for x, estimate in found if estimate is not None and x > 0]
+
+
+def _point(curve: Curve, point: Point) -> Estimate | None:
+    if point.effect is None:
+        return None
+    low, high = point.effect.interval or (None, None)
+    return Estimate(point.effect.mean, low, high, bool(curve.sign(point)))
+
+
 def _frontier(effects: Effects) -> Picture | None:
     """What a generator is worth, against what it gives away, against what it costs."""
     notes = [
@@ -190,12 +268,11 @@ def _frontier(effects: Effects) -> Picture | None:
     lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
     notes += [f"without a point, as a score or its error is missing: {', '.join(lacking)}"] if lacking else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
-    names = [f"{name} ({cost:,.1f} s)" for name, cost in zip(generators, seconds, strict=True)]
     return Picture(
         "frontier", effects.dataset, "Utility, privacy and cost of generators",
         "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
         ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
-        partial(drawing.scatter, panels, names, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+        partial(drawing.scatter, panels, generators, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
     )  # fmt: skip
 
 
@@ -264,9 +341,12 @@ def _marginals(effects: Effects) -> Picture | None:
 
 
 _MAKERS: dict[str, Callable[[Effects], Picture | None]] = {
+    "answer": _answer,
     "scenarios": _scenarios,
     "cells": _cells,
     "heatmap": _heatmap,
+    "doses": _doses,
+    "shares": _shares,
     "frontier": _frontier,
     "curves": _curves,
     "marginals": _marginals,
@@ -292,9 +372,12 @@ def _arrow(effects: Effects, lower: str, higher: str) -> str:
 def _interval(point: Estimate | None) -> tuple[str, str]:
     if point is None:
         return "no score", "—"
-    if point.low is None or point.high is None:
-        return f"{point.mean:+.5f}", "—"
-    return f"{point.mean:+.5f}", f"{point.low:+.5f} to {point.high:+.5f}"
+    ends = None if point.low is None or point.high is None else (point.low, point.high)
+    return f"{point.mean:+.5f}", _ends(ends)
+
+
+def _ends(ends: tuple[float, float] | None) -> str:
+    return "—" if ends is None else f"{ends[0]:+.5f} to {ends[1]:+.5f}"
 
 
 def _adjusted(tested: TestedEffect | None) -> tuple[str, str]:

@@ -74,7 +74,9 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         meant = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f", as in {meant}" if _NAME.fullmatch(meant) and not keyword.iskeyword(meant) else ""
-        raise UserError(f"new {kind}: the name {name!r} must be small letters, digits and _, a letter first{hint}")
+        raise UserError(
+            f"new {kind}: the name {name!r} must be lower-case letters, digits and _, beginning with a letter{hint}"
+        )
     if name in taken:
         raise UserError(f"new {kind}: the name {name!r} is taken by an installed plug-in; choose another")
     starter = Starter(kind, name)

@@ -1,19 +1,23 @@
-"""Tables and arrays on disk: Parquet files named by the SHA-256 of their bytes.
+"""Tables and arrays on disk: files named by the SHA-256 of their bytes.
 
 Tasks put tables and arrays in and get digests; whoever holds a digest gets exactly those bytes back, or an error.
-Writing is atomic, reading verifies, and nothing read can run code.
+Writing is atomic, reading verifies, and nothing read can run code. What is small is compressed (Parquet), read into
+memory and verified each time; a large table lies as it is used (Arrow), is mapped, so that all who read it share one
+copy, and is verified once, and again where the file has been touched.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,7 +29,15 @@ from ctrbench.table import Schema, Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LABELS, _WEIGHTS, _SCHEMA = "//labels", "//weights", b"ctrbench.schema"
+_LABELS, _WEIGHTS, _SCHEMA, _WORDS = "//labels", "//weights", b"ctrbench.schema", b"ctrbench.words"
+
+MAPPED_FROM = 64 * 2**20
+"""Tables of so many bytes are mapped."""
+
+SUFFIXES = (".parquet", ".arrow")
+_MAGIC = b"ARROW1"
+_ATTRIBUTE = "user.ctrbench"  # of a mapped file: in which state it was verified
+_BLOCK = 2**20
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -51,23 +63,65 @@ class Artefacts:
         columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
         for name in (_LABELS, _WEIGHTS):
             if name in columns:
-                raise UserError(f"a column is called {name!r}, which is the name of ctrbench's own; rename it")
+                raise UserError(f"a column is called {name!r}, a name that ctrbench itself uses; rename it")
         for name, values in ((_LABELS, table.labels), (_WEIGHTS, table.weights)):
             if values is not None:
                 columns[name] = values
-        return self._put(pa.table(columns).replace_schema_metadata({_SCHEMA: table.schema.to_json()}))
+        words = self.put_words(table.schema)
+        about = {_SCHEMA: table.schema.outline()} | ({_WORDS: words} if words else {})
+        stored = pa.table(columns).replace_schema_metadata(about)
+        return self._put(partial(_write_arrow, stored) if stored.nbytes >= MAPPED_FROM else partial(_write, stored))
 
     def get_table(self, digest: str) -> Table:
-        """The table of that digest; its arrays are its caller's own."""
+        """The table of that digest; its arrays are its caller's own: what he changes nobody else sees."""
+        path = self.path(digest)
+        if path.suffix == ".arrow":
+            return self._mapped_table(digest)
         stored = self._get(digest)
-        schema = Schema.from_json(stored.schema.metadata[_SCHEMA].decode())
         names = stored.column_names
+        schema = self._schema(stored.schema.metadata)
         return Table(
             stored.select(list(schema.names)).to_pandas(),
             schema,
             stored[_LABELS].to_numpy() if _LABELS in names else None,
             stored[_WEIGHTS].to_numpy() if _WEIGHTS in names else None,
         )
+
+    def put_words(self, schema: Schema) -> str:
+        """Store the vocabularies that a schema's outline leaves out; their digest, "" where there are none."""
+        if not schema.beside:
+            return ""
+        kept = schema.kept.get(self.folder)
+        if kept is None or not self.path(kept).exists():
+            kept = schema.kept[self.folder] = self._put(partial(_write_words, schema))
+        return kept
+
+    def _schema(self, about: Mapping[bytes, bytes]) -> Schema:
+        """The schema of a stored table; its long vocabularies are read when somebody asks for their words."""
+        words = about.get(_WORDS, b"").decode()
+        schema = Schema.from_json(about[_SCHEMA].decode(), self.words(words))
+        if words:
+            schema.kept[self.folder] = words
+        return schema
+
+    def words(self, digest: str) -> Callable[[int], Any]:
+        """What reads the nth vocabulary of the artefact of that digest."""
+        import pyarrow as pa
+
+        return lambda place: pa.ipc.open_file(self._map(digest)).get_batch(place).column(0)
+
+    def _mapped_table(self, digest: str) -> Table:
+        import pandas as pd
+        import pyarrow as pa
+
+        memory = self._map(digest)
+        stored = pa.ipc.open_file(memory).get_batch(0)
+        columns = {
+            name: _writable(memory, column) for name, column in zip(stored.schema.names, stored.columns, strict=True)
+        }
+        labels, weights = columns.pop(_LABELS, None), columns.pop(_WEIGHTS, None)
+        schema = self._schema(stored.schema.metadata)
+        return Table.unchecked(pd.DataFrame(columns, copy=False), schema, labels, weights)
 
     def put_array(self, values: NDArray[Any]) -> str:
         """Store a one-dimensional array; its digest."""
@@ -85,7 +139,7 @@ class Artefacts:
             name: array if array.ndim == 1 else pa.FixedSizeListArray.from_arrays(array.ravel(), array.shape[1])
             for name, array in arrays.items()
         }
-        return self._put(pa.table(columns))
+        return self._put(partial(_write, pa.table(columns)))
 
     def get_arrays(self, digest: str) -> dict[str, NDArray[Any]]:
         """The arrays of that digest."""
@@ -104,10 +158,14 @@ class Artefacts:
         data: bytes = self._read(digest).read()
         return data
 
-    def intact(self, digest: str) -> bool:
-        """Whether the file is there and holds what was written; a corrupt one is set aside."""
+    def intact(self, digest: str, *, anew: bool = False) -> bool:
+        """Whether the file is there and holds what was written; a corrupt one is set aside.
+
+        `anew` reads all of a large one too that nobody has touched since it was verified.
+        """
         try:
-            self._read(digest)
+            if anew or not _is_verified(self.path(digest)):
+                self._read(digest)
         except LostArtefactError:
             return False
         return True
@@ -117,54 +175,74 @@ class Artefacts:
         if self.intact(digest):
             return False
         found = hashlib.sha256()
-        with self._whole(self.path(digest)) as file:
-            while block := source.read(2**20):
+        with self._partial() as file:
+            while block := source.read(_BLOCK):
                 found.update(block)
                 file.write(block)
             if found.hexdigest() != digest:
                 raise LostArtefactError(f"artefact {digest} is not what its name says")
+            self._name(file, digest)
         return True
 
     def digests(self) -> list[str]:
         """Of all files, whole or not."""
-        return sorted(path.stem for path in self.folder.glob("??/*.parquet") if DIGEST.fullmatch(path.stem))
+        found = (path.stem for path in self.folder.glob("??/*") if path.suffix in SUFFIXES)
+        return sorted({stem for stem in found if DIGEST.fullmatch(stem)})
 
     def path(self, digest: str) -> Path:
         """Where the file of that digest is, or would be."""
         if not DIGEST.fullmatch(digest):  # a store from elsewhere may say anything, such as "../../other"
             raise LostArtefactError(f"{digest[:80]!r} is no artefact's digest")
-        return self.folder / digest[:2] / f"{digest}.parquet"
+        plain, mapped = (self.folder / digest[:2] / f"{digest}{suffix}" for suffix in SUFFIXES)
+        return mapped if mapped.exists() else plain
 
-    def _put(self, table: Any) -> str:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        buffer = sink.getvalue()
-        digest = hashlib.sha256(buffer).hexdigest()
+    def touch(self, digest: str) -> bool:
+        """Say that a file is in use; whether it is there."""
         path = self.path(digest)
-        if path.exists() and path.stat().st_size == buffer.size:
-            with suppress(OSError):
-                os.utime(path)  # for whoever removes what is old and unnamed
-            return digest
-        with self._whole(path) as file:
-            file.write(buffer)
+        try:
+            verified = _is_verified(path)
+            os.utime(path)
+        except OSError:
+            return False
+        if verified:
+            _remember(path)
+        return True
+
+    def _put(self, write: Callable[[BinaryIO], None]) -> str:
+        """Store what is written; its digest."""
+        with self._partial() as file:
+            write(file)
+            file.flush()
+            with open(file.name, "rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            self._name(file, digest)
         return digest
 
+    def _name(self, file: BinaryIO, digest: str) -> None:
+        """Give what was written its name once all of it is on the disk, unless it is there already."""
+        path = self.path(digest)
+        if path.exists() and path.stat().st_size == file.tell() and self.touch(digest):
+            return
+        file.flush()
+        os.fsync(file.fileno())
+        with open(file.name, "rb") as written:
+            suffix = SUFFIXES[written.read(len(_MAGIC)) == _MAGIC]
+        path = self.folder / digest[:2] / f"{digest}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        os.replace(file.name, path)
+        _remember(path)
+
     @contextmanager
-    def _whole(self, path: Path) -> Iterator[BinaryIO]:
-        """A file that gets its name once all of it is on the disk."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem[:8]}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    def _partial(self) -> Iterator[BinaryIO]:
+        """A file that is gone afterwards, unless it was given another name."""
+        room = self.folder / "00"
+        room.mkdir(parents=True, exist_ok=True)
+        path = room / f".00-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
-            with open(partial, "wb") as file:
+            with open(path, "wb") as file:
                 yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
         finally:
-            partial.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _get(self, digest: str) -> Any:
         import pyarrow.parquet as pq
@@ -190,4 +268,94 @@ class Artefacts:
             with suppress(OSError):  # another run set it aside first, or the disk is read-only
                 path.replace(path.with_suffix(".corrupt"))
             raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
+        _remember(path)
         return pa.BufferReader(buffer)
+
+    def _map(self, digest: str) -> mmap.mmap:
+        """The bytes of a mapped file, which all who read them share; a change is its maker's alone."""
+        path = self.path(digest)
+        try:
+            if not _is_verified(path):
+                self._read(digest)
+            _mapped[path] = _state(path)
+            with open(path, "rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except (OSError, ValueError) as error:
+            raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
+
+    def expect_untouched(self, digests: Iterable[str]) -> None:
+        """LostArtefactError where one of these was changed since this process mapped it: it may have read either."""
+        for digest in digests:
+            path = self.path(digest)
+            if path in _mapped and _mapped[path] != _state(path):
+                raise LostArtefactError(f"artefact {digest} was changed while it was in use")
+
+
+# What is known of files that are mapped
+
+
+_mapped: dict[Path, str] = {}  # the state of each when it was mapped
+_verified: dict[Path, str] = {}  # the state in which each was verified, where the file cannot say so itself
+
+
+def _state(path: Path) -> str:
+    """What changes with a file's contents; "" where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
+def _is_verified(path: Path) -> bool:
+    """Whether a mapped file is as it was when its bytes were last found to be those that its name says."""
+    if path.suffix != ".arrow":
+        return False
+    state = _state(path)
+    if state and _verified.get(path) == state:
+        return True
+    with suppress(OSError, AttributeError):  # Linux; other systems verify once a process
+        return bool(state) and os.getxattr(path, _ATTRIBUTE).decode() == state
+    return False
+
+
+def _remember(path: Path) -> None:
+    """Note that a mapped file has been verified."""
+    if path.suffix == ".arrow":
+        _verified[path] = _state(path)
+        with suppress(OSError, AttributeError):
+            os.setxattr(path, _ATTRIBUTE, _verified[path].encode())
+
+
+def _writable(memory: mmap.mmap, column: Any) -> NDArray[Any]:
+    """A column of a mapped file as an array in its place, without a copy."""
+    import pyarrow as pa
+
+    kind = np.dtype(column.type.to_pandas_dtype())
+    values = column.buffers()[1]
+    start = values.address - pa.py_buffer(memory).address + column.offset * kind.itemsize
+    return np.frombuffer(memory, kind, len(column), start)
+
+
+def _write(table: Any, file: BinaryIO) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file, compression="zstd")
+
+
+def _write_arrow(table: Any, file: BinaryIO) -> None:
+    import pyarrow as pa
+
+    with pa.ipc.new_file(file, table.schema) as writer:
+        for batch in table.combine_chunks().to_batches():
+            writer.write_batch(batch)
+
+
+def _write_words(schema: Schema, file: BinaryIO) -> None:
+    """One batch a vocabulary."""
+    import pyarrow as pa
+
+    named = pa.schema([pa.field("words", pa.large_string())])
+    with pa.ipc.new_file(file, named) as writer:
+        for each in schema.beside:
+            writer.write_batch(pa.record_batch([each.words.strings], named))

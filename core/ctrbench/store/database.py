@@ -89,8 +89,8 @@ tasks = sa.Table(
     sa.Column("stage", _Text, nullable=False),
     sa.Column("reason", _Text, nullable=False),
     sa.Column("traceback", _Text, nullable=False),
-    sa.Column("outputs", _Json, nullable=False),
-    sa.Column("values", _Json, nullable=False),
+    sa.Column("outputs", _Json, nullable=False),  # `TaskResult.artefacts`: name → digest
+    sa.Column("values", _Json, nullable=False),  # `TaskResult.output`, curves and bookkeeping in one
     sa.Column("seconds", _Json, nullable=False),
     sa.Column("peak_memory", sa.BigInteger, nullable=False),
     sa.Column("finished", sa.Float, nullable=False),
@@ -118,7 +118,7 @@ run_tasks = sa.Table(
     sa.Column("key", sa.String(64), nullable=False),  # "" where the task could not be begun
     sa.Column("blocked_by", _Name, nullable=False),
 )
-run_cells = sa.Table(
+run_cells = sa.Table(  # cells and pools of a run's grid
     "run_cells",
     metadata,
     sa.Column("run", sa.String(32), sa.ForeignKey("runs.run"), primary_key=True),
@@ -152,7 +152,7 @@ class Database:
             raise UserError(
                 f"store {shown}: cannot be used as a store: neither a path nor an address (a password is never "
                 "shown): write postgresql+psycopg://USER@HOST:PORT/DATABASE and leave the password to PGPASSWORD or "
-                "~/.pgpass; in an address its signs such as @ / ? # are written %40 %2F %3F %23"
+                "~/.pgpass; in an address, write its characters @ / ? # as %40 %2F %3F %23"
             )
         try:
             url = sa.make_url(where) if is_address(where) else sa.URL.create("sqlite", database=os.fspath(Path(where)))
@@ -239,7 +239,7 @@ class Database:
                     cause = _without(self._secrets, _cause(error))
                     raise UserError(
                         f"store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
-                        "mend it (disk space, permissions, the server) and run the same command again"
+                        "fix that (disk space, permissions, the server) and run the same command again"
                     ) from None
                 time.sleep(_PAUSE)
         raise AssertionError("the second attempt returns or raises")

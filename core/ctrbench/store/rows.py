@@ -310,6 +310,8 @@ def _dataset_json(told: DatasetInfo) -> dict[str, Any]:
     written["notes"] = list(told.notes)
     if told.ranking:
         written["ranking"] = told.ranking
+    if told.train_share != 1:
+        written["train_share"] = told.train_share
     return {**written, "published": [_published_json(table) for table in told.published]}
 
 

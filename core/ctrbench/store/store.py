@@ -94,8 +94,8 @@ class RunHead:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A stored result, as far as it tells why a task would run again."""
+class EarlierTask:
+    """A task that was done, as far as it tells why one like it would run again."""
 
     key: str
     run: str  # that did it
@@ -159,13 +159,13 @@ class Store:
             found[noted.cost_key].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], noted.effort))
         return dict(found)
 
-    def made(self) -> list[Made]:
-        """All stored results, the latest last."""
+    def earlier(self) -> list[EarlierTask]:
+        """All tasks whose results are stored, the latest last."""
         found = []
         query = sa.select(tasks.c.key, tasks.c.run, tasks.c["values"]).order_by(tasks.c.finished)
         for row in self.database.read(query):
             try:
-                found.append(Made(row["key"], row["run"], rows.bookkeeping(row["values"])))
+                found.append(EarlierTask(row["key"], row["run"], rows.bookkeeping(row["values"])))
             except (rows.BadRowError, TypeError):
                 continue
         return found
@@ -239,9 +239,9 @@ class Store:
         """Why there is no run to show."""
         begun = [each for each in self.runs() if not run or each.run == run]
         if begun:
-            again = f"`{begun[0].command}` goes on" if begun[0].command else "the same command goes on"
+            again = f"`{begun[0].command}` resumes it" if begun[0].command else "the same command resumes it"
             return f"run {begun[0].run} stopped before its data sets were loaded, so it has no cells yet; {again}"
-        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it holds no run yet"
+        return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it has no run yet"
 
     def _loaded(self, head: sa.RowMapping) -> RunResults:
         read = self.database.read
@@ -327,5 +327,5 @@ def _readable(row: sa.RowMapping) -> TaskResult:
     except rows.BadRowError as error:
         return TaskResult(
             Status.FAILED,
-            reason=f"its stored result {str(row['key'])[:16]} cannot be read ({error}); the same command makes it anew",
+            reason=f"its stored result {str(row['key'])[:16]} cannot be read ({error}); the same command redoes it",
         )

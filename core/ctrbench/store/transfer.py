@@ -23,13 +23,13 @@ from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.ids import TaskKind
 from ctrbench.results import Status
-from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.store.artefacts import SUFFIXES, LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
 from ctrbench.store.rows import GridRow, LinkRow, Row, RunRow, TaskRow, checked
 from ctrbench.store.store import Store
 from ctrbench.text import encodable, one_line, plain, without_password
 
-FORMAT = 1
+FORMAT = 2
 _ABOUT = "ctrbench.json"
 _LONGEST_LINE = 2**26  # bytes
 _BATCH = 400  # rows that are merged at once
@@ -80,7 +80,7 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
                 lines.writelines(json.dumps(_shown(row)).encode() + b"\n" for row in rows[name])
         for digest in digests:
             if digest not in lacking:
-                archive.write(store.artefacts.path(digest), _member(digest))
+                archive.write(path := store.artefacts.path(digest), f"artefacts/{path.name}")
     return Exported(len(rows["runs"]), len(rows["tasks"]), len(digests) - len(lacking), lacking)
 
 
@@ -108,7 +108,7 @@ def import_(store: Store, file: Path) -> Imported:
         added = 0
         for info in archive.infolist():
             digest = Path(info.filename).stem
-            if info.filename == _member(digest):
+            if info.filename in _members(digest):
                 with archive.open(info) as source:
                     added += store.artefacts.take_in(digest, cast(BinaryIO, source))
         try:
@@ -161,7 +161,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise UserError(
             f"{encodable(str(file))}: cannot be imported: {one_line(error)}; no result has been changed, and the same "
-            "import again goes on from here"
+            "import again resumes from here"
         ) from None
 
 
@@ -178,7 +178,7 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     if len(set(names)) < len(names):
         raise _UnusableError("it holds a name twice")
     for info in members:
-        ours = info.filename in {_ABOUT, *tables} or info.filename == _member(Path(info.filename).stem)
+        ours = info.filename in {_ABOUT, *tables} or info.filename in _members(Path(info.filename).stem)
         if not ours or stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
             raise _UnusableError(f"{info.filename[:80]!r} does not belong in it")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
@@ -272,5 +272,5 @@ def _known(
     return {row[0]: row[1] for row in found}
 
 
-def _member(digest: str) -> str:
-    return f"artefacts/{digest}.parquet"
+def _members(digest: str) -> list[str]:
+    return [f"artefacts/{digest}{suffix}" for suffix in SUFFIXES]

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ctrbench.errors import UserError
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import rows
-from ctrbench.store.artefacts import DIGEST
+from ctrbench.store.artefacts import DIGEST, SUFFIXES
 from ctrbench.store.database import run_cells, run_tasks, runs, tasks
 from ctrbench.store.store import Store
 
@@ -42,7 +42,7 @@ def check(store: Store) -> Checked:
     """Verify the database, every artefact's hash and every reference; corrupt artefacts are set aside."""
     wrong = [f"database: {text}" for text in store.database.damage()]
     present = store.artefacts.digests()
-    intact = {digest for digest in present if store.artefacts.intact(digest)}
+    intact = {digest for digest in present if store.artefacts.intact(digest, anew=True)}
     wrong += [f"artefact {digest} was corrupt; it has been set aside" for digest in present if digest not in intact]
     bad: list[BadRow] = []
     keys = _keys(store)
@@ -50,7 +50,7 @@ def check(store: Store) -> Checked:
         lost = [name for name, digest in result.artefacts.items() if digest not in intact]
         if lost:
             wrong.append(
-                f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it does it anew"
+                f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it makes it again"
             )
     bad += _bad_rows(store)
     wrong += [f"{row.name} cannot be read: {row.why}; `ctrbench store gc` removes it" for row in bad]
@@ -203,8 +203,8 @@ def _refuse_shared(store: Store) -> None:
     for other in path.parent.glob("*"):
         if other.stem == path.stem and other.name not in own and _is_database(other):
             raise UserError(
-                f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and nobody can say "
-                "which of them it needs; give one of the two another name, and move its artefacts along"
+                f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and which of "
+                "them it needs cannot be told; rename one of the two, and its folder of artefacts"
             )
 
 
@@ -237,7 +237,7 @@ def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: 
         return None
     if path.suffix == ".corrupt":
         return "corrupt artefact"
-    return "artefact" if path.suffix == ".parquet" and stem not in named else None
+    return "artefact" if path.suffix in SUFFIXES and stem not in named else None
 
 
 def _empty_runs(store: Store, before: float) -> list[str]:

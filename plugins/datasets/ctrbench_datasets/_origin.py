@@ -7,10 +7,11 @@ any. Out: the folder with all files in it, downloaded only where nobody named on
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctrbench import Missing, Ready, UserError
+from ctrbench import Dataset, Missing, Ready, UserError
 
 from ctrbench_datasets._fetch import Host, Progress, Sums, fetch
 from ctrbench_datasets._files import checksum
@@ -86,6 +87,25 @@ class Origin:
 
     def _absent(self, folder: Path) -> list[str]:
         return [name for name in self.files if not os.path.isfile(folder / name)]
+
+
+class PublicLog(Dataset):
+    """A data set whose files have an origin."""
+
+    path: str
+
+    @property
+    @abstractmethod
+    def origin(self) -> Origin:
+        """Where it comes from, with these parameters."""
+
+    def availability(self) -> Ready | Missing:
+        """Ready where all files are; a folder that was named is never filled by a download."""
+        return self.origin.availability(self.path)
+
+    def version(self) -> str:
+        """The sums of the files; before a download, the published ones that it will insist on."""
+        return self.origin.version(self.path)
 
 
 def _sum(file: Path, published: str) -> str:

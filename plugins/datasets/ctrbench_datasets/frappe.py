@@ -15,10 +15,8 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
-    Missing,
     Published,
     Queries,
-    Ready,
     Register,
     Rows,
     Splits,
@@ -27,7 +25,7 @@ from ctrbench import (
     with_ranking,
 )
 
-from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._origin import Origin, PublicLog
 from ctrbench_datasets._published import published_tables
 from ctrbench_datasets._reading import read_log
 
@@ -57,20 +55,17 @@ ORIGIN = Origin(
 
 
 @dataclass(frozen=True)
-class Frappe(Dataset):
+class Frappe(PublicLog):
     """Frappe_x1, mobile app usage in context (Baltrunas et al. 2015; splits of the BARS benchmark)."""
 
     name: ClassVar[str] = "frappe"
     path: Annotated[str, "folder of train, valid and test.csv; else $CTRBENCH_DATA/Frappe_x1, else a download"] = ""
     ranking: Queries = 0
 
-    def availability(self) -> Ready | Missing:
-        """Ready where the three files are; a folder that was named is never filled by a download."""
-        return ORIGIN.availability(self.path)
-
-    def version(self) -> str:
-        """The md5 sums of the three files; before a download, the published ones that it will insist on."""
-        return ORIGIN.version(self.path)
+    @property
+    def origin(self) -> Origin:
+        """The three files of BARS."""
+        return ORIGIN
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """The published splits, the same for every seed, which chooses `ranking`; another train.csv is noted."""

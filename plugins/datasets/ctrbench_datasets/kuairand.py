@@ -15,9 +15,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
-    Missing,
     Queries,
-    Ready,
     Register,
     Splits,
     UserError,
@@ -26,7 +24,7 @@ from ctrbench import (
     with_ranking,
 )
 
-from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._origin import Origin, PublicLog
 from ctrbench_datasets._tables import join, read_table, whole_numbers
 
 if TYPE_CHECKING:
@@ -61,20 +59,17 @@ days are in the publisher's ranges."""
 
 
 @dataclass(frozen=True)
-class KuaiRand(Dataset):
+class KuaiRand(PublicLog):
     """KuaiRand-Pure (Kuaishou): trained on what was recommended, tested on videos shown at random."""
 
     name: ClassVar[str] = "kuairand"
     path: Annotated[str, "folder of KuaiRand-Pure's files; else $CTRBENCH_DATA/KuaiRand-Pure, else a download"] = ""
     ranking: Queries = 0
 
-    def availability(self) -> Ready | Missing:
-        """Ready where the two logs and the tables of users and videos are."""
-        return ORIGIN.availability(self.path)
-
-    def version(self) -> str:
-        """The sums of the files; before a download, that of the archive."""
-        return ORIGIN.version(self.path)
+    @property
+    def origin(self) -> Origin:
+        """KuaiRand-Pure's archive."""
+        return ORIGIN
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """The recommended log of 8 to 21 April 2022 as train, its last two days as valid, the random one as test.

@@ -16,9 +16,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
-    Missing,
     Queries,
-    Ready,
     Register,
     Splits,
     encode_splits,
@@ -26,7 +24,7 @@ from ctrbench import (
     with_ranking,
 )
 
-from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._origin import Origin, PublicLog
 from ctrbench_datasets._tables import clock, join, read_table, whole_numbers
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ ORIGINS: dict[str, Origin] = {
 
 
 @dataclass(frozen=True)
-class MovieLens(Dataset):
+class MovieLens(PublicLog):
     """MovieLens 100K, 1M or latest-small (GroupLens): a rating of at least four stars is a click."""
 
     name: ClassVar[str] = "movielens"
@@ -96,18 +94,14 @@ class MovieLens(Dataset):
     )
     ranking: Queries = 0
 
-    def availability(self) -> Ready | Missing:
-        """Ready where the files of this size are."""
-        return ORIGINS[self.size].availability(self.path)
-
-    def version(self) -> str:
-        """The sums of the files."""
-        return ORIGINS[self.size].version(self.path)
+    @property
+    def origin(self) -> Origin:
+        """GroupLens' files of this size."""
+        return ORIGINS[self.size]
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """80 % of the ratings as train, 10 % as valid, 10 % as test; the seed draws them where they go by chance."""
-        origin = ORIGINS[self.size]
-        folder = origin.bring(self.path, context.progress)
+        folder = self.origin.bring(self.path, context.progress)
         frame = _READERS[self.size](folder)
         frame["label"] = (frame["rating"].astype(float) >= self.click).astype(np.int8)
         if self.split == "time":
@@ -121,7 +115,11 @@ class MovieLens(Dataset):
             label="label",
             fields=[known for known in FIELDS if known.name in frame.columns],
             source=source,
-            notes=[*origin.notes(folder), f"a rating of at least {self.click:g} is a click", _SPLIT_NOTES[self.split]],
+            notes=[
+                *self.origin.notes(folder),
+                f"a rating of at least {self.click:g} is a click",
+                _SPLIT_NOTES[self.split],
+            ],
         )
         splits = with_ranking(splits, self.ranking, seed=seed, source=source)
         return replace(splits, apart="time" if self.split == "time" else "")

@@ -16,7 +16,6 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
-    Missing,
     Queries,
     Ready,
     Register,
@@ -27,7 +26,7 @@ from ctrbench import (
     with_ranking,
 )
 
-from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._origin import Origin, PublicLog
 from ctrbench_datasets._tables import clock, join, read_table
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ FIELDS = (
 
 
 @dataclass(frozen=True)
-class OpenBandit(Dataset):
+class OpenBandit(PublicLog):
     """Open Bandit Dataset (ZOZO): trained on one policy's log, tested on that of uniformly random exposure."""
 
     name: ClassVar[str] = "open_bandit"
@@ -79,13 +78,15 @@ class OpenBandit(Dataset):
     ] = ""
     ranking: Queries = 0
 
-    def availability(self) -> Ready | Missing:
-        """Ready where the logs and item tables of both policies are."""
-        return ORIGINS[self._campaign].availability(self.path)
+    @property
+    def origin(self) -> Origin:
+        """The logs and item tables of both policies."""
+        return ORIGINS[self._campaign]
 
-    def version(self) -> str:
-        """The md5 sums of the files."""
-        return ORIGINS[self._campaign].version(self.path)
+    @property
+    def _campaign(self) -> str:
+        """The folder in a policy's folder, as the files are found."""
+        return next((each for each, origin in ORIGINS.items() if origin.availability(self.path) == Ready()), "all/")
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """Whole days: of one policy the first four as train, the fifth as valid, the rest as test.
@@ -93,8 +94,7 @@ class OpenBandit(Dataset):
         Of two policies all days of `test` are test, and the last two of the other are valid. The seed chooses
         `ranking` alone.
         """
-        origin = ORIGINS[self._campaign]
-        folder = origin.bring(self.path, context.progress)
+        folder = self.origin.bring(self.path, context.progress)
         source = f"open_bandit ({folder})"
         learned = _read(folder, self.train, self.train, self._campaign)
         days = sorted(learned["day"].unique())
@@ -113,15 +113,10 @@ class OpenBandit(Dataset):
             label="click",
             fields=FIELDS,
             source=source,
-            notes=[*origin.notes(folder), *_notes(self.train, self.test)],
+            notes=[*self.origin.notes(folder), *_notes(self.train, self.test)],
         )
         splits = with_ranking(splits, self.ranking, seed=seed, source=source)
         return replace(splits, apart="time" if self.train == self.test else "exposure")
-
-    @property
-    def _campaign(self) -> str:
-        """The folder in a policy's folder, as the files are found."""
-        return next((each for each, origin in ORIGINS.items() if origin.availability(self.path) == Ready()), "all/")
 
 
 def _notes(train: Policy, test: Policy) -> list[str]:

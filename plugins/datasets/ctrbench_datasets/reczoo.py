@@ -16,10 +16,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Dataset, Missing, Published, Queries, Ready, Register, Splits, hookimpl, with_ranking
+from ctrbench import Context, Dataset, Published, Queries, Register, Splits, hookimpl, with_ranking
 
 from ctrbench_datasets._logs import Recipe, make_splits
-from ctrbench_datasets._origin import Origin
+from ctrbench_datasets._origin import Origin, PublicLog
 from ctrbench_datasets._published import published_tables
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._text import Dialect
@@ -41,7 +41,7 @@ class PublishedSplit:
 
 
 @dataclass(frozen=True)
-class Reczoo(Dataset):
+class Reczoo(PublicLog):
     """A log of reczoo.toml; its subclasses are made below."""
 
     splits: ClassVar[Mapping[str, PublishedSplit]]
@@ -51,14 +51,15 @@ class Reczoo(Dataset):
     min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as the benchmark does it", Ge(0)] = 0
     ranking: Queries = 0
 
-    def availability(self) -> Ready | Missing:
-        """Ready where the files of the split are."""
-        return self._chosen.origin.availability(self.path)
+    @property
+    def origin(self) -> Origin:
+        """The files of the split."""
+        return self._chosen.origin
 
     def version(self) -> str:
         """The md5 sums of the files, before a download the published ones; and what the table says of the columns."""
         told = repr((self._chosen.recipe, self._chosen.columns, self._chosen.apart))
-        return f"{self._chosen.origin.version(self.path)} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        return f"{super().version()} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """The published splits; the seed draws `rows` and `ranking`, and valid where it is taken from train."""

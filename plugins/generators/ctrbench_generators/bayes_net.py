@@ -34,7 +34,8 @@ class BayesNet(Generator):
     With one parent the network is the tree of the greatest likelihood. With two, fields are added greedily, each with
     the pair of earlier fields that says most about it, as in PrivBayes (Zhang et al. 2017) without its noise. Counts of
     pairs are sparse, so memory grows with rows, not with values. `smoothing`, `backoff` and `reject_copies` trade
-    fidelity for distance from real rows; none of them is a proof of privacy: `mst` has one.
+    fidelity for distance from real rows; none of them is a proof of privacy: `mst` has one. `in_turn` goes the other
+    way: as many rows as train has then hold each value, and each pair of the tree, about as often as train does.
     """
 
     name: ClassVar[str] = "bayes_net"
@@ -44,6 +45,9 @@ class BayesNet(Generator):
     ] = 0.0
     backoff: Annotated[float, "rows with the parents' values at which half of the draws forget a parent", Ge(0)] = 0.0
     reject_copies: Annotated[bool, "draw rows again that equal a row of train, its label included"] = False
+    in_turn: Annotated[bool, "rows of train with a parent's values take turns, rather than being drawn by chance"] = (
+        False
+    )
     bins: Annotated[int, "quantile bins of a numeric parent", Ge(2)] = 32
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
@@ -75,6 +79,7 @@ class Network:
         self.nodes = nodes
         ends = {node.parents[:length] for node in nodes for length in range(1, len(node.parents) + 1)}
         self._groups = {parents: Groups.of(bins[:, parents]) for parents in ends}
+        self._everything = Groups.of(np.zeros((len(rows), 1), np.int32))
 
     @classmethod
     def of(cls, rows: NDArray[np.int32], bins: NDArray[np.int32], most_parents: int) -> Network:
@@ -82,20 +87,19 @@ class Network:
         return cls(rows, bins, learn(bins, most_parents))
 
     def sample(
-        self, rows: int, bins_of: list[NDArray[np.int64]], forget: tuple[float, float], rng: np.random.Generator
+        self, rows: int, bins_of: list[NDArray[np.int64]], spec: BayesNet, rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """So many rows of places, (rows, fields); `forget` is the smoothing and the back-off."""
-        smoothing, backoff = forget
+        """So many rows of places, (rows, fields)."""
         made = np.empty((rows, self._rows.shape[1]), np.int32)
         bins = np.empty_like(made)
         for node in self.nodes:
             # A row of train for each new row: any, unless one with its parents' values is drawn.
-            source = rng.integers(len(self._rows), size=rows)
+            source = self._everything.draw(np.zeros(rows, np.intp), rng, in_turn=spec.in_turn)
             for length in range(1, len(node.parents) + 1):
                 parents = node.parents[:length]
                 group, size = self._groups[parents].find(bins[:, parents])
-                keep = (rng.random(rows) >= smoothing) & (rng.random(rows) * (size + backoff) < size)
-                source[keep] = self._groups[parents].draw(group[keep], rng)
+                keep = (rng.random(rows) >= spec.smoothing) & (rng.random(rows) * (size + spec.backoff) < size)
+                source[keep] = self._groups[parents].draw(group[keep], rng, in_turn=spec.in_turn)
             made[:, node.field] = self._rows[source, node.field]
             bins[:, node.field] = bins_of[node.field][made[:, node.field]]
         return made
@@ -126,9 +130,17 @@ class Groups:
         there = (self.keys[group] == keys) & (bins[:, -1] < self.factor)
         return group, np.where(there, self.starts[group + 1] - self.starts[group], 0)
 
-    def draw(self, group: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-        """A row of each of these groups."""
-        return self.rows[rng.integers(self.starts[group], self.starts[group + 1])]
+    def draw(self, group: NDArray[np.intp], rng: np.random.Generator, *, in_turn: bool) -> NDArray[np.intp]:
+        """A row of each of these groups: any, or each as often as the others, in an order of chance."""
+        if not in_turn:
+            return self.rows[rng.integers(self.starts[group], self.starts[group + 1])]
+        sizes = np.diff(self.starts)
+        shuffled = self.rows[np.lexsort([rng.random(len(self.rows)), np.repeat(np.arange(len(sizes)), sizes)])]
+        order = np.argsort(group, kind="stable")
+        asked = np.bincount(group, minlength=len(sizes))
+        turns = np.empty(len(group), np.int64)  # of each new row: how many of its group came before
+        turns[order] = np.arange(len(group)) - np.repeat(np.cumsum(asked) - asked, asked)
+        return shuffled[self.starts[group] + turns % sizes[group]]
 
 
 class BayesNetSampler(Sampler):
@@ -181,11 +193,10 @@ class BayesNetSampler(Sampler):
         self, places: NDArray[np.int32], labels: NDArray[np.int8], these: NDArray[np.intp], rng: np.random.Generator
     ) -> None:
         """Draw these rows anew, by their labels."""
-        forget = self._spec.smoothing, self._spec.backoff
         for label, network in enumerate(self._networks):
             mine = these[labels[these] == label]
             if network is not None and len(mine):
-                places[mine] = network.sample(len(mine), self._values.bins, forget, rng)
+                places[mine] = network.sample(len(mine), self._values.bins, self._spec, rng)
 
 
 def learn(bins: NDArray[np.int32], most_parents: int) -> list[Node]:

@@ -21,22 +21,27 @@ from ctrbench_generators._zcdp import Budget, noise, noisy_cells, rho_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VALUES, CHOICE, PAIRS = 0.5, 0.1, 0.4
-"""Shares of ρ for the fields' counts, for the choice of pairs and for the pairs' counts. With MST's thirds a logistic
-regression has an AUC of .852, .897 and .917 on Frappe's valid rows at ε = 1, 3 and 10; so .862, .903 and .919."""
-STANDS_OUT = 1.0
-"""Standard deviations of noise that a value's count must exceed; the rarer values share what is left. With MST's own
-3 a logistic regression on Frappe loses .035 of AUC at ε = 1 and .02 at ε = 3: a log's many rare values say much."""
+VALUES, CHOICE, PAIRS = 0.7, 0.05, 0.25
+"""Shares of ρ for the fields' counts, for the choice of pairs and for the pairs' counts, set on Frappe's valid rows."""
+CERTAIN = 32.0
+"""Standard deviations of noise beyond which a count is taken as it is seen."""
+CLASSES = 8
+"""Classes of about as many rows each into which a field's values are put, by how often they come, where pairs of the
+values themselves would drown in noise."""
+
+Pair = tuple[int, int, int | None]
+"""Two fields, and the one of them that is told by classes, where one is."""
 
 
 @dataclass(frozen=True)
 class Mst(Generator):
     """MST (McKenna, Miklau and Sheldon 2021) within each label: noisy counts, a private tree, (ε, δ)-DP rows.
 
-    Half of the budget measures every field, a tenth chooses the pairs of a tree, the rest measures those. Neighbours
-    differ by one row more or less, so a user of k rows is protected by kε only. Taken as public: the schema with its
-    vocabularies, and how many rows are asked for. The seed must stay secret: with it the noise can be taken off again.
-    `bayes_net` is the same without noise.
+    Most of the budget measures every field, those of many values best, some chooses the pairs of a tree, the rest
+    measures those, by classes of values where the values themselves would drown in noise. Neighbours differ by one row
+    more or less, so a user of k rows is protected by kε only. Taken as public: the schema with its vocabularies, and
+    how many rows are asked for. The seed must stay secret: with it the noise can be taken off again. `bayes_net` is
+    the same without noise.
     """
 
     name: ClassVar[str] = "mst"
@@ -66,14 +71,35 @@ class Marginal:
     shares: NDArray[np.float64]  # (values,), of sum 1
 
     @classmethod
-    def of(cls, noisy: NDArray[np.int64], sigma: float, rows: float) -> Marginal:
-        """Counts that stand out as they are; what is left of the rows is shared by the other values alike."""
-        kept = np.where(noisy > STANDS_OUT * sigma, noisy, 0).astype(np.float64)
-        rare = kept == 0
-        if rare.any():
-            kept[rare] = max(rows - kept.sum(), 0.0) / rare.sum()
-        total = kept.sum()
-        return cls(kept / total if total > 0 else np.full(len(noisy), 1 / len(noisy)))
+    def of(cls, noisy: NDArray[np.int64], sigma: float) -> Marginal:
+        """What the counts were on average, given that they are seen with such noise."""
+        likely = expected_counts(noisy, sigma)
+        total = likely.sum()
+        return cls(likely / total if total > 0 else np.full(len(noisy), 1 / len(noisy)))
+
+
+def expected_counts(noisy: NDArray[np.int64], sigma: float) -> NDArray[np.float64]:
+    """The mean of each value's count given its noisy one, (values,), where values are alike before they are seen.
+
+    How counts are distributed among the values is itself estimated: the distribution under which the noisy counts are
+    likeliest (Kiefer and Wolfowitz 1956), by EM on a grid, as in the general maximum likelihood empirical Bayes of
+    Jiang and Zhang (2009). So values that all came about as often are drawn together, and rare ones keep what is left.
+    """
+    counts = np.maximum(noisy, 0).astype(np.float64)
+    uncertain = noisy < CERTAIN * sigma
+    seen, place, often = np.unique(noisy[uncertain], return_inverse=True, return_counts=True)
+    if not len(seen):
+        return counts
+    grid = np.arange(0, CERTAIN + 4, 0.25) * sigma
+    log_likelihood = -0.5 * ((seen[:, None] - grid) / sigma) ** 2
+    likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    prior = np.full(len(grid), 1 / len(grid))
+    for _ in range(200):
+        joint = likelihood * prior
+        joint /= joint.sum(axis=1, keepdims=True)
+        prior = often @ joint / often.sum()
+    counts[uncertain] = (joint @ grid)[place]
+    return counts
 
 
 class Edge:
@@ -102,10 +128,59 @@ class Edge:
         made = np.searchsorted(upto, rng.random(len(parents)) * upto[-1], side="right")
         made = np.minimum(made, len(upto) - 1)
         from_cells = rng.random(len(parents)) * np.maximum(rows * of_parent.shares[parents], known) < known
-        begin, end, known = begin[from_cells], end[from_cells], known[from_cells]
-        place = np.searchsorted(self._upto, self._upto[begin] + rng.random(len(begin)) * known, side="right") - 1
-        made[from_cells] = self._values[np.clip(place, begin, end - 1)]
+        made[from_cells] = self._values[_drawn(self._upto, begin[from_cells], end[from_cells], rng)]
         return made
+
+
+class ClassEdge:
+    """How a field hangs on its parent where one of the two is told by classes of values only."""
+
+    def __init__(self, field: int, parent: int, classes: tuple[Classes, Classes], counts: NDArray[np.float64]) -> None:
+        """`classes` are the parent's and the field's, `counts` are (the parent's classes, the field's)."""
+        self.field, self.parent, self.counts = field, parent, counts
+        self._of_parent, self._of_field = (each.of_value for each in classes)
+        self._upto = np.append(0.0, np.cumsum(counts))
+
+    def sample(
+        self, parents: NDArray[np.int64], of_parent: Marginal, own: Marginal, rows: float, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """A value for each of the parent's values: first its class, then one of the class by the field's marginal."""
+        columns = self.counts.shape[1]
+        begin = self._of_parent[parents] * columns
+        drawn = _drawn(self._upto, begin, begin + columns, rng) - begin
+        by_class = np.argsort(self._of_field, kind="stable")
+        starts = np.searchsorted(self._of_field[by_class], np.arange(columns + 1))
+        upto = np.append(0.0, np.cumsum(own.shares[by_class]))
+        made: NDArray[np.int64] = by_class[_drawn(upto, starts[drawn], starts[drawn + 1], rng)]
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """Classes of a field's values, from 0."""
+
+    of_value: NDArray[np.int64]  # (values,)
+    shares: NDArray[np.float64]  # (classes,), of the rows
+
+    @classmethod
+    def of(cls, marginal: Marginal, most: int) -> Classes:
+        """At most so many, of about as many rows each: the values that come most often, then those that come less."""
+        shares = marginal.shares
+        classes = np.arange(len(shares))
+        if most < len(shares):
+            order = np.argsort(-shares, kind="stable")
+            before = np.cumsum(shares[order]) - shares[order]
+            classes[order] = np.minimum(before * most, most - 1).astype(np.int64)
+            classes = np.unique(classes, return_inverse=True)[1].astype(np.int64)
+        return cls(classes, np.bincount(classes, shares).astype(np.float64))
+
+
+def _drawn(
+    upto: NDArray[np.float64], begin: NDArray[np.int64], end: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """A place in each of these ranges (not empty) by weights, whose sums up to each place are `upto`."""
+    goal = upto[begin] + rng.random(len(begin)) * (upto[end] - upto[begin])
+    return np.clip(np.searchsorted(upto, goal, side="right") - 1, begin, end - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +189,7 @@ class Tree:
 
     rows: float
     marginals: list[Marginal]  # by field
-    edges: list[Edge]  # a parent is the first field, or stands in an edge before
+    edges: list[Edge | ClassEdge]  # a parent is the first field, or stands in an edge before
 
     def sample(self, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Values from 0, (rows, fields)."""
@@ -151,7 +226,8 @@ class MstSampler(Sampler):
     def details(self) -> Mapping[str, float | str]:
         """ε, δ, ρ and the noise that they bought."""
         spent = self._budgets[0].spent
-        noises = {"sigma of values": spent[0][2], "sigma of pairs": spent[-1][2]}
+        values = [noise for _, _, noise in spent[: len(self._schema.fields)]]
+        noises = {"least sigma of values": min(values), "sigma of pairs": spent[-1][2]}
         return {"epsilon": self._spec.epsilon, "delta": self._spec.delta, "rho": self._budgets[0].rho, **noises}
 
 
@@ -159,21 +235,40 @@ def learn(values: NDArray[np.int32], sizes: list[int], budget: Budget, rng: np.r
     """The tree of one label's rows, (rows, fields), which are looked at through the budget's mechanisms only."""
     fields = len(sizes)
     for_values = budget.rho * (VALUES if fields > 1 else 1)
+    shares = np.array(sizes, np.float64) ** (2 / 3)  # the least sum of all values' errors, size · σ of each field
     sigmas, noisy = [], []
     for field, size in enumerate(sizes):
-        sigmas.append(budget.sigma(for_values / fields))
+        sigmas.append(budget.sigma(for_values * shares[field] / shares.sum()))
         noisy.append(np.bincount(values[:, field], minlength=size) + noise(size, sigmas[-1], rng))
     rows = _rows(noisy, sigmas)
-    marginals = [Marginal.of(counts, sigma, rows) for counts, sigma in zip(noisy, sigmas, strict=True)]
+    marginals = [Marginal.of(counts, sigma) for counts, sigma in zip(noisy, sigmas, strict=True)]
     pairs = _choose(values, marginals, rows, budget, rng) if fields > 1 else []
-    edges = []
-    for parent, field in _from_first(pairs):
+    edges: list[Edge | ClassEdge] = []
+    for parent, field, coarse in _from_first(pairs):
         sigma = budget.sigma(PAIRS * budget.rho / len(pairs))
-        size = sizes[parent] * sizes[field]
-        places, counts = _pair_counts(values, parent, field, sizes)
-        cells = noisy_cells(places, counts, size, sigma, _least(size, sigma), rng)
-        edges.append(Edge(field, parent, np.column_stack(np.divmod(cells.places, sizes[field])), cells.counts))
+        if coarse is None:
+            size = sizes[parent] * sizes[field]
+            places, counts = _pair_counts(values, parent, field, sizes)
+            cells = noisy_cells(places, counts, size, sigma, _least(size, sigma), rng)
+            edges.append(Edge(field, parent, np.column_stack(np.divmod(cells.places, sizes[field])), cells.counts))
+        else:
+            both = _classes(marginals, parent, coarse), _classes(marginals, field, coarse)
+            counts = _class_counts(values, parent, field, both)
+            seen = counts + noise(counts.size, sigma, rng).reshape(counts.shape)
+            expected = rows * np.outer(both[0].shares, both[1].shares)
+            edges.append(ClassEdge(field, parent, both, shrunk(seen, expected, sigma)))
     return Tree(rows, marginals, edges)
+
+
+def shrunk(seen: NDArray[np.int64], expected: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """Likely counts given noisy ones and those of independence: nearer to these, the less the noise leaves to tell.
+
+    The mean of a count e·(1 + δ), δ of mean 0 and a variance that the whole table tells by its moments; at least 0.
+    """
+    off = seen - expected
+    variance = max(float((off**2 - sigma**2).sum() / (expected**2).sum()), 0.0) * expected**2
+    likely: NDArray[np.float64] = np.maximum(expected + variance / (variance + sigma**2) * off, 0)
+    return likely
 
 
 def _rows(noisy: list[NDArray[np.int64]], sigmas: list[float]) -> float:
@@ -196,29 +291,48 @@ def _choose(
     rows: float,
     budget: Budget,
     rng: np.random.Generator,
-) -> list[tuple[int, int]]:
+) -> list[Pair]:
     """The pairs of a spanning tree, by Kruskal's algorithm with the exponential mechanism in place of the maximum.
 
     A pair's score is how many rows its cells have beyond what the marginals expect and noise will hide: what measuring
     it can tell. A row changes one cell by 1, and so the score by at most 1. (MST's own score does not see the noise,
-    and would choose pairs of thousands of values of which nothing is left.)
+    and would choose pairs of thousands of values of which nothing is left.) A pair may also be measured with one field
+    in classes, of which it tells less, and noise hides less.
     """
     sizes = [len(marginal.shares) for marginal in marginals]
     sigma = math.sqrt((len(sizes) - 1) / (2 * PAIRS * budget.rho))  # that the pairs' counts will have
-    scores = {}
+    scores: dict[Pair, float] = {}
     for a, b in combinations(range(len(sizes)), 2):
         places, counts = _pair_counts(values, a, b, sizes)
         first, second = np.divmod(places, sizes[b])
         expected = rows * marginals[a].shares[first] * marginals[b].shares[second]
-        scores[a, b] = float(np.maximum(counts - expected - _least(sizes[a] * sizes[b], sigma), 0).sum())
+        scores[a, b, None] = float(np.maximum(counts - expected - _least(sizes[a] * sizes[b], sigma), 0).sum())
+        for coarse in (field for field in (a, b) if sizes[field] > CLASSES):
+            both = _classes(marginals, a, coarse), _classes(marginals, b, coarse)
+            off = _class_counts(values, a, b, both) - rows * np.outer(both[0].shares, both[1].shares)
+            scores[a, b, coarse] = float(np.maximum(off - sigma, 0).sum())
     part = list(range(len(sizes)))  # of each field, the tree that it is in
-    chosen, rho = [], CHOICE * budget.rho / (len(sizes) - 1)
+    chosen: list[Pair] = []
+    rho = CHOICE * budget.rho / (len(sizes) - 1)
     for _ in range(len(sizes) - 1):
         open_pairs = [pair for pair in scores if part[pair[0]] != part[pair[1]]]
-        a, b = open_pairs[budget.choose(np.array([scores[pair] for pair in open_pairs]), rho, rng)]
-        chosen.append((a, b))
-        part = [part[a] if each == part[b] else each for each in part]
+        pair = open_pairs[budget.choose(np.array([scores[pair] for pair in open_pairs]), rho, rng)]
+        chosen.append(pair)
+        part = [part[pair[0]] if each == part[pair[1]] else each for each in part]
     return chosen
+
+
+def _classes(marginals: list[Marginal], field: int, coarse: int) -> Classes:
+    """A field's values as they are, or in classes where it is the coarse one."""
+    marginal = marginals[field]
+    return Classes.of(marginal, CLASSES if field == coarse else len(marginal.shares))
+
+
+def _class_counts(values: NDArray[np.int32], a: int, b: int, classes: tuple[Classes, Classes]) -> NDArray[np.int64]:
+    """How many rows each pair of classes has, (a's classes, b's)."""
+    sizes = [len(each.shares) for each in classes]
+    places = classes[0].of_value[values[:, a]] * sizes[1] + classes[1].of_value[values[:, b]]
+    return np.bincount(places, minlength=sizes[0] * sizes[1]).reshape(sizes)
 
 
 def _pair_counts(
@@ -228,14 +342,15 @@ def _pair_counts(
     return np.unique(values[:, a].astype(np.int64) * sizes[b] + values[:, b], return_counts=True)
 
 
-def _from_first(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """A tree's pairs as (parent, child), from field 0 outwards."""
-    ways, reached = [], [0]
+def _from_first(pairs: list[Pair]) -> list[Pair]:
+    """A tree's pairs as (parent, child, the one in classes), from field 0 outwards."""
+    ways: list[Pair] = []
+    reached = [0]
     for parent in reached:  # grows while it is walked
-        for a, b in pairs:
+        for a, b, coarse in pairs:
             other = b if parent == a else a
             if parent in (a, b) and other not in reached:
-                ways.append((parent, other))
+                ways.append((parent, other, coarse))
                 reached.append(other)
     return ways
 

@@ -6,13 +6,14 @@ asks for it; our engine and imbalanced-learn's draw alike, so equal seeds give e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimpl
+from ctrbench import Context, Forecast, Generator, Register, Sampler, Schema, Skip, Table, hookimpl
 
 from ctrbench_generators._chunks import ChunkOrder, Chunks, deal, dealing_order, fewest_chunks, split
 from ctrbench_generators._classes import class_counts, shares_of
@@ -20,6 +21,12 @@ from ctrbench_generators._neighbours import click_shares, nearest, vote
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+ALONE = 0.25
+"""Values of a field over the rows beyond which hardly a row has another near it."""
+
+A_PAIR, A_STEP = 34.0, 4_000.0
+"""Operations for which a comparison of two rows stands, a field, and a step down the tree."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,18 @@ class Smoten(Generator):
     engine: Annotated[
         Literal["native", "imblearn"], "who finds the neighbours: ours, or imbalanced-learn in n² time and memory"
     ] = "native"
+
+    def forecast(self, schema: Schema, rows: int) -> Forecast | None:
+        """The native engine's; None for imbalanced-learn's.
+
+        n log n as on Frappe (1.4 s for 202,027 rows of 10 fields). Where a field has a value for every few rows, nearly
+        all rows are equally far apart and each is compared with each: 12 s for 40,000 rows of 22 fields.
+        """
+        if self.engine != "native" or schema.numeric or not rows:
+            return None
+        alone = max((field.vocab_size for field in schema.categorical), default=0) > rows * ALONE
+        a_value = A_PAIR * rows if alone else A_STEP * math.log2(rows)
+        return Forecast(len(schema.fields) * rows * a_value, 24.0 * rows * len(schema.fields))
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Deal train's rows to chunks; Skip where a field is numeric, ValueError where a class has too few rows."""

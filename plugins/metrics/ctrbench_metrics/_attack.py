@@ -1,83 +1,103 @@
-"""What an attacker wins who scores real rows and takes the highest, or the lowest, for members of train.
+"""Membership inference: an attacker scores real rows and takes those with the highest scores for members of train.
 
-In: such scores for members and for rows that were not in train, and the same attack's scores where real rows stand in
-place of the pool. Out: the attack's AUC with its interval, and whether it tells the two apart because of the pool.
+In: matched rows of train and of the holdout, the pool, and real rows that no generator has seen. Out: how well the
+attacker tells the two apart, beside what he makes of two pools that hold no member: other rows of train, and the pool
+with its columns shuffled.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from ctrbench import Score
+from annotated_types import Ge
+from ctrbench import Better, Score, SyntheticMetric, Table
 
-from ctrbench_metrics._chance import Estimate, auc_of, sample_of, users_of
-from ctrbench_metrics._nearest import encode
+from ctrbench_metrics._chance import Estimate, auc_of, sample_of
+from ctrbench_metrics._matched import Matched, only
 
 if TYPE_CHECKING:
-    from ctrbench import Table
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
+    """A number for each member, and for each other row (or person)."""
+    People = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 FALSE_POSITIVES = 0.01
 ALIKE = 0.02
-"""An AUC so near to .5 without a pool still counts members and non-members as alike."""
+"""An AUC so near to .5 with real rows as the pool still counts members and others as alike."""
 
 
 @dataclass(frozen=True)
-class Suspects:
-    """As many members (rows of train) as non-members (rows of the holdout), which the attacker is to tell apart."""
+class MembershipAttack(SyntheticMetric):
+    """What all attacks on membership share: whom they are asked about, and when their success is a leak."""
 
-    members: Table
-    others: Table
+    imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
+    better: ClassVar[Better] = "lower"
+    unit: ClassVar[str] = "AUC"
+    both_ways: ClassVar[bool] = True
+    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 25_000
+    rows: Annotated[int, "at most so many rows of the pool, and of other tables", Ge(100)] = 200_000
 
-    @classmethod
-    def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Suspects:
-        """Equally many of both, at most `rows`; Skip where there are none."""
-        size = min(len(train), len(holdout), rows)
-        return cls(sample_of(train, size, rng), sample_of(holdout, size, rng))
+    @abstractmethod
+    def scores(
+        self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
+    ) -> list[NDArray[np.float64]]:
+        """How much each suspect looks like a member by each pool, members before others, (suspects,) each."""
 
-    def beside(
-        self, synthetic: Table, reference: Table, rows: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-        """Codes of the suspects, members first, of the pool's rows, and of as many of the reference; at most `rows`."""
-        pool = sample_of(synthetic, rows, rng)
-        unseen = sample_of(reference, len(pool), rng)
-        members, others, pool_codes, unseen_codes = encode(self.members, self.others, pool, unseen)
-        return np.concatenate([members, others]), pool_codes, unseen_codes
+    def asked(self, scores: Sides, people: People) -> tuple[Sides, People]:
+        """The scores and persons of those who are asked about: each row by itself."""
+        return scores, people
 
-    def verdict(self, scores: NDArray[np.float64], control: NDArray[np.float64]) -> Score:
-        """The attack's AUC; both arrays hold a number for each member and then for each other row. See `judge`."""
-        size = len(self.members)
-        users = users_of(self.members, self.others)
-        return judge((scores[:size], scores[size:]), (control[:size], control[size:]), (users[0], users[1]), below=True)
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """The AUC in [0, 1]; Skip where nothing can be compared, or nothing tells the holdout's users apart."""
+        rng = np.random.default_rng(seed)
+        matched = Matched.drawn(train, holdout, self.suspects, rng)
+        people = matched.people
+        pool = sample_of(only(synthetic, matched.fields), self.rows, rng)
+        fresh, unseen = (sample_of(only(each, matched.fields), len(pool), rng) for each in (matched.rest, reference))
+        found = self.scores(matched, (pool, fresh, _shuffled(pool, rng)), unseen, rng)
+        size = len(matched.members)
+        sides = [self.asked((each[:size], each[size:]), people) for each in found]
+        return judge(*(scores for scores, _ in sides), people=sides[0][1], both_ways=self.both_ways)
 
 
-def judge(
-    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
-    control: tuple[NDArray[np.float64], NDArray[np.float64]],
-    people: tuple[NDArray[np.int64], NDArray[np.int64]],
-    *,
-    below: bool,
-) -> Score:
-    """The attack's AUC, from numbers for members and for others, their control, and whose the suspects are.
+def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_ways: bool) -> Score:
+    """The attack's AUC by the pool, from the scores by each of the three and whose the suspects are.
 
-    Flagged where the AUC is above .5, and above that of the control, by more than chance; with `below` also where it is
-    as surely below both, since an attacker may take the lowest as well. No verdict where the control itself tells
-    members from others: then they differ without any pool, and the attack proves nothing.
+    Flagged where the AUC is above .5, above that of fresh real rows, and above that of marginals, by more than chance;
+    with `both_ways` also where it is as surely below all three, since an attacker may take the lowest as well. No
+    verdict where fresh real rows themselves tell members from others: then the attack proves nothing.
     """
     count = max(int(each.max()) for each in people) + 1
-    attack, without_pool = (auc_of(*each, people, count) for each in (scores, control))
+    of_pool, of_fresh, of_marginals = (auc_of(*each, people, count) for each in (pool, fresh, marginals))
     details = {
-        **attack.interval,
-        "true_positives_at_1_percent": _caught(*scores),
-        "auc_without_pool": without_pool.value,
-        "suspects": float(len(scores[0]) + len(scores[1])),
+        **of_pool.interval,
+        "true_positives_at_1_percent": _caught(*pool),
+        "auc_of_fresh_rows": of_fresh.value,
+        "auc_of_marginals": of_marginals.value,
+        "suspects": float(sum(map(len, pool))),
     }
-    alike = without_pool.low < 0.5 + ALIKE and without_pool.high > 0.5 - ALIKE
-    side = (attack - Estimate(0.5, np.zeros(count))).side()
-    told = side in ((1, -1) if below else (1,)) and (attack - without_pool).side() == side
-    return Score(attack.value, 0.5, details, told if alike else None)
+    alike = of_fresh.low < 0.5 + ALIKE and of_fresh.high > 0.5 - ALIKE
+    side = (of_pool - Estimate(0.5, np.zeros(count))).side()
+    told = side in ((1, -1) if both_ways else (1,)) and all(
+        (of_pool - other).side() == side for other in (of_fresh, of_marginals)
+    )
+    return Score(of_pool.value, 0.5, details, told if alike else None)
+
+
+def _shuffled(pool: Table, rng: np.random.Generator) -> Table:
+    """The pool with the values of each column dealt anew among the rows of a class: what its marginals alone say."""
+    columns = {name: pool.rows[name].to_numpy().copy() for name in pool.schema.names}
+    for label in (0, 1):
+        chosen = np.flatnonzero(pool.targets == label)
+        for values in columns.values():
+            values[chosen] = values[rng.permutation(chosen)]
+    return Table(pool.rows.assign(**columns), pool.schema, pool.labels)
 
 
 def _caught(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:

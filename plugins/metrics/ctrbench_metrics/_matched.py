@@ -6,7 +6,8 @@ rows beyond their law cannot favour either, and the persons behind them.
 Train holds each of its values at least once and the holdout holds values that train lacks, which alone would tell the
 two apart. So a part of train, the `rest`, decides for both sides alike: only rows stay whose values all occur there.
 Where the holdout's users are new (a split by user), nothing of the user can be compared: those fields are left out, and
-tell only which rows belong to one person.
+tell only which rows belong to one person; and train's part is drawn person by person, so that the rest of train is as
+strange to its members as to the others.
 """
 
 from __future__ import annotations
@@ -42,15 +43,18 @@ class Matched:
     def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Matched:
         """At most `rows` of each and at most half of train; Skip where nothing is left to compare."""
         size = min(len(train) // 2, len(holdout), rows)
-        order = rng.permutation(len(train))
-        members, rest = (train.take(np.sort(part)) for part in (order[:size], order[size:]))
-        others = sample_of(holdout, size, rng)
         new_users, fields = _comparable(holdout)
+        if new_users:
+            (members, rest), (others, _) = (_split_by_person(table, size, rng) for table in (train, holdout))
+        else:
+            order = rng.permutation(len(train))
+            members, rest = (train.take(np.sort(part)) for part in (order[:size], order[size:]))
+            others = sample_of(holdout, size, rng)
         possible = [_values_occur(table, rest, fields) for table in (members, others)]
         if not (fields and all(each.any() for each in possible)):
             raise Skip("train and valid have no rows whose values occur in the rest of train, so none can be compared")
         members, others = members.take(possible[0]), others.take(possible[1])
-        first, second = _persons(members, others) if new_users else users_of(members, others)
+        first, second = (_persons if new_users else users_of)(members, others)
         known = not new_users or len(np.unique(second)) > 1
         members, others, rest = (only(table, fields) for table in (members, others, rest))
         return cls(members, others, rest, (first, second) if known else None)
@@ -64,6 +68,11 @@ class Matched:
         if self._people is None:
             raise Skip("valid's users are unseen in train, and nothing but their id tells them apart")
         return self._people
+
+    @property
+    def suspects(self) -> Table:
+        """Members, and then others."""
+        return Table.concat([self.members, self.others])
 
     @property
     def count(self) -> int:
@@ -104,7 +113,17 @@ def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[n
     return good
 
 
-def _persons(members: Table, others: Table) -> list[NDArray[np.int64]]:
-    """Persons by all that describes the user, since the ids of the others are unseen."""
-    numbers = number_rows(members, others, fields=[field.name for field in members.schema.with_role("user")])
-    return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], [len(members)])
+def _split_by_person(table: Table, size: int, rng: np.random.Generator) -> tuple[Table, Table]:
+    """At most so many rows, all of each person whom they are of, and the other rows; one person at least."""
+    (persons,) = _persons(table)
+    ranks = rng.permutation(int(persons.max(initial=0)) + 1)[persons]
+    whole = int(np.searchsorted(np.cumsum(np.bincount(ranks)), size, "right"))
+    chosen = ranks < max(whole, 1)
+    return table.take(np.flatnonzero(chosen)), table.take(np.flatnonzero(~chosen))
+
+
+def _persons(*tables: Table) -> list[NDArray[np.int64]]:
+    """Persons by all that describes the user, since the ids of the holdout are unseen."""
+    numbers = number_rows(*tables, fields=[field.name for field in tables[0].schema.with_role("user")])
+    ends = np.cumsum([len(table) for table in tables])
+    return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], ends[:-1])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench_metrics._chance import Estimate, mean_of, sample_of, users_of
+from ctrbench_metrics._chance import Estimate, mean_of, sample_of
+from ctrbench_metrics._matched import Matched, only
 from ctrbench_metrics._nearest import encode
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ class Sides:
     unseen_users: NDArray[np.int64]
 
     @classmethod
-    def drawn(cls, synthetic: Table, train: Table, holdout: Table, rows: int, seed: int) -> Sides:
-        """At most so many rows of each, train cut to the holdout's size; Skip where a table is empty."""
-        rng = np.random.default_rng(seed)
-        size = min(len(train), len(holdout), rows)
-        pool, seen, unseen = (
-            sample_of(table, wanted, rng) for table, wanted in ((synthetic, rows), (train, size), (holdout, size))
-        )
-        seen_codes, unseen_codes, pool_codes = encode(seen, unseen, pool)
-        return cls(pool_codes, seen_codes, unseen_codes, *users_of(seen, unseen))
+    def drawn(cls, synthetic: Table, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Sides:
+        """At most so many rows of each; of train and the holdout those that can be compared, as many of either."""
+        matched = Matched.drawn(train, holdout, rows, rng)
+        people, size = matched.people, min(len(matched.members), len(matched.others))
+        chosen = [np.sort(rng.choice(len(each), size, replace=False)) for each in people]
+        pool = sample_of(only(synthetic, matched.fields), rows, rng)
+        _, *codes, pool_codes = encode(matched.rest, matched.members, matched.others, pool)
+        seen, unseen = (each[some] for each, some in zip(codes, chosen, strict=True))
+        return cls(pool_codes, seen, unseen, *(each[some] for each, some in zip(people, chosen, strict=True)))
 
     def mean_of(self, values: NDArray[np.float64], users: NDArray[np.int64]) -> Estimate:
         """The mean of values, each of which a user of the real rows brought, with its uncertainty."""

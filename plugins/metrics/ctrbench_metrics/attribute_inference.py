@@ -1,6 +1,6 @@
 """Attribute inference: a field of a row from all its others.
 
-In: the pool, real train, a real holdout and a third real table. Out: how often an attacker who knows a row but for one
+In: the pool, real train and a real holdout. Out: how often an attacker who knows a row but for one
 field guesses that field right with the pool, for rows of train beside rows that the pool's generator has never seen.
 """
 
@@ -37,7 +37,7 @@ class AttributeInference(SyntheticMetric):
     such rows those that agree on all but one, then those of the same user, then all. The baseline is the same share
     for as many rows of the holdout: what a pool teaches of people in general, it teaches of those too. `excess`,
     with its 95 % interval over users, is share less baseline; `without_pool` is the attacker's share for train's
-    rows with real rows (`reference`) in place of the pool; `excess of FIELD` are the five fields furthest from 0.
+    rows with the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0.
     Flagged where the mean or a single field is off its baseline, above or below (Bonferroni, 5 % for all), and off
     what real rows as the pool give; no verdict where with these the two sides differ too.
 
@@ -51,15 +51,15 @@ class AttributeInference(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
     targets: Annotated[int, "at most so many rows of train, and as many others, drawn by the seed", Ge(100)] = 25_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
+    rows: Annotated[int, "at most so many rows of the pool, and of the rest of train", Ge(100)] = 200_000
     fields: Annotated[int, "at most so many fields are guessed, drawn by the seed", Ge(1)] = 12
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The share in [0, 1]; Skip where a table is empty, or nothing tells the holdout's users apart."""
+        """The share in [0, 1]; Skip where nothing can be compared, or nothing tells the holdout's users apart."""
         rng = np.random.default_rng(seed)
         matched = Matched.drawn(train, holdout, self.targets, rng)
         pool = sample_of(only(synthetic, matched.fields), self.rows, rng)
-        real = sample_of(only(reference, matched.fields), len(pool), rng)
+        real = sample_of(matched.rest, len(pool), rng)
         user = matched.members.schema.identifier("user")
         names = (*matched.fields, matched.members.schema.label)
         secrets = [at for at, name in enumerate(names) if user is None or name != user.name]

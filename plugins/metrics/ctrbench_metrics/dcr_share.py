@@ -21,9 +21,10 @@ from ctrbench_metrics._sides import Sides
 class DcrShare(SyntheticMetric):
     """Share of pool rows nearer to train than to as many unseen real rows, ties half: .5 is harmless.
 
-    Platzer and Reutterer (2021): train is cut to the holdout's size, distances are Hamming over the fields (numbers in
-    20 bins of train), the label is left out. Details: the 95 % interval over the users of the nearest real rows, the
-    median distances. Flagged where the interval lies above .5.
+    Platzer and Reutterer (2021): as many rows of train as of the holdout, such that all their values occur in the rest
+    of train; distances are Hamming over the fields (numbers in 20 bins of train), the label is left out. Where the
+    holdout's users are new, so are the users' fields. Details: the 95 % interval over the users of the nearest real
+    rows, the median distances. Flagged where the interval lies above .5.
 
     It shows memorised rows, whatever the log's own repeats. It does not show that a person is safe: a single copied
     row moves nothing, and a share of .5 says nothing about attributes or about users with many rows.
@@ -36,8 +37,8 @@ class DcrShare(SyntheticMetric):
     rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The share in [0, 1]; Skip where a table is empty. `reference` is not needed."""
-        sides = Sides.drawn(synthetic, train, holdout, self.rows, seed)
+        """The share in [0, 1]; Skip where nothing can be compared. `reference` is not needed."""
+        sides = Sides.drawn(synthetic, train, holdout, self.rows, np.random.default_rng(seed))
         in_train, in_holdout = (find_nearest(sides.pool, codes) for codes in (sides.seen, sides.unseen))
         to_train, to_holdout = in_train.first, in_holdout.first
         nearest = sides.seen_users[in_train.record], sides.unseen_users[in_holdout.record]

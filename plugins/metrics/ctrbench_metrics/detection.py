@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
+from ctrbench import UNSEEN, Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import Estimate, auc_of, sample_of, users_of
 from ctrbench_metrics._columns import combine, encode_labelled, some_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,9 +30,10 @@ class Detection(SyntheticMetric):
     """AUC of a classifier that tells pool rows from unseen real rows, label included: .5 is indistinguishable.
 
     Classifier two-sample test (Lopez-Paz and Oquab 2017): logistic regression on every pair of columns as one category
-    (numbers in 20 bins), five folds; equal rows share a fold, so that repeats alone are not held against a pool. The
-    real rows are the holdout's; the baseline is the same test of train against the holdout. Details: the 95 % interval
-    over users. Flagged where the AUC is above .5, and above the baseline, by more than chance.
+    (numbers in 20 bins, a value that one row of train has like one that train lacks), five folds; equal rows share a
+    fold, so that repeats alone are not held against a pool. The real rows are the holdout's; the baseline is the same
+    test of train against the holdout. Details: the 95 % interval over users. Flagged where the AUC is above .5, and
+    above the baseline, by more than chance.
 
     It shows that rows differ in what two columns have to do with each other. It does not show whether the difference
     matters to a model, and it overlooks what takes three columns to see, and a pool of a few rows over and over, which
@@ -55,6 +56,9 @@ class Detection(SyntheticMetric):
             raise Skip(f"needs {FOLDS} rows in the pool, train and valid")
         tables = [sample_of(table, size, rng) for table in (train, synthetic, holdout)]
         seen, pool, unseen = encode_labelled(*tables)
+        for place, known in _alone(train):
+            for codes in (seen, pool):
+                codes[known[codes[:, place]], place] = UNSEEN
         pairs = some_pairs(seen.shape[1], self.pairs, rng)
         users = users_of(*tables)
         count = max(each.max() for each in users) + 1
@@ -67,6 +71,17 @@ class Detection(SyntheticMetric):
         of_train, of_pool = (told_apart(*each) for each in zip((seen, pool), users[:2], strict=True))
         details = {**of_pool.interval, "rows": float(size)}
         return Score(of_pool.value, of_train.value, details, of_pool.low > 0.5 and (of_pool - of_train).low > 0)
+
+
+def _alone(train: Table) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """For each categorical field its place, and which codes one row of train has, (codes,).
+
+    Had that row been the holdout's, its value would be one that train lacks, as those of many rows of the holdout are
+    where a field is wide: without this, the code of such values would tell the holdout from real train.
+    """
+    for place, field in enumerate(train.schema.fields):
+        if field.kind == "categorical":
+            yield place, np.bincount(train.column(field.name), minlength=field.vocab_size) == 1
 
 
 def _out_of_fold(

@@ -13,6 +13,7 @@ from annotated_types import Ge
 from ctrbench import Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import mean_of, sample_of, users_of
+from ctrbench_metrics._matched import Matched, only
 from ctrbench_metrics._nearest import encode, find_nearest_weighted
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ class Identifiability(SyntheticMetric):
     """Share of train rows that have a pool row nearer than any of as many other train rows.
 
     Yoon, Drumright and van der Schaar (2020): a field weighs one over its entropy in train, so that agreeing on a rare
-    user counts for less than on a common weekday; Hamming over the fields, numbers in 20 bins. The pool, the other
-    train rows and the holdout are cut to one size; the baseline is the same share with the holdout in place of the
-    pool. Details: the 95 % interval over the users of the nearest pool rows. Flagged where the share is above the
-    baseline by more than chance.
+    user counts for less than on a common weekday; rows and distances as in `dcr_share`. The pool, the rows of train and
+    those of the holdout are cut to one size; the baseline is the same share with the holdout in place of the pool.
+    Details: the 95 % interval over the users of the nearest pool rows (over rows, where users are left out). Flagged
+    where the share is above the baseline by more than chance.
 
     It shows rows that the pool singles out. It does not show whether anybody would recognise them, and a pool may keep
     below the baseline by being unlike everything.
@@ -41,12 +42,14 @@ class Identifiability(SyntheticMetric):
     rows: Annotated[int, "at most so many rows of each table to look in", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The share in [0, 1]; Skip where a table has less than two rows. `reference` is not needed."""
+        """The share in [0, 1]; Skip where fewer than two rows can be compared. `reference` is not needed."""
         rng = np.random.default_rng(seed)
-        size = min(len(train), len(holdout), len(synthetic), self.rows)
+        matched = Matched.drawn(train, holdout, self.rows, rng)
+        tables = matched.members, only(synthetic, matched.fields), matched.others
+        size = min(map(len, tables))
         if size < 2:
-            raise Skip("needs two rows in the pool, train and valid")
-        seen, pool, unseen = (sample_of(table, size, rng) for table in (train, synthetic, holdout))
+            raise Skip("needs two rows in the pool, and two of train and valid that can be compared")
+        seen, pool, unseen = (sample_of(table, size, rng) for table in tables)
         wanted = sample_of(seen, self.targets, rng)
         codes, wanted_codes, *looked_in = encode(seen, wanted, pool, unseen)
         weights = _weights(codes)

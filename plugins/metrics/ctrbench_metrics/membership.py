@@ -6,47 +6,48 @@ rows that were not in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from annotated_types import Ge
-from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench import Register, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._attack import Suspects
-from ctrbench_metrics._nearest import find_nearest
+from ctrbench_metrics._attack import MembershipAttack
+from ctrbench_metrics._nearest import encode, find_nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ctrbench_metrics._matched import Matched
 
 
 @dataclass(frozen=True)
-class Membership(SyntheticMetric):
+class Membership(MembershipAttack):
     """AUC of an attacker who takes real rows near a pool row for members of train: .5 is harmless.
 
     Minimum distance, after Chen et al. (GAN-Leaks, 2020); Hamming as in `dcr_share`. Members are rows of train, the
-    others rows of the holdout, as many. Details: the 95 % interval over users, the members found at 1 % false
-    alarms, and `auc_without_pool`, the same attack with reference rows as the pool. Flagged where the AUC is off
-    .5, and off that to the same side, by more than chance (two-sided, 5 %): a pool that avoids rows of train (below
-    .5) tells of them too. No verdict where members and others differ without a pool (that is outside .48 to .52 by
-    more than chance).
+    others as many rows of the holdout, both such that all their values occur in the rest of train. Details: the 95 %
+    interval over users, the members found at 1 % false alarms, and the AUC with two pools that hold no member:
+    `auc_of_fresh_rows` (the rest of train) and `auc_of_marginals` (this pool, its columns shuffled within each label).
+    Flagged where the AUC is off .5, and off both to the same side, by more than chance (two-sided, 5 %): a pool that
+    avoids rows of train (below .5) tells of them too. No verdict where fresh rows tell members from others (an AUC
+    outside .48 to .52 by more than chance): then train and holdout are not of one law.
 
     It shows a danger that is real: anyone with the pool can do this. It does not show safety: stronger attackers
-    exist, and an average over rows hides the few who are found. Users stand on both sides where splits are by row, so
-    it is about rows, not about whether a person is in the log.
+    exist, an average over rows hides the few who are found, and what single columns tell is left to the baseline.
+    Where splits are by row, users stand on both sides, so it is about rows, not about whether a person is in the log;
+    where the holdout's users are new, their fields are left out and only tell who is who.
     """
 
     name: ClassVar[str] = "membership"
-    imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
-    better: ClassVar[Better] = "lower"
-    unit: ClassVar[str] = "AUC"
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 50_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
 
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The AUC in [0, 1]; Skip where a table is empty."""
-        rng = np.random.default_rng(seed)
-        suspects = Suspects.drawn(train, holdout, self.suspects, rng)
-        asked, pool, unseen = suspects.beside(synthetic, reference, self.rows, rng)
-        near_pool, near_reference = (-find_nearest(asked, codes).first.astype(float) for codes in (pool, unseen))
-        return suspects.verdict(near_pool, near_reference)
+    def scores(
+        self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
+    ) -> list[NDArray[np.float64]]:
+        """Distances to the nearest pool row, below 0; neither unseen rows nor chance is needed."""
+        _, suspects, *codes = encode(matched.rest, matched.suspects, *pools)
+        return [-find_nearest(suspects, each).first.astype(np.float64) for each in codes]
 
 
 @hookimpl

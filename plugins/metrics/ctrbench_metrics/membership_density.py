@@ -6,49 +6,47 @@ rows tells rows of train from rows that were not in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Le
-from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench import Register, SyntheticMetric, Table, hookimpl
 
-from ctrbench_metrics._attack import Suspects
-from ctrbench_metrics._nearest import count_near
+from ctrbench_metrics._attack import MembershipAttack
+from ctrbench_metrics._nearest import count_near, encode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ctrbench_metrics._matched import Matched
+
 
 @dataclass(frozen=True)
-class MembershipDensity(SyntheticMetric):
+class MembershipDensity(MembershipAttack):
     """AUC of an attacker who takes rows for members where the pool is denser than real rows are: .5 is harmless.
 
     After DOMIAS (van Breugel et al. 2023), with a kernel for categories (Aitchison and Aitken 1976) in place of a flow:
     a pool row at Hamming distance d weighs `decay` to the power of d up to `radius`, those further away as one row just
     outside, and the same for reference rows (test), which no generator has seen. Members, details and verdict are those
-    of `membership`; `auc_without_pool` is that of the reference's density alone.
+    of `membership`.
 
     Unlike `membership` it is not fooled by rows that are common anyway, and finds overfitting that copies nothing. It
     does not show safety: the densities are rough, and an average over rows hides the few who are found.
     """
 
     name: ClassVar[str] = "membership_density"
-    imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
-    better: ClassVar[Better] = "lower"
-    unit: ClassVar[str] = "AUC"
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 50_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
     radius: Annotated[int, "fields in which a row may differ and still be counted", Ge(0), Le(4)] = 2
     decay: Annotated[float, "weight of a row for each field in which it differs", Ge(0.0), Le(1.0)] = 0.1
 
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The AUC in [0, 1]; Skip where a table is empty."""
-        rng = np.random.default_rng(seed)
-        suspects = Suspects.drawn(train, holdout, self.suspects, rng)
-        asked, pool, unseen = suspects.beside(synthetic, reference, self.rows, rng)
-        in_pool, in_reference = (self._log_density(asked, codes) for codes in (pool, unseen))
-        return suspects.verdict(in_pool - in_reference, in_reference)
+    def scores(
+        self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
+    ) -> list[NDArray[np.float64]]:
+        """The logarithm of the pool's density over that of unseen rows; nothing is left to chance."""
+        _, suspects, *codes = encode(matched.rest, matched.suspects, *pools, unseen)
+        *of_pools, of_unseen = (self._log_density(suspects, each) for each in codes)
+        return [each - of_unseen for each in of_pools]
 
     def _log_density(self, rows: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float64]:
         weights = self.decay ** np.arange(self.radius + 2)

@@ -7,22 +7,21 @@ person tells whether they were in train.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from annotated_types import Ge
-from ctrbench import Better, Register, Score, SyntheticMetric, Table, hookimpl
+from ctrbench import Register, SyntheticMetric, hookimpl
 
-from ctrbench_metrics._attack import judge
-from ctrbench_metrics._evidence import learned_attack
-from ctrbench_metrics._matched import Matched
+from ctrbench_metrics._learned import LearnedAttack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ctrbench_metrics._attack import People, Sides
+
 
 @dataclass(frozen=True)
-class MembershipUsers(SyntheticMetric):
+class MembershipUsers(LearnedAttack):
     """AUC of an attacker who asks of all rows that he has of a user whether they were in train: .5 is harmless.
 
     The attacker of `membership_classifier` takes the mean over a user's rows, as in user-level inference (Kandpal et
@@ -36,22 +35,11 @@ class MembershipUsers(SyntheticMetric):
     """
 
     name: ClassVar[str] = "membership_users"
-    imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
-    better: ClassVar[Better] = "lower"
-    unit: ClassVar[str] = "AUC"
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 10_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the reference", Ge(100)] = 200_000
 
-    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The AUC in [0, 1]; Skip where a table is empty, or nothing tells the holdout's users apart."""
-        rng = np.random.default_rng(seed)
-        matched = Matched.drawn(train, holdout, self.suspects, rng)
-        size, (first, second) = len(matched.members), matched.people
-        attack, control = (
-            (_by_person(scores[:size], first), _by_person(scores[size:], second))
-            for scores in learned_attack(matched, synthetic, reference, self.rows, rng)
-        )
-        return judge(attack, control, (np.unique(first), np.unique(second)), below=False)
+    def asked(self, scores: Sides, people: People) -> tuple[Sides, People]:
+        """Each person by the mean of all rows."""
+        means = _by_person(scores[0], people[0]), _by_person(scores[1], people[1])
+        return means, (np.unique(people[0]), np.unique(people[1]))
 
 
 def _by_person(scores: NDArray[np.float64], people: NDArray[np.int64]) -> NDArray[np.float64]:

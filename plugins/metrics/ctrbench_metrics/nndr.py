@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Nndr(SyntheticMetric):
     """Mean ratio of a pool row's distances to its first and second neighbour in train; low where it follows one row.
 
-    After Zhao et al. (2021); Hamming as in `dcr_share`; two distances of 0 have the ratio 1. The baseline is the
-    holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and
-    `to_holdout`, the pool's ratio to as many unseen rows. Flagged where the ratio is below both by more than chance: in
-    a log without repeated rows (Frappe) the holdout meets no train row, while honest new rows meet train as often as
+    After Zhao et al. (2021); rows and distances as in `dcr_share`; two distances of 0 have the ratio 1. The baseline is
+    the holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and
+    `to_holdout`, the pool's ratio to as many unseen rows. Flagged where it is below both by more than chance: in a log
+    without repeated rows (Frappe) the holdout meets no train row, while honest new rows meet train as often as
     they meet the holdout.
 
     It shows rows that follow single train rows. It does not show rows that several users share, nor anything about rows
@@ -40,8 +40,8 @@ class Nndr(SyntheticMetric):
     rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The mean ratio in [0, 1]; Skip where a table is empty. `reference` is not needed."""
-        sides = Sides.drawn(synthetic, train, holdout, self.rows, seed)
+        """The mean ratio in [0, 1]; Skip where nothing can be compared. `reference` is not needed."""
+        sides = Sides.drawn(synthetic, train, holdout, self.rows, np.random.default_rng(seed))
         in_train, of_unseen = find_nearest(sides.pool, sides.seen), find_nearest(sides.unseen, sides.seen)
         in_holdout = find_nearest(sides.pool, sides.unseen)
         of_pool, of_holdout, to_holdout = (

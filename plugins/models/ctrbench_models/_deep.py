@@ -12,16 +12,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Lt
-from ctrbench import Budgeted, Context, Forecast, Model, Predictor, Schema, Table
+from ctrbench import Budgeted, Context, Forecast, Model, Predictor, Schema, Searched, Table
 
 if TYPE_CHECKING:
     from fuxictr.features import FeatureMap
     from fuxictr.pytorch.models import BaseModel
 
 Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron's hidden layers"]
-Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)]
-Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0)]
-EmbeddingDim = Annotated[int, "numbers that stand for a field's value", Ge(1)]
+Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1), Searched(0, 0.5)]
+Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0), Searched(1e-3, 1, log=True)]
+EmbeddingDim = Annotated[int, "numbers that stand for a field's value", Ge(1), Searched(4, 32, log=True)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
 
 STEP_PER_WEIGHT = 200
@@ -35,7 +35,7 @@ class NetworkModel(Model):
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
-    learning_rate: Annotated[float, "Adam's, at the start", Gt(0)] = 1e-3
+    learning_rate: Annotated[float, "Adam's, at the start", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
     batch_size: Annotated[int, "rows a step", Ge(2)] = 4096
     epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
     patience: Annotated[int, "epochs in a row without a gain on valid that end the training", Ge(1)] = 2
@@ -67,6 +67,14 @@ class NetworkModel(Model):
 
         training = Training(self.batch_size, self.epochs, self.patience)
         return fit_network(self.network, train, valid, training, seed=seed, context=context)
+
+    def fit_after(self, pool: Table, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        """Train on the pool, and go on from its weights on train: early stopping by real valid rows in both."""
+        from ctrbench_models._after import fit_after
+        from ctrbench_models.training import Training
+
+        training = Training(self.batch_size, self.epochs, self.patience)
+        return fit_after(self, pool, train, valid, training, seed=seed, context=context)
 
 
 @dataclass(frozen=True)

@@ -35,19 +35,24 @@ class Scaling:
     def of(cls, train: Table) -> Scaling:
         """The scaling by these rows; a constant field is only shifted."""
         names = tuple(field.name for field in train.schema.numeric)
-        numbers = _columns(train, names)
-        unit = np.where(np.abs(numbers).max(axis=1, initial=0) > LARGE, SHRINK, 1.0)
-        numbers = numbers * unit[:, None]
-        deviation = numbers.std(axis=1)
-        return cls(names, unit, numbers.mean(axis=1), np.where(deviation > 0, deviation, 1.0))
+        found = np.array([_measures(train.column(name)) for name in names]).reshape(len(names), 3)
+        return cls(names, *found.T)
 
     def apply(self, rows: Table) -> NDArray[np.float64]:
         """Standardised numbers, (numeric fields, rows), none of them farther than `FARTHEST` from 0."""
+        numbers = np.stack([rows.column(name) for name in self.names]) if self.names else np.zeros((0, len(rows)))
+        return self.scores(numbers)
+
+    def scores(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same for numbers as they stand in tables, (numeric fields, rows)."""
         with np.errstate(over="ignore"):  # a quotient beyond float64 is infinite, and drawn in
-            numbers = _columns(rows, self.names) * self.unit[:, None]
-            scores = (numbers - self.mean[:, None]) / self.deviation[:, None]
+            scores = (numbers * self.unit[:, None] - self.mean[:, None]) / self.deviation[:, None]
         return np.clip(scores, -FARTHEST, FARTHEST)
 
 
-def _columns(table: Table, names: tuple[str, ...]) -> NDArray[np.float64]:
-    return table.rows[list(names)].to_numpy(dtype=np.float64).T.reshape(len(names), len(table))
+def _measures(column: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Unit, mean and deviation of one field."""
+    unit = SHRINK if np.abs(column).max(initial=0) > LARGE else 1.0
+    numbers = np.ascontiguousarray(column) * unit
+    deviation = float(numbers.std())
+    return unit, float(numbers.mean()), deviation if deviation > 0 else 1.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
-from ctrbench import Budgeted, Context, Model, Predictor, Register, Skip, Table, hookimpl
+from ctrbench import Budgeted, Context, Model, Predictor, Register, Searched, Skip, Table, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +38,9 @@ class LightGBM(Model):
 
     trees: Annotated[int, "trees at most", Ge(1), Budgeted()] = 1000
     patience: Annotated[int, "trees in a row without a gain on valid that end the training", Ge(1)] = 50
-    learning_rate: Annotated[float, "share of a tree's step", Gt(0)] = 0.05
-    leaves: Annotated[int, "leaves of a tree", Ge(2)] = 63
-    rows_a_leaf: Annotated[int, "rows of a leaf, at least", Ge(1)] = 20
+    learning_rate: Annotated[float, "share of a tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
+    leaves: Annotated[int, "leaves of a tree", Ge(2), Searched(7, 255, log=True)] = 63
+    rows_a_leaf: Annotated[int, "rows of a leaf, at least", Ge(1), Searched(5, 200, log=True)] = 20
     columns: Annotated[float, "share of the columns that a tree may use", Gt(0), Le(1)] = 0.8
     native_values: Annotated[int, "values up to which a field is a native category", Ge(0)] = 64
     smoothing: Annotated[float, "rows of the mean click rate that are added to each value's", Ge(0)] = 10.0

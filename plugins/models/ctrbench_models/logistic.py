@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt
-from ctrbench import Context, Model, Predictor, Register, Schema, Table, hookimpl
+from ctrbench import Context, Model, Predictor, Register, Schema, Searched, Table, hookimpl
 
 from ctrbench_models._scaling import Scaling
 
@@ -33,7 +33,7 @@ class Logistic(Model):
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
 
-    c: Annotated[float, "inverse strength of the L2 penalty", Gt(0)] = 1.0
+    c: Annotated[float, "inverse strength of the L2 penalty", Gt(0), Searched(1e-3, 1e3, log=True)] = 1.0
     max_iter: Annotated[int, "iterations at most", Ge(1)] = 500
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:

@@ -26,6 +26,7 @@ from ctrbench_models._scaling import Scaling
 MIN_GAIN = 1e-6  # of valid AUC, for an epoch to count as better
 MAX_NORM = 10.0  # of the gradient
 PREDICT_BATCH = 16_384
+LARGE = 2**28  # bytes of codes beyond which a table is not copied
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class NetworkPredictor(Predictor):
     def predict(self, rows: Table) -> NDArray[np.float64]:
         """P(label = 1) of each row, (rows,)."""
         with _threads(self.threads):
-            return _probabilities(self.network, _Inputs.of(rows, self.scaling, self.names, self.network.device))
+            return _probabilities(self.network, _inputs(rows, self.scaling, self.names, self.network.device))
 
     @property
     def details(self) -> Mapping[str, float | str]:
@@ -189,16 +190,10 @@ class _Inputs:
     names: list[str]  # the columns of codes, then those of numbers
 
     @classmethod
-    def of(cls, table: Table, scaling: Scaling, names: Sequence[str], device: torch.device) -> _Inputs:
-        kinds = [one.kind for one in table.schema.fields]
-        named = sorted(zip(kinds, names, strict=True), key=lambda pair: pair[0])  # categorical first
+    def of(cls, table: Table, scaling: Scaling, names: list[str], device: torch.device) -> _Inputs:
         numbers = scaling.apply(table).astype(np.float32)
         codes = np.ascontiguousarray(table.codes.T)
-        return cls(
-            torch.from_numpy(codes).to(device),
-            torch.from_numpy(numbers).to(device),
-            [column for _, column in named],
-        )
+        return cls(torch.from_numpy(codes).to(device), torch.from_numpy(numbers).to(device), names)
 
     @property
     def rows(self) -> int:
@@ -208,6 +203,52 @@ class _Inputs:
         codes = self.codes.index_select(1, index).long()
         numbers = self.numbers.index_select(1, index)
         return dict(zip(self.names, [*codes, *numbers], strict=True))
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """The same of a table that is too large to be copied: a batch is gathered from where its columns lie."""
+
+    parts: list[tuple[int, NDArray[np.int64] | None, list[NDArray[np.int32]], list[NDArray[np.float64]]]]
+    """Where each begins, which of its rows it has, None for all, and its columns of codes and of numbers."""
+    rows: int
+    scaling: Scaling
+    names: list[str]  # as of `_Inputs`
+
+    @classmethod
+    def of(cls, table: Table, scaling: Scaling, names: list[str]) -> _Mapped:
+        kinds = table.schema.categorical, table.schema.numeric
+        parts, start = [], 0
+        for part, positions in table.parts:
+            codes, numbers = ([part.column(field.name) for field in fields] for fields in kinds)
+            parts.append((start, positions, codes, numbers))
+            start += len(part) if positions is None else len(positions)
+        return cls(parts, len(table), scaling, names)
+
+    def batch(self, index: Tensor) -> dict[str, Tensor]:
+        rows = index.numpy()
+        _, _, some_codes, some_numbers = self.parts[0]
+        codes = np.empty((len(some_codes), len(rows)), np.int64)
+        numbers = np.empty((len(some_numbers), len(rows)))
+        ends = [start for start, *_ in self.parts[1:]] + [self.rows]
+        for (start, positions, of_codes, of_numbers), end in zip(self.parts, ends, strict=True):
+            inside = np.flatnonzero((rows >= start) & (rows < end))
+            at = rows[inside] - start
+            at = at if positions is None else positions[at]
+            for row, coded in zip(codes, of_codes, strict=True):
+                row[inside] = coded[at]
+            for plain, column in zip(numbers, of_numbers, strict=True):
+                plain[inside] = column[at]
+        scores = torch.from_numpy(self.scaling.scores(numbers).astype(np.float32))
+        return dict(zip(self.names, [*torch.from_numpy(codes), *scores], strict=True))
+
+
+def _inputs(table: Table, scaling: Scaling, names: Sequence[str], device: torch.device) -> _Inputs | _Mapped:
+    kinds = [one.kind for one in table.schema.fields]
+    named = [column for _, column in sorted(zip(kinds, names, strict=True), key=lambda pair: pair[0])]
+    if device.type == "cpu" and 4 * len(table) * len(names) > LARGE:
+        return _Mapped.of(table, scaling, named)
+    return _Inputs.of(table, scaling, named, device)
 
 
 def _train(
@@ -224,7 +265,7 @@ def _train(
     from sklearn.metrics import roc_auc_score
 
     device = network.device
-    inputs, held_out = (_Inputs.of(table, scaling, names, device) for table in (train, valid))
+    inputs, held_out = (_inputs(table, scaling, names, device) for table in (train, valid))
     labels = torch.from_numpy(train.targets.astype(np.float32)).to(device)[:, None]  # (rows, 1)
     weights = None if train.weights is None else torch.from_numpy(train.weights.copy()).to(device)[:, None]
     order = torch.Generator().manual_seed(order_seed)
@@ -256,7 +297,7 @@ def _train(
     return epoch, best
 
 
-def _probabilities(network: BaseModel, inputs: _Inputs) -> NDArray[np.float64]:
+def _probabilities(network: BaseModel, inputs: _Inputs | _Mapped) -> NDArray[np.float64]:
     network.eval()
     with torch.no_grad():
         parts = [

@@ -108,7 +108,8 @@ def tables(draw: st.DrawFn, nasty: bool = True) -> list[list[str]]:
     rng = random.Random(draw(st.integers(0, 2**32)))
     width = draw(st.integers(2, 5))
     words = WORDS + (NASTY if nasty and draw(st.booleans()) else [])
-    extra = draw(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x1e\x1f"), max_size=5), max_size=3))
+    unwritable = "\r\x1e\x1f"  # some versions of Python's writer leave a lone \r unquoted
+    extra = draw(st.lists(st.text(st.characters(codec="utf-8", exclude_characters=unwritable), max_size=5), max_size=3))
     words += extra if nasty else [word for word in extra if not re.search(r"[\s\"',;|~:\x01]", word)]
     rows = [[str(n % 2), *(rng.choice(words) for _ in range(width - 1))] for n in range(draw(ROWS))]
     return [["click", *(f"c{n}" for n in range(1, width))], *rows]
@@ -318,6 +319,7 @@ def test_what_is_written_is_read_or_refused_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("take", TAKES, ids=lambda take: take.__name__)
 def test_many_files_are_read_or_refused_in_one_line(
     tmp_path: Path, take: Callable[[Path, st.DataObject], None]

@@ -135,6 +135,17 @@ def test_backoff_forgets_rare_parents_more_often_than_frequent_ones():
     assert agree[frequent].mean() > 0.99
 
 
+def test_rows_that_take_turns_keep_every_pair_of_the_tree_as_often_as_train():
+    columns = chain(3_000, noise=0.5)
+    train = table({"a": columns["a"], "b": columns["b"]})
+    made = pool(BayesNet(in_turn=True), train)
+    real, new = (part.rows.assign(label=part.targets).value_counts() for part in (train, made))
+    assert new.to_dict() == real.to_dict()
+    assert new.to_dict() != pool(BayesNet(), train).rows.value_counts().to_dict()
+    longer = pool(BayesNet(in_turn=True), train, 6_000).rows.assign(label=1).value_counts(["a", "b"])
+    assert longer.to_dict() == (2 * train.rows.value_counts(["a", "b"])).to_dict()
+
+
 @pytest.mark.parametrize("parents", [1, 2])
 def test_rejection_leaves_no_row_of_train(parents):
     columns = chain(3000, noise=0.6) | {"price": np.round(np.random.default_rng(5).gamma(2, 3, 3000))}
@@ -168,8 +179,10 @@ def test_groups_find_and_draw_the_rows_with_equal_values():
     groups = Groups.of(bins)
     group, size = groups.find(np.array([[1, 0], [0, 2], [1, 2], [0, 3], [7, 0]], np.int32))
     assert size.tolist() == [2, 1, 0, 0, 0]  # (0, 3) is no (1, 0), though 3 is beyond the last value
-    drawn = groups.draw(np.repeat(group[0], 50), np.random.default_rng(0))
+    drawn = groups.draw(np.repeat(group[0], 50), np.random.default_rng(0), in_turn=False)
     assert set(drawn) == {0, 2}
+    turns = groups.draw(np.repeat(group[:2], [51, 3]), np.random.default_rng(0), in_turn=True)
+    assert sorted(np.bincount(turns, minlength=4)) == [0, 3, 25, 26]
 
 
 def test_a_hundred_thousand_values_take_memory_by_rows_not_by_pairs():

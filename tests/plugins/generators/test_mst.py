@@ -56,8 +56,10 @@ def test_the_ledger_adds_up_to_the_budget_exactly() -> None:
     assert [kind for kind, _, _ in budget.spent] == ["gaussian"] * 3 + ["exponential"] * 2 + ["gaussian"] * 2
     total = sum(1 / (2 * noise**2) if kind == "gaussian" else noise**2 / 8 for kind, _, noise in budget.spent)
     assert total == pytest.approx(rho, rel=1e-12)
-    assert budget.spent[0][2] == pytest.approx(math.sqrt(3 / (2 * 0.5 * rho)))  # half of ρ for three fields
-    assert budget.spent[-1][2] == pytest.approx(math.sqrt(2 / (2 * 0.4 * rho)))  # two fifths for two pairs
+    shares = np.array([6, 6, 4]) ** (2 / 3)
+    for (_, _, sigma), share in zip(budget.spent, shares / shares.sum(), strict=False):
+        assert sigma == pytest.approx(math.sqrt(1 / (2 * mst.VALUES * rho * share)))
+    assert budget.spent[-1][2] == pytest.approx(math.sqrt(2 / (2 * mst.PAIRS * rho)))  # for two pairs alike
     with pytest.raises(ValueError, match="overspend"):
         budget.sigma(rho * 1e-6)
 
@@ -102,8 +104,10 @@ def test_the_exponential_mechanism_chooses_by_its_probabilities() -> None:
     assert np.bincount(drawn) / len(drawn) == pytest.approx(weights / weights.sum(), abs=0.015)
 
 
-def test_a_row_changes_a_pairs_score_by_at_most_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [8, 3])
+def test_a_row_changes_a_pairs_score_by_at_most_one(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the exponential mechanism's ε stands on: the scores of neighbours, the noisy marginals being the same."""
+    monkeypatch.setattr(mst, "CLASSES", most)
     rng, seen = np.random.default_rng(3), []
     values = rng.integers(0, 5, (300, 3)).astype(np.int32)
     values[:, 1] = values[:, 0]
@@ -113,6 +117,7 @@ def test_a_row_changes_a_pairs_score_by_at_most_one(monkeypatch: pytest.MonkeyPa
         for rows in (values, np.vstack([values, np.array([row], np.int32)])):
             mst._choose(rows, marginals, 300.0, Budget(40.0), rng)
         less, more = seen[-4], seen[-2]  # each call asks twice: for three fields' two pairs
+        assert len(less) == (9 if most < 5 else 3)  # each pair as it is, and with either field in classes
         assert less.max() > 0
         assert (np.abs(more - less) <= 1 + 1e-9).all()
 
@@ -134,6 +139,47 @@ def test_what_one_row_changes_stays_within_epsilon() -> None:
     assert having > 0.05  # it is a sign
     assert having <= math.exp(spec.epsilon) * (without + slack) + spec.delta + slack
     assert 1 - without <= math.exp(spec.epsilon) * (1 - having + slack) + spec.delta + slack
+
+
+def test_noisy_counts_are_told_from_noise_by_those_of_all_values() -> None:
+    rng, sigma = np.random.default_rng(4), 10.0
+    alike = np.full(3_000, 33)
+    told = mst.expected_counts(alike + _zcdp.noise(3_000, sigma, rng), sigma)
+    assert np.abs(told - alike).mean() < 0.5  # 8 by the noise, which alone tells them apart
+    mixed = np.repeat([0, 200, 5_000], [2_000, 50, 2])
+    seen = mixed + _zcdp.noise(len(mixed), sigma, rng)
+    told = mst.expected_counts(seen, sigma)
+    assert told[:2_000].mean() < 1.0
+    assert np.abs(told[2_000:2_050] - 200).mean() < 3.0
+    assert (told[-2:] == seen[-2:]).all()  # far above the noise
+    assert np.abs(told - mixed).mean() < 0.2 * np.abs(seen - mixed).mean()
+
+
+def test_counts_of_pairs_are_drawn_to_independence_as_far_as_noise_hides_them() -> None:
+    rng, sigma = np.random.default_rng(8), 10.0
+    expected = np.outer(rng.gamma(2, 5, 400), np.full(8, 1.0))
+    for strength in (0.0, 1.0):
+        true = expected * (1 + strength * rng.choice([-1, 1], expected.shape))
+        seen = np.rint(true).astype(np.int64) + _zcdp.noise(expected.size, sigma, rng).reshape(expected.shape)
+        error = np.abs(mst.shrunk(seen, expected, sigma) - true).mean()
+        if strength:
+            assert error < 0.8 * np.abs(expected - true).mean()
+        assert error < (0.9 if strength else 0.1) * np.abs(seen - true).mean()
+
+
+def test_a_pair_that_drowns_in_noise_is_told_by_classes() -> None:
+    """Each of a hundred users likes either the ten frequent items or the thousand rare ones."""
+    rng = np.random.default_rng(9)
+    user = rng.integers(0, 100, 40_000)
+    item = np.where(user % 2 == 0, rng.integers(0, 10, 40_000), rng.integers(10, 1_010, 40_000))
+    values = np.column_stack([user, item]).astype(np.int32)
+    tree = mst.learn(values, [100, 1_010], Budget(rho_for(1, 1e-9)), rng)
+    [edge] = tree.edges
+    assert isinstance(edge, mst.ClassEdge)
+    made = tree.sample(40_000, rng)
+    for parity in (0, 1):
+        frequent = (made[made[:, 0] % 2 == parity, 1] < 10).mean()
+        assert frequent == pytest.approx(1 - parity, abs=0.2)
 
 
 def test_with_much_epsilon_pools_are_like_train() -> None:
@@ -191,7 +237,9 @@ def test_the_facts_tell_what_was_promised_and_paid() -> None:
     assert facts["epsilon"] == 2.0
     assert facts["delta"] == 1e-6
     assert facts["rho"] == rho_for(2.0, 1e-6)
-    assert facts["sigma of values"] == pytest.approx(math.sqrt(3 / (2 * 0.5 * rho_for(2.0, 1e-6))))
+    shares = np.array([6, 6, 4]) ** (2 / 3)
+    of_values = mst.VALUES * rho_for(2.0, 1e-6) * shares.max() / shares.sum()
+    assert facts["least sigma of values"] == pytest.approx(math.sqrt(1 / (2 * of_values)))
 
 
 def test_a_hundred_thousand_values_take_memory_by_rows() -> None:

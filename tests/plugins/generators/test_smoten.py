@@ -381,3 +381,16 @@ def test_on_twenty_thousand_rows_of_frappe_both_engines_agree(frappe_folder):
     distances.cache_clear()  # 1.8 GB
     theirs = sample(Smoten(chunks=1, engine="imblearn"), train)
     assert_equal_but_for_ties(sample(Smoten(), train), theirs, free, share=0.75)
+
+
+def test_where_ids_hardly_occur_twice_time_is_forecast_to_grow_with_the_square() -> None:
+    ids, few = (
+        Schema((Field("id", vocabulary=[str(n) for n in range(size)]), Field("hour", vocabulary=("0", "1"))))
+        for size in (50_000, 500)
+    )
+    growth = [
+        Smoten().forecast(schema, 80_000).operations / Smoten().forecast(schema, 40_000).operations
+        for schema in (ids, few)
+    ]
+    assert growth == [pytest.approx(4.0), pytest.approx(2.13, abs=0.01)]
+    assert Smoten(engine="imblearn").forecast(few, 40_000) is None

@@ -13,12 +13,13 @@ import pytest
 from ctrbench import Context, Field, Schema, Skip, Splits, Table
 from ctrbench_datasets.oracle import Oracle
 from ctrbench_datasets.simulated import Simulated
+from ctrbench_generators.bayes_net import BayesNet
 from ctrbench_generators.independent import Independent
 from ctrbench_generators.random_oversampling import RandomOversampling
 from ctrbench_generators.uniform import Uniform
 from ctrbench_metrics._attack import judge
 from ctrbench_metrics._chance import Estimate
-from ctrbench_metrics._matched import Matched, only
+from ctrbench_metrics._matched import Matched, _split_by_person, only
 from ctrbench_metrics.attribute_inference import AttributeInference, _guesses
 from ctrbench_metrics.interaction_disclosure import InteractionDisclosure
 from ctrbench_metrics.membership import Membership
@@ -35,8 +36,8 @@ def load(name: str) -> ModuleType:
     return module
 
 
-Tree = load("trees").Tree
 leaks = load("leaks")
+TREE = BayesNet(reject_copies=True)
 
 
 @cache
@@ -54,7 +55,7 @@ def score(metric, synthetic: Table, splits: Splits | None = None):
     return metric.score(synthetic, train=splits.train, holdout=splits.valid, reference=splits.test, seed=3)
 
 
-@pytest.mark.parametrize("generator", [Tree(), Tree(noise=0.1), Tree(reject=True), RandomOversampling()], ids=str)
+@pytest.mark.parametrize("generator", [BayesNet(), BayesNet(smoothing=0.1), TREE, RandomOversampling()], ids=str)
 def test_pools_of_train_s_own_pairs_disclose_interactions(generator):
     found = score(InteractionDisclosure(), pool(generator))
     assert found.flagged is True
@@ -69,13 +70,6 @@ def test_pools_without_memory_of_pairs_disclose_none(generator):
     found = score(InteractionDisclosure(), pool(generator))
     assert found.flagged is False
     assert abs(found.details["excess"]) < 0.05
-
-
-def test_rows_that_equal_a_real_one_are_drawn_again_by_the_tree():
-    """Otherwise the verdict on it would be one on copies."""
-    tables = [np.column_stack([t.codes, t.targets]) for t in (log().train, pool(Tree(reject=True)))]
-    real, new = ({*map(tuple, table.tolist())} for table in tables)
-    assert not real & new
 
 
 def test_a_pool_that_avoids_train_s_pairs_tells_of_them_as_well():
@@ -163,6 +157,37 @@ def test_users_of_train_are_found_where_splits_are_by_user_and_fresh_ones_are_no
     assert interactions.details["precision"] == 1
 
 
+def test_members_are_drawn_person_by_person_where_users_are_new():
+    train = by_user().splits.train
+    members, rest = _split_by_person(train, 1_000, np.random.default_rng(1))
+    assert 900 < len(members) <= 1_000
+    assert len(members) + len(rest) == len(train)
+    assert not {*members.rows["user"]} & {*rest.rows["user"]}
+
+
+def test_fresh_rows_are_let_pass_and_copies_are_not_where_users_are_new():
+    drawn = by_user()
+    copied = leaks.POOLS["`random_oversampling`"](drawn, np.random.default_rng(1))
+    for metric in leaks.privacy_metrics():
+        assert not score(metric, drawn.fresh, drawn.splits).flagged, metric.name
+        if metric.name != "interaction_disclosure":
+            assert score(metric, copied, drawn.splits).flagged, metric.name
+
+
+def test_fresh_rows_are_let_pass_where_rows_change_with_time():
+    drawn = leaks.Log.drawn("time", 4)
+    for metric in leaks.privacy_metrics():
+        assert not score(metric, drawn.fresh, drawn.splits).flagged, metric.name
+
+
+def test_what_single_columns_tell_is_no_leak_of_rows():
+    drawn = leaks.Log.drawn("row", 4)
+    found = score(MembershipClassifier(), leaks.POOLS["`independent`"](drawn, np.random.default_rng(1)), drawn.splits)
+    assert found.details["low"] > 0.5
+    assert found.details["auc_of_marginals"] > 0.51
+    assert found.flagged is False
+
+
 def test_new_users_with_nothing_but_an_id_cannot_be_told_apart():
     splits = by_user().splits
     names = ["user", "item", "hour", "position"]
@@ -175,7 +200,7 @@ def test_new_users_with_nothing_but_an_id_cannot_be_told_apart():
 
 @pytest.mark.parametrize("metric", [MembershipClassifier(), MembershipUsers(), AttributeInference()], ids=str)
 def test_a_tree_whose_copies_were_rejected_is_seen_and_the_truth_is_not(metric):
-    assert score(metric, pool(Tree(reject=True))).flagged is True
+    assert score(metric, pool(TREE)).flagged is True
     assert score(metric, pool(Oracle())).flagged is False
 
 
@@ -192,14 +217,15 @@ def test_a_pool_without_train_s_rows_is_a_leak_in_the_other_direction():
     assert score(Membership(), fresh, splits).flagged is False
 
 
-def test_a_verdict_on_both_sides_must_be_off_the_control_on_the_same_side():
+def test_a_verdict_must_be_off_fresh_rows_and_marginals_on_the_same_side():
     rng = np.random.default_rng(1)
     people = (np.arange(400), np.arange(400, 800))
     noise = (rng.random(400), rng.random(400))
     low = (noise[0] - 0.3, noise[1])
-    assert judge(low, noise, people, below=True).flagged is True
-    assert judge(low, noise, people, below=False).flagged is False
-    assert judge(low, low, people, below=True).flagged is None, "they differ without a pool"
+    assert judge(low, noise, noise, people=people, both_ways=True).flagged is True
+    assert judge(low, noise, noise, people=people, both_ways=False).flagged is False
+    assert judge(low, noise, low, people=people, both_ways=True).flagged is False, "single columns tell as much"
+    assert judge(low, low, noise, people=people, both_ways=True).flagged is None, "train and holdout differ"
 
 
 def test_the_attacker_guesses_the_most_frequent_value_among_the_nearest_rows():

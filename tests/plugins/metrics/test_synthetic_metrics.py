@@ -15,7 +15,7 @@ from ctrbench_generators.independent import Independent
 from ctrbench_generators.random_oversampling import RandomOversampling
 from ctrbench_generators.smoten import Smoten
 from ctrbench_generators.uniform import Uniform
-from ctrbench_metrics._attack import Suspects
+from ctrbench_metrics._attack import judge
 from ctrbench_metrics._chance import auc_of, chance_of_worse, mean_of
 from ctrbench_metrics.attribute_inference import AttributeInference
 from ctrbench_metrics.category_coverage import CategoryCoverage
@@ -267,16 +267,17 @@ def test_membership_gives_no_verdict_where_members_and_others_differ_anyway():
     for metric in (Membership(), MembershipDensity()):
         found = metric.score(perfect(), train=log().train, holdout=strange, reference=reference(), seed=1)
         assert found.flagged is None
-        assert found.details["auc_without_pool"] > 0.52
+        assert found.details["auc_of_fresh_rows"] > 0.52
 
 
 def test_true_positives_at_one_percent_of_false_alarms():
     """200 others: two of them may pass; 30 of 100 members stand above them."""
-    suspects = Suspects(log().train.take(np.arange(200)), log().valid.take(np.arange(200)))
+    people = np.arange(200), np.arange(200, 400)
     members = np.concatenate([np.full(60, 2.0), np.zeros(140)])
     others = np.concatenate([np.full(2, 1.0), np.zeros(198)])
-    both = np.concatenate([members, others])
-    assert suspects.verdict(both, np.zeros(400)).details["true_positives_at_1_percent"] == pytest.approx(0.3)
+    nothing = np.zeros(200), np.zeros(200)
+    found = judge((members, others), nothing, nothing, people=people, both_ways=True)
+    assert found.details["true_positives_at_1_percent"] == pytest.approx(0.3)
 
 
 def test_area_under_the_curve_and_its_error_by_user():

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ctrbench import Context, Field, Schema, Skip, Table
+from ctrbench import Context, Field, Predictor, Schema, Skip, Table
+from ctrbench_models import training
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import Dropout, JoinedEmbedding, quicken
 from ctrbench_models.deepfm import DeepFM
@@ -318,6 +319,29 @@ def test_weights_of_one_change_nothing_and_heavier_positives_raise_the_probabili
     assert raised.mean() > plain.mean() + 0.1
 
 
+def test_a_network_goes_on_from_the_weights_that_the_pool_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pool, rows = MODELS[0], toy_log(1000, 9), VALID.without_labels()
+    steps: list[int] = []
+    context = Context(progress=lambda step, total, values: steps.append(step))
+    of_pool, of_train = (model.fit(table, VALID, seed=1, context=Context()).predict(rows) for table in (pool, TRAIN))
+    first, again = (model.fit_after(pool, TRAIN, VALID, seed=1, context=context).predict(rows) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert steps == [1, 2, 3, 4] * 2, "the curve is that of the real rows alone"
+    assert all(np.abs(first - other).max() > 1e-3 for other in (of_pool, of_train))
+    fits: list[Table] = []
+
+    def noted(build: Callable[[FeatureMap], BaseModel], train: Table, *more: object, **named: object) -> Predictor:
+        """Trains on the pool alone: what comes of the second table is what the first left."""
+        fits.append(train)
+        training = Training(64, 4 if train is pool else 0)
+        return fit_network(build, train, VALID, training, seed=1, context=Context())
+
+    monkeypatch.setattr("ctrbench_models._after.fit_network", noted)
+    unmoved = model.fit_after(pool, TRAIN, VALID, seed=1, context=Context()).predict(rows)
+    assert [table is pool for table in fits] == [True, False]
+    np.testing.assert_allclose(unmoved, of_pool, atol=1e-6)
+
+
 def test_the_loss_in_progress_is_the_weighted_mean_of_the_rows() -> None:
     def first_loss(weights: np.ndarray | None) -> float:
         losses: list[float] = []
@@ -421,3 +445,15 @@ def test_an_unseen_value_counts_as_nothing(model: DeepModel) -> None:
 def test_no_rows_give_no_probabilities() -> None:
     predictor = MODELS[2].fit(TRAIN, VALID, seed=1, context=Context())
     assert predictor.predict(VALID.take(np.arange(0)).without_labels()).shape == (0,)
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+def test_a_table_too_large_to_be_copied_is_learnt_alike(numeric: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, valid = (toy_log(rows, seed, numeric=numeric) for rows, seed in ((500, 1), (200, 2)))
+    table = Table.concat([train, valid.view(np.arange(0, 200, 3)[::-1])])
+    fits = []
+    for large in (2**28, 0):
+        monkeypatch.setattr(training, "LARGE", large)
+        fits.append(replace(MODELS[0], epochs=2).fit(table, valid, seed=1, context=Context()).predict(valid))
+    assert (fits[0] == fits[1]).all()
+    assert "rows" in vars(table), "the small one is copied"

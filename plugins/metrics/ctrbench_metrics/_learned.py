@@ -1,7 +1,7 @@
-"""What a pool says of each suspect row, and an attacker who has learned on known cases what that means.
+"""The attacker who has learned on known cases what it means that a pool says this or that of a row.
 
-In: matched rows of train and of the holdout, the pool, and real rows that no generator has seen. Out: for each suspect
-how likely the attacker thinks it a row of train, from the pool, and from the real rows alone.
+In: matched rows of train and of the holdout, pools, and real rows that no generator has seen. Out: for each suspect row
+how likely the attacker thinks it a row of train, by each of the pools.
 
 The attacker is told of one half of the persons which of their rows were in train, and judges the rows of the other half
 (Shokri et al. 2017 have shadow models for that; where one pool is all there is, known rows take their place). So nobody
@@ -10,12 +10,14 @@ has to say beforehand whether rows of train are too near, missing, or too many: 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from annotated_types import Ge
 
-from ctrbench_metrics._chance import sample_of
-from ctrbench_metrics._matched import only
+from ctrbench_metrics._attack import MembershipAttack
 from ctrbench_metrics._nearest import count_near, encode, find_nearest
 
 if TYPE_CHECKING:
@@ -29,33 +31,31 @@ RADIUS = 2
 """Rows are counted that differ in so many fields at most."""
 
 
-def learned_attack(
-    matched: Matched, synthetic: Table, reference: Table, rows: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores of members and then of others, (suspects,): with the pool, and from reference rows alone.
+@dataclass(frozen=True)
+class LearnedAttack(MembershipAttack):
+    """The attacker who learns; whether he is asked about rows or about persons is left to those who inherit."""
 
-    Ranks within a half, in (0, 1]; .5 where the other half holds one side only. At most `rows` of the pool are used,
-    and as many of the reference.
-    """
-    people = np.concatenate(matched.people)
-    pool = sample_of(only(synthetic, matched.fields), rows, rng)
-    unseen = sample_of(only(reference, matched.fields), len(pool), rng)
-    is_member = np.repeat([1, 0], [len(matched.members), len(matched.others)])
-    halves = rng.permutation(matched.count)[people] % HALVES
-    labels = np.concatenate([matched.members.targets, matched.others.targets])[:, None]
-    of_pool, of_unseen = (_evidence(matched, table) for table in (pool, unseen))
-    with_pool, without = (
-        _of_other_half(np.hstack([labels, *features]), is_member, halves)
-        for features in ((of_pool, of_unseen), (of_unseen,))
-    )
-    return with_pool, without
+    imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
+    both_ways: ClassVar[bool] = False  # he has learned which way to look
+    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 10_000
+
+    def scores(
+        self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
+    ) -> list[NDArray[np.float64]]:
+        """Ranks within a half, in (0, 1]; .5 where the other half holds one side only."""
+        is_member = np.repeat([1, 0], [len(matched.members), len(matched.others)])
+        halves = rng.permutation(matched.count)[np.concatenate(matched.people)] % HALVES
+        labels = matched.suspects.targets[:, None]
+        *of_pools, of_unseen = (_evidence(matched, table) for table in (*pools, unseen))
+        return [_of_other_half(np.hstack([labels, each, of_unseen]), is_member, halves) for each in of_pools]
 
 
 def _evidence(matched: Matched, table: Table) -> NDArray[np.float64]:
     """What a table says of each suspect, (suspects, features): near rows, and its user, item and pair; logarithms."""
-    tables = (matched.rest, matched.members, matched.others, table)
-    coded = [np.column_stack([codes, each.targets]) for codes, each in zip(encode(*tables), tables, strict=True)]
-    suspects, codes = np.concatenate(coded[1:3]), coded[3]
+    tables = (matched.rest, matched.suspects, table)
+    _, suspects, codes = (
+        np.column_stack([codes, each.targets]) for codes, each in zip(encode(*tables), tables, strict=True)
+    )
     features = [np.log1p(count_near(suspects, codes, RADIUS)), find_nearest(suspects, codes).first[:, None]]
     ids = [matched.members.schema.identifier(role) for role in ("user", "item")]
     places = [matched.fields.index(field.name) for field in ids if field is not None]

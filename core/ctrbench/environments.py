@@ -1,0 +1,200 @@
+"""Plug-ins that are installed elsewhere: an interpreter of their own does their jobs, as their pins conflict with ours.
+
+In: the interpreters that a suite names. Out: what is installed there, registered as if it were here; and the results of
+jobs done there. It is lent this package's own source, needs numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl,
+and shares with us the files of the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import pickle
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+from ctrbench import asking, keys
+from ctrbench.errors import UserError
+from ctrbench.hookspecs import PROJECT
+from ctrbench.interfaces import Generator, Model, Plugin, PredictionMetric, SyntheticMetric
+from ctrbench.registry import HOME, Broken, PluginKind, Registered, Registry, load_registry
+from ctrbench.text import how_it_ended, one_line
+
+KINDS: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
+    "generator": (Generator,),
+    "model": (Model,),
+    "metric": (PredictionMetric, SyntheticMetric),
+}
+"""What may live elsewhere. A data set may not: it is asked for too much before anything runs."""
+
+_TOLD = ("name", "cpus", "gpus", "role", "supports_weights", "better", "unit", "aspect")  # that a class declares
+_NOT_ASKED = ("version", "equivalent")  # methods that would be needed here, before a job
+
+_LEND = """
+import importlib.util, sys
+folder, module, line = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("ctrbench", folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules["ctrbench"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+importlib.import_module(module).main(int(line))
+"""
+"""Imports our `ctrbench` and nothing else of ours, whatever lies beside it."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is to be known here of a plug-in that is installed there; its class is not."""
+
+    kind: PluginKind
+    base: str
+    module: str
+    qualname: str
+    help: str
+    fields: list[tuple[str, Any, Any]]  # name, annotation, default
+    declared: dict[str, Any]
+    distribution: str
+    version: str
+    source: str
+
+    @classmethod
+    def of(cls, registered: Registered) -> Told:
+        """What this process, which is the interpreter there, tells of a plug-in; ValueError where that cannot be."""
+        thing = registered.plugin
+        base = next(each for each in KINDS[registered.kind] if issubclass(thing, each))
+        for method in _NOT_ASKED:
+            if getattr(thing, method, None) is not getattr(base, method, None):
+                raise ValueError(f"its {method}() is asked before anything runs, which another environment is not")
+        hints = get_type_hints(thing, include_extras=True)
+        defaults = thing()
+        return cls(
+            registered.kind,
+            base.__name__,
+            thing.__module__,
+            thing.__qualname__,
+            inspect.getdoc(thing) or "",
+            [(each.name, hints[each.name], getattr(defaults, each.name)) for each in dataclasses.fields(thing)],
+            {name: getattr(thing, name) for name in _TOLD if hasattr(thing, name)},
+            registered.distribution,
+            registered.version,
+            keys.source_digest(thing.__module__) or registered.version,
+        )
+
+    def registered(self, python: str) -> Registered:
+        """The plug-in as it is known here: its parameters, and a promise that the interpreter there does its jobs."""
+        base = next(each for each in KINDS[self.kind] if each.__name__ == self.base)
+        abstract = (name for name in dir(base) if getattr(getattr(base, name), "__isabstractmethod__", False))
+        absent = dict.fromkeys(abstract, _absent)
+        fields = [(name, hint, field(default=default)) for name, hint, default in self.fields]
+        body = {"__doc__": self.help, "__module__": self.module, **self.declared, **absent}
+        thing = dataclasses.make_dataclass(
+            self.qualname.rpartition(".")[2], fields, bases=(base,), namespace=body, frozen=True
+        )
+        thing.__module__, thing.__qualname__ = self.module, self.qualname
+        return Registered(
+            self.kind, self.declared["name"], thing, self.distribution, self.version, python=python, source=self.source
+        )
+
+
+def joined(registry: Registry, environments: Mapping[str, str]) -> Registry:
+    """The registry with what is installed for these interpreters, by name; UserError where one cannot be asked."""
+    both = Registry([*registry.plugins], [*registry.broken], [*registry.listeners])
+    for name, python in environments.items():
+        told = _asked(name, python)
+        both.broken += [dataclasses.replace(broken, source=f"{name}: {broken.source}") for broken in told["broken"]]
+        for pickled in told["plugins"]:
+            both.take_in(pickle.loads(pickled).registered(python))
+    return both
+
+
+def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ...]]:
+    """Have a job done there; what is said of it, ("stage", …), ("progress", …) and at last ("done", its result).
+
+    The process ends with this iterator. RuntimeError where it ended before.
+    """
+    with _started(python, "ctrbench.executors._elsewhere") as (line, process):
+        line.send((job, settings))
+        try:
+            while True:
+                words = line.recv()
+                yield words
+                if words[0] == "done":
+                    return
+        except EOFError:
+            ended = how_it_ended(process.wait())
+            raise RuntimeError(f"the interpreter {python} ended during the task ({ended})") from None
+
+
+def main(line: int) -> None:
+    """Tell of what is installed here; the process that was started to be asked."""
+    entries = [each for each in entry_points(group=PROJECT) if each.dist and each.dist.name != HOME]
+    found = load_registry(entries)
+    told: dict[str, list[Any]] = {"plugins": [], "broken": [*found.broken]}
+    for registered in found.plugins:
+        if registered.distribution == HOME:  # a scenario that every registry has
+            continue
+        try:
+            if registered.kind not in KINDS:
+                raise ValueError(f"a {registered.kind} cannot live in an environment of its own")
+            told["plugins"].append(pickle.dumps(Told.of(registered), protocol=4))
+        except Exception as error:
+            source = f"{registered.distribution}:{registered.name}"
+            told["broken"].append(
+                Broken(source, registered.distribution, registered.version, one_line(error), name=registered.name)
+            )
+    Connection(line).send(told)
+
+
+def _absent(*_: Any, **__: Any) -> NoReturn:
+    raise NotImplementedError("this plug-in lives in another environment, where its jobs are done")
+
+
+def _asked(name: str, python: str) -> dict[str, list[Any]]:
+    """What an environment tells of itself."""
+    where = f"environments.{name}: python={python!r}"
+    if not os.access(python, os.X_OK) or Path(python).is_dir():
+        raise UserError(f"{where} is no program; make the environment first, as in `python3.12 -m venv FOLDER`")
+    with _started(python, __name__, stderr=subprocess.PIPE) as (line, process):
+        with contextlib.suppress(EOFError, OSError):
+            if line.poll(asking.patience()):
+                told: dict[str, list[Any]] = line.recv()
+                return told
+        process.kill()
+        said = process.communicate()[1].decode(errors="replace").strip().rpartition("\n")[2]
+        raise UserError(
+            f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
+            "numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl"
+        )
+
+
+@contextlib.contextmanager
+def _started(
+    python: str, module: str, stderr: int | None = None
+) -> Iterator[tuple[Connection, subprocess.Popen[bytes]]]:
+    """The other interpreter at the `main` of a module of ours, with a line to it; it ends with the context."""
+    ours, theirs = socket.socketpair()
+    folder = os.fspath(Path(__file__).parent)
+    with theirs:
+        process = subprocess.Popen(
+            [python, "-I", "-B", "-c", _LEND, folder, module, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stderr=stderr,
+            process_group=0,
+        )
+    line = Connection(ours.detach())
+    try:
+        yield line, process
+    finally:
+        line.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,149 @@
+"""How much, how little, for whom: differences to `original` by dose, by share of train, by slice of the test rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from ctrbench.axes import Curve, Point, dose_curves, share_curves, slices_of
+from ctrbench.axes import shares as shares_of
+from ctrbench.effects import Arm, Effects
+from ctrbench.leaderboard._board import Board, Entry, Record
+from ctrbench.leaderboard._part import BETTER, WORSE, Part, about_intervals, interval, numbers
+from ctrbench.text import counted
+
+
+def doses(part: Part) -> list[Board]:
+    """How much: a row a generator and class of rows, a column a dose, and the best with the price of choosing it."""
+    curves = dose_curves(part.effects)
+    if not curves:
+        return []
+    doses = sorted({point.x for curve in curves for point in curve.points})
+    columns = ["generator", "adds", *(f"{dose:g}" for dose in doses), "best", "for all doses at once", "chosen blindly"]
+    title = f"Δ{part.metric} by dose of synthetic rows, over {_models(part.effects)}"
+    board = part.board("doses", title, columns)
+    for curve in curves:
+        at = {point.x: point for point in curve.points}
+        row = [Entry(curve.generator), Entry(curve.what)]
+        row += [_place(board, part, curve, at[dose]) if dose in at else Entry("") for dose in doses]
+        best = curve.best
+        ends = curve.bounds(best) if best else None
+        row += [Entry(f"{best.x:g}" if best else "—"), Entry(f"{ends[0]:+.5f} … {ends[1]:+.5f}" if ends else "—")]
+        board.rows.append([*row, Entry(interval(curve.chosen) if curve.chosen else "—")])
+        for point in curve.points:
+            record: Record = {"generator": curve.generator, "adds": curve.what, "dose": point.x, "scenario": point.name}
+            chosen = curve.chosen.mean if curve.chosen else None
+            board.records.append(
+                {
+                    "dataset": part.dataset,
+                    **record,
+                    **_record(part, curve, point),
+                    "best": point is best,
+                    "chosen": chosen,
+                }
+            )
+    return [
+        board.finish(
+            *_about(curves, "doses"),
+            "for all doses at once: the interval of the best, widened for having been chosen from its row (Bonferroni)",
+            "chosen blindly: in each repeat the dose that is best in the others: no luck of seeds is in its mean",
+        )
+    ]
+
+
+def shares(part: Part) -> list[Board]:
+    """How little: a row a generator and scenario, a column a share of train, and where it pays."""
+    curves = share_curves(part.effects)
+    if not curves:
+        return []
+    family = shares_of(part.effects)
+    of = [part.results.info.datasets[each.dataset] for each in family]
+    title = f"Δ{part.metric} by share of train that is seen, over {_models(part.effects)}"
+    columns = ["generator", "scenario", *(f"{100 * told.train_share:g} %" for told in of), "pays at"]
+    board = part.board("shares", title, columns)
+    board.rows.append([Entry("none"), Entry("original"), *map(_original, family), Entry("")])
+    for curve in curves:
+        pays = [f"{100 * point.x:g} %" for point in curve.points if curve.sign(point) > 0]
+        row = [Entry(curve.generator), Entry(curve.what)]
+        row += [_place(board, part, curve, point) for point in curve.points]
+        board.rows.append([*row, Entry(", ".join(pays) or "—")])
+        for point in curve.points:
+            record: Record = {"generator": curve.generator, "scenario": curve.what, "train_share": point.x}
+            board.records.append({"dataset": point.name, **record, **_record(part, curve, point)})
+    rows = ", ".join(f"{told.rows['train']:,}" for told in of)
+    return [
+        board.finish(
+            *_about(curves, "shares"),
+            f"rows of train: {rows}; each share is one draw, the same for all repeats, and holds the smaller ones",
+        )
+    ]
+
+
+def slices(part: Part) -> list[Board]:
+    """For whom: a row a generator and scenario, a column a slice of the test rows."""
+    names = slices_of(part.results, part.metric)
+    effects = [part.effects, *(Effects(part.results, part.dataset, name) for name in names)]
+    if not names or not part.effects.compared:
+        return []
+    places = [(g, s) for g in part.effects.distinct for s in part.effects.pool_scenarios]
+    places += [("", s) for s in part.effects.control_scenarios]
+    found = [[each.generator(generator, [scenario]) for each in effects] for generator, scenario in places]
+    tested = iter(part.effects.family([effect for row in found for effect in row]))
+    title = f"Δ{part.metric} by slice of the test rows, over {_models(part.effects)}"
+    board = part.board("slices", title, ["generator", "scenario", *(each.metric for each in effects)])
+    board.rows.append([Entry("none"), Entry("original"), *map(_original, effects)])
+    for place, row in zip(places, found, strict=True):
+        entries = []
+        for each, effect in zip(effects, row, strict=True):
+            judged = next(tested)
+            record: Record = {"dataset": part.dataset, "generator": place[0], "scenario": place[1]}
+            board.records.append({**record, "metric": f"Δ{each.metric}", **numbers(effect, judged)})
+            arms = [Arm(*place, model) for model in each.models]
+            causes = [cell.cause(each.metric) for arm in arms for cell in each.cells.get(arm, ())]
+            entries.append(Entry(f"{interval(effect)}{part.mark(judged)}") if effect else board.missing(causes))
+        board.rows.append([Entry(place[0] or "none"), Entry(place[1]), *entries])
+    judged_effects = [effect for row in found for effect in row if effect]
+    return [board.finish(*_sizes(effects), *about_intervals(judged_effects, marks=part.effects.better != "neither"))]
+
+
+def _place(board: Board, part: Part, curve: Curve, point: Point) -> Entry:
+    """A point's effect with half of its own interval, and a mark where it stands for all points at once."""
+    if point.effect is None:
+        return board.missing(cell.cause(part.metric) for cell in point.cells)
+    mark = {1: BETTER, -1: WORSE}.get(curve.sign(point), "")
+    return Entry(f"{interval(point.effect)}{mark}", point is curve.best and curve.gain(point.effect) > 0)
+
+
+def _record(part: Part, curve: Curve, point: Point) -> Record:
+    low, high = curve.bounds(point) or (None, None)
+    return {"metric": f"Δ{part.metric}", **numbers(point.effect), "low_of_all": low, "high_of_all": high}
+
+
+def _about(curves: Sequence[Curve], points: str) -> list[str]:
+    """How to read the places of a curve."""
+    effects = [point.effect for curve in curves for point in curve.points if point.effect]
+    if not any(effect.testable for effect in effects):
+        return about_intervals(effects, marks=False)
+    marks = f"{BETTER} better and {WORSE} worse where the interval for all {points} of its row at once excludes 0"
+    return [*about_intervals(effects, marks=False), marks]
+
+
+def _original(effects: Effects) -> Entry:
+    """The mean score of original."""
+    found = [score for model in effects.compared for score in effects.scores(Arm("", "original", model))]
+    good = [score for score in found if score is not None]
+    return Entry(f"{statistics.fmean(good):.5f}" if good else "—")
+
+
+def _sizes(effects: Sequence[Effects]) -> list[str]:
+    """How many test rows a slice has, where its metric says so."""
+    said = []
+    for each in effects:
+        sizes = {c.scores[each.metric].details.get("rows") for c in each.results.cells
+                 if c.dataset == each.dataset and each.metric in c.scores}  # fmt: skip
+        said += [f"{each.metric} {size:,.0f}" for size in sizes if size is not None and len(sizes) == 1]
+    return [f"test rows of the slices: {', '.join(said)}"] if said else []
+
+
+def _models(effects: Effects) -> str:
+    return counted(len(effects.compared), "model")

@@ -1,0 +1,221 @@
+"""Several runs as one static site: a leaderboard for each data set, one over all of them, and each run's report behind.
+
+In: stores, archives of stores, and folders of both. Out: a folder of pages that open offline and can be published.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctrbench.errors import UserError
+from ctrbench.files import refuse_existing, whole_file
+from ctrbench.interfaces import MethodRole
+from ctrbench.leaderboard import Entry
+from ctrbench.report import clock, filled, page
+from ctrbench.report.tables import Grid, grids
+from ctrbench.store import transfer
+from ctrbench.store.store import RunResults, Store
+from ctrbench.text import counted, encodable
+from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, signed, verdicts
+
+ARCHIVE, STORE = ".zip", ".db"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run, where it was read, and the file of its report within the site."""
+
+    results: RunResults
+    origin: str
+    file: str
+    verdicts: Sequence[Verdict]
+
+    @property
+    def about(self) -> str:
+        """Suite, repeats, date and versions in a line."""
+        info = self.results.info
+        versions = {each.libraries.get("ctrbench", "-") for each in self.results.environments}
+        budget = f", budget {info.budget:g}" if info.budget != 1 else ""
+        made = f"{counted(info.repeats, 'repeat')}{budget}, {clock(self.results.started)}"
+        return f"suite {info.suite}, {made}, ctrbench {', '.join(sorted(versions))}, from {self.origin}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a run says of a generator on a data set."""
+
+    source: Source
+    verdict: Verdict
+    said: GeneratorVerdict
+
+
+@dataclass(frozen=True)
+class Section:
+    """The leaderboard of one data set in one metric."""
+
+    title: str
+    places: Sequence[Place]  # candidates, the best first, then controls
+
+    @property
+    def sources(self) -> list[tuple[Source, str]]:
+        """Its runs, each with its answer."""
+        mine = sorted({p.source.file: p for p in self.places}.values(), key=lambda place: place.source.results.started)
+        return [(each.source, each.verdict.lines[0].removeprefix(f"{each.verdict.dataset}: ")) for each in mine]
+
+    @property
+    def tables(self) -> list[tuple[str, list[Grid]]]:
+        """A table of candidates, and one of controls."""
+        columns = ["generator", "verdict", "where it does best, Δ ± 95 %", "where it does best, in", "privacy flags"]
+        columns.append("run")
+        found, files = [], [source.file for source, _ in self.sources]
+        for role in MethodRole:
+            mine = [place for place in self.places if place.said.role is role]
+            rows = [[*_row(place), str(files.index(place.source.file) + 1)] for place in mine]
+            found += [(f"{role.value.capitalize()}s", grids(columns, rows))] if rows else []
+        return found
+
+
+def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[str]:
+    """Make the site; the names of its runs. `force` writes over pages that exist.
+
+    UserError where a place is none, or holds no run with an answer.
+    """
+    index = folder / "index.html"
+    if not force:
+        refuse_existing(index, "say --force")
+    with _opened(places) as stores:
+        sources = list(_sources(stores))
+        if not sources:
+            raise UserError(f"{', '.join(map(str, places))}: no run with an answer; `ctrbench run` makes one")
+        try:
+            (folder / "runs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{encodable(str(folder))}: cannot be made: {error}") from None
+        sections = _sections(sources)
+        pages = [(folder / source.file, page(source.results)) for source in sources]
+        over = over_all(sections)
+        pages.append((index, filled("site.html", sections=sections, sources=sources, overall=over)))
+    for file, text in pages:
+        with whole_file(file) as target:
+            target.write(text.encode())
+    return [source.results.run for source in sources]
+
+
+@contextmanager
+def _opened(places: Sequence[Path]) -> Iterator[list[tuple[str, Store]]]:
+    """The stores at some places, each with where it was found; archives are unpacked for as long as this lasts."""
+    with ExitStack() as stack:
+        unpacked = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        found = []
+        for number, file in enumerate(_files(places)):
+            archived = file.suffix == ARCHIVE
+            store = Store.open(str(unpacked / f"{number}.db" if archived else file), create=archived)
+            stack.callback(store.close)
+            if archived:
+                transfer.import_(store, file)
+            found.append((file.name, store))
+        yield found
+
+
+def _files(places: Iterable[Path]) -> Iterator[Path]:
+    """Stores and archives, of a folder all that lie in it."""
+    for place in places:
+        if place.is_dir():
+            inside = sorted(file for file in place.iterdir() if file.suffix in (ARCHIVE, STORE))
+            if not inside:
+                raise UserError(f"{encodable(str(place))}: no store (*{STORE}) and no archive (*{ARCHIVE}) is in it")
+            yield from inside
+        elif place.exists():
+            yield place
+        else:
+            raise UserError(f"{encodable(str(place))}: there is no such file or folder")
+
+
+def _sources(stores: Iterable[tuple[str, Store]]) -> Iterator[Source]:
+    """Their runs that have an answer, each once."""
+    files: dict[str, str] = {}
+    for origin, store in stores:
+        for head in store.runs():
+            if head.run in files:
+                continue
+            try:
+                results = store.load_run(head.run)
+            except UserError:  # one that was stopped before its grid was known
+                continue
+            answers = [each for each in verdicts(results) if each.best]
+            if answers:
+                name = re.sub(r"[^\w-]", "_", head.run)[:80]
+                files[head.run] = name if name not in files.values() else f"{name}_{len(files)}"
+                yield Source(results, origin, f"runs/{files[head.run]}.html", answers)
+
+
+def _sections(sources: Sequence[Source]) -> list[Section]:
+    """A section for each data set and metric, data sets of one name told apart by their fingerprints."""
+    found: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
+    for source in sources:
+        for verdict in source.verdicts:
+            fingerprint = source.results.info.datasets[verdict.dataset].fingerprint
+            found[verdict.dataset, verdict.metric, fingerprint] += [
+                Place(source, verdict, said) for said in verdict.generators if said.best
+            ]
+    names = [key[:2] for key in found]
+    return [
+        Section(
+            f"{name}: {metric}" + (f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else ""),
+            sorted(places, key=lambda place: (place.said.role is MethodRole.CONTROL, -_gain(place))),
+        )
+        for (name, metric, fingerprint), places in sorted(found.items())
+        if places
+    ]
+
+
+def over_all(sections: Sequence[Section]) -> list[Grid]:
+    """Candidates over all data sets: where the run with most repeats says that they help, and their gains there."""
+    best: dict[str, dict[str, Place]] = defaultdict(dict)
+    for section in sections:
+        for place in section.places:
+            if place.said.role is MethodRole.CANDIDATE:
+                other = best[place.said.generator].get(section.title)
+                if other is None or _weight(place) > _weight(other):
+                    best[place.said.generator][section.title] = place
+    rows: list[tuple[int, float, list[Entry | str]]] = []
+    for generator, places in best.items():
+        helps = sum(place.said.outcome is Outcome.HELPS for place in places.values())
+        hurts = sum(place.said.outcome is Outcome.HURTS for place in places.values())
+        cells = [_difference(places[s.title]) if s.title in places else "—" for s in sections]
+        row: list[Entry | str] = [generator, f"{helps} of {len(places)}", f"{hurts} of {len(places)}", *cells]
+        rows.append((helps, statistics.fmean(map(_gain, places.values())), row))
+    rows.sort(key=lambda each: (each[0], each[1]), reverse=True)
+    return grids(["generator", "helps in", "hurts in", *(s.title for s in sections)], [row for _, _, row in rows])
+
+
+def _weight(place: Place) -> tuple[int, float]:
+    """More repeats before fewer, then later before earlier."""
+    return place.source.results.info.repeats, place.source.results.started
+
+
+def _gain(place: Place) -> float:
+    """Its difference where it does best, for the better."""
+    better = place.source.results.info.prediction_metrics[place.verdict.metric].better
+    mean = place.said.best.mean if place.said.best else 0.0
+    return mean if better == "higher" else -mean
+
+
+def _difference(place: Place) -> str:
+    best = place.said.best
+    if best is None:
+        return "—"
+    return signed(best.mean, 5) + ("" if best.high is None else f" ±{best.high - best.mean:.5f}")
+
+
+def _row(place: Place) -> list[str]:
+    said = place.said
+    flags = f"{len(said.flagged)} of {said.judged}" if said.judged else "—"
+    return [said.generator, said.says, _difference(place), said.best.scenario if said.best else "—", flags]

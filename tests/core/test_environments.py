@@ -1,0 +1,193 @@
+"""Plug-ins that live in an environment of their own: found, chosen, and their jobs done there, whatever they do."""
+
+from __future__ import annotations
+
+import sys
+import venv
+from pathlib import Path
+
+import ctrbench
+import pytest
+from commands import SMALL
+from ctrbench.environments import joined
+from ctrbench.errors import UserError
+from ctrbench.registry import load_registry
+from ctrbench.suite import parse_suite
+
+PLUGINS = '''
+"""Plug-ins that need a library which this interpreter alone has."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+from ctrbench import Generator, MethodRole, Model, Predictor, Sampler, Skip, hookimpl
+
+
+@dataclass(frozen=True)
+class Far(Generator):
+    """Rows of train once more."""
+
+    name: ClassVar[str] = "far"
+    role: ClassVar[MethodRole] = MethodRole.CONTROL
+    ends: Annotated[str, "raise, skip, exit or well"] = "well"
+    times: Annotated[int, "how often", Ge(1)] = 1
+
+    def fit(self, train, *, seed, context):
+        import needed_there
+
+        context.progress(1, 2, {"loss": 0.5})
+        if self.ends == "raise":
+            raise ValueError("no such luck")
+        if self.ends == "skip":
+            raise Skip("not for this log")
+        if self.ends == "exit":
+            import os
+            os._exit(3)
+        return Again(train, needed_there.VERSION)
+
+
+class Again(Sampler):
+    def __init__(self, train, version):
+        self.train, self.version = train, version
+
+    def sample(self, rows, *, seed):
+        return self.train.take(np.random.default_rng(seed).permutation(len(self.train))[:rows])
+
+    @property
+    def details(self):
+        import sys
+
+        return {"needed": self.version, "python": sys.prefix}
+
+
+@dataclass(frozen=True)
+class FarRate(Model):
+    """The click rate, for everybody."""
+
+    name: ClassVar[str] = "far_rate"
+
+    def fit(self, train, valid, *, seed, context):
+        return Rate(train.click_rate)
+
+
+class Rate(Predictor):
+    def __init__(self, rate):
+        self.rate = rate
+
+    def predict(self, rows):
+        return np.full(len(rows), self.rate)
+
+
+@dataclass(frozen=True)
+class Versioned(Generator):
+    """Reads a file, so that somebody must ask it for a version."""
+
+    name: ClassVar[str] = "versioned"
+
+    def fit(self, train, *, seed, context):
+        raise Skip("never asked")
+
+    def version(self):
+        return "1"
+
+
+@hookimpl
+def register_generators(register):
+    register(Far)
+    register(Versioned)
+
+
+@hookimpl
+def register_models(register):
+    register(FarRate)
+'''
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has the libraries of this one, a plug-in and its library, and no ctrbench."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    venv.create(folder, symlinks=True, with_pip=False)
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "libraries.pth").write_text("\n".join(each for each in sys.path if each.endswith("site-packages")))
+    (site / "needed_there.py").write_text("VERSION = '0.9'\n")
+    (site / "far_away.py").write_text(PLUGINS)
+    metadata = site / "far_away-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: far-away\nVersion: 1.2\nRequires-Dist: numpy<1\n")
+    (metadata / "entry_points.txt").write_text("[ctrbench]\nfar = far_away\n")
+    return str(folder / "bin" / "python")
+
+
+@pytest.fixture(scope="module")
+def suite(python: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("suite") / "far.toml"
+    file.write_text(
+        f'datasets = ["{SMALL}"]\ngenerators = ["far"]\nmodels = ["item_rate"]\nmetrics = ["auc"]\n'
+        f'scenarios = ["original", "S5"]\n[environments.modern]\npython = "{python}"\n'
+    )
+    return str(file)
+
+
+def test_jobs_of_a_plugin_elsewhere_are_done_there_and_found_again(suite: str, python: str, tmp_path: Path) -> None:
+    store = tmp_path / "far.db"
+    found = ctrbench.run(suite=suite, models=["item_rate", "far_rate"], store=store, progress=False)
+    [pool] = found.stored.pools
+    assert pool.ok, pool.result.reason
+    assert pool.result.output.facts == {"needed": "0.9", "python": str(Path(python).parents[1])}
+    scores = {(cell.model, cell.scenario): cell.scores["auc"].value for cell in found.stored.cells}
+    assert scores["item_rate", "S5"] == pytest.approx(scores["item_rate", "original"], abs=1e-9)  # the rows are train's
+    assert scores["far_rate", "S5"] == 0.5
+    assert "far_away" not in sys.modules
+    again = ctrbench.run(suite=suite, models=["item_rate", "far_rate"], store=store, progress=False)
+    assert [each.result.run for each in again.stored.pools] == [found.run]
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "said"),
+    [
+        ("raise", "failed", "no such luck"),
+        ("skip", "skipped", "not for this log"),
+        ("exit", "crashed", "exit status 3"),
+    ],
+)
+def test_however_a_plugin_elsewhere_ends_is_told(ends: str, status: str, said: str, suite: str, tmp_path: Path) -> None:
+    found = ctrbench.run(
+        suite=suite, generators=f"far[ends={ends}]", store=tmp_path / "far.db", executor="inline", progress=False
+    )
+    [pool] = found.stored.pools
+    assert pool.result.status == status
+    assert said in pool.result.reason
+    assert pool.result.plugin == "far (far-away 1.2)"
+    assert pool.result.stage == "fit"
+    assert ("no such luck" in pool.result.traceback) == (ends == "raise")
+
+
+def test_parameters_are_checked_here_and_what_cannot_live_elsewhere_is_broken(suite: str, python: str) -> None:
+    registry = joined(load_registry([]), {"modern": python})
+    assert registry.get("generator", "far").help == "Rows of train once more."
+    [broken] = registry.broken
+    assert broken.name == "versioned"
+    assert "version() is asked before anything runs" in broken.error
+    twice = joined(registry, {"again": python})
+    assert "taken by far (far-away 1.2)" in twice.broken[-2].error + twice.broken[-1].error
+    with pytest.raises(UserError, match=r"far \(far-away 1\.2\): times=0"):
+        ctrbench.run(suite=suite, generators="far[times=0]", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('python = "no/such/python"', "no/such/python' is no program; make the environment first"),
+        ('python = "/bin/true"', "'/bin/true' cannot tell what is installed there"),
+        ("pyton = 'x'", "unknown key 'pyton'; did you mean 'python'"),
+        ("", "it needs python ="),
+    ],
+)
+def test_an_environment_that_cannot_be_asked_is_the_users_mistake(text: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        joined(load_registry([]), parse_suite(f"[environments.modern]\n{text}", "s", "s.toml").environments)
+    assert said in str(caught.value)
+    assert "environments.modern" in str(caught.value)

@@ -1,0 +1,82 @@
+"""A search of parameters: what is tried, that valid alone decides, and that the model within counts in its version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_type_hints
+
+import numpy as np
+import pandas as pd
+import pytest
+from ctrbench import Context, Field, Schema, Searched, Skip, Table, UserError, params, searched
+from ctrbench_models import tune
+from ctrbench_models.dnn import Dnn
+from ctrbench_models.logistic import Logistic
+from ctrbench_models.tune import Tune
+
+pytest.importorskip("optuna")
+
+
+def table(rows: int, seed: int) -> Table:
+    """Twenty items with click rates of their own, and a hundred sources that say nothing."""
+    rng = np.random.default_rng(seed)
+    item, source = rng.integers(1, 21, rows), rng.integers(1, 101, rows)
+    labels = (rng.random(rows) < 0.1 + 0.03 * (item * 7 % 20)).astype(np.int8)
+    fields = (Field("item", vocabulary=tuple(f"{n:03}" for n in range(20))),
+              Field("source", vocabulary=tuple(f"{n:03}" for n in range(100))))  # fmt: skip
+    return Table(pd.DataFrame({"item": item, "source": source}, dtype=np.int32), Schema(fields), labels)
+
+
+def test_the_best_of_all_trials_by_valid_is_kept_the_models_own_parameters_tried_first(monkeypatch) -> None:
+    tried: list[float] = []
+    fit = Logistic.fit
+    monkeypatch.setattr(Logistic, "fit", lambda self, *a, **k: tried.append(self.c) or fit(self, *a, **k))
+    said = []
+    context = replace(Context(), progress=lambda *words: said.append(words))
+    found = Tune(model="logistic[c=1000.0]", trials=6).fit(table(400, 1), table(400, 2), seed=3, context=context)
+    assert len(tried) == 6
+    assert tried[0] == 1000.0
+    assert [step for step, _, _ in said] == [1, 2, 3, 4, 5, 6]
+    assert found.details["trials"] == 6
+    assert found.details["tuned c"] in tried
+    assert found.details["best valid auc"] == max(values["best valid_auc"] for _, _, values in said)
+    assert found.details["best valid auc"] > said[0][2]["best valid_auc"]  # noise of sources is shrunk
+    best = Logistic(c=found.details["tuned c"]).fit(table(400, 1), table(400, 2), seed=3, context=Context())
+    rows = table(50, 4).without_labels()
+    assert (found.predict(rows) == best.predict(rows)).all()
+    again = Tune(model="logistic[c=1000.0]", trials=6).fit(table(400, 1), table(400, 2), seed=3, context=Context())
+    assert again.details == found.details
+
+
+def test_the_model_within_counts_in_the_version_and_mistakes_are_named() -> None:
+    versions = {Tune(model=model).version() for model in ("logistic", "logistic[c=2]", "dnn")}
+    assert len(versions) == 3
+    with pytest.raises(UserError, match="model: no model 'dnnn'; did you mean"):
+        Tune(model="dnnn").version()
+    with pytest.raises(UserError, match=r"tune\[model=item_rate\]: no parameter of item_rate is marked"):
+        Tune(model="item_rate").version()
+
+
+def test_what_cannot_be_tuned_is_a_skip() -> None:
+    train = table(50, 1)
+    valid = Table(train.rows, train.schema, np.zeros(50, np.int8))
+    with pytest.raises(Skip, match="valid rows of both classes"):
+        Tune().fit(train, valid, seed=1, context=Context())
+
+
+def test_whole_numbers_and_choices_stay_what_they_are() -> None:
+    class Asked:
+        def suggest_int(self, name, low, high, *, log):
+            return low
+
+        def suggest_float(self, name, low, high, *, log):
+            return float(high)
+
+        def suggest_categorical(self, name, choices):
+            return list(choices)[-1]
+
+    proposed = {name: tune._proposed(Asked(), name, where) for name, where in searched(Dnn()).items()}
+    assert proposed == {"learning_rate": 1e-2, "embedding_dim": 4, "dropout": 0.5, "embedding_regularizer": 1.0}
+    assert params.rebuilt(Dnn(**proposed), "dnn").embedding_dim == 4
+    assert isinstance(proposed["embedding_dim"], get_type_hints(Dnn)["embedding_dim"])
+    assert tune._proposed(Asked(), "widths", Searched(among=((32,), (64, 32)))) == (64, 32)

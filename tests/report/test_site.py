@@ -1,0 +1,76 @@
+"""The site of several runs: what it shows of whom, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import browser
+import pytest
+from click.testing import CliRunner
+from ctrbench.cli import main
+from ctrbench.registry import Registry
+from ctrbench.report.site import write
+from ctrbench.store import transfer
+from ctrbench.store.store import Store
+from recording import SUITE, Bench
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, toy_registry: Registry) -> tuple[Path, Path, list[str]]:
+    """A folder with a store, an archive of another store, and the names of the runs in them."""
+    mine, theirs = (Bench(tmp_path_factory.mktemp(name), toy_registry) for name in ("mine", "theirs"))
+    few = replace(SUITE, generators=("bootstrap",), models=("rate",), repeats=2)
+    names = [mine.run(few)[1].run, theirs.run(replace(few, seed=7, generators=("bootstrap", "twin")))[1].run]
+    archive = tmp_path_factory.mktemp("sent") / "theirs.zip"
+    with closing(Store.open(str(theirs.folder / "results.db"))) as store:
+        transfer.export(store, archive)
+    return mine.folder, archive, names
+
+
+def test_a_site_has_a_leaderboard_for_each_data_set_and_every_runs_report(
+    places: tuple[Path, Path, list[str]], tmp_path: Path
+) -> None:
+    folder, archive, names = places
+    assert write([folder, archive], tmp_path / "site") == names
+    text = (tmp_path / "site" / "index.html").read_text()
+    headings = re.findall('<h2 id="data-.">(.*?)</h2>', text)
+    assert [each[: len("toy_log: hits (data ")] for each in headings] == ["toy_log: hits (data "] * 2, "two draws of it"
+    for file in re.findall('href="(runs/.*?)"', text):
+        assert "Does synthetic data help?" in (tmp_path / "site" / file).read_text()
+    assert all(text.count(f">{name}</a>") == 2 for name in names), "beside its leaderboard, and in the list of runs"
+    assert "from theirs.zip" in text
+    first = (tmp_path / "site" / "index.html").read_bytes()
+    write([folder, archive], tmp_path / "site", force=True)
+    assert (tmp_path / "site" / "index.html").read_bytes() == first
+
+
+@pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
+def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+    write(places[:2], tmp_path)
+    with browser.chromium() as running:
+        for name in ("wide", "phone"):
+            running.render(browser.RENDERINGS[name])
+            running.open(tmp_path / "index.html")
+            found = running.measure()
+            assert not {kind: found[kind] for kind in ("wide", "out", "small", "overlaps") if found[kind]}
+        assert not running.console
+
+
+def test_what_is_no_store_is_refused_in_one_line(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "site")]
+    (tmp_path / "empty").mkdir()
+
+    def said(*words: str) -> str:
+        result = CliRunner().invoke(main, ["site", *words, *out])
+        assert result.exit_code == 2
+        assert result.stderr.count("\n") == 1
+        return result.stderr
+
+    assert "there is no such file or folder" in said(str(tmp_path / "nowhere"))
+    assert "no store (*.db) and no archive (*.zip) is in it" in said(str(tmp_path / "empty"))
+    done = CliRunner().invoke(main, ["site", str(places[0]), *out])
+    assert done.output == f"{tmp_path / 'site' / 'index.html'}: 1 run\n"
+    assert "exists already" in said(str(places[0]))

@@ -1,0 +1,49 @@
+"""Tables of the report: digits, parts, heads."""
+
+from __future__ import annotations
+
+import pytest
+from ctrbench.report.tables import WIDTH, Grid, grids, shortened
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "shown"),
+    [
+        ("0.98765", 0, "0.988"),
+        ("0.98765", 4, "0.9877"),
+        ("+0.00123 ▲", 0, "+0.00123 ▲"),
+        ("−0.12345", 0, "−0.123"),
+        ("1,234.5678", 0, "1,235"),
+        ("0.98401 ±0.00050", 0, "0.98401 ±0.00050"),
+        ("+0.01234 ±0.01051 △", 0, "+0.012 ±0.011 △"),
+        ("0.1234 to 0.5678", 0, "0.123 to 0.568"),
+        ("2.13.0", 0, "2.13.0"),
+        ("12 of 345", 0, "12 of 345"),
+        ("0.00000", 0, "0.00000"),
+    ],
+)
+def test_numbers_have_three_digits_and_as_many_places_as_their_errors(text: str, least: int, shown: str) -> None:
+    assert shortened(text, least) == shown
+
+
+def names(part: Grid) -> list[str]:
+    return [name for head in part.heads for name, _ in head.columns]
+
+
+def test_numbers_of_a_column_keep_what_tells_them_apart() -> None:
+    [made] = grids(["model", "auc"], [["dnn", "0.98388"], ["lr", "0.98422"]])
+    assert [row.cells[1].short for row in made.rows] == ["0.98388", "0.98422"]
+
+
+def test_a_wide_table_is_broken_between_groups_and_each_part_names_its_rows() -> None:
+    columns = ["generator", *(f"model_{m}, {what}" for m in range(4) for what in ("published", "here ± 95 %"))]
+    rows = [["smoten", *["0.98401", "0.98401 ±0.00050"] * 4], ["copy", *["0.9", "0.98401 ±0.00050"] * 4]]
+    made = grids(columns, rows, controls=["copy"])
+    assert len(made) > 1
+    assert [[head.group for head in part.heads] for part in made] == [
+        ["", "model_0", "model_1"],
+        ["", "model_2", "model_3"],
+    ]
+    assert all(names(part)[0] == "generator" for part in made)
+    assert all(sum(len(cell.full) for cell in row.cells) <= WIDTH for part in made for row in part.rows)
+    assert [row.control for row in made[0].rows] == [False, True]
