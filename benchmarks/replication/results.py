@@ -13,6 +13,7 @@ import lzma
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,7 +78,7 @@ class Replication:
             rows.append(("real rows, other seeds", [_estimate(again)]))
             recipe = self.frappe.results.info.scenarios[scenario].help
             panels.append(drawing.Forest(f"{scenario}: {recipe}", "one", rows))
-        return drawing.render(lambda: drawing.forest(panels, [""], "difference of test AUC to original"), "svg")
+        return drawing.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
 
     def _runs(self) -> str:
         rows = []

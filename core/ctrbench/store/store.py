@@ -182,8 +182,9 @@ class Store:
         row["environment"] = rows.environment_json(environment)
 
         def work(connection: sa.Connection) -> None:
-            latest = connection.scalar(sa.select(sa.func.max(runs.c.started))) or 0.0
-            began = max(time.time(), latest + _MOMENT)
+            latest: object = connection.scalar(sa.select(sa.func.max(runs.c.started)))
+            known = latest if isinstance(latest, float) else 0.0  # a row that cannot be read may hold anything
+            began = max(time.time(), known + _MOMENT)
             connection.execute(self.database.insert(runs).values(started=began, **row).on_conflict_do_nothing())
 
         self.database.write(work)

@@ -58,8 +58,10 @@ class MembershipAttack(SyntheticMetric):
         rng = np.random.default_rng(seed)
         matched = Matched.drawn(train, holdout, self.suspects, rng)
         people = matched.people
-        pool = sample_of(only(synthetic, matched.fields), self.rows, rng)
-        fresh, unseen = (sample_of(only(each, matched.fields), len(pool), rng) for each in (matched.rest, reference))
+        alike = min(self.rows, len(matched.rest))  # rows of all three pools, since a larger one tells more
+        pool, fresh, unseen = (
+            sample_of(only(each, matched.fields), alike, rng) for each in (synthetic, matched.rest, reference)
+        )
         found = self.scores(matched, (pool, fresh, _shuffled(pool, rng)), unseen, rng)
         size = len(matched.members)
         sides = [self.asked((each[:size], each[size:]), people) for each in found]

@@ -16,7 +16,8 @@ from ctrbench_generators.random_oversampling import RandomOversampling
 from ctrbench_generators.smoten import Smoten
 from ctrbench_generators.uniform import Uniform
 from ctrbench_metrics._attack import judge
-from ctrbench_metrics._chance import auc_of, chance_of_worse, mean_of
+from ctrbench_metrics._chance import auc_of, chance_of_worse, mean_of, users_of
+from ctrbench_metrics._matched import Matched
 from ctrbench_metrics.attribute_inference import AttributeInference
 from ctrbench_metrics.category_coverage import CategoryCoverage
 from ctrbench_metrics.dcr_share import DcrShare
@@ -208,6 +209,17 @@ def by_hand(metric, synthetic: Table):
     return metric.score(synthetic, train=TRAIN, holdout=HOLDOUT, reference=HOLDOUT, seed=1)
 
 
+@pytest.fixture
+def as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four rows cannot be matched: all of train are members here, and all of the holdout others."""
+
+    def drawn(cls, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Matched:
+        return cls(train, holdout, train, users_of(train, holdout))
+
+    monkeypatch.setattr(Matched, "drawn", classmethod(drawn))
+
+
+@pytest.mark.usefixtures("as_they_are")
 def test_closest_record_shares_count_ties_half():
     found = by_hand(DcrShare(), rows((2, 2, 0), (1, 3, 0), (1, 1, 0), (6, 3, 1)))  # nearer, further, equal, equal
     assert found.value == 0.5
@@ -215,6 +227,7 @@ def test_closest_record_shares_count_ties_half():
     assert found.value == (1 + 1 + 0.5 + 0) / 4
 
 
+@pytest.mark.usefixtures("as_they_are")
 def test_neighbour_ratios_are_of_the_first_two_in_train():
     found = by_hand(Nndr(), rows((1, 1, 0), (3, 3, 0)))  # 0 of 1; 1 of 2
     assert found.value == (0 + 1 / 2) / 2
@@ -264,10 +277,14 @@ def test_a_copy_with_minus_zero_is_a_copy():
 
 def test_membership_gives_no_verdict_where_members_and_others_differ_anyway():
     strange = pool(Uniform()).take(np.arange(2_000))
-    for metric in (Membership(), MembershipDensity()):
-        found = metric.score(perfect(), train=log().train, holdout=strange, reference=reference(), seed=1)
-        assert found.flagged is None
-        assert found.details["auc_of_fresh_rows"] > 0.52
+    found, density = (
+        metric.score(perfect(), train=log().train, holdout=strange, reference=reference(), seed=1)
+        for metric in (Membership(), MembershipDensity())
+    )
+    assert found.flagged is None
+    assert found.details["auc_of_fresh_rows"] > 0.52
+    assert density.flagged is False, "as many fresh rows tell as much"
+    assert density.value == pytest.approx(density.details["auc_of_fresh_rows"], abs=0.02)
 
 
 def test_true_positives_at_one_percent_of_false_alarms():
@@ -322,6 +339,7 @@ def test_an_empty_holdout_is_a_reason_to_skip(metric):
         metric.score(TRAIN, train=TRAIN, holdout=HOLDOUT.take(np.arange(0)), reference=HOLDOUT, seed=1)
 
 
+@pytest.mark.usefixtures("as_they_are")
 def test_roles_decide_whose_rows_depend():
     """Without a user field each row counts by itself."""
     bare = Schema(tuple(replace(field, role="context") for field in SCHEMA.fields))
