@@ -117,7 +117,7 @@ class MaskBlock(nn.Module):
         wider = max(1, int(input_dim * model.reduction_ratio))
         self.mask = nn.Sequential(nn.Linear(instance_dim, wider), nn.ReLU(), nn.Linear(wider, input_dim))
         self.hidden = nn.Sequential(
-            nn.Linear(input_dim, model.block_dim, bias=False),  # as in the paper, with the norm or without
+            nn.Linear(input_dim, model.block_dim, bias=False),  # as in the zoo, with the norm or without
             nn.LayerNorm(model.block_dim) if model.layer_norm else nn.Identity(),
             nn.ReLU(),
             nn.Dropout(model.dropout),
