@@ -207,7 +207,7 @@ def start(*words: str) -> subprocess.Popen[str]:
 SLOWER = ["run", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "logistic", "--repeats", "10"]
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signal_", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_numbers(signal_: signal.Signals) -> None:
     undisturbed = ctrbench(*SLOWER, "--store", "whole.db")
     assert undisturbed.exit_code == 0, undisturbed.output

@@ -40,7 +40,16 @@ def failures(kind, thing):
     }
 
 
-@pytest.mark.parametrize("registered", BUILT_IN.plugins, ids=lambda registered: f"{registered.kind}-{registered.name}")
+TAKES_LONG = ["tabddpm"]
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [
+        pytest.param(each, id=f"{each.kind}-{each.name}", marks=[pytest.mark.slow] if each.name in TAKES_LONG else [])
+        for each in BUILT_IN.plugins
+    ],
+)
 def test_every_built_in_plug_in_conforms(registered):
     results = check_plugin(registered)
     assert [result for result in results if result.status == "failed"] == []

@@ -213,6 +213,7 @@ class TestOneExecutor:
         assert {path.name for path in site.artefacts.iterdir()} <= {"logs", *(f"{n:02x}" for n in range(256))}
         assert slots(three, site.artefacts)
 
+    @pytest.mark.slow
     def test_tasks_of_a_node_that_dies_go_to_another_and_new_nodes_are_used(
         self, executor: RayExecutor, three: Cluster, site: WorkerSettings, tmp_path: Path
     ) -> None:
@@ -466,6 +467,7 @@ def test_help_does_not_load_ray() -> None:
     assert said.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 def test_no_node_left_ends_the_run_in_one_line_and_nothing_is_left_on_the_nodes(
     executor: RayExecutor, three: Cluster, site: WorkerSettings
 ) -> None:

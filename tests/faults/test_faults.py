@@ -63,6 +63,7 @@ def ways(pytestconfig: pytest.Config) -> Iterator[list[Way]]:
         yield [LOCAL, ray]
 
 
+@pytest.mark.slow  # `make test-faults`, and `make test-slow` with a dozen
 def test_after_any_fault_the_same_command_ends_with_the_same_leaderboards(
     tmp_path: Path, pytestconfig: pytest.Config, ways: list[Way]
 ) -> None:

@@ -333,6 +333,7 @@ def test_headings_are_in_order_and_figures_have_names(html: str) -> None:
     assert targets <= {f"#{attributes['id']}" for _, attributes in outline.tags if "id" in attributes}
 
 
+@pytest.mark.slow
 def test_the_page_of_a_large_run_stays_small() -> None:
     names = [f"generator_{number}" for number in range(20)]
     cells = [

@@ -134,7 +134,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 ROOMS = [(executor, room) for executor in ("local", "inline") for room in (0, 30, 150, 300)]  # kB that are left
-IN_SHORT = [("local", 150), ("inline", 30)]
+IN_SHORT = [("local", 150)]
 
 
 @pytest.mark.parametrize(

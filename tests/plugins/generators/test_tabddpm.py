@@ -309,6 +309,7 @@ def variations(train: Table, pool: pd.DataFrame) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_rows_have_the_marginals_of_train_and_their_pairs(tmp_path):
     train = log(6000)
     spec = TabDdpm(steps=1000, batch_size=512, lr=2e-3, num_timesteps=40, hidden=(64, 64))
