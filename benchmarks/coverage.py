@@ -31,7 +31,8 @@ import numpy as np
 from ctrbench import Context, Predictions, environment, intervals, keys, resources
 from ctrbench.effects import Arm
 from ctrbench.intervals import Effect
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_metrics.auc import Auc
 from numpy.random import Generator

@@ -155,7 +155,7 @@ def _do(work: str, home: Path) -> None:
 def _libraries(home: Path) -> dict[str, float]:
     """What every worker imports."""
     import torch  # noqa: F401
-    from ctrbench import tasks  # noqa: F401
+    from ctrbench import perform  # noqa: F401
     from fuxictr.pytorch import models  # noqa: F401
 
     return {}
@@ -303,8 +303,8 @@ def _call(kind: str, text: str) -> Any:
 
 def _perform(home: Path, name: str, job: Any) -> dict[str, float]:
     """Do a job as a worker does it, and keep its result for the next piece of work."""
+    from ctrbench.perform import Workspace, perform
     from ctrbench.store.artefacts import Artefacts
-    from ctrbench.tasks import Workspace, perform
 
     result = perform(job, Workspace(Artefacts(home / "artefacts"), home / "checkpoints"))
     if not result.ok:

@@ -25,7 +25,8 @@ from ctrbench import Predictions, intervals
 from ctrbench.effects import Arm
 from ctrbench.interfaces import Score
 from ctrbench.results import CellResult, Status, TaskResult
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.verdict import Outcome, Verdict, verdicts
 from ctrbench_metrics.auc import Auc
 from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from ctrbench.results import (
     Status,
     TaskResult,
 )
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 DONE = TaskResult(Status.OK, "m", seconds={"fit": 2.0, "predict": 0.5, "sample": 1.0}, peak_memory=50_000_000)
 FAILED = TaskResult(Status.FAILED, "gan (third 1.0)", Stage.FIT, "ValueError: | *no* \x1b[2J luck\n")

@@ -18,7 +18,7 @@ from ctrbench.results import (
     Status,
     TaskResult,
 )
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 HOSTILE = {
     "ansi": "\x1b[2J\x1b[31mred",

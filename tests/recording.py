@@ -14,7 +14,8 @@ from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import TaskResult
 from ctrbench.session import RunRequest
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 
 SUITE = Suite(

@@ -15,7 +15,7 @@ from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
 from ctrbench.results import CellResult
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 LEAST_DOSES = 3
 """So many points make a curve of doses: S1 and S2 by themselves do not."""

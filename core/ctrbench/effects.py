@@ -19,7 +19,7 @@ from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import CONSTANT, CellResult, Status
 from ctrbench.store.artefacts import LostArtefactError
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import counted
 
 if TYPE_CHECKING:

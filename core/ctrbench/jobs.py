@@ -1,6 +1,6 @@
 """Jobs: all that changes a task's result, in plain values and digests.
 
-A job can go to any process or machine, and its identity is its cache key; `tasks.perform` does it.
+A job can go to any process or machine, and its identity is its cache key; `perform` does it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ RARELY_CALLED = frozenset({"fit_after"})
 def source_digest(module: str, *, whole: bool = False) -> str | None:
     """SHA-256 over a module and all it imports of its own package; None where there is no Python source.
 
-    Comments, blank lines and formatting do not count, but where a file is no Python of this version; nor do methods of
+    Comments, docstrings and formatting do not count, but where a file is no Python of this version; nor do methods of
     `RARELY_CALLED` unless it is to be `whole`.
     """
     package = module.split(".")[0]
@@ -52,6 +52,7 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
         source = path.read_bytes()
         try:
             tree = ast.parse(source)
+            _drop_docstrings(tree)
             if not whole:
                 _drop_rarely_called(tree)
             seen[name] = ast.dump(tree)
@@ -60,6 +61,15 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
             continue
         pending += [other for other in _imports(tree, name, path) if other.split(".")[0] == package]
     return digest(seen) if seen else None
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    """Take what only people read out of a module."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
 
 
 def _drop_rarely_called(tree: ast.Module) -> None:

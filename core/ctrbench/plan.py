@@ -5,15 +5,12 @@ In: a suite and the registry. Out: first the tasks that load data sets; then, kn
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ctrbench import contract, keys, params, tasks
+from ctrbench import contract, keys, params
 from ctrbench.asking import NoAnswer
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
@@ -41,7 +38,7 @@ from ctrbench.jobs import (
     version_of,
 )
 from ctrbench.limits import NO_LIMITS, Limits
-from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, TaskResult, TrainOutput
 from ctrbench.scenarios import Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Schema
@@ -117,16 +114,6 @@ def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
         label=dataset.label,
         cost_key=_cost_key(TaskKind.DATA, dataset),
     )
-
-
-def load_aside(dataset: Chosen[Dataset], job: Job) -> TaskResult:
-    """What comes of loading a data set now, for whoever only wants to look at it: nothing is kept."""
-    with tempfile.TemporaryDirectory() as folder:
-        workspace = tasks.Workspace(Artefacts(Path(folder)), Path(folder))
-        told = dataset.ask(lambda _: tasks.perform(job, workspace), math.inf)
-    if isinstance(told, NoAnswer):
-        return TaskResult(Status.CRASHED, str(dataset.registered), Stage.LOAD, told.error)
-    return told
 
 
 def grid(

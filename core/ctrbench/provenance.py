@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from ctrbench.results import CellResult, Json, PoolResult, TaskResult
 from ctrbench.store import rows
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 
 def of(results: RunResults) -> dict[str, Json]:

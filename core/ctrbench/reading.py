@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ctrbench import arguments
 from ctrbench.errors import UserError
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.text import counted, did_you_mean
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ class Results:
 
         A run without generators has no verdict: its scores are its answer.
         """
-        from ctrbench import reporters
+        from ctrbench import formats
 
         if not any(cell.generator for cell in self.stored.cells):
             return self.leaderboards("scenarios", metric, colour=colour)
-        return reporters.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
+        return formats.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
 
     @cached_property
     def findings(self) -> list[Finding]:
@@ -124,13 +125,13 @@ class Results:
         self, views: Some[str] = (), metric: str = "", style: str = "table", *, colour: bool = False
     ) -> str:
         """The leaderboards as text: as a table, markdown, csv, json or latex; `colour` is for terminals."""
-        from ctrbench import leaderboard, reporters
+        from ctrbench import formats, leaderboard
 
         some = [views] if isinstance(views, str) else views
         for name in arguments.typed("views", some, (list, tuple), "names in a list"):
             arguments.typed("views", name, str, f"some of {', '.join(leaderboard.VIEWS)}")
-        arguments.typed("style", style, str, f"one of {', '.join(reporters.FORMATS)}")
-        return reporters.leaderboards(
+        arguments.typed("style", style, str, f"one of {', '.join(formats.FORMATS)}")
+        return formats.leaderboards(
             self.stored, some or leaderboard.DEFAULT_VIEWS, self._metric(metric), style, colour=colour
         )
 

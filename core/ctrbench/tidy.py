@@ -16,7 +16,7 @@ from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
 from ctrbench.results import Json, PoolResult, TaskResult
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 if TYPE_CHECKING:
     import pandas as pd

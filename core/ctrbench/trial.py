@@ -17,7 +17,7 @@ from typing import cast
 
 from pydantic import TypeAdapter
 
-from ctrbench import choices, contract, plan, resources
+from ctrbench import choices, contract, loading, plan, resources
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.costs import Costs
 from ctrbench.errors import UserError
@@ -137,16 +137,14 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
         on = {dataset: DatasetSettings(parameters={"datasets": {dataset: parameters}})}
         suite = Suite("try", datasets=(dataset,), on=on)
         [chosen], _ = choices.choose_datasets(suite, registry, download=False)
-        job = ask(lambda chosen=chosen, suite=suite: plan.data_task(chosen, suite, NO_LIMITS).job({}))  # type: ignore[misc]
-        if isinstance(job, NoAnswer):
-            raise job.mistake or UserError(f"{chosen.registered}: {job.error}")
+        job = loading.job_of(plan.data_task(chosen, suite, NO_LIMITS))
         started = time.perf_counter()
-        found = plan.load_aside(chosen, job)
+        found = loading.load(chosen, job)
         if found.ok:
             reasons = {**proposal.reasons, **dict.fromkeys(changes, "otherwise a split holds one class only")}
             return replace(proposal, parameters=parameters, reasons=reasons), found, time.perf_counter() - started
         if ONE_CLASS not in found.reason:
-            raise UserError(found.reason if found.users_mistake else found.describe())
+            raise loading.mistake(found)
     raise UserError(f"{found.reason}; no way to split the log was found that leaves both classes in each split")
 
 

@@ -19,7 +19,7 @@ from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import PoolOutput, PoolResult
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import counted, listed
 
 AGAIN = "original_again"

@@ -165,7 +165,7 @@ def test_a_breakpoint_of_a_plug_in_stops_there_and_the_run_goes_on() -> None:
 def test_where_names_the_last_line_that_is_the_authors_own() -> None:
     trace = """
         Traceback (most recent call last):
-          File "/x/core/ctrbench/tasks.py", line 7, in _do
+          File "/x/core/ctrbench/perform.py", line 7, in _do
           File "/home/me/my_package/gan.py", line 12, in fit
           File "/usr/lib/python3.11/json/decoder.py", line 355, in raw_decode
         ValueError: no

@@ -10,7 +10,7 @@ from ctrbench.axes import dose_curves, share_curves, slices_of
 from ctrbench.effects import Arm, Effects
 from ctrbench.report.pictures import pictures
 from ctrbench.results import CellResult, DatasetInfo, MetricInfo, ScenarioInfo
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from handmade import cell, results
 
 DOSES = {0.25: (0.010, 0.012, 0.014), 1.0: (0.030, 0.028, 0.032), 2.0: (0.01, 0.01, 0.04)}

@@ -24,7 +24,8 @@ from ctrbench.limits import Limits
 from ctrbench.registry import Registered, Registry
 from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, PoolOutput, Stage, Status, TaskResult
 from ctrbench.store.database import tasks
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from ctrbench_datasets.frappe import Frappe
 from recording import SUITE, Bench

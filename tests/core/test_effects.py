@@ -15,7 +15,8 @@ from ctrbench.intervals import holm
 from ctrbench.registry import load_registry
 from ctrbench.results import CellResult, MetricInfo, RunInfo, ScenarioInfo, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from recording import run_on
 from toys import TOYS

@@ -51,6 +51,16 @@ def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) 
     assert digest(package) == before
 
 
+def test_docstrings_do_not_count_but_other_strings_do(package: Path) -> None:
+    source = '"""{0}"""\nclass Model:\n    """{0}"""\n    def fit(self):\n        """{0}"""\n        return "{1}"\n'
+    (package / "method.py").write_text(source.format("one", "value"))
+    before = digest(package)
+    (package / "method.py").write_text(source.format("two", "value"))
+    assert digest(package) == before
+    (package / "method.py").write_text(source.format("two", "other"))
+    assert digest(package) != before
+
+
 def test_a_method_that_few_jobs_call_counts_only_in_the_whole(package: Path) -> None:
     plain = "class Model:\n    def fit(self):\n        return 1\n"
     (package / "method.py").write_text(plain)

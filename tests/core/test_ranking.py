@@ -30,12 +30,12 @@ from ctrbench.jobs import (
 )
 from ctrbench.leaderboard import failures
 from ctrbench.limits import Limits
+from ctrbench.perform import Workspace, perform
 from ctrbench.ranking import check_queries, rank, with_ranking
 from ctrbench.registry import load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import Suite
-from ctrbench.tasks import Workspace, perform
 from ctrbench_datasets.csv_log import CsvLog
 from ctrbench_metrics.coverage import Coverage
 from ctrbench_metrics.diversity import Diversity

@@ -23,7 +23,7 @@ from ctrbench.results import (
     TaskResult,
     TrainOutput,
 )
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.verdict import Outcome, Verdict, family, verdicts
 from handmade import DONE, results
 

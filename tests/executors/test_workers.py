@@ -57,7 +57,7 @@ def trapped_job(site: WorkerSettings, **parameters: object) -> PoolJob:
 WATCH = """
 import json, os, sys
 import pandas, torch
-from ctrbench import tasks
+import ctrbench.perform
 from ctrbench.executors._state import Watch
 from toys import CARELESS
 watch = Watch()

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ctrbench import leaderboard, reporters
+from ctrbench import formats, leaderboard
 from ctrbench.interfaces import Score
 from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
-from ctrbench.store.store import NOT_RUN, RunResults
+from ctrbench.store.runs import NOT_RUN, RunResults
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
 
@@ -285,29 +285,29 @@ def test_failures_are_counted_once_each() -> None:
 
 
 def test_every_format_carries_the_numbers() -> None:
-    for style in reporters.FORMATS:
-        assert "0.02" in reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style=style), style
+    for style in formats.FORMATS:
+        assert "0.02" in formats.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style=style), style
 
 
 def test_what_a_plug_in_says_is_escaped() -> None:
     made = [board("scenarios")]
-    assert "\x1b" not in reporters.render(made, [], "table")
-    assert r"\| \*no\*" in reporters.render(made, [], "markdown")
+    assert "\x1b" not in formats.render(made, [], "table")
+    assert r"\| \*no\*" in formats.render(made, [], "markdown")
     bad = leaderboard.Board("cost", "d", "t", ("a",), [[leaderboard.Entry(r"50% of x_1 & \input{file} $")]])
-    assert r"50\% of x\_1 \& \textbackslash{}input\{file\} \$" in reporters.render([bad], [], "latex")
+    assert r"50\% of x\_1 \& \textbackslash{}input\{file\} \$" in formats.render([bad], [], "latex")
 
 
 def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
     made = [board("scenarios")]
-    assert "\x1b[1m+0.02000*\x1b[0m" in reporters.render(made, [], "table", colour=True)
-    assert "+0.02000*" in reporters.render(made, [], "table")
-    assert "**+0.02000**" in reporters.render(made, [], "markdown")
-    assert r"\textbf{+0.02000}" in reporters.render(made, [], "latex")
+    assert "\x1b[1m+0.02000*\x1b[0m" in formats.render(made, [], "table", colour=True)
+    assert "+0.02000*" in formats.render(made, [], "table")
+    assert "**+0.02000**" in formats.render(made, [], "markdown")
+    assert r"\textbf{+0.02000}" in formats.render(made, [], "latex")
 
 
 def test_csv_is_one_number_a_row_and_no_formula() -> None:
     cells = [cell("=cmd()", "S3", "dnn", 0.8), *GRID.cells]
-    text = reporters.leaderboards(results(cells, list(GRID.pools)), ["scenarios"], style="csv")
+    text = formats.leaderboards(results(cells, list(GRID.pools)), ["scenarios"], style="csv")
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["model"]]
     assert len(rows) == len(cells)
     assert {"dataset", "generator", "scenario", "model", "repeat", "metric", "value", "status"} <= set(rows[0])
@@ -315,7 +315,7 @@ def test_csv_is_one_number_a_row_and_no_formula() -> None:
 
 
 def test_json_has_the_bare_numbers() -> None:
-    content = json.loads(reporters.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style="json"))
+    content = json.loads(formats.leaderboards(GRID, leaderboard.DEFAULT_VIEWS, style="json"))
     assert content["remarks"] == leaderboard.remarks(GRID)
     assert content["provenance"]["run"] == "run1"
     records = content["boards"][0]["records"]
@@ -329,12 +329,12 @@ def test_a_run_without_metrics_or_pools_has_no_empty_tables() -> None:
 
 @pytest.mark.parametrize("style", ["table", "markdown", "latex"])
 def test_an_empty_board_prints(style: str) -> None:
-    assert "title" in reporters.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style)
+    assert "title" in formats.render([leaderboard.Board("cost", "d", "title", ("a", "b"))], [], style)
 
 
-@pytest.mark.parametrize("style", reporters.FORMATS)
+@pytest.mark.parametrize("style", formats.FORMATS)
 def test_a_run_without_cells_and_pools_prints(style: str) -> None:
-    text = reporters.leaderboards(results([], []), leaderboard.VIEWS, style=style)
+    text = formats.leaderboards(results([], []), leaderboard.VIEWS, style=style)
     assert "run1" in text or style == "csv"
 
 

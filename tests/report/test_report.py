@@ -21,16 +21,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from ctrbench.cli import main
+from ctrbench.curves import POINTS, Curves
 from ctrbench.effects import Arm, Effects
 from ctrbench.findings import findings, headline
-from ctrbench.history import POINTS, History
 from ctrbench.interfaces import Better, Published
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page
 from ctrbench.report.pictures import NAMES, estimate, pictures
 from ctrbench.results import MetricInfo, TaskResult
 from ctrbench.store.artefacts import Artefacts
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench_datasets.frappe import Frappe
 from handmade import DONE, GRID, cell, pool, results
 from hostile import HOSTILE, UNSAFE, hostile_run
@@ -249,7 +249,7 @@ def test_frappe_brings_the_papers_two_tables_and_the_benchmarks_means() -> None:
 
 
 def test_a_history_is_bounded_and_depends_on_steps_alone() -> None:
-    sparse, dense, endless = History(), History(), History()
+    sparse, dense, endless = Curves(), Curves(), Curves()
     for step in range(1, 3001):
         dense.add(step, 3000, {"loss": 1 / step})
         endless.add(step, None, {"loss": 1 / step})

@@ -11,17 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ctrbench import UserError, leaderboard, reporters, run
+from ctrbench import UserError, formats, leaderboard, run
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import transfer, upkeep
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from recording import fill
 
 
 def tables(results: RunResults) -> str:
     """All boards, the cost of each task included."""
-    return reporters.leaderboards(results, leaderboard.DEFAULT_VIEWS, style="csv")
+    return formats.leaderboards(results, leaderboard.DEFAULT_VIEWS, style="csv")
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from ctrbench import leaderboard, reporters
+from ctrbench import formats, leaderboard
 from ctrbench.cli import main
+from ctrbench.formats import FORMATS
 from ctrbench.ids import PoolId, TaskKind
 from ctrbench.interfaces import Score
 from ctrbench.keys import digest
-from ctrbench.reporters import FORMATS
 from ctrbench.results import (
     Environment,
     Stage,
@@ -40,7 +40,7 @@ CORE = Path(leaderboard.__file__).parent
 
 
 def printed(text: str, style: str) -> str:
-    return reporters.leaderboards(hostile_run(text), leaderboard.DEFAULT_VIEWS, style=style)
+    return formats.leaderboards(hostile_run(text), leaderboard.DEFAULT_VIEWS, style=style)
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import click
 
-from ctrbench import choices, plan
-from ctrbench.asking import NoAnswer, ask
+from ctrbench import choices, loading, plan
 from ctrbench.choices import Chosen
 from ctrbench.cli._common import echo_table
 from ctrbench.cli._reasons import Reason, echo, reasons
@@ -168,12 +167,10 @@ def _existing(store: str) -> Iterator[Store | None]:
 
 def _load(dataset: Chosen[Dataset], task: Task, results: Store | None) -> TaskResult:
     """A data set's result from the store, or by loading it without keeping it."""
-    job = ask(lambda: task.job({}))
-    if isinstance(job, NoAnswer):
-        raise job.mistake or UserError(f"{task.plugin}: {job.error}")
+    job = loading.job_of(task)
     found = results.find(key(job)) if results else None
     if found is None or not found.ok:
-        found = plan.load_aside(dataset, job)
+        found = loading.load(dataset, job)
     if not found.ok:
-        raise UserError(found.reason if found.users_mistake else found.describe())
+        raise loading.mistake(found)
     return found

@@ -51,7 +51,7 @@ class Reason:
 
 def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
-    history = _History(results)
+    earlier = _Earlier(results)
     done: dict[str, TaskResult] = {}
     found: dict[str, Reason] = {}
     for name, task in graph.items():
@@ -59,7 +59,7 @@ def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dic
         if blocker is not None:
             done[name], found[name] = blocker, Reason(False)
         elif any(before not in done for before in task.after):
-            found[name] = Reason(True, "what it reads is made again" if history.knows(task) else "no result yet")
+            found[name] = Reason(True, "what it reads is made again" if earlier.knows(task) else "no result yet")
         else:
             job = task.job(done)
             if job.plugin.unsaid:
@@ -67,7 +67,7 @@ def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dic
                 found[name] = Reason(False, done[name].describe())
                 continue
             stored = results.find(key(job)) if results else None
-            found[name] = _reason(stored, redo, task) if stored else Reason(True, history.why(task, job))
+            found[name] = _reason(stored, redo, task) if stored else Reason(True, earlier.why(task, job))
             if stored and not found[name].runs:
                 done[name] = stored
     return found
@@ -95,7 +95,7 @@ def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
     return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
 
 
-class _History:
+class _Earlier:
     """What the store knows of earlier tasks in the same places of a grid."""
 
     def __init__(self, results: Store | None) -> None:

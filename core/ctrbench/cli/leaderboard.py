@@ -18,7 +18,7 @@ def _views() -> Sequence[str]:
 
 
 def _formats() -> Sequence[str]:
-    from ctrbench.reporters import FORMATS
+    from ctrbench.formats import FORMATS
 
     return FORMATS
 

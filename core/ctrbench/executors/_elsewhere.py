@@ -8,7 +8,7 @@ from __future__ import annotations
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ctrbench import tasks
+from ctrbench.perform import Workspace, perform
 from ctrbench.store.artefacts import Artefacts
 
 
@@ -16,7 +16,7 @@ def main(number: int) -> None:
     """Do the job that comes over a line, which is an open file of that number."""
     line = Connection(number)
     job, settings = line.recv()
-    workspace = tasks.Workspace(
+    workspace = Workspace(
         Artefacts(Path(settings["artefacts"])),
         Path(settings["checkpoints"]),
         settings["budget"],
@@ -24,4 +24,4 @@ def main(number: int) -> None:
         lambda *said: line.send(("progress", *said)),
         lambda stage: line.send(("stage", stage)),
     )
-    line.send(("done", tasks.perform(job, workspace)))
+    line.send(("done", perform(job, workspace)))

@@ -100,5 +100,5 @@ class Slot:
 
 def installed() -> dict[str, str]:
     """What must be equal on all machines of a run for equal results."""
-    harness = keys.source_digest("ctrbench.tasks") or ""
+    harness = keys.source_digest("ctrbench.perform") or ""
     return {"Python": platform.python_version(), "ctrbench's source": harness[:12], **environment.libraries()}

@@ -19,10 +19,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ctrbench import resources, tasks
+from ctrbench import resources
 from ctrbench.executors import WorkerSettings, _guard, _state
 from ctrbench.executors._processes import SAFE_PATH
 from ctrbench.jobs import Job
+from ctrbench.perform import Workspace, perform
 from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.text import one_line
@@ -131,7 +132,7 @@ class _Reports:
 
 def _do(job: Job, seconds: float | None, settings: WorkerSettings, reports: _Reports, number: int) -> TaskResult:
     reports.begin()
-    workspace = tasks.Workspace(
+    workspace = Workspace(
         Artefacts(settings.artefacts),
         settings.checkpoints,
         settings.budget,
@@ -141,7 +142,7 @@ def _do(job: Job, seconds: float | None, settings: WorkerSettings, reports: _Rep
     )
     try:
         print_to(settings.open_log(job, number))
-        return tasks.perform(job, workspace)
+        return perform(job, workspace)
     except OSError as error:  # the log's: no disk, or no right to it
         return TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
     except KeyboardInterrupt as error:  # this process ignores Ctrl-C, so a plug-in raised it

@@ -17,11 +17,11 @@ import time
 import traceback
 from dataclasses import replace
 
-from ctrbench import tasks
 from ctrbench.errors import Skip, UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_limits
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
+from ctrbench.perform import Workspace, perform
 from ctrbench.store.artefacts import Artefacts
 
 
@@ -39,7 +39,7 @@ class InlineExecutor:
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
-        workspace = tasks.Workspace(
+        workspace = Workspace(
             Artefacts(self._settings.artefacts),
             self._settings.checkpoints,
             self._settings.budget,
@@ -47,11 +47,11 @@ class InlineExecutor:
             lambda step, total, values: self._events.append(Progress(task, step, total, values)),
         )
         if self._settings.debug:
-            self._events.append(Finished(task, tasks.perform(job, replace(workspace, failed=_debug))))
+            self._events.append(Finished(task, perform(job, replace(workspace, failed=_debug))))
             return
         log = self._settings.open_log(job, os.getpid())
         with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            result = tasks.perform(job, workspace)
+            result = perform(job, workspace)
         self._settings.close_log(job, os.getpid())
         self._events.append(Finished(task, result))
 

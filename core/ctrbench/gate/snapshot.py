@@ -21,7 +21,7 @@ from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
 from ctrbench.results import CellResult, MetricInfo, PoolResult, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import encodable, one_line, plain
 
 FORMAT = 1

@@ -18,7 +18,7 @@ from ctrbench.leaderboard._gains import generators, over_all, scenarios
 from ctrbench.leaderboard._part import Part
 from ctrbench.leaderboard._pools import details, fidelity, privacy
 from ctrbench.results import Status, TaskResult
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import counted, where
 
 __all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Failure", "Record", "boards", "failed", "failures", "remarks"]

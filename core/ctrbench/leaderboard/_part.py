@@ -14,7 +14,7 @@ from ctrbench.effects import Effects, TestedEffect
 from ctrbench.intervals import TRUSTED, Effect
 from ctrbench.leaderboard._board import Board
 from ctrbench.results import PoolResult
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 BETTER, LIKELY_BETTER, WORSE, LIKELY_WORSE = "▲", "△", "▼", "▽"
 

@@ -23,7 +23,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Json, Status
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import plain
 
 if TYPE_CHECKING:

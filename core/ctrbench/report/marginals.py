@@ -13,7 +13,7 @@ import numpy as np
 
 from ctrbench.report.drawing import Bars
 from ctrbench.store.artefacts import LostArtefactError
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.table import MISSING, Table
 
 if TYPE_CHECKING:

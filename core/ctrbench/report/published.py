@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 
 _Figures = Mapping[tuple[str, str, str], float]
 """(generator, scenario, model) → value."""

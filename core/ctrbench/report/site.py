@@ -21,7 +21,8 @@ from ctrbench.leaderboard import Entry
 from ctrbench.report import clock, filled, page
 from ctrbench.report.tables import Grid, grids
 from ctrbench.store import transfer
-from ctrbench.store.store import RunResults, Store
+from ctrbench.store.runs import RunResults
+from ctrbench.store.store import Store
 from ctrbench.text import counted, encodable
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, signed, verdicts
 

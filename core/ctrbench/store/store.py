@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,9 @@ import sqlalchemy as sa
 from ctrbench.errors import UserError
 from ctrbench.ids import DataId, TaskKind
 from ctrbench.results import (
-    Bookkeeping,
     Cell,
-    CellResult,
     Environment,
     Pool,
-    PoolResult,
     RunInfo,
     Spent,
     Status,
@@ -36,70 +33,13 @@ from ctrbench.results import (
 from ctrbench.store import rows
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
+from ctrbench.store.runs import LOST, NOT_RUN, EarlierTask, RunHead, RunResults
 from ctrbench.text import encodable, without_password
 
 _MOMENT = 0.001  # seconds
 
 SERVERS_ARTEFACTS = "ctrbench-artefacts"
 """Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
-
-NOT_RUN = TaskResult(Status.SKIPPED, reason="the run stopped before this task")
-LOST = TaskResult(Status.FAILED, reason="what it needs was lost and could not be made again; the same command tries it")
-"""Of a task that waited for one whose good result stays stored, though its artefacts are gone."""
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """A run as the store remembers it: what it was, and its cells and pools with whatever came of them."""
-
-    run: str
-    started: float
-    finished: float | None
-    command: str
-    info: RunInfo
-    environments: Sequence[Environment]  # of all runs that did work for this one
-    cells: Sequence[CellResult]
-    pools: Sequence[PoolResult]
-    artefacts: Artefacts | None = None
-    data: Mapping[str, TaskResult] = field(default_factory=dict)  # data set → how its splits were made
-    asked_repeats: int = 0  # more than those of `info` where a run ended before its last repeats
-
-    def of_whole_repeats(self) -> RunResults:
-        """The first repeats, as many as lack no task; all as it is where not even the first is whole.
-
-        Tasks are done repeat by repeat, so what was stopped late can speak of all repeats but its last ones.
-        """
-        places: list[CellResult | PoolResult] = [*self.cells, *self.pools]
-        begun = [each.repeat for each in places if NOT_RUN in (each.result, *each.failed_scores.values())]
-        repeats = min(begun, default=self.info.repeats)
-        if not 0 < repeats < self.info.repeats:
-            return self
-        return replace(
-            self,
-            info=replace(self.info, repeats=repeats),
-            cells=[cell for cell in self.cells if cell.repeat < repeats],
-            pools=[pool for pool in self.pools if pool.repeat < repeats],
-            asked_repeats=self.info.repeats,
-        )
-
-
-@dataclass(frozen=True)
-class RunHead:
-    """A run in the list of all."""
-
-    run: str
-    started: float
-    finished: float | None
-    command: str
-
-
-@dataclass(frozen=True)
-class EarlierTask:
-    """A task that was done, as far as it tells why one like it would run again."""
-
-    key: str
-    run: str  # that did it
-    bookkeeping: Bookkeeping
 
 
 class Store:

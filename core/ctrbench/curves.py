@@ -14,7 +14,7 @@ POINTS = 100
 
 
 @dataclass
-class History:
+class Curves:
     """The first report of each hundredth of a task; reports without values, such as a sampler's, do not count.
 
     Which reports are kept depends on their steps alone, never on the clock. A fit that went on from a checkpoint has

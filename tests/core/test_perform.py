@@ -12,11 +12,11 @@ import toys
 from ctrbench import environment
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
+from ctrbench.perform import Stages, Workspace, perform
 from ctrbench.registry import Registry, load_registry
 from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
-from ctrbench.tasks import Stages, Workspace, perform
 from ctrbench_models.logistic import Logistic
 
 S1, S3, S5 = BUILT_IN[1], BUILT_IN[3], BUILT_IN[5]

@@ -21,8 +21,8 @@ import numpy as np
 
 from ctrbench import contract, environment, environments, gpu, intervals, keys, resources
 from ctrbench.contract import ContractError
+from ctrbench.curves import Curves
 from ctrbench.errors import Skip, UserError
-from ctrbench.history import History
 from ctrbench.interfaces import (
     Context,
     Dataset,
@@ -79,8 +79,8 @@ class Workspace:
     entered: Callable[[Stage], None] = lambda stage: None  # is told each stage that a task enters
     failed: Callable[[BaseException], None] = lambda error: None  # is told what a plug-in raised, where it did
 
-    def context(self, job: Job, history: History) -> Context:
-        """The context that the job's plug-in receives; what it reports is kept in the history too."""
+    def context(self, job: Job, curves: Curves) -> Context:
+        """The context that the job's plug-in receives; what it reports becomes its curves too."""
         compute = job.compute if isinstance(job, PoolJob | TrainJob) else Compute()
         checkpoints = self.checkpoints / key(job)[:16]
 
@@ -91,7 +91,7 @@ class Workspace:
                 plain = int(step), None if total is None else int(total), numbers
                 if max(abs(number or 0) for number in plain[:2]) < _MOST_STEPS:
                     self.progress(*plain)
-                    history.add(*plain)
+                    curves.add(*plain)
 
         return Context(compute.device, compute.threads, self.budget, self.deadline, checkpoints, report)
 
@@ -101,8 +101,8 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     if job.plugin.python:
         return _elsewhere(job, workspace)
     stages, started = Stages(workspace.entered), time.time()
-    history = History()
-    context = workspace.context(job, history)
+    curves = Curves()
+    context = workspace.context(job, curves)
     resources.reset_peak_memory()
     gpu.reset_peak_memory(context.device)
     try:
@@ -123,7 +123,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     return replace(
         result,
         plugin=_responsible(job, result),
-        curves=history.series(),
+        curves=curves.series(),
         seconds=stages.seconds,
         peak_memory=resources.peak_memory(),
         peak_gpu_memory=gpu.peak_memory(context.device),

@@ -18,7 +18,7 @@ from ctrbench.errors import UserError
 from ctrbench.interfaces import MethodRole
 from ctrbench.leaderboard import VIEWS, Board, Entry, boards, remarks
 from ctrbench.results import Json
-from ctrbench.store.store import RunResults
+from ctrbench.store.runs import RunResults
 from ctrbench.text import did_you_mean, markdown, plain
 from ctrbench.verdict import Claim, GeneratorVerdict, Outcome, Verdict, verdicts
 
