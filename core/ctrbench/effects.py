@@ -17,7 +17,7 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CONSTANT, CellResult, Status
+from ctrbench.results import CONSTANT, CellResult, Stage, Status
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import counted
@@ -109,7 +109,8 @@ class Effects:
         found = {}
         for generator in self.generators:
             cells = [cell for arm, cells in self.cells.items() if arm.generator == generator for cell in cells]
-            if not all(cell.result.status is Status.SKIPPED for cell in cells):
+            skipped = [c.result.status is Status.SKIPPED and c.result.stage is not Stage.COMPOSE for c in cells]
+            if not all(skipped):
                 found[generator] = kept.setdefault(tuple(cell.training for cell in cells), generator)
         return found
 

@@ -86,7 +86,7 @@ def _missing(effects: Effects, scenario: str) -> str:
     cells = [cell for arm, cells in effects.cells.items() if arm.scenario == scenario for cell in cells]
     lacking = [cell for cell in cells if effects.metric not in cell.scores]
     causes = [cell.cause(effects.metric) for cell in lacking]
-    first = next((c for c in causes if c.status is not Status.SKIPPED), None)
+    first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)  # a failure, where there is one
     if first is None:
         return f"No model has every score of {effects.metric}, on original and here."
     return (

@@ -51,7 +51,7 @@ from ctrbench.jobs import (
     reads,
 )
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, LACKS, DataOutput, Facts, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
@@ -192,7 +192,7 @@ def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages
 
 def _responsible(job: Job, result: TaskResult) -> str:
     """Who is named by a result: a pool that lacks rows is its generator's doing, not the model's."""
-    if result.stage is Stage.COMPOSE and isinstance(job, TrainJob) and job.pool and result.status is Status.FAILED:
+    if result.stage is Stage.COMPOSE and isinstance(job, TrainJob) and job.pool:
         return job.pool.generator
     return job.plugin.registered
 
@@ -252,8 +252,8 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
         sampler = plugin.fit(train.drawn(job.seed), seed=job.seed, context=context)
         contract.expect_type(sampler, Sampler, "fit")
     with stages(Stage.SAMPLE):
-        pool, top_ups = _sample_pool(sampler, train, job)
-        facts = contract.checked_facts(sampler.details)
+        pool, top_ups, lacks = _sample_pool(sampler, train, job)
+        facts = {**contract.checked_facts(sampler.details), **lacks}
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = pool.take(np.arange(len(train))).click_rate
@@ -282,10 +282,10 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
         table, first = parts(train, pool, job.scenario, seed=job.draw_seed)
         if not job.scenario.pretrains:
             table, first = joined(table, first, job.scenario), None
-        if table.weights is not None and not plugin.supports_weights:
-            raise Skip(f"{plugin.name} cannot weight rows, as scenario {job.scenario.name} asks")
         del train, pool
     with stages(Stage.FIT):
+        if table.weights is not None and not plugin.supports_weights:
+            raise Skip(f"{plugin.name} cannot weight rows, as scenario {job.scenario.name} asks")
         if first is None:
             predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
         else:
@@ -379,8 +379,11 @@ def _scored(score: Score) -> TaskResult:
     return TaskResult(Status.OK, output=replace(score, contributions=None))
 
 
-def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, int]:
-    """As many rows as real train, then more while a class falls short of its share; the pool and the extra rows."""
+def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, int, Facts]:
+    """As many rows as real train, then more while a class falls short of its share.
+
+    The pool, the number of extra rows, and what it lacks all the same.
+    """
     positives = int(train.targets.sum())
     wanted = (round(job.shares[0] * (len(train) - positives)), round(job.shares[1] * positives))
     parts: list[Table] = []
@@ -389,7 +392,9 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
         parts.append(contract.check_pool(part, train, len(train)).settled())
         have += np.bincount(part.targets, minlength=2)
-    return Table.concat(parts), (len(parts) - 1) * len(train)
+    lacking = np.maximum(wanted - have, 0)
+    said = " and ".join(f"{n} {kind}" for n, kind in zip(lacking, ("negatives", "positives"), strict=True) if n)
+    return Table.concat(parts), (len(parts) - 1) * len(train), {LACKS: said} if said else {}
 
 
 def _failure(error: BaseException, stage: Stage | None) -> TaskResult:

@@ -90,6 +90,10 @@ CONSTANT = "constant prediction"
 """The fact that a model predicts the same for every row of test."""
 
 
+LACKS = "lacks"
+"""The fact that a pool, after all its top-ups, has too few rows of a class: "714 positives"."""
+
+
 @dataclass(frozen=True)
 class TrainOutput:
     """What is known of a training; its predictions are artefacts."""

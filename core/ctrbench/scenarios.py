@@ -205,8 +205,8 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
     """The training table of a scenario: its real rows, and below them its synthetic ones.
 
     Each class is drawn by one seeded permutation of its rows, so a smaller share is a prefix of a larger one
-    (S1 ⊂ S2, S3 ⊂ S4). Raises LookupError where the pool lacks rows of a class, and Skip where the scenario asks for
-    synthetic rows and its shares of train round to none: that cell would say nothing about them.
+    (S1 ⊂ S2, S3 ⊂ S4). Raises Skip where the pool lacks rows of a class, and where the scenario asks for synthetic
+    rows and its shares of train round to none: such a cell would say nothing about them.
     """
     return joined(*parts(train, pool, scenario, seed=seed), scenario)
 
@@ -223,18 +223,18 @@ def joined(real: Table, synthetic: Table | None, scenario: Scenario) -> Table:
 
 def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) -> tuple[Table, Table | None]:
     """The real rows of a training table, and the synthetic ones; None where the scenario asks for none."""
-    real = _draw(train, scenario.real, train, seed=seed, source="real train")
+    real = _draw(train, scenario.real, train, seed=seed, source="real train", scenario=scenario.name)
     if not scenario.needs_pool:
         return real, None
     if pool is None:
         raise ValueError(f"scenario {scenario.name} needs a pool")
     if scenario.synthetic == "pool":
         if len(pool) < len(train):
-            raise LookupError(f"the pool has {len(pool)} rows, the scenario needs {len(train)}")
+            raise Skip(f"the pool has {len(pool)} rows, {scenario.name} needs {len(train)}")
         return real, pool.view(np.arange(len(train)))
     if not any(_counts(scenario.synthetic, train.targets).values()):
         raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
-    return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool")
+    return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool", scenario=scenario.name)
 
 
 def plausible(pool: Table, clicks: NDArray[np.float64], share: float) -> Table:
@@ -269,7 +269,9 @@ def _rounded_away(shares: ClassShares, train_labels: NDArray[np.int8]) -> str:
     return " and ".join(f"{share:.0%} of {number} {kind}" for share, number, kind in parts if share)
 
 
-def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, *, seed: int, source: str) -> Table:
+def _draw(
+    rows: Table, shares: ClassShares | Literal["balanced"], train: Table, *, seed: int, source: str, scenario: str
+) -> Table:
     if rows is train and shares == ClassShares(1, 1):
         return train
     chosen = []
@@ -277,7 +279,7 @@ def _draw(rows: Table, shares: ClassShares | Literal["balanced"], train: Table, 
         of_class = np.flatnonzero(rows.targets == label)
         if len(of_class) < wanted:
             kind = "positives" if label else "negatives"
-            raise LookupError(f"{source} has {len(of_class)} {kind}, the scenario needs {wanted}")
+            raise Skip(f"{source} has {len(of_class)} {kind}, {scenario} needs {wanted}")
         permuted = np.random.default_rng([seed, label]).permutation(of_class)
         chosen.append(permuted[:wanted])
     return rows.view(np.concatenate(chosen))

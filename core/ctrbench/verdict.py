@@ -18,7 +18,7 @@ from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import PoolOutput, PoolResult
+from ctrbench.results import LACKS, PoolOutput, PoolResult
 from ctrbench.store.runs import RunResults
 from ctrbench.text import counted, listed
 
@@ -86,6 +86,7 @@ class GeneratorVerdict:
     judged: int = 0  # the privacy metrics that gave a verdict
     seconds: float | None = None  # to fit and sample a pool
     collapsed: str = ""  # why its pools are worthless, where they are
+    lacks: str = ""  # rows of which class are too few for the scenarios, and in how many pools
 
 
 @dataclass(frozen=True)
@@ -181,13 +182,13 @@ class _Judge:
     def generator(self, name: str) -> GeneratorVerdict:
         mine = [claim for claim in (*self.claims, *self.beside) if claim.generator == name]
         outcome, bound = self.outcome(mine)
-        collapsed = self.collapsed(name)
+        collapsed, lacks = self.collapsed(name), self.lacks(name)
         flagged, judged = self.privacy(name)
-        says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed]))
+        says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed, lacks]))
         best = max(mine, key=self.gain, default=None)
         role = MethodRole.CANDIDATE if name in self.effects.candidates else MethodRole.CONTROL
         return GeneratorVerdict(
-            name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed
+            name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed, lacks
         )
 
     def outcome(self, claims: Sequence[Claim]) -> tuple[Outcome, float | None]:
@@ -237,13 +238,22 @@ class _Judge:
         done = [pool.result.seconds for pool in self.pools[generator] if pool.ok]
         return statistics.fmean(s.get("fit", 0.0) + s.get("sample", 0.0) for s in done) if done else None
 
-    def collapsed(self, generator: str) -> str:
+    def made(self, generator: str) -> list[PoolOutput]:
         outputs = [pool.result.output for pool in self.pools[generator]]
-        made = [output for output in outputs if isinstance(output, PoolOutput)]
+        return [output for output in outputs if isinstance(output, PoolOutput)]
+
+    def collapsed(self, generator: str) -> str:
+        made = self.made(generator)
         clicks, rows = sum(o.click_rate in (0, 1) for o in made), sum((o.variety or 1) < COLLAPSED for o in made)
         parts = [f"one class only in {clicks} of {counted(len(made), 'pool')}"] if clicks else []
         parts += [f"hardly any distinct rows in {rows} of {counted(len(made), 'pool')}"] if rows else []
         return f"collapsed: {', '.join(parts)}" if parts else ""
+
+    def lacks(self, generator: str) -> str:
+        made = self.made(generator)
+        lacking = [str(output.facts[LACKS]) for output in made if LACKS in output.facts and 0 < output.click_rate < 1]
+        kinds = [kind for kind in ("negatives", "positives") if any(kind in said for said in lacking)]
+        return f"too few {' and '.join(kinds)} in {len(lacking)} of {counted(len(made), 'pool')}" if kinds else ""
 
     # All of them
 
@@ -258,6 +268,8 @@ class _Judge:
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
         spoilt = [f"Collapsed: {_few(collapsed)}."] if collapsed else []
+        lacking = [f"{each.generator} ({each.lacks.removeprefix('too few ')})" for each in judged if each.lacks]
+        spoilt += [f"Too few rows: {_few(lacking)}."] if lacking else []
         constant = self.effects.constant()
         spoilt += [f"Predicts the same for every row: {_few(constant)}."] if constant else []
         lines.append(" ".join(spoilt))

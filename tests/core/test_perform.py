@@ -14,7 +14,7 @@ from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.perform import Stages, Workspace, perform
 from ctrbench.registry import Registry, load_registry
-from ctrbench.results import CONSTANT, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import CONSTANT, LACKS, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench_models.logistic import Logistic
@@ -78,6 +78,9 @@ def test_a_pool_has_as_many_rows_as_train_and_repeats_bit_for_bit(bench: Bench) 
 def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further(bench: Bench) -> None:
     output = bench.pool("negatives").output_as(PoolOutput)
     assert (output.rows, output.top_ups, output.click_rate) == (2000, 1800, 0.0)
+    positives = bench.artefacts.get_table(bench.loaded.artefacts["train"]).targets.sum()
+    assert output.facts[LACKS] == f"{round(positives / 2)} positives"
+    assert LACKS not in bench.pool().facts
 
 
 @pytest.mark.parametrize(
@@ -137,12 +140,12 @@ def test_training_keeps_probabilities_of_valid_and_test_and_the_size_of_its_tabl
     assert bench.train(ORIGINAL).artefacts == bench.train(ORIGINAL).artefacts
 
 
-def test_a_pool_without_positives_is_its_generators_failure_and_serves_where_none_are_drawn(bench: Bench) -> None:
+def test_a_pool_without_positives_is_skipped_by_what_needs_some_and_serves_where_none_are_drawn(bench: Bench) -> None:
     pool = bench.pool("negatives")
-    failed = bench.train(S1, pool)
-    assert (failed.status, failed.stage) == (Status.FAILED, Stage.COMPOSE)
-    assert failed.plugin.startswith("negatives (toys")
-    assert "the pool has 0 positives" in failed.reason
+    skipped = bench.train(S1, pool)
+    assert (skipped.status, skipped.stage) == (Status.SKIPPED, Stage.COMPOSE)
+    assert skipped.plugin.startswith("negatives (toys")
+    assert "the pool has 0 positives" in skipped.reason
     assert bench.train(S3, pool).ok
 
 
@@ -173,9 +176,9 @@ def test_the_model_itself_chooses_among_the_pools_rows(bench: Bench) -> None:
     assert made.output_as(TrainOutput) == plain.output_as(TrainOutput)
     assert made.seconds["fit"] > 0
     too_many = replace(scenario, synthetic=ClassShares(1, 1))
-    failed = bench.train(too_many, bench.pool())
-    assert (failed.status, failed.stage) == (Status.FAILED, Stage.COMPOSE)
-    assert "the pool has" in failed.reason
+    skipped = bench.train(too_many, bench.pool())
+    assert (skipped.status, skipped.stage) == (Status.SKIPPED, Stage.COMPOSE)
+    assert "the pool has" in skipped.reason
 
 
 def test_what_a_model_learns_of_the_click_rate_counts_the_weights(bench: Bench) -> None:

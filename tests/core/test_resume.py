@@ -161,6 +161,8 @@ def test_a_change_runs_just_what_depends_on_it_and_a_dry_run_says_so(home: Home)
     assert home.done() == ["pool", "train", "3"], "original does not depend on the generator"
 
     home.change("hm", '"""The click rate."""', '"""The rate of clicks."""')
+    assert home.why() == [], "words change no result"
+    home.change("hm", "/ 1e6", "/ 2e6")
     assert any("the source of mean (homemade 1.0) changed" in line for line in home.why())
     assert home.done()[:2] == ["train", "train"]
 

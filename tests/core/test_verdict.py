@@ -12,6 +12,7 @@ from ctrbench.intervals import Effect, Spread, enough, sees_at
 from ctrbench.leaderboard import boards
 from ctrbench.results import (
     CONSTANT,
+    LACKS,
     CellResult,
     DatasetInfo,
     GeneratorInfo,
@@ -19,6 +20,7 @@ from ctrbench.results import (
     PoolOutput,
     PoolResult,
     ScenarioInfo,
+    Stage,
     Status,
     TaskResult,
     TrainOutput,
@@ -176,6 +178,23 @@ def test_a_collapsed_pool_is_said(changes: dict[str, float], said: str) -> None:
     found = judged(*HELPING, made=pools("vae", **changes))
     assert any(line.startswith("Collapsed: vae") and said in line for line in found.lines)
     assert said in found.generators[0].says
+
+
+def test_pools_that_lack_a_class_are_said_and_are_no_collapse() -> None:
+    found = judged(*HELPING, made=pools("vae", facts={LACKS: "714 positives"}))
+    assert "Too few rows: vae (positives in 5 of 5 pools)." in " ".join(found.lines)
+    assert found.generators[0].says.endswith("too few positives in 5 of 5 pools")
+    assert not found.generators[0].collapsed
+    one_class = judged(*HELPING, made=pools("vae", facts={LACKS: "714 positives"}, click_rate=0.0))
+    assert "Too few" not in " ".join(one_class.lines), "which says it already"
+
+
+def test_a_generator_whose_pools_serve_no_scenario_is_not_left_out() -> None:
+    short = TaskResult(Status.SKIPPED, "vae (x 1)", Stage.COMPOSE, "the pool has 3 positives, S1 needs 40")
+    cells = [replace(cell, scores={}, result=short) for cell in arm("vae", "S1", 0.0)]
+    found = judged(cells)
+    assert outcomes(found) == {"vae": Outcome.UNKNOWN}
+    assert "no answer" in found.lines[0]
 
 
 def test_there_are_never_more_than_five_lines() -> None:

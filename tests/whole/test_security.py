@@ -256,10 +256,7 @@ def test_a_run_on_data_at_hand_asks_nothing_of_the_network(here: Path, words: li
     (here / "heard.txt").unlink()
     run = ctrbench("-m", "ctrbench", "run", "-d", small, "-k", "auc", "-k", "identical", *words)
     assert not (here / "heard.txt").exists(), (here / "heard.txt").read_text()
-    failed = [line for line in run.stderr.splitlines() if line.startswith("failed: ")]
-    assert run.returncode == bool(failed), run.stderr
-    # after so few steps a generator may not make both classes, which is a result; nothing else may fail
-    assert all("the scenario needs" in line for line in failed), failed
+    assert run.returncode == 0, run.stderr
 
 
 def test_rich_reads_no_markup_from_what_it_shows() -> None:
