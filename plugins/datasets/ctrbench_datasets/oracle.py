@@ -122,5 +122,5 @@ def _surprise(probabilities: NDArray[np.float64], labels: NDArray[np.int8]) -> f
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `oracle`."""
+    """Register `oracle`."""
     register(Oracle)

@@ -126,5 +126,5 @@ class ArgnSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `argn`."""
+    """Register `argn`."""
     register(Argn)

@@ -289,5 +289,5 @@ def _is_in(keys: NDArray[np.void], ascending: NDArray[np.void]) -> NDArray[np.bo
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `bayes_net`."""
+    """Register `bayes_net`."""
     register(BayesNet)

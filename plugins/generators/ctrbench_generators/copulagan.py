@@ -119,5 +119,5 @@ class OfScores(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `copulagan`."""
+    """Register `copulagan`."""
     register(CopulaGan)

@@ -97,5 +97,5 @@ class Ctgan(Generator):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `ctgan`."""
+    """Register `ctgan`."""
     register(Ctgan)

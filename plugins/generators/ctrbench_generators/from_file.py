@@ -83,5 +83,5 @@ class FileSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `from_file`."""
+    """Register `from_file`."""
     register(FromFile)

@@ -51,5 +51,5 @@ class GaussianCopula(Generator):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `gaussian_copula`."""
+    """Register `gaussian_copula`."""
     register(GaussianCopula)

@@ -65,5 +65,5 @@ class IndependentSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `independent`."""
+    """Register `independent`."""
     register(Independent)

@@ -51,5 +51,5 @@ class LabelShuffleSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `label_shuffle`."""
+    """Register `label_shuffle`."""
     register(LabelShuffle)

@@ -357,5 +357,5 @@ def _from_first(pairs: list[Pair]) -> list[Pair]:
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `mst`."""
+    """Register `mst`."""
     register(Mst)

@@ -138,5 +138,5 @@ def _identifier(train: Table, role: Role) -> NDArray[np.int32]:
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `negative_sampling`."""
+    """Register `negative_sampling`."""
     register(NegativeSampling)

@@ -49,5 +49,5 @@ class OversamplingSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `random_oversampling`."""
+    """Register `random_oversampling`."""
     register(RandomOversampling)

@@ -171,5 +171,5 @@ class SmotenSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `smoten`."""
+    """Register `smoten`."""
     register(Smoten)

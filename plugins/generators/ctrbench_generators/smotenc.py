@@ -119,5 +119,5 @@ class SmotencSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `smotenc`."""
+    """Register `smotenc`."""
     register(Smotenc)

@@ -202,5 +202,5 @@ class TabDdpmSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `tabddpm`."""
+    """Register `tabddpm`."""
     register(TabDdpm)

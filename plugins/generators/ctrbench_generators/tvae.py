@@ -151,5 +151,5 @@ class TvaeSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `tvae`."""
+    """Register `tvae`."""
     register(Tvae)

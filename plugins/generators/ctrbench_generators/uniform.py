@@ -61,5 +61,5 @@ class UniformSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `uniform`."""
+    """Register `uniform`."""
     register(Uniform)

@@ -1,6 +1,6 @@
 """Category coverage.
 
-In: the pool, real train and a real holdout. Out: how many of train's values the pool has at all.
+In: the pool, real train and a real holdout. Out: what share of train's values occur in the pool at all.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CategoryCoverage(SyntheticMetric):
-    """Share of train's categories, over all fields, that occur in the pool, beside as many real rows.
+    """Share of train's categories, over all fields, that occur in the pool.
 
     The baseline is the share that a real holdout of as many rows covers. Details: the worst field's share, and
-    `chance`, by a permutation test, that real rows would cover as few. Flagged where that is at most 2.5 %.
+    `chance`, the probability by a permutation test that real rows would cover as few. Flagged where that is at most 2.5
+    %.
 
-    It shows users and items that a generator forgot (mode collapse). It does not show whether they come as often, or
-    with what, as in train; noise covers everything.
+    It shows users and items that a generator forgot (mode collapse). It does not show whether values occur as often as
+    in train, or with the right other values; noise covers everything.
     """
 
     name: ClassVar[str] = "category_coverage"
@@ -67,5 +68,5 @@ class CategoryCoverage(SyntheticMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `category_coverage`."""
+    """Register `category_coverage`."""
     register(CategoryCoverage)

@@ -55,5 +55,5 @@ class AutoInt(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `autoint`."""
+    """Register `autoint`."""
     register(AutoInt)

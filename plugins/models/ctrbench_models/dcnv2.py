@@ -44,5 +44,5 @@ class DCNv2(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `dcnv2`."""
+    """Register `dcnv2`."""
     register(DCNv2)

@@ -32,5 +32,5 @@ class DeepFM(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `deepfm`."""
+    """Register `deepfm`."""
     register(DeepFM)

@@ -32,5 +32,5 @@ class Dnn(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `dnn`."""
+    """Register `dnn`."""
     register(Dnn)

@@ -62,5 +62,5 @@ class FinalMLP(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `finalmlp`."""
+    """Register `finalmlp`."""
     register(FinalMLP)

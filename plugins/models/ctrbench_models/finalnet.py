@@ -54,5 +54,5 @@ class FinalNet(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `finalnet`."""
+    """Register `finalnet`."""
     register(FinalNet)

@@ -44,5 +44,5 @@ class FM(NetworkModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `fm`."""
+    """Register `fm`."""
     register(FM)

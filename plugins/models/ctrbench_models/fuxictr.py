@@ -95,5 +95,5 @@ class FuxiCTR(Model):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `fuxictr`."""
+    """Register `fuxictr`."""
     register(FuxiCTR)

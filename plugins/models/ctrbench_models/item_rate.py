@@ -51,5 +51,5 @@ class Rates(Predictor):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `item_rate`."""
+    """Register `item_rate`."""
     register(ItemRate)

@@ -186,5 +186,5 @@ def _counts(
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `lightgbm`."""
+    """Register `lightgbm`."""
     register(LightGBM)

@@ -97,5 +97,5 @@ def _design(table: Table, scaling: Scaling) -> csr_matrix:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `logistic`."""
+    """Register `logistic`."""
     register(Logistic)

@@ -46,5 +46,5 @@ class LR(NetworkModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `lr`."""
+    """Register `lr`."""
     register(LR)

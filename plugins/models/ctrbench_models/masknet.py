@@ -56,5 +56,5 @@ class MaskNet(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `masknet`."""
+    """Register `masknet`."""
     register(MaskNet)

@@ -71,5 +71,5 @@ def _rate(labels: NDArray[np.int8]) -> float:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `pair_memory`."""
+    """Register `pair_memory`."""
     register(PairMemory)

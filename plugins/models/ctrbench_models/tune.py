@@ -139,5 +139,5 @@ def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `tune`."""
+    """Register `tune`."""
     register(Tune)

@@ -46,5 +46,5 @@ class XDeepFM(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `xdeepfm`."""
+    """Register `xdeepfm`."""
     register(XDeepFM)
