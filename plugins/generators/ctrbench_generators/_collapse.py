@@ -1,6 +1,6 @@
-"""Whether fitted marginals came to nothing: SciPy's fit of a beta distribution may end at a constant, without an error.
+"""Whether fitted marginals collapsed: SciPy's fit of a beta distribution may end at a constant, without an error.
 
-In: new rows and train. Out: the names of fields that hardly vary in the new rows while they do in train.
+In: new rows and train. Out: the names of fields that hardly vary in the new rows although they do in train.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEAST = 0.01
 
 @dataclass(frozen=True)
 class Told(Sampler):
-    """A sampler, and more to say of its fit."""
+    """A sampler, and more facts about its fit."""
 
     inner: Sampler
     facts: Mapping[str, float | str]
@@ -38,15 +38,15 @@ class Told(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The inner sampler's, and these."""
+        """The inner sampler's, and these facts."""
         return {**self.inner.details, **self.facts}
 
 
 def collapsed(made: Mapping[str, NDArray[np.generic]], train: Table) -> Mapping[str, float | str]:
-    """The fact "collapsed fields", or nothing; `made` has columns of new rows, fields of train and perhaps its label.
+    """The fact "collapsed fields", or nothing; `made` has columns of new rows: fields of train and perhaps its label.
 
-    A column's heterogeneity is the probability that two rows differ in it (Gini and Simpson); numbers differ where
-    they fall between other twentieths of train.
+    A column's heterogeneity is the probability that two rows differ in it (Gini and Simpson); numbers differ where they
+    fall into different twentieths of train.
     """
     found = []
     for name, column in made.items():

@@ -1,7 +1,6 @@
 """A conditional GAN for tables, at the paper's settings.
 
-In: a training table. Out: a sampler of rows from a generator network that was trained against a critic, by our engine
-or by SDV's.
+In: a training table. Out: a sampler of rows from a generator network trained against a critic, by our engine or by SDV.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Widths = tuple[Annotated[int, Ge(1)], ...]
 
 @dataclass(frozen=True)
 class Ctgan(Generator):
-    """Conditional GAN on one-hot columns (Xu et al. 2019)."""
+    """Conditional GAN on one-hot columns (Xu et al. 2019), by our engine or SDV's."""
 
     name: ClassVar[str] = "ctgan"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.mixture", "sdv.single_table")
@@ -52,13 +51,13 @@ class Ctgan(Generator):
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """The native engine's: made rows pass the wide layers of both networks four times a step; None for SDV's."""
+        """The native engine's: made rows pass the wide layers of both networks four times per step; None for SDV's."""
         if self.engine != "native":
             return None
         width, made = one_hot_width(schema), self.embedding_dim + sum(self.generator_dim)
         judged = self.pac * width
         weights = (made + width) * width + sum(self.generator_dim) * width + judged * self.discriminator_dim[0]
-        a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # and noise, softmax
+        a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # plus noise and softmax
         steps = self.epochs * max(rows // self.batch_size, 1)
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * made
         return Forecast(operations, 20.0 * weights + 24 * self.batch_size * width)
@@ -84,7 +83,7 @@ class Ctgan(Generator):
         return _sdv.fit(synthesizer, train, encoding=self.encoding, seed=seed, context=context)
 
     def settings(self, context: Context) -> dict[str, Any]:
-        """The parameters that bear SDV's names."""
+        """The parameters under SDV's names."""
         ours = {"constraints", "engine", "sdv_numeric_encoding"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ours}
         return settings | {"enable_gpu": context.device.startswith("cuda")}

@@ -1,7 +1,7 @@
 """TabDDPM: a diffusion model for tables.
 
-In: a training table of categorical and numeric fields. Out: a sampler that turns noise into rows, given labels drawn
-as often as train has them.
+In: a training table of categorical and numeric fields. Out: a sampler that turns noise into rows, for labels drawn at
+train's click rate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Widths = tuple[Annotated[int, Ge(1)], ...]
 
 @dataclass(frozen=True)
 class TabDdpm(Generator):
-    """Multinomial and Gaussian diffusion on table rows (Kotelnikov et al. 2022), the label as condition."""
+    """Multinomial and Gaussian diffusion on table rows, conditioned on the label (Kotelnikov et al. 2022)."""
 
     name: ClassVar[str] = "tabddpm"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.preprocessing")
@@ -50,7 +50,7 @@ class TabDdpm(Generator):
     precision: Precision = "float32"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
-        """Six operations a weight and row in training; of two a weight, row and timestep in sampling it needs half."""
+        """In training six operations per weight and row; in sampling half of two per weight, row and timestep."""
         batch, width = min(self.batch_size, rows), one_hot_width(schema)
         weights = dense([128, *self.hidden, width])
         operations = self.steps * (6.6 * batch * weights + ADAM * weights) + 1.0 * rows * self.num_timesteps * weights
@@ -131,7 +131,7 @@ class Coding:
 
 
 def _rounded(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole numbers, for a field of such values in train; the nearest of them where they are few, as in TabDDPM."""
+    """Whole numbers where train's values are whole; the nearest of these where they are few, as in TabDDPM."""
     if len(values) > FEW_VALUES:
         return np.rint(numbers)
     values = np.sort(values)
@@ -167,7 +167,7 @@ class TabDdpmSampler(Sampler):
         self._losses, self._seed, self._context = losses, seed, context
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows, their labels drawn with train's click rate; TimeoutError beyond the deadline."""
+        """New rows, their labels drawn at train's click rate; TimeoutError beyond the deadline."""
         import torch
 
         from ctrbench_generators._tabddpm import draw

@@ -1,7 +1,7 @@
 """A variational autoencoder for tables, at the paper's settings.
 
-In: a training table. Out: a sampler of rows decoded from normal noise; our engine does what ctgan's does, step for
-step, in a fraction of its time.
+In: a training table. Out: a sampler of rows decoded from normal noise; our engine does what ctgan's does, step by step,
+in a fraction of its time.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ class Tvae(Generator):
                 raise UserError(f"{self.name}: {alone} is ours alone; leave out engine={self.engine}")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """The native engine's: decoded rows pass the wide layer three times a step; None for SDV's."""
+        """The native engine's: decoded rows pass the wide layer three times per step; None for SDV's."""
         if self.engine != "native":
             return None
         width = one_hot_width(schema)
         weights = width * (self.compress_dims[0] + self.decompress_dims[-1])
         steps = self.epochs * -(-rows // self.batch_size)
-        a_row = 6 * width * self.decompress_dims[-1] + 2 * width * 100  # and the cross-entropy
+        a_row = 6 * width * self.decompress_dims[-1] + 2 * width * 100  # plus the cross-entropy
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * self.decompress_dims[-1]
         return Forecast(operations, 20.0 * weights + 24 * self.batch_size * width)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Train encoder and decoder together; the decoder alone is kept."""
+        """Train encoder and decoder together; only the decoder is kept."""
         refuse_huge(train, self.name)
         joined = join(train, self.constraints, self.name)
         engine = self._native if self.engine == "native" else self._sdv
@@ -145,7 +145,7 @@ class TvaeSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The last losses, a row's; the parameters and the steps."""
+        """The last losses per row; the parameters and the steps."""
         return self.facts
 
 

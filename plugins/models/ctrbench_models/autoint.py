@@ -1,4 +1,4 @@
-"""AutoInt: fields attend to each other, layer upon layer, beside a perceptron.
+"""AutoInt: fields attend to each other, layer after layer, beside a perceptron.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class AutoInt(DeepModel):
     """AutoInt+, self-attention and a perceptron (Song et al. 2019), on FuxiCTR, at BARS's Frappe settings.
 
-    `hidden_units=()` is the paper's AutoInt, without a perceptron. A layer norm and dropout of the attention, which
-    BARS has, are not in the paper.
+    `hidden_units=()` is the paper's AutoInt, without a perceptron. Layer norm and dropout of the attention come from
+    BARS; they are not in the paper.
     """
 
     name: ClassVar[str] = "autoint"
@@ -40,7 +40,7 @@ class AutoInt(DeepModel):
             raise UserError(f"{self.name}: heads={self.heads} must divide attention_dim={self.attention_dim}")
 
     def a_row(self, fields: int) -> int:
-        """Of the attention and the perceptron."""
+        """Weights of the attention and the perceptron."""
         projections = 4 * fields * (self.embedding_dim + (self.attention_layers - 1) * self.attention_dim)
         scores = 2 * fields**2 * self.attention_layers
         deep = super().a_row(fields) if self.hidden_units else 0

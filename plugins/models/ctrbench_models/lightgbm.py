@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: what people who work with tables reach for first.
+"""Gradient-boosted trees: what people who work with tables try first.
 
 In: a training table of coded fields. Out: click probabilities of LightGBM's trees, stopped by valid's AUC.
 """
@@ -25,11 +25,11 @@ REPORT_EVERY = 10
 
 @dataclass(frozen=True)
 class LightGBM(Model):
-    """Gradient-boosted trees (Ke et al. 2017, LightGBM), ids as target statistics beside small native categories.
+    """Gradient-boosted trees (Ke et al. 2017, LightGBM), with target statistics for ids and native small categories.
 
-    A tree splits a category's values by their gradients, which on thousands of ids fits single rows; so a field of more
-    than `native_values` values enters as its smoothed click rate (Micci-Barreca 2001), which each row reads from the
-    other folds, and as the logarithm of its count. No figures are published for Frappe; the settings are ours.
+    A tree groups a category's values by their gradients, which with thousands of ids fits single rows; so a field with
+    more than `native_values` values enters as its smoothed click rate (Micci-Barreca 2001), which each row reads from
+    the other folds, and as the logarithm of its count. No figures are published for Frappe; the settings are ours.
     """
 
     name: ClassVar[str] = "lightgbm"
@@ -47,7 +47,7 @@ class LightGBM(Model):
     folds: Annotated[int, "parts of train, each of which reads the click rates of the others", Ge(2)] = 5
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Boost until valid's AUC no longer grows; Skip where train or valid has one class only.
+        """Boost until valid's AUC no longer grows; Skip where train or valid has only one class.
 
         Raises TimeoutError at a tree beyond the deadline.
         """
@@ -148,7 +148,7 @@ class Coding:
         clicks: NDArray[np.float64] | float = 0.0,
         rows: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Click rate and log of the count, (rows, 2), without these clicks and rows of each code."""
+        """Click rate and log count, (rows, 2), without these clicks and rows of each code."""
         left_clicks = (self.clicks[name] - clicks)[codes]
         left_rows = (self.rows[name] - rows)[codes].clip(0)
         rate = (left_clicks + self.smoothing * self.rate) / np.maximum(left_rows + self.smoothing, 1e-9)
@@ -157,7 +157,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class Trees(Predictor):
-    """Boosted trees, and how they see a row."""
+    """Boosted trees, and the coding of a row for them."""
 
     coding: Coding
     trees: Booster
@@ -177,7 +177,7 @@ class Trees(Predictor):
 def _counts(
     table: Table, name: str, size: int, which: NDArray[np.bool_] | EllipsisType
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Clicks and rows of each code among some of the rows, their weights counted."""
+    """Clicks and rows of each code among some of the rows, weighted."""
     codes = table.rows[name].to_numpy()[which]
     weights = np.ones(len(codes)) if table.weights is None else table.weights[which].astype(np.float64)
     clicks = np.bincount(codes, weights * table.targets[which], size)

@@ -1,4 +1,4 @@
-"""MaskNet: hidden layers whose inputs are masked by what the whole row looks like.
+"""MaskNet: hidden layers whose inputs are masked depending on the whole row.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -40,7 +40,7 @@ class MaskNet(DeepModel):
     embedding_layer_norm: Annotated[bool, "layer norm on each field's embedding before it is masked"] = False
 
     def a_row(self, fields: int) -> int:
-        """Of the masks, the blocks and the perceptron."""
+        """Weights of the masks, the blocks and the perceptron."""
         chained, inputs = self.structure == "serial", fields * self.embedding_dim
         total = dense([self.block_dim * (1 if chained else self.blocks), *self.hidden_units, 1])
         for width in [inputs] + [self.block_dim if chained else inputs] * (self.blocks - 1):
