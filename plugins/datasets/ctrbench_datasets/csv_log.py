@@ -1,7 +1,7 @@
 """Any click log in files: CSV, Parquet, Feather or JSON lines (docs/data.md).
 
-In: one file or several, split as asked, or a folder of splits; what its columns are and how it is written. Out: splits
-of all other columns, with notes on what was found, changed or left out.
+In: one file or several, split as requested, or a folder of splits; what its columns are and how it is written. Out:
+splits of all other columns, with notes on what was found, changed or left out.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class CsvLog(Dataset):
         return look(path, given)
 
     def availability(self) -> Ready | Missing:
-        """Ready where the files are there."""
+        """Ready where the files exist."""
         found = self._sources()
         return found if isinstance(found, Missing) else Ready()
 
@@ -93,7 +93,7 @@ class CsvLog(Dataset):
         return "" if isinstance(found, Missing) else " ".join(checksum(path, "sha256") for path in found.all)
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The splits; the seed decides where rows are split by chance or user, and chooses `ranking`."""
+        """The splits; the seed decides random splits (by row or user) and chooses `ranking`."""
         sources = self._sources()
         if isinstance(sources, Missing):
             raise UserError(f"csv_log: {sources.reason}")
@@ -106,7 +106,7 @@ class CsvLog(Dataset):
             logs = [read_log(part, self._dialect()) for part in files]
             splits = make_splits(logs, self._recipe(), seed=seed, source=source)
             return with_ranking(splits, self.ranking, seed=seed, source=source)
-        except UserError as error:  # names of columns may hold anything, such as the end of a line
+        except UserError as error:  # names of columns may contain anything, such as a line break
             raise UserError(plain(str(error))) from None
 
     def _sources(self) -> Sources | Missing:
