@@ -65,10 +65,11 @@ SPLIT_WORDS = {
 }  # fmt: skip
 
 FEW_TIMES = 10
-"""A split by time needs so many different ones."""
+"""A split by time needs at least this many different times."""
 
 ENOUGH = 50
-"""So many rows of users, or items, that were there before tell whether a column belongs to them; of a tenth as many."""
+"""At least this many rows of recurring users (or items), of at least a tenth as many, decide which columns are
+theirs."""
 
 BINS = "quantiles:20"
 

@@ -23,10 +23,10 @@ from ctrbench import UserError, counted
 from ctrbench_datasets._files import Kind, open_bytes, readable
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
-"""What the delimiter may be where nobody says, likelier ones first."""
+"""Possible delimiters where none is given, likelier ones first."""
 
 STAND_IN = b"\x1f"
-"""Takes the place of a delimiter of several characters, which pyarrow does not know."""
+"""Replaces a delimiter of several characters, which pyarrow does not support."""
 
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
@@ -38,7 +38,7 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MOST_BAD_ROWS = 0.05
-"""Up to this share of rows that do not fit the header is left out with a note; more is an error."""
+"""Up to this share of rows that do not fit the header are left out with a note; more are an error."""
 
 WORDS = {"\t": "a tab", ",": "a comma", ";": "a semicolon", "|": "a bar", " ": "a blank"}
 

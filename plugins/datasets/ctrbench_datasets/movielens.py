@@ -34,7 +34,7 @@ Size = Literal["100k", "1m", "latest-small"]
 
 RATIOS = (0.8, 0.1, 0.1)
 AGES = (0, 18, 25, 35, 45, 50, 56)
-"""The least age of each of MovieLens 1M's groups, into which the ages of 100K are put too."""
+"""The least age of each of MovieLens 1M's groups, to which the ages of 100K are assigned too."""
 
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -89,7 +89,7 @@ class MovieLens(PublicLog):
     size: Annotated[Size, "how many ratings; latest-small tells nothing about its users"] = "100k"
     path: Annotated[str, "folder of GroupLens' files; else $CTRBENCH_DATA/ml-100k, …, else a download"] = ""
     click: Annotated[float, "the least rating that counts as a click", Ge(1), Le(5)] = 4
-    split: Annotated[Literal["chance", "time"], "rows by chance, or the oldest into train: most users then are new"] = (
+    split: Annotated[Literal["chance", "time"], "rows by chance, or the oldest into train: most users are then new"] = (
         "chance"
     )
     ranking: Queries = 0

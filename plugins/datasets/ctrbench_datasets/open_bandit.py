@@ -72,8 +72,8 @@ class OpenBandit(PublicLog):
     """Open Bandit Dataset (ZOZO): trained on one policy's log, tested on that of uniformly random exposure."""
 
     name: ClassVar[str] = "open_bandit"
-    train: Annotated[Policy, "whose log is learned from: bts (Thompson sampling) or random (uniformly random)"] = "bts"
-    test: Annotated[Policy, "whose log results are judged on"] = "random"
+    train: Annotated[Policy, "whose log to train on: bts (Thompson sampling) or random (uniformly random)"] = "bts"
+    test: Annotated[Policy, "whose log to test on"] = "random"
     path: Annotated[
         str, "folder of bts/ and random/; else $CTRBENCH_DATA/open_bandit, else the sample is downloaded"
     ] = ""

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     Values = Mapping[str, NDArray[np.int32]]
 
 FRESH = 1
-"""Ends the seeds of rows, so that none is a seed of `simulated`, whose rows would then come again."""
+"""Ends the seeds of rows, so that none equals a seed of `simulated`, whose rows would then recur."""
 
 SURPRISE = 6.0
-"""So many standard deviations train's labels may lie from the world's probabilities."""
+"""Train's labels may lie at most this many standard deviations from the world's probabilities."""
 
 
 @dataclass(frozen=True)

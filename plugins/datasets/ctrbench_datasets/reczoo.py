@@ -47,8 +47,8 @@ class Reczoo(PublicLog):
     splits: ClassVar[Mapping[str, PublishedSplit]]
 
     path: Annotated[str, "folder of its CSV files; else a folder of its ID in $CTRBENCH_DATA, else a download"] = ""
-    rows: Annotated[int, "so many rows of train by chance, of the others in proportion; 0: all", Ge(0)] = 0
-    min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as the benchmark does it", Ge(0)] = 0
+    rows: Annotated[int, "this many rows of train by chance, of the others in proportion; 0: all", Ge(0)] = 0
+    min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as in the benchmark", Ge(0)] = 0
     ranking: Queries = 0
 
     @property

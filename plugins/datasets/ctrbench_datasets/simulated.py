@@ -38,7 +38,7 @@ class Simulated(Dataset):
     valid_rows: Annotated[int, "rows of valid", Ge(100), Le(10_000_000)] = 4_000
     test_rows: Annotated[int, "rows of test", Ge(100), Le(10_000_000)] = 20_000
     click_rate: ClickRate = 0.2
-    world_seed: Annotated[int, "makes the world; the suite's seed makes the rows", Ge(0)] = 1
+    world_seed: Annotated[int, "of the world; the suite's seed draws the rows", Ge(0)] = 1
     negatives: Annotated[str, "none, or sampled:K: K unused items for each click instead of unclicked rows"] = "none"
     ranking: Queries = 0
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDEST = 2**24
-"""Probabilities that sampling holds at once."""
+"""Probabilities held at once in sampling."""
 SMOOTHING = 0.5
-"""Rows that are added to each value's count where the softmax starts: at train's shares."""
+"""Rows added to each value's count for the initial softmax, which gives train's shares."""
 
 
 @dataclass(frozen=True, eq=False)

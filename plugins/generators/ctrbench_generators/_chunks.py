@@ -21,7 +21,7 @@ MEMORY = 2 * 2**30
 """Bytes that `chunks=auto` allows imbalanced-learn for the distances of one class in one chunk."""
 
 Chunks = Annotated[int, Ge(1)] | Literal["auto"]
-ChunkOrder = Annotated[Literal["file", "shuffled"], "how train's rows are dealt to chunks"]
+ChunkOrder = Annotated[Literal["file", "shuffled"], "how train's rows are assigned to chunks"]
 
 
 def dealing_order(rows: int, chunk_order: str, seed: int) -> NDArray[np.intp]:
@@ -50,7 +50,7 @@ def _advice(rows: int, number: int, at_least: int, as_in_file: bool) -> str:
         return ": take fewer chunks" + (" or chunk_order=shuffled" if as_in_file else "")
     if rows > 1:
         return f", and train has {rows} in all: take k_neighbors={rows - 1}" + (" and chunks=1" if number > 1 else "")
-    return f", and train has {rows} in all: there is no neighbour to be had"
+    return f", and train has {rows} in all: no other row can be a neighbour"
 
 
 def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:

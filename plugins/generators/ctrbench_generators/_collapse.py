@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROBE = 2_000
-"""New rows that are enough to tell."""
+"""New rows that are drawn for the test."""
 BINS = 20
-"""Parts of equal weight in train, in which numbers are counted."""
+"""Quantile bins of train in which numbers are counted."""
 LOST = 0.6
-"""A field whose heterogeneity falls to less than this share of train's is said to have collapsed."""
+"""A field whose heterogeneity is below this share of train's has collapsed."""
 LEAST = 0.01
-"""Heterogeneity of train below which a probe cannot tell a collapse from chance."""
+"""Below this heterogeneity of train a collapse cannot be told from chance."""
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ REACH = 4
 """Standard deviations of a mode that the scalars -1 … 1 span."""
 
 MODE_ROWS = 250_000
-"""Rows from which the modes of a larger table are learned, drawn at random."""
+"""Rows, drawn at random, from which the modes of a larger table are learned."""
 
 CHUNK = 100_000
-"""Rows whose nearness to every mode is held at once."""
+"""Rows whose distances to every mode are held at once."""
 
 
 @dataclass(frozen=True)

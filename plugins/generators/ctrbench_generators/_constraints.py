@@ -21,7 +21,7 @@ Groups = tuple[tuple[str, ...], ...]
 
 Constraints = Annotated[
     Literal["auto"] | tuple[str, ...] | tuple[tuple[str, ...], ...] | None,
-    "columns kept to combinations of train: none, (country, city), ((a, b), (c, d)), or auto: as `data describe` finds",
+    "columns kept to train's combinations: none, (country, city), ((a, b), (c, d)), or auto: as `data describe` finds",
 ]
 
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 from ctrbench import Schema
 
 ADAM = 200
-"""Operations for which a step of Adam stands, a weight: it waits for memory, not for arithmetic."""
+"""Operations that a step of Adam counts for, per weight: it waits for memory, not for arithmetic."""
 
 MODES = 10
-"""Most modes of a numeric field, each with a one-hot column."""
+"""The most modes of a numeric field, each with a one-hot column."""
 
 
 def one_hot_width(schema: Schema) -> int:

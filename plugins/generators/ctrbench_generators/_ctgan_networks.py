@@ -25,10 +25,11 @@ LEAK = 0.2
 PENALTY = 10.0
 
 MULTIPLE = 16
-"""What wide matrices are padded to, with weights that stay 0: MKL takes half as long again for an odd number."""
+"""Wide matrices are padded to multiples of this, with weights that stay 0: MKL takes half as long again for an odd
+number."""
 
 MOST_PARTS = 256
-"""Of a long product on a GPU: about two for each of its processors."""
+"""The most parts of a long product on a GPU: about two for each of its processors."""
 
 
 class Rows(NamedTuple):

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 CELLS = 2**20
-"""Logits that a loss or a draw works on at once on a CPU, so that they stay in its cache."""
+"""Logits that a loss or a draw processes at once on a CPU, so that they stay in its cache."""
 GPU_CELLS = 2**26
 """The same on a GPU, where each further block waits for its kernels to be launched; 256 MiB a buffer."""
 

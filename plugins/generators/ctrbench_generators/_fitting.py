@@ -24,7 +24,7 @@ REPORT_EVERY = 0.5
 SAVE_EVERY = 120.0
 """Seconds between two reports and between two checkpoints."""
 CURVE = 100
-"""Reports that come at the same steps of every fit, whatever the clock says: its learning curve."""
+"""Reports at the same steps of every fit, whatever the clock says: its learning curve."""
 _SUM = hashlib.sha256().digest_size
 WINDOW = 100
 """Steps over which a loss is averaged."""

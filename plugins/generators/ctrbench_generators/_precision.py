@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Annotated[
-    Literal["float32", "bf16"], "of the wide matrix products; bf16 takes about half the time and rounds to 3 digits"
+    Literal["float32", "bf16"],
+    "precision of the wide matrix products; bf16 takes about half the time and rounds to 3 digits",
 ]
 
 

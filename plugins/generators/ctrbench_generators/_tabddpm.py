@@ -38,9 +38,9 @@ from ctrbench_generators._random_state import seeded
 COLD = math.log(1e-30)
 """What the network reads where a one-hot row holds 0; where it holds 1 it reads 0. `shift_input` adds -COLD to both."""
 EMA = 0.999
-"""How much of the weights' average a step keeps."""
+"""The share of the weights' average that each step keeps."""
 BATCH = 8192
-"""Rows drawn at once; a timestep asks the network about some of them only."""
+"""Rows drawn at once; each timestep asks the network about only some of them."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ SAMPLED = 2048
 """Rows decoded at once."""
 
 ALIGNED = 16
-"""Numbers that fill a cache line: where all rows begin at one, MKL makes them in two thirds of the time."""
+"""Numbers that fill a cache line: where all rows start at one, MKL takes a third less time."""
 
 LOG2_E = 1 / math.log(2)
 

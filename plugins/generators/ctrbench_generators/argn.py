@@ -37,15 +37,15 @@ class Argn(Generator):
     imports: ClassVar[tuple[str, ...]] = ("torch",)
     epochs: Annotated[int, "passes over train, at most", Ge(1), Budgeted()] = 60
     patience: Annotated[int, "epochs in a row without a gain on held-out rows that end the training", Ge(1)] = 3
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 1024
-    learning_rate: Annotated[float, "Adam's at the start; halved after an epoch without a gain", Gt(0)] = 2e-3
-    embedding_dim: Annotated[int, "numbers that stand for a field's value", Ge(1)] = 32
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 1024
+    learning_rate: Annotated[float, "Adam's initial rate; halved after an epoch without a gain", Gt(0)] = 2e-3
+    embedding_dim: Annotated[int, "numbers in the embedding of a value", Ge(1)] = 32
     hidden: Annotated[int, "width of each field's hidden layer", Ge(1)] = 256
-    dropout: Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)] = 0.1
-    holdout: Annotated[float, "share of train's rows that only say when to stop", Gt(0), Lt(1)] = 0.1
-    order: Annotated[Literal["any", "schema"], "of the fields: ever another, or as they stand in the log"] = "any"
+    dropout: Annotated[float, "share of hidden units dropped in a step", Ge(0), Lt(1)] = 0.1
+    holdout: Annotated[float, "share of train's rows held out to decide when to stop", Gt(0), Lt(1)] = 0.1
+    order: Annotated[Literal["any", "schema"], "of the fields: a new one each time, or that of the log"] = "any"
     sampled_values: Annotated[
-        int, "values up to which a softmax is exact in training; of more, so many are drawn", Ge(2)
+        int, "values up to which a training softmax is exact; of more, this many are sampled", Ge(2)
     ] = 8192
     bins: Annotated[int, "quantile bins of a numeric field", Ge(2)] = 64
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDS = 200
-"""How often rows that equal real ones are drawn again before that is given up."""
+"""How often rows that equal real ones are redrawn before giving up."""
 TOLD = 12
-"""Fields of a network that the details name."""
+"""Fields of a network that the details list."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,13 @@ class BayesNet(Generator):
     """
 
     name: ClassVar[str] = "bayes_net"
-    parents: Annotated[int, "fields that another field may hang on, 1 or 2", Ge(1), Le(2)] = 1
+    parents: Annotated[int, "maximum number of a field's parents, 1 or 2", Ge(1), Le(2)] = 1
     smoothing: Annotated[
-        float, "share of draws that forget a parent: the weaker of two, then the last", Ge(0), Le(1)
+        float, "share of draws that ignore a parent: the weaker of two, then the last", Ge(0), Le(1)
     ] = 0.0
-    backoff: Annotated[float, "rows with the parents' values at which half of the draws forget a parent", Ge(0)] = 0.0
-    reject_copies: Annotated[bool, "draw rows again that equal a row of train, its label included"] = False
-    in_turn: Annotated[bool, "rows of train with a parent's values take turns, rather than being drawn by chance"] = (
-        False
-    )
+    backoff: Annotated[float, "rows with the parents' values at which half of the draws ignore a parent", Ge(0)] = 0.0
+    reject_copies: Annotated[bool, "redraw rows that equal a row of train, label included"] = False
+    in_turn: Annotated[bool, "rows of train with a parent's values take turns instead of being drawn at random"] = False
     bins: Annotated[int, "quantile bins of a numeric parent", Ge(2)] = 32
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:

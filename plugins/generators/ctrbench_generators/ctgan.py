@@ -26,21 +26,21 @@ class Ctgan(Generator):
     name: ClassVar[str] = "ctgan"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.mixture", "sdv.single_table")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
-    batch_size: Annotated[int, "rows a step: even, and a multiple of pac", Ge(2)] = 500
-    embedding_dim: Annotated[int, "numbers of noise that make a row", Ge(1)] = 128
+    batch_size: Annotated[int, "rows per step: even, and a multiple of pac", Ge(2)] = 500
+    embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128
     generator_dim: Annotated[Widths, "widths of the generator's layers"] = (256, 256)
     discriminator_dim: Annotated[Widths, "widths of the critic's layers"] = (256, 256)
     generator_lr: Annotated[float, "the generator's learning rate", Gt(0)] = 2e-4
     generator_decay: Annotated[float, "the generator's weight decay", Ge(0)] = 1e-6
     discriminator_lr: Annotated[float, "the critic's learning rate", Gt(0)] = 2e-4
     discriminator_decay: Annotated[float, "the critic's weight decay", Ge(0)] = 1e-6
-    discriminator_steps: Annotated[int, "steps of the critic for each of the generator", Ge(1)] = 1
+    discriminator_steps: Annotated[int, "steps of the critic per step of the generator", Ge(1)] = 1
     log_frequency: Annotated[bool, "condition on values by the logarithm of their frequency"] = True
     pac: Annotated[int, "rows that the critic judges together", Ge(1)] = 10
     constraints: Constraints = "auto"
-    engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV, ten times slower on wide tables"] = "native"
+    engine: Annotated[Literal["native", "sdv"], "ours, or SDV's, ten times slower on wide tables"] = "native"
     sdv_numeric_encoding: Annotated[
-        bool, "engine=sdv: categories as numbers in [0, 1], as SDV 2 has it under constraints"
+        bool, "engine=sdv: categories as numbers in [0, 1], as SDV 2 does under constraints"
     ] = False
 
     def __post_init__(self) -> None:

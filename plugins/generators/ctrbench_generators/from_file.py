@@ -38,7 +38,7 @@ class FromFile(Generator):
 
     name: ClassVar[str] = "from_file"
     path: Annotated[str, "a file of rows in the log's own format, .csv, .csv.gz, .tsv or .parquet", Location()] = ""
-    unknown: Annotated[Literal["refuse", "drop"], "what to do with rows that hold a value which train lacks"] = "refuse"
+    unknown: Annotated[Literal["refuse", "drop"], "what to do with rows that have a value which train lacks"] = "refuse"
 
     def version(self) -> str:
         """The SHA-256 of the file, wherever it lies."""

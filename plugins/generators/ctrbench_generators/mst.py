@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 VALUES, CHOICE, PAIRS = 0.7, 0.05, 0.25
 """Shares of ρ for the fields' counts, for the choice of pairs and for the pairs' counts, set on Frappe's valid rows."""
 CERTAIN = 32.0
-"""Standard deviations of noise beyond which a count is taken as it is seen."""
+"""A count that exceeds this many standard deviations of the noise is taken as it is seen."""
 CLASSES = 8
-"""Classes of about as many rows each into which a field's values are put, by how often they come, where pairs of the
-values themselves would drown in noise."""
+"""Classes of about equally many rows into which a field's values are grouped by frequency, where pairs of the values
+themselves would drown in noise."""
 
 Pair = tuple[int, int, int | None]
-"""Two fields, and the one of them that is told by classes, where one is."""
+"""Two fields, and the one of them known only by classes, if any."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Mst(Generator):
     name: ClassVar[str] = "mst"
     imports: ClassVar[tuple[str, ...]] = ("scipy.stats", "scipy.optimize")
     epsilon: Annotated[float, "ε: e^ε bounds how much likelier a row makes any pool", Ge(1e-4), Le(1e6)] = 1.0
-    delta: Annotated[float, "δ: the probability that ε does not bound; well below 1 / rows", Ge(1e-100), Lt(1)] = 1e-9
+    delta: Annotated[float, "δ: the probability with which ε may fail; well below 1 / rows", Ge(1e-100), Lt(1)] = 1e-9
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Count, with noise; Skip where a field is numeric. The labels' rows are disjoint, so each has the whole ρ."""

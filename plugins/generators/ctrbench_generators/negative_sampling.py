@@ -40,7 +40,7 @@ class NegativeSampling(Generator):
         unclicked = Unclicked(user[positives], item[positives], len(counts))
         sources = positives[unclicked.number(user[positives]) > 0]
         if not len(sources):
-            raise Skip("no user with a positive has an item left that is none: there is nothing to sample")
+            raise Skip("every user with a positive has clicked all items: there is no negative to sample")
         rows_of = Groups(np.argsort(item, kind="stable"), np.cumsum(counts) - counts, counts)
         return NegativeSampler(train, user, positives, sources, unclicked, rows_of, seed)
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALONE = 0.25
-"""Values of a field over the rows beyond which hardly a row has another near it."""
+"""Values of a field, as a share of the rows, beyond which hardly any row has another near it."""
 
 A_PAIR, A_STEP = 34.0, 4_000.0
-"""Operations for which a comparison of two rows stands, a field, and a step down the tree."""
+"""Operations that comparing two rows counts for, per field, and a step down the tree."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,12 @@ class Smoten(Generator):
 
     name: ClassVar[str] = "smoten"
     imports: ClassVar[tuple[str, ...]] = ("scipy.spatial", "imblearn.over_sampling")
-    k_neighbors: Annotated[int, "neighbours of a row that vote beside it", Ge(1)] = 2
+    k_neighbors: Annotated[int, "neighbours that vote together with a row", Ge(1)] = 2
     chunks: Annotated[
-        Chunks, "parts of train made one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB"
+        Chunks, "parts of train processed one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB"
     ] = "auto"
     chunk_order: ChunkOrder = "file"
-    engine: Annotated[
-        Literal["native", "imblearn"], "who finds the neighbours: ours, or imbalanced-learn in n² time and memory"
-    ] = "native"
+    engine: Annotated[Literal["native", "imblearn"], "ours, or imbalanced-learn's in n² time and memory"] = "native"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's; None for imbalanced-learn's.

@@ -31,8 +31,8 @@ class Smotenc(Generator):
 
     name: ClassVar[str] = "smotenc"
     imports: ClassVar[tuple[str, ...]] = ("imblearn.over_sampling",)
-    k_neighbors: Annotated[int, "neighbours of a row, one of which it is mixed with and all of which vote", Ge(1)] = 5
-    chunks: Annotated[Chunks, "parts of train made one by one; auto: the fewest that fit 2 GiB"] = "auto"
+    k_neighbors: Annotated[int, "neighbours of a row: it is mixed with one of them, and all vote", Ge(1)] = 5
+    chunks: Annotated[Chunks, "parts of train processed one by one; auto: the fewest that fit 2 GiB"] = "auto"
     chunk_order: ChunkOrder = "file"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ctrbench_generators._tabddpm import Network, Rows
 
 FEW_VALUES = 32
-"""Whole values up to which new numbers are train's own."""
+"""Up to this many whole values, new numbers are train's own."""
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
 
@@ -38,13 +38,13 @@ class TabDdpm(Generator):
     name: ClassVar[str] = "tabddpm"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.preprocessing")
     steps: Annotated[int, "training steps", Ge(1), Budgeted()] = 30_000
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 4096
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
     lr: Annotated[float, "learning rate at the first step; it falls linearly to 0", Gt(0)] = 8.057e-4
     weight_decay: Annotated[float, "weight decay", Ge(0)] = 0.0
     num_timesteps: Annotated[int, "steps between a row and pure noise, on a cosine schedule", Ge(2)] = 100
     hidden: Annotated[Widths, "widths of the network's layers"] = (512, 1024, 1024, 1024, 1024, 512)
     shift_input: Annotated[
-        bool, "read 69 and 0 for 1 and 0 in a one-hot row, not log 1 and log 1e-30 = -69: steadier at many values"
+        bool, "code one-hot 1 and 0 as 69 and 0, not as log 1 and log 1e-30 = -69: more stable with many values"
     ] = False
     ema: Annotated[bool, "sample from the weights' moving average (0.999 a step)"] = False
     precision: Precision = "float32"

@@ -36,20 +36,20 @@ class Tvae(Generator):
     name: ClassVar[str] = "tvae"
     imports: ClassVar[tuple[str, ...]] = ("sdv.single_table", "sklearn.mixture", "torch")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 500
-    embedding_dim: Annotated[int, "numbers of noise that make a row", Ge(1)] = 128
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 500
+    embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128
     compress_dims: Annotated[Widths, "widths of the encoder's layers"] = (128, 128)
     decompress_dims: Annotated[Widths, "widths of the decoder's layers"] = (128, 128)
     l2scale: Annotated[float, "weight decay", Ge(0)] = 1e-6
     loss_factor: Annotated[float, "weight of the reconstruction beside the KL divergence", Ge(0)] = 2.0
     tanh_before_argmax: Annotated[
-        bool, "choose values as ctgan does, of all whose tanh rounds to 1 the first in train; false: the most probable"
+        bool, "choose values as ctgan does: the first in train whose tanh rounds to 1; false: the most probable"
     ] = True
     constraints: Constraints = "auto"
     precision: Precision = "float32"
-    engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV with ctgan's networks"] = "native"
+    engine: Annotated[Literal["native", "sdv"], "ours, or SDV's with ctgan's networks"] = "native"
     sdv_numeric_encoding: Annotated[
-        bool, "categories as numbers in [0, 1], as SDV 2 has it under constraints; needs engine=sdv"
+        bool, "categories as numbers in [0, 1], as SDV 2 does under constraints; needs engine=sdv"
     ] = False
 
     def __post_init__(self) -> None:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
-    """A number for each member, and for each other row (or person)."""
+    """A number for each member, and for each of the others (rows or people)."""
     People = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 FALSE_POSITIVES = 0.01
 ALIKE = 0.02
-"""An AUC so near to .5 with real rows as the pool still counts members and others as alike."""
+"""With real rows as the pool, an AUC this close to .5 still counts as no difference."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class MembershipAttack(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "AUC"
     both_ways: ClassVar[bool] = True
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 25_000
-    rows: Annotated[int, "at most so many rows of the pool, and of other tables", Ge(100)] = 200_000
+    suspects: Annotated[int, "at most this many members, and as many others, drawn by the seed", Ge(100)] = 25_000
+    rows: Annotated[int, "at most this many rows of the pool, and of other tables", Ge(100)] = 200_000
 
     @abstractmethod
     def scores(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNIFICANCE = 0.025
-"""A verdict is given where chance would do as much in so many of a hundred cases at most, one-sided."""
+"""A verdict is given where chance alone would do as much in at most this share of cases, one-sided."""
 
 PERMUTATIONS = 99
 

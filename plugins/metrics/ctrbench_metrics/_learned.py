@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HALVES = 2
 RADIUS = 2
-"""Rows are counted that differ in so many fields at most."""
+"""Rows that differ in at most this many fields are counted."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class LearnedAttack(MembershipAttack):
 
     imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
     both_ways: ClassVar[bool] = False  # the direction is learned
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 10_000
+    suspects: Annotated[int, "at most this many members, and as many others, drawn by the seed", Ge(100)] = 10_000
 
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator

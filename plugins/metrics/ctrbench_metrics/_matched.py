@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEW = 0.5
-"""A field that is unseen in more of the holdout's rows than this share cannot be compared."""
+"""A field that is unseen in more than this share of the holdout's rows cannot be compared."""
 
 
 @dataclass(frozen=True, eq=False)

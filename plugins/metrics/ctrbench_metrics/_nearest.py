@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUMERIC_BINS = 20
-"""Numbers count as equal where they fall between the same two of train's quantiles, so many bins of equal mass."""
+"""Numbers count as equal where they fall between the same two quantiles of train: this many bins of equal mass."""
 
 LARGEST = 2**62
-"""Row numbers stay below it; wider tables are compared pair by pair."""
+"""Row numbers stay below this; wider tables are compared pair by pair."""
 
 ROWS, OTHERS = 16, 4096
-"""A block of pairs: its arrays of bytes stay in the nearest cache."""
+"""A block of pairs: its arrays of bytes fit the nearest cache."""
 
 SORT, FIND, COMPARE = 80e-9, 60e-9, 0.12e-9
-"""Seconds to sort one other row and to find one row, for each subset, and to compare one field of a pair (one core)."""
+"""Seconds to sort one other row and to find one row, per subset, and to compare one field of a pair (one core)."""
 
 
 def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST = 2**62
-"""Row numbers stay below it, so that a label still fits into an int64 beside them."""
+"""Row numbers stay below this, so that a label still fits into the same int64."""
 
 
 @dataclass(frozen=True)

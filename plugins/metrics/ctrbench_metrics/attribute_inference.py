@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALIKE = 0.02
-"""A difference so near to 0 with real rows as the pool still counts both sides as alike."""
+"""With real rows as the pool, a difference this close to 0 still counts as none."""
 
 WORST = 5
 
@@ -50,9 +50,9 @@ class AttributeInference(SyntheticMetric):
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    targets: Annotated[int, "at most so many rows of train, and as many others, drawn by the seed", Ge(100)] = 25_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the rest of train", Ge(100)] = 200_000
-    fields: Annotated[int, "at most so many fields are guessed, drawn by the seed", Ge(1)] = 12
+    targets: Annotated[int, "at most this many rows of train, and as many others, drawn by the seed", Ge(100)] = 25_000
+    rows: Annotated[int, "at most this many rows of the pool, and of the rest of train", Ge(100)] = 200_000
+    fields: Annotated[int, "at most this many fields are guessed, drawn by the seed", Ge(1)] = 12
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where nothing can be compared, or nothing tells the holdout's users apart."""

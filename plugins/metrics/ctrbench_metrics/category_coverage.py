@@ -34,7 +34,7 @@ class CategoryCoverage(SyntheticMetric):
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "share"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
+    rows: Annotated[int, "at most this many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip without categorical fields or rows. `reference` is not needed."""

@@ -34,7 +34,7 @@ class DcrShare(SyntheticMetric):
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where nothing can be compared. `reference` is not needed."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 STRENGTH = 0.01
-"""Inverse of the penalty: pairs share their evidence, so that a combination seen twice decides nothing by itself."""
+"""Inverse of the penalty: pairs share their evidence, so that a combination seen twice decides nothing alone."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Detection(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "AUC"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 4_000
-    pairs: Annotated[int, "at most so many pairs of columns, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 4_000
+    pairs: Annotated[int, "at most this many pairs of columns, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The AUC in [0, 1]; Skip where a table has fewer rows than folds. `reference` is not needed."""

@@ -38,8 +38,8 @@ class Identifiability(SyntheticMetric):
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    targets: Annotated[int, "at most so many train rows that are looked for, drawn by the seed", Ge(100)] = 4_000
-    rows: Annotated[int, "at most so many rows of each table to look in", Ge(100)] = 50_000
+    targets: Annotated[int, "at most this many train rows to look for, drawn by the seed", Ge(100)] = 4_000
+    rows: Annotated[int, "at most this many rows of each table to search", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where fewer than two rows can be compared. `reference` is not needed."""

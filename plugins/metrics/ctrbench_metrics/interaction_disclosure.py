@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEW = 5
-"""A user with so many rows or fewer in the rest of train has few."""
+"""A user with at most this many rows in the rest of train has few."""
 
 LEAST = 10
-"""A comparison of fewer persons on either side is not made."""
+"""No comparison is made with fewer people than this on either side."""
 
 ALIKE = 0.02
-"""A difference so near to 0 with real rows as the pool still counts both sides as alike."""
+"""With real rows as the pool, a difference this close to 0 still counts as none."""
 
 
 @dataclass(frozen=True)

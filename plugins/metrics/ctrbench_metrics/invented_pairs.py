@@ -36,8 +36,8 @@ class InventedPairs(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
-    pairs: Annotated[int, "at most so many pairs of fields, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
+    pairs: Annotated[int, "at most this many pairs of fields, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip with a single field or without rows. `reference` is not needed."""

@@ -40,7 +40,7 @@ class Marginals(SyntheticMetric):
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "likeness"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 50_000
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The mean similarity in [0, 1]; Skip where a table is empty. `reference` is not needed."""

@@ -37,8 +37,8 @@ class MembershipDensity(MembershipAttack):
     """
 
     name: ClassVar[str] = "membership_density"
-    radius: Annotated[int, "fields in which a row may differ and still be counted", Ge(0), Le(4)] = 2
-    decay: Annotated[float, "weight of a row for each field in which it differs", Ge(0.0), Le(1.0)] = 0.1
+    radius: Annotated[int, "number of fields in which a row may differ and still be counted", Ge(0), Le(4)] = 2
+    decay: Annotated[float, "factor on a row's weight for each field in which it differs", Ge(0.0), Le(1.0)] = 0.1
 
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator

@@ -38,8 +38,8 @@ class Pairs(SyntheticMetric):
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "likeness"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 10_000
-    pairs: Annotated[int, "at most so many pairs of columns, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 10_000
+    pairs: Annotated[int, "at most this many pairs of columns, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The mean similarity in [0, 1]; Skip where a table is empty. `reference` is not needed."""

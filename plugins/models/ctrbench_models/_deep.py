@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from fuxictr.pytorch.models import BaseModel
 
 Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron's hidden layers"]
-Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1), Searched(0, 0.5)]
+Dropout = Annotated[float, "share of hidden units dropped in a step", Ge(0), Lt(1), Searched(0, 0.5)]
 Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0), Searched(1e-3, 1, log=True)]
-EmbeddingDim = Annotated[int, "numbers that stand for a field's value", Ge(1), Searched(4, 32, log=True)]
+EmbeddingDim = Annotated[int, "numbers in the embedding of a value", Ge(1), Searched(4, 32, log=True)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
 
 STEP_PER_WEIGHT = 200
-"""Operations for which a step of Adam stands, a weight: it waits for memory, not for arithmetic."""
+"""Operations that a step of Adam counts for, per weight: it waits for memory, not for arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class NetworkModel(Model):
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
-    learning_rate: Annotated[float, "Adam's, at the start", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
-    batch_size: Annotated[int, "rows a step", Ge(2)] = 4096
+    learning_rate: Annotated[float, "Adam's initial rate", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
+    batch_size: Annotated[int, "rows per step", Ge(2)] = 4096
     epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
     patience: Annotated[int, "epochs in a row without a gain on valid that end the training", Ge(1)] = 2
 

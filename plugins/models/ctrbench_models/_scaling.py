@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FARTHEST = 1e4
-"""Standard deviations beyond which all numbers count alike. No row of a training table is so far out, up to 10⁸ rows;
-what is drawn in is a sentinel of 1e39, say, that only test holds: as float32 it would be infinite."""
+"""Standard deviations at which numbers are clipped. No row of a training table of up to 10⁸ rows is that far out; what
+is clipped is, say, a sentinel of 1e39 that occurs only in test: as float32 it would be infinite."""
 LARGE, SHRINK = 2.0**400, 2.0**-600
 """A field with a number above LARGE is first multiplied by SHRINK, a power of 2, or its squares would overflow."""
 

@@ -28,7 +28,7 @@ class AutoInt(DeepModel):
 
     name: ClassVar[str] = "autoint"
 
-    dropout: Annotated[float, "share of hidden units, and of attention, left out in a step", Ge(0), Lt(1)] = 0.1
+    dropout: Annotated[float, "share of hidden units, and of attention, dropped in a step", Ge(0), Lt(1)] = 0.1
     embedding_regularizer: Regularizer = 0.1
     attention_layers: Annotated[int, "layers of self-attention", Ge(1)] = 5
     attention_dim: Annotated[int, "width of a field's vector after a layer, all heads together", Ge(1)] = 128

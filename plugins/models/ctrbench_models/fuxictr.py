@@ -38,7 +38,7 @@ class FuxiCTR(Model):
         str, "a YAML file, or a folder with model_config.yaml; none: the class's defaults", Location()
     ] = ""
     expid: Annotated[str, "the experiment in it; none: the only one of this class"] = ""
-    settings: Annotated[str, 'what differs from it, as YAML: "net_dropout: 0.1, num_heads: 2"'] = ""
+    settings: Annotated[str, 'changes to it, as YAML: "net_dropout: 0.1, num_heads: 2"'] = ""
     epochs: Annotated[
         int, "passes over the training table, at most; the experiment may say fewer", Ge(1), Budgeted()
     ] = 100

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPORT_EVERY = 10
-"""Trees between two reports; also how often the deadline is looked at."""
+"""Trees between two reports; also how often the deadline is checked."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class LightGBM(Model):
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("lightgbm", "sklearn.metrics")
 
-    trees: Annotated[int, "trees at most", Ge(1), Budgeted()] = 1000
+    trees: Annotated[int, "maximum number of trees", Ge(1), Budgeted()] = 1000
     patience: Annotated[int, "trees in a row without a gain on valid that end the training", Ge(1)] = 50
-    learning_rate: Annotated[float, "share of a tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
+    learning_rate: Annotated[float, "shrinkage of each tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
     leaves: Annotated[int, "leaves of a tree", Ge(2), Searched(7, 255, log=True)] = 63
-    rows_a_leaf: Annotated[int, "rows of a leaf, at least", Ge(1), Searched(5, 200, log=True)] = 20
+    rows_a_leaf: Annotated[int, "minimum number of rows in a leaf", Ge(1), Searched(5, 200, log=True)] = 20
     columns: Annotated[float, "share of the columns that a tree may use", Gt(0), Le(1)] = 0.8
     native_values: Annotated[int, "values up to which a field is a native category", Ge(0)] = 64
-    smoothing: Annotated[float, "rows of the mean click rate that are added to each value's", Ge(0)] = 10.0
+    smoothing: Annotated[float, "weight of the mean click rate, in rows of a value", Ge(0)] = 10.0
     folds: Annotated[int, "parts of train, each of which reads the click rates of the others", Ge(2)] = 5
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:

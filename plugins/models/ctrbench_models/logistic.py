@@ -34,7 +34,7 @@ class Logistic(Model):
     imports: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
 
     c: Annotated[float, "inverse strength of the L2 penalty", Gt(0), Searched(1e-3, 1e3, log=True)] = 1.0
-    max_iter: Annotated[int, "iterations at most", Ge(1)] = 500
+    max_iter: Annotated[int, "maximum number of iterations", Ge(1)] = 500
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Fit to the training table; a table with only one class gives one probability for all rows."""

@@ -30,9 +30,9 @@ class MaskNet(DeepModel):
     dropout: Dropout = 0.1
     batch_norm: BatchNorm = False
     embedding_regularizer: Regularizer = 0.1
-    structure: Annotated[
-        Literal["parallel", "serial"], "blocks beside one another, or each on the last one's output"
-    ] = "parallel"
+    structure: Annotated[Literal["parallel", "serial"], "blocks side by side, or each on the previous one's output"] = (
+        "parallel"
+    )
     blocks: Annotated[int, "mask blocks", Ge(1)] = 3
     block_dim: Annotated[int, "width of a block's output", Ge(1)] = 50
     reduction_ratio: Annotated[float, "width of a mask's hidden layer over that of the mask", Gt(0)] = 2.0

@@ -48,8 +48,8 @@ class Tune(Model):
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("optuna", "sklearn.metrics")
 
-    model: Annotated[str, "the model, with parameters that stay as they are unless they are searched"] = "logistic"
-    trials: Annotated[int, "models that are trained", Ge(1), Budgeted()] = 30
+    model: Annotated[str, "the model; its parameters given here stay fixed unless they are searched"] = "logistic"
+    trials: Annotated[int, "models to train", Ge(1), Budgeted()] = 30
 
     def version(self) -> str:
         """That of the model within; UserError where there is none, or none of its parameters can be searched."""
