@@ -1,4 +1,4 @@
-"""Benchmarks run as ctrbench's workers do, and end with our times beside the others of their group, as ratios."""
+"""Benchmarks run as ctrbench's workers do, and end with our times next to the others of their group, as ratios."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: Any, output_
 
 
 def _rows(group: str, engines: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """One for each other engine of a group, by the least time of several."""
+    """One row for each other engine of a group, by the least time of several."""
     ours = [name for name in engines if name.startswith(OURS)]
     others = [name for name in engines if name not in ours] or [""]
     return [

@@ -1,10 +1,10 @@
-"""How often the intervals hold what they promise: trainings and test rows drawn anew from a bank whose truth is known.
+"""How often the intervals cover the truth: trainings and test rows resampled from a bank whose truth is known.
 
 In: the suite `coverage.toml`, whose run is the bank (dozens of trainings of every arm, on many test rows), and how to
 draw from it. Out: Markdown tables of coverage, of the share of marked effects and of widths.
 
 The bank is a population: a repeat is one of its pools with its model seed, a test row one of its test rows, and both
-are drawn with replacement. Draws are then independent, as the interval supposes, and the truth is the bank's own mean.
+are drawn with replacement. Draws are then independent, as the interval assumes, and the truth is the bank's own mean.
 
     python benchmarks/coverage.py
     python benchmarks/coverage.py --workers 4 --resamples 4000 --write docs/statistics.md
@@ -52,7 +52,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Contrast:
-    """What is compared: the mean of places with `original`, or a place with itself under other seeds (A/A)."""
+    """What is compared: the mean of arms with `original`, or an arm with itself under other seeds (A/A)."""
 
     name: str
     places: tuple[Arm, ...]
@@ -97,14 +97,14 @@ class Bank:
         return keys.digest([self.digests, self.dataset.fingerprint, studied])[:12]
 
     def truth(self, arm: Contrast) -> float:
-        """The mean difference over all trainings and test rows; of a place against itself it is 0."""
+        """The mean difference over all trainings and test rows; 0 for an arm against itself."""
         if arm.against_itself:
             return 0.0
         return float(np.mean([self.means[place] - self.means[_original(place)] for place in arm.places]))
 
 
 def _arms(places: Iterable[Arm]) -> list[Contrast]:
-    """Two places against themselves, every place against `original`, and each scenario's mean over all its places."""
+    """Two arms against themselves, every arm against `original`, and each scenario's mean over all its arms."""
     compared = [place for place in places if place.scenario != "original"]
     again = Arm("", "original", "dnn"), Arm("independent", "S4", "dnn"), Arm("independent", "S4", "logistic")
     scenarios = dict.fromkeys(place.scenario for place in compared)
@@ -134,7 +134,7 @@ def counts(bank: Bank, design: str, rows: int, seed: int, chunk: int) -> Floats:
 
 
 def _one_draw(bank: Bank, design: str, rows: int, rng: Generator) -> Floats:
-    """A new test set, new seeds for every repeat, and what each interval then says of each arm."""
+    """A new test set, new seeds for every repeat, and what each interval then says about each arm."""
     index, user = (_rows if design == "rows" else _users)(bank, rows, rng)
     seeds = rng.integers(bank.trainings, size=max(REPEATS))
     others = (seeds + rng.integers(1, bank.trainings, size=len(seeds))) % bank.trainings  # of the same law, never equal
@@ -152,7 +152,7 @@ def _one_draw(bank: Bank, design: str, rows: int, rng: Generator) -> Floats:
 
 
 def _weights(bank: Bank, arm: Contrast, seeds: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
-    """What each training of the bank counts in the difference of each repeat."""
+    """The weight of each training of the bank in the difference of each repeat."""
     weights = np.zeros((len(seeds), len(bank.probabilities)))
     repeat, base = np.arange(len(seeds)), others if arm.against_itself else seeds
     for place in arm.places:
@@ -163,12 +163,12 @@ def _weights(bank: Bank, arm: Contrast, seeds: NDArray[np.int64], others: NDArra
 
 
 def _rows(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], None]:
-    """So many test rows, each drawn by itself."""
+    """`rows` test rows, each drawn by itself."""
     return rng.integers(len(bank.test), size=rows), None
 
 
 def _users(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """As many users as the bank has, each drawn by itself with a random share of its rows; and whose each row is."""
+    """As many users as the bank has, drawn with replacement, a random part of each one's rows; and each row's user."""
     drawn = [bank.rows_of[user] for user in rng.integers(len(bank.rows_of), size=len(bank.rows_of))]
     index, user = np.concatenate(drawn), np.repeat(np.arange(len(drawn)), [len(found) for found in drawn])
     kept = rng.random(len(index)) < rows / len(bank.test)
@@ -176,7 +176,7 @@ def _users(bank: Bank, rows: int, rng: Generator) -> tuple[NDArray[np.intp], NDA
 
 
 def _outcomes(differences: Floats, shared: Floats, truth: float) -> Floats:
-    """What each method makes of the first R repeats, (REPEATS, METHODS, 3)."""
+    """What each method gives for the first R repeats, (REPEATS, METHODS, 3)."""
     delong = _outcome(intervals.effect(differences[:1], shared[:1, :1]), truth)
     found = []
     for repeats in REPEATS:
@@ -266,7 +266,7 @@ _bank: Bank  # of this process, and of the workers that are forked from it
 
 
 def _counts(folder: Path, design: str, rows: int, seed: int, chunk: int) -> Floats:
-    """The counts of a chunk, from an earlier command where it got so far."""
+    """The counts of a chunk, from an earlier command if it got that far."""
     kept = folder / f"{design}-{rows}-{seed}-{chunk}.npy"
     if not kept.exists():
         unfinished = kept.with_suffix(f".{os.getpid()}")  # another command may be at the same chunk
@@ -283,10 +283,10 @@ def _counts(folder: Path, design: str, rows: int, seed: int, chunk: int) -> Floa
 @click.option("--workers", default=1, show_default=True)
 @click.option("--resamples", default=2000, show_default=True, help="draws of each design")
 @click.option("--rows", default=5000, show_default=True, help="test rows of a draw")
-@click.option("--seed", default=1, show_default=True, help="of the draws; the bank's stands in its suite")
-@click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="renew this document")
+@click.option("--seed", default=1, show_default=True, help="of the draws; the bank's is in its suite")
+@click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="update this document")
 def main(store: str, suite: str, workers: int, resamples: int, rows: int, seed: int, write: Path | None) -> None:
-    """Make the bank, or go on with it, then study coverage and print Markdown tables."""
+    """Make the bank, or continue it, then study coverage and print Markdown tables."""
     global _bank
     Path(store).parent.mkdir(parents=True, exist_ok=True)
     made = [sys.executable, "-m", "ctrbench", "run", "--suite", suite, "--store", store, "--workers", str(workers)]

@@ -1,14 +1,15 @@
-"""Every engine and deep model on an NVIDIA GPU: held to its numbers on the CPU, timed, and the paper's suite forecast.
+"""Every engine and deep model on an NVIDIA GPU: its numbers compared with the CPU's, its times, and a forecast.
 
-In: a machine with a GPU that torch can use. Out: three tables, and status 1 where a bound is broken.
+In: a machine with a GPU that torch can use. Out: three tables (the last forecasts the paper's suite), and status 1
+where a bound is exceeded.
 
-    make gpu                                    the whole, some minutes
+    make gpu                                    everything, some minutes
     python benchmarks/gpu.py --device cuda:1    another GPU
 
-*The same numbers*: both devices start from the same weights and are handed the same draws, so only the order of
-additions differs. *Twice the same*: a fit with the same seed gives the same bits again, and so does one that goes on
+*The same numbers*: both devices start from the same weights and are given the same draws, so only the order of
+additions differs. *Twice the same*: a fit with the same seed gives the same bits again, and so does one that resumes
 from a checkpoint. *Alike*: pools of whole fits, whose draws differ between devices, differ no more than those of two
-seeds on the CPU do. Times are of steps at Frappe's width, with the GPU waited for.
+seeds on the CPU. Times are of steps at Frappe's width, with the GPU synchronised.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ EPOCHS = 16
 
 @dataclass(frozen=True)
 class Check:
-    """What was found, and the most that it may be."""
+    """What was found, and its upper bound."""
 
     name: str
     what: str
@@ -69,7 +70,7 @@ class Check:
 
 
 class Moved:
-    """Draws made on the CPU and handed over to the device."""
+    """Draws made on the CPU and moved to the device."""
 
     def __init__(self, draws: Any, device: str) -> None:
         self._draws, self._device = draws, device
@@ -88,7 +89,7 @@ def _to(device: str, thing: Any) -> Any:
 
 
 def checks(device: str) -> Iterator[Check]:
-    """All that is compared, as it is done."""
+    """All comparisons, as they are made."""
     splits = SMALL.load(seed=1, context=Context())
     for model in MODELS:
         yield from _model(replace(model, dropout=0.0, epochs=2), splits, device)
@@ -166,7 +167,7 @@ def _tabddpm_step(train: Table, device: str) -> float:
 
 
 def _losses(here: Any, there: Any) -> float:
-    """The largest relative difference of a loss within so many steps."""
+    """The largest relative difference of a loss over all steps."""
     return max(
         float((loss - there_losses[name].cpu()).abs() / (1 + loss.abs()))
         for losses, there_losses in ((here.step(), there.step()) for _ in range(STEPS))
@@ -205,7 +206,7 @@ def _interrupted(spec: Generator, train: Table, device: str, folder: Path) -> No
 
 
 def _distance(one: Table, other: Table) -> float:
-    """The mean of all columns' total variation distances; numbers by quintiles of the first."""
+    """The mean of all columns' total variation distances; numbers by quintiles of the first table."""
     found = []
     for name in one.schema.names:
         a, b = (table.rows[name].to_numpy() for table in (one, other))
@@ -228,7 +229,7 @@ def _far(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def times(device: str) -> Iterator[tuple[str, float, int]]:
-    """Name, seconds a step (or an epoch with its evaluation), and how many of them the paper's settings ask for."""
+    """Name, seconds per step (or epoch with its evaluation), and how many of them the paper's settings require."""
     splits = FRAPPE.load(seed=1, context=Context())
     train, columns = splits.train, Columns.of(splits.train, 1)
     ctgan, tvae, tabddpm = Ctgan(), Tvae(), TabDdpm()
@@ -259,7 +260,7 @@ def times(device: str) -> Iterator[tuple[str, float, int]]:
 
 
 def _seconds(step: Callable[[], object], device: str, at_least: float = 2.0) -> float:
-    """Seconds a step, once the first ones are done."""
+    """Seconds per step, after the first ones."""
     for _ in range(10):
         step()
     torch.cuda.synchronize(device)
@@ -273,7 +274,7 @@ def _seconds(step: Callable[[], object], device: str, at_least: float = 2.0) -> 
 
 
 def main() -> int:
-    """Print the tables; 1 where a bound is broken."""
+    """Print the tables; 1 where a bound is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="cuda or cuda:N")
     parser.add_argument("--only", choices=["checks", "times"], help="one part alone")

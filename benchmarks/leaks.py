@@ -1,7 +1,7 @@
-"""Which privacy metric sees which leak: planted ones, honest pools beside them, and real logs.
+"""Which privacy metric detects which leak: planted leaks, honest pools, and real logs.
 
 In: numbers of seeds, and the folder of real logs. Out: tables of detection rates and of false alarms on `simulated`,
-and one of values, verdicts and seconds on Frappe and MovieLens 100K; put into a page between their marks if asked.
+and one of values, verdicts and seconds on Frappe and MovieLens 100K; written into a page between their marks if asked.
 
     python benchmarks/leaks.py --write docs/metrics.md
     python benchmarks/leaks.py --part real --data ../shared/data --write docs/metrics.md
@@ -47,7 +47,7 @@ ATTACKS = ("interaction_disclosure", "membership", "membership_density", "member
 
 
 def privacy_metrics() -> list[SyntheticMetric]:
-    """Every metric of privacy that is installed, at its defaults, with what it imports."""
+    """Every installed privacy metric, at its defaults, with what it imports."""
     plugins = (each.plugin for each in load_registry().of_kind("metric"))
     metrics = [plugin() for plugin in plugins if issubclass(plugin, SyntheticMetric) and plugin.aspect == "privacy"]
     for module in {module for metric in metrics for module in metric.imports}:
@@ -57,9 +57,9 @@ def privacy_metrics() -> list[SyntheticMetric]:
 
 @dataclass(frozen=True)
 class Log:
-    """Splits of `simulated`, and as many fresh rows of train's law as train has, of users that train may know.
+    """Splits of `simulated`, and as many new rows of train's distribution, of users that train may know.
 
-    Split by row, by user, or by time: then half of the items come less and less.
+    Split by row, by user, or by time: then half of the items become rarer and rarer.
     """
 
     splits: Splits
@@ -72,7 +72,7 @@ class Log:
         world, rng = spec.world(), np.random.default_rng([seed, 7])
         everybody = np.arange(spec.users, dtype=np.int32)
         groups = [everybody] * 4
-        if by == "user":  # six of ten users are train's; the last fifth are those of the fresh rows
+        if by == "user":  # six of ten users are train's; the last fifth are the fresh rows'
             groups = np.split(rng.permutation(everybody), [600, 700, 800])
         among = {name: np.arange(len(share), dtype=np.int32) for name, share in world.shares.items()}
         sizes = (TRAIN, HELD, HELD, 3 * TRAIN)
@@ -88,7 +88,7 @@ class Log:
 
 
 def _later(frame: pd.DataFrame, kept: float, rng: np.random.Generator) -> pd.DataFrame:
-    """The first rows of a time in which every other item has so much of its share left."""
+    """The first rows of a period in which every other item has only this much of its share left."""
     stays = (frame["item"] % 2 == 0) | (rng.random(len(frame)) < kept)
     return frame[stays].head(HELD)
 
@@ -97,7 +97,7 @@ Leak = Callable[[Log, np.random.Generator], Table]
 
 
 def made_by(generator: Generator) -> Leak:
-    """A generator's pool, as many rows as train has."""
+    """A generator's pool, with as many rows as train has."""
 
     def make(log: Log, rng: np.random.Generator) -> Table:
         fit_seed, sample_seed = (int(each) for each in rng.integers(2**31, size=2))
@@ -107,12 +107,12 @@ def made_by(generator: Generator) -> Leak:
 
 
 def copies(log: Log, rng: np.random.Generator) -> Table:
-    """One row of ten is one of train's."""
+    """One row in ten is one of train's."""
     return _mixed(log.fresh, _some(log.splits.train, TRAIN // 10, rng))
 
 
 def near_copies(log: Log, rng: np.random.Generator) -> Table:
-    """One row of five is one of train's but for one field, which has the value of another row."""
+    """One row in five is one of train's except for one field, which has the value of another row."""
     near = _some(log.splits.train, TRAIN // 5, rng)
     other = _some(log.splits.train, len(near), rng)
     differs = near.rows.to_numpy() != other.rows.to_numpy()
@@ -124,7 +124,7 @@ def near_copies(log: Log, rng: np.random.Generator) -> Table:
 
 
 def pairs_kept(log: Log, rng: np.random.Generator) -> Table:
-    """In one row of five user and item are those of one of train's rows; context and label are fresh."""
+    """In one row in five user and item are those of a row of train; context and label are fresh."""
     kept, fresh = _some(log.splits.train, TRAIN // 5, rng), log.fresh.take(np.arange(TRAIN // 5))
     names = [field.name for field in kept.schema.fields if field.role != "context"]
     rows = fresh.rows.assign(**{name: kept.rows[name].to_numpy() for name in names})
@@ -132,7 +132,7 @@ def pairs_kept(log: Log, rng: np.random.Generator) -> Table:
 
 
 def pairs_avoided(log: Log, rng: np.random.Generator) -> Table:
-    """Fresh rows without those whose user and item stand in a row of train; others come twice in their place."""
+    """Fresh rows without those whose user and item occur in a row of train; others are repeated in their place."""
     known = {*zip(log.splits.train.rows["user"], log.splits.train.rows["item"], strict=True)}
     new = [pair not in known for pair in zip(log.fresh.rows["user"], log.fresh.rows["item"], strict=True)]
     return log.fresh.take(rng.choice(np.flatnonzero(new), TRAIN))
@@ -146,7 +146,7 @@ def one_user_whole(log: Log, rng: np.random.Generator) -> Table:
 
 
 def one_class(log: Log, rng: np.random.Generator) -> Table:
-    """Half of the clicks are train's, word for word; everything else is fresh."""
+    """Half of the clicks are exact copies of train's; everything else is fresh."""
     clicks = np.flatnonzero(log.splits.train.targets == 1)
     kept = log.splits.train.take(rng.choice(clicks, len(clicks) // 2, replace=False))
     own = rng.permutation(np.flatnonzero(log.fresh.targets == 1))[len(kept) :]
@@ -205,7 +205,7 @@ def _score(metric: SyntheticMetric, pool: Table, splits: Splits, seed: int) -> S
 
 
 def rates(all_verdicts: list[Verdicts]) -> str:
-    """A Markdown table: for each pool and metric the share of logs on which it was flagged, in per cent."""
+    """A Markdown table: for each pool and metric the percentage of logs on which it was flagged."""
     pools, metrics = (list(dict.fromkeys(key[at] for key in all_verdicts[0])) for at in (0, 1))
     rows = [[pool, *(_rate([each[pool, metric] for each in all_verdicts]) for metric in metrics)] for pool in pools]
     return tabulate(rows, ["", *(f"`{metric}`" for metric in metrics)], "pipe", disable_numparse=True)
@@ -314,7 +314,7 @@ def main(
 
 
 def planted(seeds: int, jobs: int) -> str:
-    """Detection rates of every privacy metric; by user of what is clearest."""
+    """Detection rates of every privacy metric; by user only for the clearest leaks."""
     by_user = ("copies, 10 %", "tree, copies rejected", "`random_oversampling`")
     return "\n\n".join(over_seeds(seeds, jobs, by=by, pools=pools) for by, pools in (("row", POOLS), ("user", by_user)))
 

@@ -1,7 +1,7 @@
-"""What the harness itself costs: the default suite in one process, its wall time beside what its tasks say they took.
+"""What the harness itself costs: the default suite in one process, its wall time compared with its tasks' own times.
 
-In: the suite as it stands, or with everything that is installed. Out: both times and their difference as a share.
-Imports are done beforehand, as a worker's start does them.
+In: the suite as it is, or with everything that is installed. Out: both times and their difference as a share. Imports
+are done beforehand, as they are when a worker starts.
 
     python benchmarks/overhead.py
     python benchmarks/overhead.py --all --profile
@@ -29,13 +29,13 @@ from ctrbench.store.store import Store
 
 @dataclass
 class Clock(Watcher):
-    """Adds up what tasks say that they took."""
+    """Adds up the times that tasks report."""
 
     seconds: float = 0.0
     tasks: int = 0
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
-        """Add a task that was done."""
+        """Add a finished task."""
         if how == "done":
             self.seconds += sum(result.seconds.values())
             self.tasks += 1

@@ -2,7 +2,8 @@
 
 In: a direction, the sizes, and the seconds that one measurement may take. Out: a line for each engine, metric and part
 of the harness: its seconds at each size, the exponent of a power law fitted to those of 20 ms and more, and the peak
-memory beyond the data at the largest size. A size that would take too long, by ten times the one before, is left out.
+memory beyond the data at the largest size. A size that would take too long, assuming ten times the one before, is left
+out.
 
     python benchmarks/scale.py rows --seconds 120
     python benchmarks/scale.py values --only smoten --only ctgan
@@ -36,7 +37,7 @@ HARNESS = ("simulated", "fingerprint", "compose", "artefacts")
 REGISTRY = load_registry()
 METRICS = tuple(metric.name for metric in REGISTRY.of_kind("metric"))
 QUERIES = 1000  # for metrics of ranked lists
-LEAST = 0.02  # seconds; what is quicker says nothing about growth
+LEAST = 0.02  # seconds; anything faster says nothing about growth
 
 
 @click.command()
@@ -116,9 +117,9 @@ def _work(thing: str, splits: Splits, folder: Path, threads: int) -> Callable[[]
 
 
 def _predictions(splits: Splits) -> Predictions:
-    """The true probabilities of train's rows, as if they were a model's of test rows, and lists in random order.
+    """The true probabilities of train's rows, used as a model's on test rows, and lists in random order.
 
-    Valid stands for train, so that some pairs of user and item are new.
+    Valid takes the place of train, so that some pairs of user and item are new.
     """
     train, valid, true = splits.train, splits.valid, splits.true_probabilities
     assert splits.ranking is not None

@@ -1,7 +1,7 @@
-"""What a log of real size costs: a Criteo-shaped log made on the spot, and each piece of work in a process of its own.
+"""What a log of real size costs: a Criteo-shaped log is generated, and each piece of work runs in its own process.
 
 In: rows. Out: a line for each piece of work: CPU and wall seconds, peak memory of its own (private) and in all, both
-also as multiples of the coded size (4 bytes a field and row), in which a map of a file does not count as its own.
+also as multiples of the coded size (4 bytes per field and row), in which a mapped file does not count as its own.
 
     python benchmarks/size.py --rows 1e6
     python benchmarks/size.py --rows 5e6 --only load --only auc --folder /tmp/size
@@ -104,7 +104,7 @@ def _rows(rows: int, names: list[pa.Array], rng: np.random.Generator) -> pa.Tabl
         score -= 0.05 * np.log1p(numbers)
         columns[f"I{at + 1}"] = pa.array(numbers, mask=rng.random(rows) < share)
     for at, values in enumerate(names):
-        # a zipf law of exponent 1.05, by its inverse on [1, size]
+        # a Zipf distribution with exponent 1.05, by its inverse on [1, size]
         drawn = (1 - rng.random(rows) * (1 - len(values) ** -0.05)) ** -20.0
         ranks = np.minimum(drawn.astype(np.int64), len(values)) - 1
         score += 0.15 * ((ranks * 2654435761 >> 7) % 7 - 3)
@@ -114,7 +114,7 @@ def _rows(rows: int, names: list[pa.Array], rng: np.random.Generator) -> pa.Tabl
 
 
 def _measured(work: str, home: Path) -> dict[str, Any]:
-    """Seconds and peak bytes of one piece of work, of its own process as it reads them twenty times a second."""
+    """Seconds and peak bytes of one piece of work; its process's memory is read twenty times a second."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, __file__, "--work", work, "--folder", str(home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
@@ -132,7 +132,7 @@ def _measured(work: str, home: Path) -> dict[str, Any]:
 
 
 def _memory(process: int) -> tuple[int, int]:
-    """Private bytes, and all that are resident at their peak."""
+    """Private bytes, and peak resident bytes."""
     told = {"RssAnon": 0, "VmHWM": 0}
     try:
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
@@ -162,7 +162,7 @@ def _libraries(home: Path) -> dict[str, float]:
 
 
 def _pyarrow(home: Path) -> dict[str, float]:
-    """The same file coded by pyarrow alone, a column at a time: the bound of `load`."""
+    """The same file coded by pyarrow alone, one column at a time: a lower bound for `load`."""
     files = [home / "log" / f"{split}.parquet" for split in SPLITS]
     start = time.process_time()
     kept, sizes = [], list[int]()
@@ -182,7 +182,7 @@ def _pyarrow(home: Path) -> dict[str, float]:
 
 
 def _load(home: Path) -> dict[str, float]:
-    """`load` alone, as a worker does it before it keeps the tables."""
+    """`load` alone, as a worker does it before it stores the tables."""
     from ctrbench import Context
 
     start = time.process_time()
@@ -235,7 +235,7 @@ def _score(home: Path, metric: str) -> dict[str, float]:
 
 
 def _plain_torch(home: Path) -> dict[str, float]:
-    """Steps of plain torch on codes that lie in memory: what a step of ours is compared with."""
+    """Steps of plain torch on codes in memory, to compare our steps with."""
     import torch
 
     rng = np.random.default_rng(1)
@@ -263,7 +263,7 @@ def _plain_torch(home: Path) -> dict[str, float]:
 
 
 def _wide(home: Path) -> dict[str, float]:
-    """A field of 10 million values: fingerprinted, kept, read, and its words asked for."""
+    """A field of 10 million values: fingerprinted, stored, read, and its words asked for."""
     import pandas as pd
     from ctrbench.store.artefacts import Artefacts
     from ctrbench.table import Field, Schema, Table

@@ -1,4 +1,4 @@
-"""Each attack on a pool of 200,000 rows beside 200,000 rows of train, of Frappe's shape; without a reference."""
+"""Each attack on a pool of 200,000 rows and 200,000 rows of train, of Frappe's shape; without a reference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA = Schema(
 
 
 def rows(seed: int, count: int) -> Table:
-    """Rows in which few distinct values of each field are frequent."""
+    """Rows in which a few distinct values of each field are frequent."""
     rng = np.random.default_rng(seed)
     codes = {f"f{at}": (1 + size * rng.random(count) ** 6).astype(np.int32) for at, size in enumerate(SIZES)}
     return Table(pd.DataFrame(codes), SCHEMA, rng.integers(0, 2, count, np.int8))

@@ -1,4 +1,4 @@
-"""CTGAN: two steps of critic and generator at the paper's settings and Frappe's width, beside ctgan 0.12's own."""
+"""CTGAN: two steps of critic and generator at the paper's settings and Frappe's width, compared with ctgan 0.12's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def every_value() -> Table:
 
 
 def theirs(benchmark, train: Table, monkeypatch) -> None:
-    """ctgan's whole fit on so many batches of rows, with the table encoded and the networks made beforehand."""
+    """ctgan's whole fit on as many batches of rows, with the table encoded and the networks made beforehand."""
     import ctgan.synthesizers.ctgan as reference
     from joblib import parallel_config
 

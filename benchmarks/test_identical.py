@@ -1,4 +1,4 @@
-"""Identical rows of 200,000 × 200,000, ten fields and the label, beside a merge by pandas."""
+"""Identical rows of 200,000 × 200,000, ten fields and the label, compared with a merge by pandas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = Schema(tuple(Field(f"f{at}", vocabulary=tuple(map(str, range(size)))) f
 
 
 def rows(seed: int) -> Table:
-    """Rows of which many stand in another table of the same kind: few distinct users and items are frequent."""
+    """Rows many of which occur in another table of the same kind: a few distinct users and items are frequent."""
     rng = np.random.default_rng(seed)
     codes = {f"f{at}": (1 + size * rng.random(ROWS) ** 6).astype(np.int32) for at, size in enumerate(SIZES)}
     return Table(pd.DataFrame(codes), SCHEMA, rng.integers(0, 2, ROWS, np.int8))

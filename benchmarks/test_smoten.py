@@ -1,4 +1,4 @@
-"""SMOTEN: neighbours by k-d tree beside imbalanced-learn's matrix of distances: fit, and as many new rows as train."""
+"""SMOTEN: neighbours by k-d tree, compared with imbalanced-learn's matrix of distances: fit, and as many new rows."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 LOG = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=1000, test_rows=1000)
 SPEC = TabDdpm()
-ROWS, TIMESTEPS = 2048, 20  # drawn; the products of as many of the 100 timesteps are timed, and the draw takes so many
+ROWS, TIMESTEPS = 2048, 20  # drawn; both the draw and the bare products take this many timesteps, not 100
 
 
 def coded(precision: Precision = "float32") -> tuple[Coding, Settings]:

@@ -1,10 +1,10 @@
-"""Training of the deep models at BARS's settings, beside FuxiCTR's own and beside bare matrix products.
+"""Training of the deep models at BARS's settings, compared with FuxiCTR's own and with bare matrix products.
 
 A step: ours, FuxiCTR's `train_step` on the same batches with the optimizer of its `compile`, and, as the floor, the
-three matrix products of each linear layer (forward, and two backward) into memory that is at hand.
-An epoch, with the AUC on valid at its end: our whole `fit`, and FuxiCTR's `fit` with the loader that it takes for CSV
-data (parquet, by Ray) and with the one for .npz files; the networks are built in all, the loaders' files are written
-and opened before the clock starts.
+three matrix products of each linear layer (forward, and two backward) into preallocated memory. An epoch, with the AUC
+on valid at its end: our whole `fit`, and FuxiCTR's `fit` with the loader that it uses for CSV data (parquet, by Ray)
+and with the one for .npz files; in all of them the networks are built, and the loaders' files written and opened,
+before the clock starts.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def npz_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> N
 def parquet_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> ParquetDataLoader:
     pd.DataFrame(named_columns(table)).to_parquet(f"{path}.parquet")
     features = fuxictr_feature_map(table.schema)
-    if not ray.is_initialized():  # FuxiCTR would join whatever cluster runs on this machine
+    if not ray.is_initialized():  # FuxiCTR would join any cluster that runs on this machine
         ray.init("local", num_cpus=resources.cores(), include_dashboard=False, log_to_driver=False)
     return ParquetDataLoader(features, f"{path}.parquet", batch_size=batch_size, shuffle=shuffle)
 

@@ -52,7 +52,7 @@ def ours(columns, rows, precision):
 
 
 def products(width):
-    """The matrix products of all layers but the first, whose rows we gather, and nothing else."""
+    """The matrix products of all layers except the first, whose rows we gather, and nothing else."""
     latent, batch = SETTINGS.embedding_dim, SETTINGS.batch_size
     encoder, decoder = (*SETTINGS.compress_dims, 2 * latent), (latent, *SETTINGS.decompress_dims, width)
     tensors = []

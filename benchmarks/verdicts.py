@@ -1,10 +1,10 @@
 """How often a verdict is right: runs of few repeats drawn from a bank of many, whose means are the truth.
 
 In: the suite `verdicts.toml`, whose run is the bank, and how many runs to draw from it. Out: Markdown: in how many runs
-a verdict names an effect that is not there, and in how many it finds those that are.
+a verdict claims an effect that does not exist, and in how many it finds those that do.
 
 A run is drawn as in `coverage.py`: each repeat is one of the bank's, each test row one of its test rows, with
-replacement. It is then read by the functions that read any run, `ctrbench.verdict` at last.
+replacement. It is then read by the functions that read any run, ending with `ctrbench.verdict`.
 
     python benchmarks/verdicts.py --workers 2
 """
@@ -35,12 +35,12 @@ from tabulate import tabulate
 SUITE = Path(__file__).with_suffix(".toml")
 DONE = TaskResult(Status.OK)
 CLEAR = 3.0
-"""The bank says that there is an effect where its mean lies so many of its standard errors from 0."""
+"""The bank says that there is an effect where its mean is at least this many of its standard errors from 0."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Stands for the artefacts of a drawn run: the contributions of its trainings."""
+    """Replaces the artefacts of a drawn run: the contributions of its trainings."""
 
     arrays: dict[str, NDArray[np.float64]]
 
@@ -49,7 +49,7 @@ class Drawn:
 
 
 def draw(results: RunResults, bank: Bank, repeats: int, rows: int, rng: np.random.Generator) -> RunResults:
-    """A run of so many of the bank's repeats, on so many of its test rows."""
+    """A run of `repeats` of the bank's repeats, on `rows` of its test rows."""
     index, seeds = rng.integers(len(bank.test), size=rows), rng.integers(bank.trainings, size=repeats)
     table = bank.test.take(index)
     used = sorted({numbers[seed] for numbers in bank.numbers.values() for seed in seeds})
@@ -84,7 +84,7 @@ def truths(results: RunResults, bank: Bank) -> dict[tuple[str, str], tuple[float
 
 @dataclass
 class Tally:
-    """What was counted over drawn runs."""
+    """Counts over drawn runs."""
 
     runs: int = 0
     missed: int = 0  # runs in which an interval of a candidate's claim misses the truth
@@ -122,7 +122,7 @@ class Tally:
 @click.option("--rows", default=5000, show_default=True, help="test rows of a run")
 @click.option("--seed", default=1, show_default=True)
 def main(store: str, suite: str, workers: int, runs: int, repeats: tuple[int, ...], rows: int, seed: int) -> None:
-    """Make the bank, or go on with it, then draw runs from it and count what their verdicts say."""
+    """Make the bank, or continue it, then draw runs from it and count what their verdicts say."""
     Path(store).parent.mkdir(parents=True, exist_ok=True)
     made = [sys.executable, "-m", "ctrbench", "run", "--suite", suite, "--store", store, "--workers", str(workers)]
     if subprocess.run(made, stdout=subprocess.DEVNULL).returncode:

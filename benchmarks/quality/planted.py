@@ -1,4 +1,4 @@
-"""Methods with a fault, under the names of sound ones: what `ctrbench compare` must find.
+"""Methods with a fault, under the names of sound ones: what `ctrbench compare` must detect.
 
 In: the built-in methods. Out: one object for each fault, which registers it as a third party's module would.
 """
@@ -31,7 +31,7 @@ class _NextItem(Predictor):
     sound: Predictor
 
     def predict(self, rows: Table) -> np.ndarray[Any, Any]:
-        """What the sound one says of rows whose item is one code higher."""
+        """The sound one's probabilities for rows whose item is one code higher."""
         (item,) = (field for field in rows.schema.fields if field.name == "item")
         codes = rows.rows["item"].to_numpy()
         moved = np.where(codes == item.vocab_size - 1, 1, codes + 1).astype(np.int32)
@@ -77,13 +77,13 @@ class _Fault:
 
     @hookimpl
     def register_models(self, register: Register[type]) -> None:
-        """Bring it, where it is a model."""
+        """Register it, if it is a model."""
         if self.kind == "model":
             register(self.cls)
 
     @hookimpl
     def register_generators(self, register: Register[type]) -> None:
-        """Bring it, where it is a generator."""
+        """Register it, if it is a generator."""
         if self.kind == "generator":
             register(self.cls)
 

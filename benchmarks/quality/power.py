@@ -1,7 +1,7 @@
-"""How often the gate is right: trees without a change, and trees with a planted fault, new seeds each time.
+"""How often the gate is right: code without a change, and code with a planted fault, new seeds each time.
 
-In: the suite and baseline beside this file. Out: for each arm, how many comparisons ended with which judgement. The
-arms of one try share its seed, so that what a fault does not touch is done once.
+In: the suite and baseline next to this file. Out: for each arm, how many comparisons ended with which judgement. The
+arms of one try share its seed, so that what a fault does not affect is computed once.
 
     python benchmarks/quality/power.py
     python benchmarks/quality/power.py --tries 5 --arm unchanged --arm leak --verbose
@@ -40,7 +40,7 @@ ARMS = {  # arm → the plug-in that has a fault
 @click.option("--tries", default=50, show_default=True)
 @click.option("--first", default=1001, show_default=True, help="Seed of the first try; each has the next one.")
 @click.option("--arm", "arms", multiple=True, type=click.Choice(list(ARMS)), help="Only this arm; may be repeated.")
-@click.option("--store", "where", help="Keep the results there; the same command then goes on.  [default: nowhere]")
+@click.option("--store", "where", help="Keep the results there; the same command then resumes.  [default: nowhere]")
 @click.option("--verbose", is_flag=True, help="Say what each comparison found that was not fine.")
 def main(tries: int, first: int, arms: Sequence[str], where: str | None, verbose: bool) -> None:
     """Run the suite again and again, compare each run with the baseline, and count the judgements."""

@@ -1,7 +1,7 @@
-"""The tables of docs/results, made from the archives of results that lie beside the page.
+"""The tables of docs/results, made from the archives of results next to the page.
 
 In: `*.zip.xz` in a folder, packed archives of `ctrbench store export --without-rows`, and a page with marks. Out: the
-page with its tables renewed; equal bytes each time.
+page with its tables updated; identical bytes each time.
 
     make results
     python benchmarks/replication/results.py --folder docs/results
@@ -41,13 +41,13 @@ TITLES = {"smoten[chunks=4]": "SMOTEN, 4 chunks", "gaussian_copula": "Gaussian c
 
 
 class Replication:
-    """All runs of the archives, by what they are about."""
+    """All runs of the archives, by what they examine."""
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = {each.stored.info.suite: each for each in runs}
         self.runs = {"frappe": of_suite["frappe"], "logs": of_suite["logs"]}
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
-        self.tvae = [  # a run for each pool, in the order of their seeds
+        self.tvae = [  # one run per pool, in the order of their seeds
             Effects(each.stored, "frappe", "auc")
             for each in sorted(runs, key=lambda each: each.stored.info.seed)
             if each.stored.info.suite == "paper"
@@ -94,7 +94,7 @@ class Replication:
         return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
 
     def _claims(self) -> str:
-        """The mean over the paper's generators, models and both doses, and what it would take to see a smaller one."""
+        """The mean over the paper's generators, models and both doses, and the least difference that can be seen."""
         rows = []
         for name, scenarios in (
             ("negatives: S3, S4", "S3 S4"),
@@ -121,7 +121,7 @@ class Replication:
         return _table(rows, ["scenario", "the paper's two", *CONTROLS])
 
     def _generators(self) -> str:
-        """Each generator against each control, in what keeps real rows and adds synthetic negatives."""
+        """Each generator against each control, in scenarios that keep real rows and add synthetic negatives."""
         of, rows = self.frappe, []
         for generator in PAPER:
             for control in ("independent", "negative_sampling", "random_oversampling"):
@@ -131,7 +131,7 @@ class Replication:
         return _table(rows, ["generator", "less control", *SCENARIOS])
 
     def _cells(self) -> str:
-        """Table 2 of the paper beside ours."""
+        """Table 2 of the paper next to ours."""
         of = self.frappe
         published = next(one for one in of.results.info.datasets["frappe"].published if "Table 2" in one.title)
         rows = []
@@ -167,7 +167,7 @@ class Replication:
         return _table(rows, ["scenario", *(f"pool {number}" for number in range(1, len(self.tvae) + 1))])
 
     def _identical(self) -> str:
-        """Table 1 of the paper beside ours."""
+        """Table 1 of the paper next to ours."""
         of = self.frappe
         published = next(one for one in of.results.info.datasets["frappe"].published if "Table 1" in one.title)
         rows = []
@@ -200,7 +200,7 @@ def _pool(of: Effects, scenario: str) -> str:
 
 
 def _privacy(pools: Sequence[PoolResult]) -> tuple[str, ...]:
-    """Identical rows, distinct ones, those of as many real rows; and two other metrics: means over pools."""
+    """Identical rows, distinct ones, those expected of real rows; and two other metrics: means over pools."""
 
     def mean(metric: str, of: Callable[[Score], float | None]) -> float:
         found = [of(pool.scores[metric]) for pool in pools]
@@ -261,7 +261,7 @@ def opened(folder: Path) -> Iterator[list[Results]]:
             runs = sorted(each.run for each in store.runs())
         found = []
         for run in runs:
-            with suppress(UserError):  # one that only lent another some results
+            with suppress(UserError):  # a run that only supplied results to another
                 found.append(load(where, run))
         yield found
 
@@ -281,7 +281,7 @@ def renewed(page: str, tables: dict[str, str]) -> str:
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), default=FOLDER, help="page and archives")
 @click.option("--to", type=click.Path(path_type=Path), help="where to write instead, for a comparison")
 def main(folder: Path, to: Path | None) -> None:
-    """Renew the page and the reports."""
+    """Update the page and the reports."""
     to = to or folder
     to.mkdir(parents=True, exist_ok=True)
     with opened(folder) as runs:

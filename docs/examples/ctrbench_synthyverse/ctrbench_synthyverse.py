@@ -60,5 +60,5 @@ class Drawn(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `arf`."""
+    """Register `arf`."""
     register(Arf)

@@ -1,1 +1,1 @@
-"""The datasets that ctrbench ships, one file a method."""
+"""The data sets that ctrbench ships, one file per data set."""

@@ -1,8 +1,8 @@
 """Fetches the files of a published data set.
 
 In: a folder, the wanted files with their published checksums, and the hosts that have them. Out: the files in the
-folder, each whole and checked; or none of them, and a UserError that names every host and why it failed. What a broken
-connection or an interrupt left lies in FOLDER/.fetching, and the next call goes on from there.
+folder, each complete and checked; or none of them, and a UserError that names every host and why it failed. What a
+broken connection or an interrupt leaves behind is kept in FOLDER/.fetching, and the next call continues from there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fetch(folder: Path, sums: Sums, hosts: Sequence[Host], progress: Progress, *
     """Put the files named in `sums` into the folder, from the first host whose files have these sums.
 
     An address, or a member of an archive, stands for the wanted name that its path ends with: "u.data", or
-    "bts/all.csv" where a folder has to tell two files apart. `archives` holds the published sums of archives by name.
+    "bts/all.csv" where two files differ only in their folder. `archives` has the published sums of archives by name.
     """
     place = folder / ".fetching"
     try:
@@ -51,7 +51,7 @@ def fetch(folder: Path, sums: Sums, hosts: Sequence[Host], progress: Progress, *
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror or error}); check its rights") from None
     with _alone(place):
-        if not place.exists():  # whoever we waited for has brought the files
+        if not place.exists():  # the process that we waited for has fetched the files
             return
         failures = []
         try:
@@ -73,7 +73,7 @@ def fetch(folder: Path, sums: Sums, hosts: Sequence[Host], progress: Progress, *
 
 
 def _is_worth_keeping(place: Path) -> bool:
-    """Whether the next call can go on from what lies there."""
+    """Whether the next call can continue from what is there."""
     return any(part.with_suffix(".mark").exists() for part in [*place.glob("*.part"), *place.glob("*.whole")])
 
 
@@ -86,7 +86,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 
 def _try(addresses: Host, place: Path, folder: Path, sums: Sums, archives: Sums, progress: Progress) -> str | None:
-    """Fetch, check and hand over one host's files; why that failed, in one line, or None."""
+    """Fetch, check and move into place one host's files; None, or in one line why that failed."""
     from requests import RequestException
 
     unpacked = place / "unpacked"
@@ -109,7 +109,7 @@ def _try(addresses: Host, place: Path, folder: Path, sums: Sums, archives: Sums,
     except RequestException as error:
         return _one_line(error)
     except (_Unfit, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError, EOFError, OSError) as error:
-        # RuntimeError: an archive that wants a password, or was packed in an unknown way
+        # RuntimeError: an archive that needs a password, or an unknown compression
         for whole in place.glob("*.whole"):
             whole.unlink()
         return str(error) if isinstance(error, _Unfit) else _one_line(error)
@@ -119,7 +119,7 @@ def _try(addresses: Host, place: Path, folder: Path, sums: Sums, archives: Sums,
 
 
 class _Unfit(Exception):
-    """What a host gave is not what was published."""
+    """What a host sent is not what was published."""
 
 
 def _one_line(error: Exception) -> str:
@@ -143,7 +143,7 @@ def _check(file: Path, name: str, published: str) -> None:
 
 
 def _download(address: str, place: Path, progress: Progress) -> Path:
-    """The whole file behind an address, tried again as long as each try gets further than the one before."""
+    """The whole file behind an address, retried as long as each try gets further than the one before."""
     from requests import RequestException
 
     key = hashlib.sha256(address.encode()).hexdigest()[:16]
@@ -162,16 +162,16 @@ def _download(address: str, place: Path, progress: Progress) -> Path:
 
 
 def _receive(address: str, part: Path, progress: Progress) -> None:
-    """Append to `part` what it lacks, if the host still has the same file and can give a part of it."""
+    """Append to `part` what is missing, if the host still has the same file and can send a part of it."""
     import requests
 
-    mark = part.with_suffix(".mark")  # the host's name for this state of the file, without which there is no going on
+    mark = part.with_suffix(".mark")  # the host's name for this state of the file, needed to resume
     size = part.stat().st_size if part.exists() and mark.exists() else 0
-    headers = {"Accept-Encoding": "identity"}  # a length that counts bytes of the file
+    headers = {"Accept-Encoding": "identity"}  # so that the length counts bytes of the file
     if size:
         headers |= {"Range": f"bytes={size}-", "If-Range": mark.read_text()}
     with requests.get(address, headers=headers, stream=True, timeout=_WAIT) as answer:
-        if size and answer.status_code == 416:  # nothing is lacking
+        if size and answer.status_code == 416:  # nothing is missing
             return
         answer.raise_for_status()
         if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {size}-"):

@@ -1,7 +1,7 @@
-"""Which files hold a log, their bytes whatever they are packed in, and their checksums.
+"""Which files hold a log, their bytes however they are compressed, and their checksums.
 
-In: what a user named, a file, a folder, a pattern or several. Out: the files in a stated order, with the splits that
-their names tell, and streams of their bytes; or a UserError that names the file and what is wrong with it.
+In: what a user named: a file, a folder, a pattern or several. Out: the files in a fixed order, with the splits that
+their names indicate, and streams of their bytes; or a UserError that names the file and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """The files of a log, each in the order in which its rows are read; valid or test are empty where none is given."""
+    """The files of a log, in the order in which rows are read; valid or test are empty where none is given."""
 
     train: tuple[Path, ...]
     valid: tuple[Path, ...] = ()
@@ -70,8 +70,8 @@ class Sources:
 def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> Sources | Missing:
     """The files that were named; those of a folder by name, as splits where they are called train, valid and test.
 
-    A pattern with * ? [ is one only where no file has that very name. Files come in the order of their names, those of
-    several paths in the order given.
+    A pattern with * ? [ counts as one only where no file has exactly that name. Files come in the order of their names,
+    those of several paths in the order given.
     """
     found: list[Path] = []
     parts = {"valid": valid, "test": test}
@@ -103,7 +103,7 @@ class _Unusable(Exception):
 def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # the home folder of a user who is not there
+    except RuntimeError:  # the home folder of a user who does not exist
         raise _Unusable(f"path={path} is not there or may not be read; name a file or folder that is") from None
 
 
@@ -127,7 +127,7 @@ def _files_of(text: str, parameter: str) -> list[Path]:
 
 
 def _logs_below(folder: Path) -> list[Path]:
-    """The logs in a folder and its sub-folders, such as one a day, by name; hidden and unknown files are left out."""
+    """The logs in a folder and its subfolders, such as one per day, by name; hidden and unknown files are left out."""
     found = []
     for at, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
@@ -140,7 +140,7 @@ def _known(name: str) -> bool:
 
 
 def _splits_in(folder: Path, text: str) -> dict[str, tuple[Path, ...]] | Missing:
-    """The files or folders called train, valid and test; empty where there is none, and then the files are one log."""
+    """The files or folders called train, valid and test; empty where there are none: the files are then one log."""
     here: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for entry in sorted(folder.iterdir()):
         split = SPLIT_NAMES.get(entry.name.lower().split(".")[0])
@@ -166,7 +166,7 @@ def _splits_in(folder: Path, text: str) -> dict[str, tuple[Path, ...]] | Missing
 
 
 def kind_by_name(path: Path) -> tuple[str | None, str | None]:
-    """The format and the packing that the suffixes tell, in any case: LOG.TSV.GZ is text in gz."""
+    """The format and the compression by the suffixes, in any case: LOG.TSV.GZ is text in gz."""
     suffixes = [suffix.lower().lstrip(".") for suffix in path.suffixes]
     packing = PACKINGS.get(suffixes[-1]) if suffixes else None
     inner = suffixes[:-1] if packing else suffixes
@@ -175,14 +175,14 @@ def kind_by_name(path: Path) -> tuple[str | None, str | None]:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a file is, by its first bytes where they tell and by its name where they do not."""
+    """What a file is: by its first bytes if they show it, otherwise by its name."""
 
     format: str  # text, parquet, feather or jsonl
     packing: str | None
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file is; UserError where its name and its bytes disagree, as after a download that went wrong."""
+    """What a file is; UserError where its name and its bytes disagree, as after a failed download."""
     by_name, packing = kind_by_name(path)
     with readable(path), open(path, "rb") as file:
         head = file.read(64)
@@ -206,7 +206,7 @@ def kind_of(path: Path) -> Kind:
 
 @contextmanager
 def open_bytes(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked as they are read."""
+    """The file's bytes, decompressed as they are read."""
     with readable(path):
         if packing is None:
             with open(path, "rb", buffering=0) as file:
@@ -230,7 +230,7 @@ def open_bytes(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
-    """The one file in an archive, beside what a Mac adds to it."""
+    """The one file in an archive, apart from what a Mac adds."""
     names = [
         name
         for name in archive.namelist()
@@ -243,7 +243,7 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
 
 
 def checksum(path: Path, algorithm: str) -> str:
-    """The file's md5, sha256, … in hexadecimal; read again only where the file has changed."""
+    """The file's md5, sha256, … in hexadecimal; read again only if the file has changed."""
     with readable(path):
         found = os.stat(path)
         return _checksum(path, algorithm, found.st_size, found.st_mtime_ns)
@@ -257,7 +257,7 @@ def _checksum(path: Path, algorithm: str, size: int, modified: int) -> str:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turns what goes wrong with a file, in any of the libraries that read it, into one line that names it."""
+    """Turns whatever any of the reading libraries raises about a file into one line that names the file."""
     import lzma
 
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """Which rows are clicks.
 
-In: a log and what the user calls a click, a column of 0 and 1 or a rule such as "rating >= 4". Out: the column and a
+In: a log and what the user calls a click: a column of 0 and 1, or a rule such as "rating >= 4". Out: the column and a
 label for each row; or a UserError that says which values there are.
 """
 
@@ -29,7 +29,10 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class LabelRule:
-    """A column, and which of its values are clicks: without a sign 1, true and yes, beside 0, false and no."""
+    """A column, and which of its values are clicks.
+
+    Without an operator 1, true and yes are clicks, and 0, false and no are not.
+    """
 
     column: str
     sign: str = ""
@@ -37,7 +40,7 @@ class LabelRule:
 
     @classmethod
     def of(cls, text: str, names: tuple[str, ...]) -> LabelRule:
-        """From "click", "rating >= 4" or "event in (click, buy)"; a column of that very name comes first."""
+        """From "click", "rating >= 4" or "event in (click, buy)"; a column with exactly that name takes precedence."""
         if text in names:
             return cls(text)
         rules = [
@@ -47,7 +50,7 @@ class LabelRule:
         return (there or [rule for rule in rules if rule.column and rule.value] or [cls(text)])[0]
 
     def labels(self, log: Log, source: str) -> Log:
-        """The log, its label column made 0 and 1 where there is a rule, and left as it is where there is none."""
+        """The log, its label column converted to 0 and 1 where there is a rule, otherwise unchanged."""
         if not self.sign:
             return log
         where = f"{source}: label {self.column!r}"
@@ -84,7 +87,7 @@ class LabelRule:
 
 
 def check_label(rule: LabelRule, log: Log, source: str) -> None:
-    """UserError where the column is not there, with those that might be it, or where it needs a rule."""
+    """UserError where the column does not exist, with likely candidates, or where it needs a rule."""
     if rule.column not in log.names:
         likely = [name for name in log.names if _of_two(log, name)]
         hint = did_you_mean(rule.column, log.names, "the columns are")

@@ -1,7 +1,7 @@
-"""From logs as they were read to splits: roles, labels, time and codings, for all data sets that come of files.
+"""From logs as read to splits: roles, labels, time and codings, for all data sets that come from files.
 
-In: one `Log`, or one a split, and a `Recipe` that says what its columns are. Out: `Splits` with notes on all that was
-found; or a UserError that names the column and the fix.
+In: one `Log`, or one per split, and a `Recipe` that says what its columns are. Out: `Splits` with notes on everything
+that was found; or a UserError that names the column and the fix.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class Recipe:
     """What the columns of a log are, how it is split and how its values become codes and numbers.
 
     `min_count`, `top` and `hash` are a number for all categorical fields, or "field:number" for some; `scale` and
-    `bins` a word for all numeric fields, or "field:word" for some. All else is as the parameters of `csv_log` say.
+    `bins` a word for all numeric fields, or "field:word" for some. Everything else is as for the parameters of
+    `csv_log`.
     """
 
     label: str = "label"
@@ -100,10 +101,9 @@ class Recipe:
 
 
 def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, notes: Sequence[str] = ()) -> Splits:
-    """The splits of one log, which is split as the recipe says; of train and test, of which train gives valid; or of
-    three.
+    """The splits of one log, by the recipe; of train and test, where valid is taken from train; or of three logs.
 
-    The seed decides what chance decides; `source` stands in front of errors.
+    The seed decides what is random; `source` is put in front of errors.
     """
     rule = LabelRule.of(recipe.label, logs[0].names)
     for log in logs:
@@ -150,7 +150,7 @@ def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:
 
 
 def _roles(recipe: Recipe, rule: LabelRule, log: Log, source: str) -> dict[str, str]:
-    """For each named column the parameter that names it; UserError for one that is not there or is named twice."""
+    """For each named column the parameter that names it; UserError for one that does not exist or is named twice."""
     roles = {rule.column: "label"}
     problems = []
     for parameter, names in recipe.named.items():
@@ -216,7 +216,7 @@ def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
 def _split(
     logs: Sequence[Log], label: str, times: Sequence[Instants], recipe: Recipe, seed: int, source: str
 ) -> tuple[list[tuple[int, NDArray[np.int64]]], list[str]]:
-    """For train, valid and test the log and its rows; and what is worth saying."""
+    """For train, valid and test the log and its rows; and what is worth noting."""
     if len(logs) == 3:
         return [(place, np.arange(len(log))) for place, log in enumerate(logs)], []
     log, kind = logs[0], recipe.kind
@@ -249,7 +249,7 @@ def _split(
 
 
 def _by_class(labels: NDArray[np.float64], order: NDArray[np.int64], cuts: NDArray[Any]) -> NDArray[np.int64] | None:
-    """The rows so that every split has its share of clicks; None where each has both classes, or cannot have."""
+    """The rows ordered so that each split has its share of clicks; None where each has both classes, or cannot."""
     parts = [part for part in np.split(labels[order], cuts) if len(part)]
     if not np.isin(labels, (0, 1)).all() or all(0 < part.mean() < 1 for part in parts):
         return None
@@ -265,7 +265,7 @@ def _by_class(labels: NDArray[np.float64], order: NDArray[np.int64], cuts: NDArr
 def _by_user(
     log: Log, recipe: Recipe, cuts: NDArray[Any], seed: int, source: str
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The rows user by user in a random order of users, and cuts between two users."""
+    """The rows user by user, users in random order, and cuts between two users."""
     column = Column.of(log.table[recipe.user[0]])
     codes = np.where(column.codes < 0, len(column.values), column.codes)  # rows without a user stay together
     present = np.unique(codes)
@@ -286,7 +286,7 @@ def _at_days(days: NDArray[np.int64], cuts: NDArray[Any], where: str, *, ends: b
 
 
 def _nearest(allowed: NDArray[Any], cuts: NDArray[Any]) -> NDArray[Any]:
-    """The allowed cut that is nearest to each, no two of them the same."""
+    """The allowed cut nearest to each, all of them different."""
     first = int(np.argmin(np.abs(allowed - cuts[0])))
     if len(cuts) == 1:
         return allowed[[first]]
@@ -296,7 +296,7 @@ def _nearest(allowed: NDArray[Any], cuts: NDArray[Any]) -> NDArray[Any]:
 
 
 def _with_gap(parts: list[NDArray[np.int64]], times: Instants, seconds: float) -> tuple[list[NDArray[np.int64]], int]:
-    """Without the rows of valid and test that are less than the gap after the split before."""
+    """The parts without the rows of valid and test that are less than the gap after the split before them."""
     kept, without = [parts[0]], 0
     for rows in parts[1:]:
         if len(rows) and len(kept[-1]):
@@ -314,7 +314,7 @@ def _derived(
     recipe: Recipe,
     fields: Sequence[Field],
 ) -> tuple[list[Field], list[Rows]]:
-    """The fields that come of the time, and the rows of each split with them."""
+    """The fields derived from the time, and the rows of each split with them."""
     taken = {field.name for field in fields}
     derived = []
     first = float(times[0].coarse[parts[0][1]].min()) if recipe.derive and len(parts[0][1]) else 0.0
@@ -340,7 +340,7 @@ _CODED = {
 
 
 def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
-    """The coding of each field; UserError for a word that is none, or for a field that is not among `names`."""
+    """The coding of each field; UserError for an unknown word, or for a field that is not among `names`."""
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for parameter, pattern in _CODED.items():
         value = getattr(recipe, parameter)
@@ -372,7 +372,7 @@ def _value(parameter: str, value: Any) -> Any:
 def _with_decimals(
     codings: dict[str, Coding], logs: Sequence[Log], recipe: Recipe
 ) -> tuple[dict[str, Coding], list[str]]:
-    """The codings with the decimal comma where it is said, or where a column's numbers have one and no point."""
+    """The codings, with the decimal comma where it is given, or where a column's numbers have commas and no points."""
     found, notes = dict(codings), []
     for name in recipe.numeric:
         if (recipe.decimal or ("," if _has_decimal_commas(logs, name) else ".")) == ",":
@@ -382,7 +382,7 @@ def _with_decimals(
 
 
 def _has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
-    """Not "1,234", which may have a comma between thousands."""
+    """Not "1,234", which may have a thousands separator."""
     values = [value for log in logs for value in _texts(log, name)[:10_000]]
     commas = [value for value in values if "," in value]
     return (
@@ -407,12 +407,12 @@ def _texts(log: Log, name: str) -> list[str]:
 
 
 def _identifiers(log: Log, fields: Sequence[Field], roles: Mapping[str, str]) -> set[str]:
-    """Fields that may be no more than the number of a row: all that nobody named."""
+    """Fields that may be mere row numbers: all those that nobody named."""
     return {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
 
 
 def _sequences(log: Log, recipe: Recipe) -> list[str]:
-    """What is in the columns of several values, which are left out of the tables."""
+    """What is in the columns with several values, which are left out of the tables."""
     return [
         f"column {name!r} holds several values a row ({_described(log, name)}): left out" for name in recipe.sequence
     ]
@@ -443,14 +443,14 @@ def _described(log: Log, name: str) -> str:
 
 
 def _joined_by(values: Sequence[str]) -> str:
-    """The sign between the values of a sequence: that which most texts hold."""
+    """The character between the values of a sequence: the one that occurs in most texts."""
     counts = {sign: sum(sign in value for value in values) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
     best = max(counts, key=lambda sign: counts[sign])
     return best if counts[best] else ""
 
 
 def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
-    """Categorical fields that look as if they were something else, those of one kind in one note."""
+    """Categorical fields that look as if they were something else, one note for each kind."""
     fractions, singles, joined = [], [], []
     train = splits.train
     for field in train.schema.categorical:

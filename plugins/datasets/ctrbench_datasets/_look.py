@@ -1,7 +1,7 @@
-"""What a stranger's log seems to be: which column is the click, the user, the item, the time, and which are numbers.
+"""What an unknown log seems to be: which column is the click, the user, the item, the time, and which are numbers.
 
-In: the path of a log, and what its owner has said already. Out: a `Proposal` of `csv_log`'s parameters, each with what
-was seen; or a UserError where no column can be a click. All of it is guessed from names and values, and may be wrong.
+In: the path of a log, and what its owner has already said. Out: a `Proposal` of `csv_log`'s parameters, each with its
+reason; or a UserError where no column can be a click. All of it is guessed from names and values, and may be wrong.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ SPLIT_WORDS = {
 }  # fmt: skip
 
 FEW_TIMES = 10
-"""A split by time needs so many different ones."""
+"""A split by time needs at least this many different times."""
 
 ENOUGH = 50
-"""So many rows of users, or items, that were there before tell whether a column belongs to them; of a tenth as many."""
+"""At least this many rows of recurring users (or items), of at least a tenth as many, decide which columns are
+theirs."""
 
 BINS = "quantiles:20"
 
@@ -105,7 +106,7 @@ class _Look:
 
 
 def look(path: str, given: Mapping[str, str]) -> Proposal:
-    """How `csv_log` should read a log; `given` are parameters that the user has chosen."""
+    """How `csv_log` should read a log; `given` are the parameters that the user has chosen."""
     sources = find_sources(path)
     if isinstance(sources, Missing):
         raise UserError(sources.reason)
@@ -137,7 +138,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
 
 
 def _with_siblings(sources: Sources) -> tuple[Sources, str]:
-    """One file called like a split, with those beside it that are called like the others and have its columns."""
+    """One file called like a split, with files next to it that are called like the others and have its columns."""
     if len(sources.all) > 1:
         return sources, "as the folder has it"
     file = sources.train[0]
@@ -165,7 +166,7 @@ def _names(file: Path) -> tuple[str, ...] | None:
 
 
 def _paths(files: Sequence[Path], path: str) -> str | list[str]:
-    """The files as a suite names them from wherever it is run."""
+    """The files as a suite names them, wherever it is run."""
     if len(files) == 1:
         return os.path.abspath(files[0])
     return os.path.abspath(Path(path).expanduser())
@@ -194,7 +195,7 @@ def _read(files: Sequence[Path]) -> tuple[Log, bool, str]:
 
 
 def _columns(log: Log) -> dict[str, Column]:
-    """The columns that are no compound values."""
+    """The columns that are not compound values."""
     found = {}
     for name in log.names:
         try:
@@ -208,7 +209,7 @@ def _columns(log: Log) -> dict[str, Column]:
 
 
 def _letters(name: str) -> str:
-    """A name as the lists above have it: small letters and digits."""
+    """A name as in the lists above: lower-case letters and digits."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -224,7 +225,7 @@ def _find_label(found: _Look) -> None:
         )
     rules.sort(key=lambda rule: rule.rank)
     best = rules[0]
-    if best.rank >= _UNNAMED:  # nothing but values to go by: the last column, or the first
+    if best.rank >= _UNNAMED:  # only values to go by: the last column, or the first
         at_the_ends = [rule for rule in rules if rule.column in (found.log.names[-1], found.log.names[0])]
         best = max(at_the_ends or rules[:1], key=lambda rule: found.log.names.index(rule.column))
     alike = [rule.text for rule in rules if rule is not best and (rule.rank < _UNNAMED or best.rank >= _UNNAMED)]
@@ -248,7 +249,7 @@ class _Rule:
 
 
 def _rule(name: str, column: Column) -> _Rule | None:
-    """What of a column would be a click, if anything; a lower rank is likelier."""
+    """What would be a click in this column, if anything; a lower rank is likelier."""
     letters, values = _letters(name), column.values
     if (column.codes < 0).any() or len(values) < 2:
         return None
@@ -344,7 +345,7 @@ def _date(when: Instants, pick: Callable[[Any], Any]) -> str:
 
 
 def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
-    """The identifier of the user or the item, and the columns that say the same of it in all its rows."""
+    """The identifier of the user or the item, and the columns that have one value for each of them."""
     free = [name for name in found.free if name in found.columns]
     identifier = found.given.get(role)
     if identifier is None:
@@ -362,7 +363,7 @@ def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
 
 
 def _owned(columns: Mapping[str, Column], owner: Column) -> list[str]:
-    """The columns that have one value for each owner, as far as owners occur again and values vary."""
+    """The columns that have one value for each owner, as far as owners recur and values vary."""
     order = np.argsort(owner.codes, kind="stable")
     same = np.diff(owner.codes[order]) == 0
     if same.sum() < ENOUGH or len(np.unique(owner.codes[order][1:][same])) < ENOUGH // 10:
@@ -385,14 +386,14 @@ def _find_sequences(found: _Look) -> None:
 
 
 def _is_joined(column: Column) -> bool:
-    """Lists in one text, told by their sign in at least a fifth of the values."""
+    """Lists in one text, recognised by their separator in at least a fifth of the values."""
     return (
         any(np.mean([sign in text for text in column.values]) > 0.2 for sign in "^|") if len(column.values) else False
     )
 
 
 def _find_numbers(found: _Look) -> None:
-    """Columns of quantities: fractions, decimal points, signs, or a type of floating point; not identifiers."""
+    """Columns of quantities: fractions, decimal points, signs, or a floating-point type; not identifiers."""
     roles = {*found.parameters.get("user", [])[1:], *found.parameters.get("item", [])[1:]}
     candidates = [name for name in found.log.names if name in found.columns and (name in roles or name in found.free)]
     numeric = [name for name in candidates if _is_quantity(found.columns[name])]
@@ -422,7 +423,7 @@ def _fold_rare(found: _Look) -> None:
 
 
 def _fallbacks(found: _Look) -> list[dict[str, Any]]:
-    """Other ways to split, for when one leaves a split without clicks."""
+    """Other ways to split, in case one leaves a split without clicks."""
     if "test" in found.parameters:
         return []
     shares = [[0.6, 0.2, 0.2], [0.4, 0.3, 0.3]]

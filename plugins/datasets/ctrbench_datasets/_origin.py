@@ -1,7 +1,8 @@
 """Where a public log comes from, and where it lies on this machine.
 
 In: its files with their published sums, the hosts that have them, its licence, and the folder that a user named, if
-any. Out: the folder with all files in it, downloaded only where nobody named one; and what has to be said of them.
+any. Out: the folder with all files in it, downloaded only where nobody named a folder; and the notes that belong to
+them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Origin:
     size: str = ""  # of the download
 
     def availability(self, path: str) -> Ready | Missing:
-        """Ready where all files are; a folder that was named is never filled by a download."""
+        """Ready where all files are present; a folder that was named is never filled by a download."""
         absent = self._absent(self.place(path))
         if not absent:
             return Ready()
@@ -44,14 +45,14 @@ class Origin:
         )
 
     def version(self, path: str) -> str:
-        """The sums of the files; before a download, the published ones that it will insist on."""
+        """The sums of the files; before a download, the published ones that it will require."""
         folder = self.place(path)
         if self._absent(folder):
             return " ".join(filter(None, (*self.files.values(), *self.archives.values())))
         return " ".join(_sum(folder / name, published) for name, published in self.files.items())
 
     def bring(self, path: str, progress: Progress) -> Path:
-        """The folder with all files in it, after a download where that is to be; UserError where it cannot be had."""
+        """The folder with all files in it, downloaded where none was named; UserError where they cannot be had."""
         available, folder = self.availability(path), self.place(path)
         if isinstance(available, Missing):
             if not available.download:
@@ -60,7 +61,7 @@ class Origin:
         return folder
 
     def notes(self, folder: Path) -> list[str]:
-        """The licence, and which files are not the published ones."""
+        """The licence, and which files differ from the published ones."""
         sums = {
             name: (_sum(folder / name, published), published) for name, published in self.files.items() if published
         }
@@ -100,11 +101,11 @@ class PublicLog(Dataset):
         """Where it comes from, with these parameters."""
 
     def availability(self) -> Ready | Missing:
-        """Ready where all files are; a folder that was named is never filled by a download."""
+        """Ready where all files are present; a folder that was named is never filled by a download."""
         return self.origin.availability(self.path)
 
     def version(self) -> str:
-        """The sums of the files; before a download, the published ones that it will insist on."""
+        """The sums of the files; before a download, the published ones that it will require."""
         return self.origin.version(self.path)
 
 

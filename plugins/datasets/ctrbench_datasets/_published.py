@@ -1,6 +1,6 @@
 """Published figures, from a TOML table to what reports show beside a run's own.
 
-In: tables of figures that all are the mean of some runs, or one run each. Out: `Published`.
+In: tables of figures, either all means of several runs or all single runs. Out: `Published`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ctrbench import Published
 
 
 def published_tables(tables: Iterable[Mapping[str, Any]]) -> list[Published]:
-    """One `Published` a table: `figures` has values by model of models trained on real rows, or rows of generators.
+    """One `Published` per table; `figures` has, by model, values of models trained on real rows, or rows of generators.
 
     A figure of a model is a number, or (mean, standard deviation); a row of generators has a value for each of the
     table's `generators`, in their order.

@@ -1,7 +1,7 @@
 """Log files of any format as one Arrow table.
 
-In: files, and what is known of how they are written. Out: a `Log`, whose columns are as the files have them, text as
-text; or a UserError that says why a file cannot be read.
+In: files, and what is known about how they are written. Out: a `Log`, whose columns are as in the files, text as text;
+or a UserError that says why a file cannot be read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PLAIN = Dialect()
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """The rows of one file or of several, one after the other.
+    """The rows of one file or of several, one file after the other.
 
-    `table` is a pyarrow table: text columns are dictionaries of strings, others keep the type that the file gives them.
+    `table` is a pyarrow table: text columns are dictionaries of strings, others keep their type in the file.
     """
 
     table: Any
@@ -50,7 +50,7 @@ class Log:
         return "a row beyond the last"
 
     def with_column(self, name: str, values: Any) -> Log:
-        """The log with another column, or with another one in the place of that name."""
+        """The log with another column, replacing one of the same name."""
         import pyarrow as pa
 
         values = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([pa.array(values)])
@@ -60,15 +60,15 @@ class Log:
 
     @classmethod
     def of(cls, table: Any, source: str = "the table", notes: Sequence[str] = ()) -> Log:
-        """A pyarrow table that a data set has made itself, such as by a join."""
+        """The log of a pyarrow table that a data set has made itself, such as by a join."""
         return cls(table, ((source, table.num_rows, ()),), tuple(notes))
 
 
 def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None) -> Log:
     """The rows of files in the order given; all must have the first one's columns, in any order.
 
-    `dialect` is for text files; `only` names the columns to read. Columns that only later files have are left out with
-    a note; those of which files disagree about the type become text.
+    `dialect` is for text files; `only` names the columns to read. Columns that occur only in later files are left out
+    with a note; columns whose type differs between files become text.
     """
     paths = [files] if isinstance(files, Path) else list(files)
     parts = [_read(path, dialect, only) for path in paths]
@@ -149,11 +149,11 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
 
     table = parsed([])
     dates = [column.name for column in table.schema if pa.types.is_timestamp(column.type)]
-    return parsed(dates).select(table.column_names) if dates else table  # what is written as text stays text
+    return parsed(dates).select(table.column_names) if dates else table  # text stays text
 
 
 def _without_pandas_index(table: Any) -> Any:
-    """The index of pandas in front, where it has a name that no column has; otherwise it is left out."""
+    """The table with pandas' index in front if its name is not a column's; otherwise without the index."""
     told: Mapping[str, Any] = table.schema.pandas_metadata or {}
     called = {
         each.get("field_name"): each.get("name")

@@ -1,7 +1,7 @@
-"""The tables of which a public log is joined together: impressions, users, items.
+"""The tables from which a public log is joined: impressions, users, items.
 
-In: files whose form their publisher has fixed. Out: data frames of text, and joins of them; or a UserError that names
-the file that is not of that form.
+In: files in a format fixed by their publisher. Out: data frames of text, and joins of them; or a UserError that names
+the file that does not have this format.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def read_table(
     file: Path, names: Sequence[str] = (), *, separator: str = ",", encoding: str = "utf-8", only: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """The columns of a file as text, an empty value as None; `names` for a file without header, and without quotes.
+    """The columns of a file as text, an empty value as None; `names` for a file without header and without quotes.
 
-    `only` are the columns to read, all where it is empty.
+    `only` are the columns to read, all if empty.
     """
     dialect = Dialect(separator, "none" if names else "", "", encoding, tuple(names))
     log = read_log(file, dialect, only=only or None)
@@ -39,7 +39,7 @@ def read_table(
 
 
 def join(rows: pd.DataFrame, more: pd.DataFrame, on: str, file: Path) -> pd.DataFrame:
-    """Rows in their order, with what `more` knows of the column `on`; UserError where it tells something twice."""
+    """Rows in their order, with what `more` has for the column `on`; UserError where a value occurs twice there."""
     twice = more[on].duplicated()
     if twice.any():
         raise UserError(f"{file}: {on} {more[on][twice].iloc[0]} is there twice; fetch the file again")
@@ -47,7 +47,7 @@ def join(rows: pd.DataFrame, more: pd.DataFrame, on: str, file: Path) -> pd.Data
 
 
 def whole_numbers(column: pd.Series[Any], file: Path) -> NDArray[np.int64]:
-    """A column of text as whole numbers; UserError where it has none."""
+    """A column of text as whole numbers; UserError where it has anything else."""
     import pandas as pd
 
     numbers = pd.to_numeric(column, errors="coerce")

@@ -1,8 +1,8 @@
-"""Delimited text, read so that no character and no row is lost without a word.
+"""Delimited text, read so that no character and no row is lost silently.
 
-In: a file and what is known of its dialect. Out: an Arrow table in which every value is text as it was written, and
+In: a file and what is known about its dialect. Out: an Arrow table in which every value is text as it was written, and
 what was found out about the file; rows that do not fit are counted and named. pyarrow parses, but it swallows rows
-between stray quotes, so the quotes are looked at first.
+between stray quotes, so quotes are checked first.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from ctrbench import UserError, counted
 from ctrbench_datasets._files import Kind, open_bytes, readable
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
-"""What the delimiter may be where nobody says, likelier ones first."""
+"""Possible delimiters where none is given, likelier ones first."""
 
 STAND_IN = b"\x1f"
-"""Takes the place of a delimiter of several characters, which pyarrow does not know."""
+"""Replaces a delimiter of several characters, which pyarrow does not support."""
 
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
@@ -38,17 +38,17 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MOST_BAD_ROWS = 0.05
-"""Up to this share of rows that do not fit the header is left out with a note; more is an error."""
+"""Up to this share of rows that do not fit the header are left out with a note; more are an error."""
 
 WORDS = {"\t": "a tab", ",": "a comma", ";": "a semicolon", "|": "a bar", " ": "a blank"}
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text file is written; what is empty is found out.
+    """How a text file is written; whatever is empty is detected.
 
-    `quote="none"` takes quotation marks for text; `escape` stands before a quotation mark inside quotes. `columns`
-    names those of a file without a header. `missing` are the texts beside the empty one that mean a missing value.
+    `quote="none"` takes quotation marks for text; `escape` comes before a quotation mark inside quotes. `columns` names
+    those of a file without a header. `missing` are the texts, besides the empty one, that mean a missing value.
     """
 
     delimiter: str = ""
@@ -77,7 +77,7 @@ class Dialect:
 
 @dataclass(eq=False)
 class TextFile:
-    """A parsed file: its columns as text, the rows left out (numbered from 1) and what is worth saying."""
+    """A parsed file: its columns as text, the rows left out (numbered from 1) and what is worth noting."""
 
     table: Any  # pyarrow.Table of dictionary<int32, string>
     left_out: list[int] = field(default_factory=list)
@@ -111,7 +111,7 @@ class _Text:
 
     @property
     def separator(self) -> str:
-        """What stands between values once the stream has been translated."""
+        """What separates values once the stream has been translated."""
         return self.delimiter if len(self.delimiter) == 1 and self.delimiter.isascii() else STAND_IN.decode()
 
     @contextmanager
@@ -121,7 +121,7 @@ class _Text:
 
 
 class _Characters(io.RawIOBase):
-    """UTF-8 without a byte-order mark, whatever the file is in, which pyarrow reads like a file."""
+    """The file as UTF-8 without a byte-order mark, whatever its encoding, for pyarrow to read like a file."""
 
     def __init__(self, raw: Any, text: _Text) -> None:
         self._raw = raw
@@ -136,7 +136,7 @@ class _Characters(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """At most so many bytes, none only at the end."""
+        """At most `size` bytes; none only at the end."""
         ready = sum(map(len, self._ready))
         while not self._done and (size < 0 or ready < size):
             self._ready.append(self._block())
@@ -187,7 +187,7 @@ def _encoding(path: Path, kind: Kind, dialect: Dialect) -> str:
 
 
 def _sample(text: _Text) -> str:
-    """The first lines, all of them whole unless one is longer than the sample."""
+    """The first lines, all of them complete unless one is longer than the sample."""
     with replace(text, delimiter=",").open() as file:
         data = file.read(SAMPLE)
         whole = not file.read(1)
@@ -205,9 +205,10 @@ def _lines(sample: str, most: int = 200) -> list[str]:
 
 
 def _delimiter(sample: str, path: Path) -> str:
-    """The one that cuts most lines into as many values as the first, at least two; of equals that of more values.
+    """The one that cuts most lines into as many values as the first, at least two; in a tie, the one with more values.
 
-    What the file's suffix stands for is taken where it fits: tabs at once, commas where all lines agree.
+    The delimiter that the file's suffix stands for is preferred where it fits: tabs at once, commas where all lines
+    agree.
     """
     lines = _lines(sample)
     suffixes = {suffix.lower() for suffix in path.suffixes}
@@ -227,7 +228,7 @@ def _delimiter(sample: str, path: Path) -> str:
 
 
 def _count(line: str, delimiter: str) -> int:
-    """Values in a line, those in quotes whole where they close."""
+    """Values in a line; closed quotes are one value."""
     d = re.escape(delimiter)
     return len(re.findall(d, re.sub(rf'(?:(?<=^)|(?<={d}))"(?:[^"]|"")*"(?={d}|$)', "", line))) + 1
 
@@ -244,11 +245,11 @@ class _Quoting:
 
 
 def _quoting(text: _Text, sample: str, dialect: Dialect) -> _Quoting:
-    """Whether quotation marks are the writer's or text, from all of the file.
+    """Whether quotation marks enclose values or are text, judged from the whole file.
 
-    They are the writer's where every value that begins with one ends with one, on the same line. Where values would
-    reach over several lines, and all lines make rows as they are, they are text: no writer of quoted text over several
-    lines makes each of these a whole row.
+    They enclose values where every value that begins with one ends with one, on the same line. Where values would span
+    several lines although every line is a row by itself, they are text: quoted text over several lines does not make
+    each line a whole row.
     """
     if dialect.quote == "none":
         return _Quoting("")
@@ -284,7 +285,7 @@ def _first_bad_line(text: _Text, grammar: _Grammar) -> int | None:
 
 
 def _all_of_width(text: _Text, width: int) -> bool:
-    """Whether all lines, cut at every delimiter, have so many values."""
+    """Whether all lines, cut at every delimiter, have this many values."""
     with text.open() as file:
         for block, _ in _whole_lines(file):
             if any(line and line.count(text.separator.encode()) + 1 != width for line in block.splitlines()):
@@ -294,7 +295,7 @@ def _all_of_width(text: _Text, width: int) -> bool:
 
 @dataclass(frozen=True)
 class _Grammar:
-    """Which texts are rows of values, some in quotes that are doubled inside or escaped."""
+    """Which texts are rows of values, some in quotes, with inner quotes doubled or escaped."""
 
     quote: str
     delimiter: str
@@ -309,7 +310,7 @@ class _Grammar:
         return self.delimiter.encode()
 
     def _value(self, lines: bool) -> bytes:
-        """A value in quotes with what must stand before and behind it."""
+        """A quoted value with what must come before and after it."""
         q, d = re.escape(self.mark), re.escape(self.separator)
         ends = b"" if lines else rb"\r\n"
         e = re.escape(self.escape.encode())
@@ -317,7 +318,7 @@ class _Grammar:
         return b"(?<![^\\r\\n" + d + b"])" + q + b"(?:" + inner + b")*+" + q + b"(?=[\\r\\n" + d + b"]|\\Z)"
 
     def first_bad(self, block: bytes, lines: bool = False) -> int | None:
-        """Where the first value begins that begins with a quotation mark and does not end with one."""
+        """The position of the first value that begins with a quotation mark and does not end with one."""
         q, d = re.escape(self.mark), re.escape(self.separator)
         good = b"(?:" + self._value(lines) + b"|[^" + q + b"]++|(?<=[^\\r\\n" + d + b"])" + q + b")*+"
         found = re.compile(good).match(block)
@@ -329,7 +330,7 @@ class _Grammar:
             return self.first_bad(file.read(), lines=True) is None
 
     def used(self, text: _Text) -> bool:
-        """Whether the escape stands before a quotation mark anywhere."""
+        """Whether the escape comes before a quotation mark anywhere."""
         with text.open() as file:
             return (self.escape + self.quote).encode() in file.read()
 
@@ -349,7 +350,7 @@ def _whole_lines(file: _Characters) -> Iterator[tuple[bytes, int]]:
 
 
 def _over_lines(text: _Text, grammar: _Grammar, width: int, *, trusted: bool) -> tuple[str, ...] | str:
-    """A note on the values that reach over several lines; or why they cannot be what the writer meant."""
+    """A note on the values that span several lines; or why they cannot be what the writer meant."""
     with text.open() as file:
         data = file.read()
     at = grammar.first_bad(data, lines=True)
@@ -417,7 +418,7 @@ def _rows(text: _Text, sample: str, quoting: _Quoting) -> list[list[str]]:
 
 
 def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
-    """Whether a number heads a column of numbers, and nothing else heads one; 0, 1, 2 … are names that pandas gives."""
+    """Whether a number heads a column of numbers and nothing else heads one; 0, 1, 2, … are names as in pandas."""
     if [cell.strip() for cell in first] in (
         [str(n) for n in range(len(first))],
         [str(n + 1) for n in range(len(first))],
@@ -444,7 +445,7 @@ def _is_figure(text: str) -> bool:
 
 
 def _named(header: Sequence[str]) -> tuple[str, ...]:
-    """The names of a header; a column without one is called as pandas would, or by its place where that is taken."""
+    """The names of a header; a column without one is named as pandas does, or by its position where that is taken."""
     names = list(header)
     for place, name in enumerate(header):
         if not name.strip():
@@ -502,13 +503,13 @@ def _parse(
 
 
 def _lines_of_header(sample: str) -> int:
-    """Rows to skip, with the empty lines before the header, which pyarrow counts here."""
+    """Lines to skip, including the empty ones before the header, which pyarrow counts here."""
     lines = re.split(r"\r\n|\n|\r", sample)
     return next(place for place, line in enumerate(lines) if line) + 1
 
 
 class _BadRows:
-    """Hears of rows that have more or fewer values than the header has names."""
+    """Collects rows that have more or fewer values than the header has names."""
 
     def __init__(self, width: int, header: bool) -> None:
         self.width = width

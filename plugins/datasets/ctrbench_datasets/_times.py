@@ -1,7 +1,7 @@
-"""Points in time, whatever they are written as.
+"""Points in time, however they are written.
 
-In: a column of dates, times, epochs or other numbers. Out: the order of its rows, seconds of the calendar (in UTC)
-where it has one, and features of these; or a UserError that names the first row without a time.
+In: a column of dates, times, epochs or other numbers. Out: the order of its rows, calendar seconds (in UTC) where it
+has them, and features derived from these; or a UserError that names the first row without a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNITS["weeks"] = 7 * DAY
 
 @dataclass(frozen=True, eq=False)
 class Instants:
-    """A time for each row: `coarse`, in seconds since 1970 where it is of a calendar, and `fine` between equal ones."""
+    """A time for each row: `coarse`, in seconds since 1970 if it is a calendar time, and `fine` to order equal ones."""
 
     coarse: NDArray[Any]
     fine: NDArray[np.int64]
@@ -41,18 +41,18 @@ class Instants:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """The rows from the oldest to the newest, those of one time as they stand in the file."""
+        """The rows from the oldest to the newest, those of one time in file order."""
         found: NDArray[np.int64] = np.lexsort((self.fine, self.coarse))
         return found
 
     @property
     def days(self) -> NDArray[np.int64]:
-        """The day of each row, since 1970."""
+        """The day of each row, counted from 1970."""
         found: NDArray[np.int64] = np.floor_divide(self.coarse, DAY).astype(np.int64)
         return found
 
     def feature(self, name: str, first: float) -> NDArray[np.int64]:
-        """One of `FEATURES`; `first` is when train begins."""
+        """One of `FEATURES`; `first` is the start of train."""
         if name == "hour":
             found = np.floor_divide(self.coarse, 3600) % 24
         elif name == "days":
@@ -64,7 +64,7 @@ class Instants:
 
 
 def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> Instants:
-    """The times of a pyarrow column; `format` is strptime's, for other texts than ISO 8601."""
+    """The times of a pyarrow column; `format` is strptime's, for texts that are not ISO 8601."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -111,7 +111,7 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
 
 
 def duration(text: str, parameter: str) -> float:
-    """Seconds of "12h", "1d", "30m"; a number alone is in the unit of the time column."""
+    """The seconds of "12h", "1d", "30m"; a number alone is in the unit of the time column."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
         raise UserError(f"{parameter}={text} must be a number with s, m, h, d or w, as in 12h")
@@ -123,7 +123,7 @@ def _plain(values: NDArray[Any], *, calendar: bool) -> Instants:
 
 
 def _numbers(values: NDArray[Any]) -> Instants:
-    """Numbers in their order; a calendar's where they are as large as epochs of 1973 to 5138 in s, ms, µs or ns."""
+    """Numbers in their order; calendar times if they are as large as epochs from 1973 to 5138 in s, ms, µs or ns."""
     size = float(np.median(np.abs(values))) if len(values) else 0.0
     for low, per_second in ((1e8, 1), (1e11, 10**3), (1e14, 10**6), (1e17, 10**9)):
         if low <= size < 1000 * low:
@@ -181,7 +181,7 @@ def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> I
 
 
 def _offset(text: str) -> int:
-    """Seconds to the east of Greenwich."""
+    """Seconds east of Greenwich."""
     if text in ("", "Z", "z", "UTC", "GMT"):
         return 0
     digits = text[1:].replace(":", "").ljust(4, "0")

@@ -1,7 +1,7 @@
 """The world behind `simulated`: who is there, what they like, and how probable a click is.
 
-In: sizes, a click rate and a world seed. Out: a `World` that draws as many fresh rows as wanted, each with its true
-click probability. The recipe is told in docs/simulated.md.
+In: sizes, a click rate and a world seed. Out: a `World` that draws any number of new rows, each with its true click
+probability. docs/simulated.md describes the recipe.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ DEVICE = np.array([0.5, 0.3, 0.15, 0.05])
 POSITION = np.array([0.4, 0.25, 0.15, 0.12, 0.08])
 
 _BLOCK = 1 << 20  # rows whose latents are gathered at once
-_CALIBRATION = 400_000  # rows that settle the intercept
+_CALIBRATION = 400_000  # rows from which the intercept is computed
 
 
 class World:
-    """Users, items and the law of their clicks; equal arguments make equal worlds."""
+    """Users, items and the distribution of their clicks; equal arguments make equal worlds."""
 
     def __init__(self, users: int, items: int, click_rate: float, seed: int) -> None:
         self.users, self.items, self.click_rate = users, items, click_rate
@@ -83,16 +83,16 @@ class World:
         self._intercept += self._solve_intercept(click_rate, np.random.default_rng([seed, 1]))
 
     def rows(self, n: int, rng: Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-        """Fresh rows with their labels, and the true click probability of each, (n,)."""
+        """New rows with their labels, and the true click probability of each, (n,)."""
         return self._clicked(self._impressions(n, rng), rng)
 
     def rows_among(
         self, values: Mapping[str, NDArray[np.int32]], n: int, rng: Generator
     ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-        """Fresh rows given that the fields of `shares` hold only the values listed for them.
+        """New rows conditioned on the fields of `shares` having only the values listed for them.
 
-        Those fields are independent in `rows`, so each is drawn from its own shares among these values: the law of
-        `rows` when all other rows are thrown away, without the wait where hardly any would stay.
+        Those fields are independent in `rows`, so each is drawn from its own shares among these values: the same
+        distribution as discarding all other rows of `rows`, without the wait where hardly any would be kept.
         """
         drawn = {}
         for name, share in self.shares.items():
@@ -108,16 +108,16 @@ class World:
         return probabilities
 
     def describe_user(self, user: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-        """The columns of users: themselves and what hangs on them."""
+        """The columns of users: their ids and what depends on them."""
         return {"user": user} | self._columns(("city", "country", "age", "gender"), user)
 
     def describe_item(self, item: NDArray[np.int32]) -> dict[str, NDArray[np.int32]]:
-        """The columns of items: themselves and what hangs on them."""
+        """The columns of items: their ids and what depends on them."""
         return {"item": item} | self._columns(("category", "brand"), item)
 
     @property
     def shares(self) -> dict[str, NDArray[np.float64]]:
-        """The independent fields, on which all others hang, with the share of each of their values."""
+        """The independent fields, on which all others depend, with the share of each of their values."""
         return {
             "user": self.user_share,
             "item": self.item_share,
@@ -128,7 +128,7 @@ class World:
         }
 
     def _clicked(self, frame: pd.DataFrame, rng: Generator) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-        """Impressions with their labels in front, and the probabilities from which these were drawn."""
+        """Impressions with their labels in front, and the probabilities from which the labels were drawn."""
         probabilities = self.probabilities(frame)
         frame.insert(0, LABEL, (rng.random(len(frame)) < probabilities).astype(np.int8))
         return frame, probabilities
@@ -187,7 +187,7 @@ def _zipf(n: int, exponent: float, shift: float, rng: Generator) -> NDArray[np.f
 
 
 def _parents(children: int, parents: int, rng: Generator) -> NDArray[np.int64]:
-    """A parent for each child, all with equally many children as far as that goes."""
+    """A parent for each child, as evenly distributed as possible."""
     return rng.permutation(children) % parents
 
 
@@ -196,7 +196,7 @@ def _draw(shares: NDArray[np.float64], n: int, rng: Generator) -> NDArray[np.int
 
 
 def _standard(values: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values with mean 0 and variance 1 in a population of these shares."""
+    """The values with mean 0 and variance 1 in a population with these shares."""
     centred = values - float(np.sum(share * values))
     return centred / float(np.sqrt(np.sum(share * centred**2)))
 

@@ -1,7 +1,7 @@
 """Any click log in files: CSV, Parquet, Feather or JSON lines (docs/data.md).
 
-In: one file or several, split as asked, or a folder of splits; what its columns are and how it is written. Out: splits
-of all other columns, with notes on what was found, changed or left out.
+In: one file or several, split as requested, or a folder of splits; what its columns are and how it is written. Out:
+splits of all other columns, with notes on what was found, changed or left out.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ class CsvLog(Dataset):
     item: Annotated[Columns, "columns that describe the item, the identifier first"] = ()
     numeric: Annotated[Columns, "columns of numbers; all others are categorical"] = ()
     drop: Annotated[Columns, "columns to leave out"] = ()
-    time: Annotated[str, "split by this column, oldest rows into train; by chance where it is empty"] = ""
+    time: Annotated[str, "split by this column, oldest rows into train; by chance if empty"] = ""
     ratios: Annotated[tuple[float, float, float], "shares of train, valid and test in one file"] = RATIOS
     ranking: Queries = 0
-    valid: Annotated[str, "a file of its own for valid"] = ""
-    test: Annotated[str, "a file of its own for test"] = ""
+    valid: Annotated[str, "a separate file for valid"] = ""
+    test: Annotated[str, "a separate file for test"] = ""
     columns: Annotated[Columns, "the names of all columns, where the files have no header"] = ()
-    delimiter: Annotated[str, "what stands between values of a text file, or tab; found out where empty"] = ""
-    quote: Annotated[str, "what encloses values of a text file, or none; found out where empty"] = ""
-    encoding: Annotated[str, "of a text file, such as cp1252; UTF-8, or by its mark, where empty"] = ""
-    decimal: Annotated[str, "the decimal point of numbers, a point or a comma; found out where empty"] = ""
-    missing: Annotated[Columns, "texts that mean a missing value, beside the empty one, such as NA"] = ()
+    delimiter: Annotated[str, "what separates values in a text file, or tab; detected if empty"] = ""
+    quote: Annotated[str, "what encloses values in a text file, or none; detected if empty"] = ""
+    encoding: Annotated[str, "of a text file, such as cp1252; UTF-8 or by its byte-order mark if empty"] = ""
+    decimal: Annotated[str, "the decimal mark of numbers, a point or a comma; detected if empty"] = ""
+    missing: Annotated[Columns, "texts that mean a missing value, besides the empty one, such as NA"] = ()
     split: Annotated[Split, "how one log is split: by time where there is one, else by chance"] = ""
     gap: Annotated[str, "what to leave out between the splits in time, such as 12h or 1d"] = ""
     time_format: Annotated[str, "how times are written if not as ISO 8601 or a number, such as %y%m%d%H"] = ""
-    derive: Annotated[Columns, "fields that come of the time: hour, weekday, weekend, days"] = ()
-    sequence: Annotated[Columns, "columns of several values a row: described, and left out"] = ()
-    keep: Annotated[Columns, "columns to keep though they have one value, or none of them twice"] = ()
+    derive: Annotated[Columns, "fields derived from the time: hour, weekday, weekend, days"] = ()
+    sequence: Annotated[Columns, "columns with several values per row: described, and left out"] = ()
+    keep: Annotated[Columns, "columns to keep although they have a single value, or no value twice"] = ()
     min_count: Annotated[PerField, "values in fewer rows of train become (rare); or (field:count, …)"] = 1
-    top: Annotated[PerField, "all but so many most frequent values become (rare); or (field:number, …)"] = 0
-    hash: Annotated[PerField, "values are put into so many buckets; or (field:buckets, …)"] = 0
-    scale: Annotated[Columns, "of numbers: standard or log; or (field:log, …)"] = ""
+    top: Annotated[PerField, "all but this many most frequent values become (rare); or (field:number, …)"] = 0
+    hash: Annotated[PerField, "values are hashed into this many buckets; or (field:buckets, …)"] = 0
+    scale: Annotated[Columns, "scaling of numbers: standard or log; or (field:log, …)"] = ""
     name: Annotated[str, "what tables call the log"] = "csv_log"  # type: ignore[misc]
     bins: Annotated[Columns, "numbers become categories: quantiles:20 or criteo; or (field:quantiles:20, …)"] = ""
 
@@ -83,7 +83,7 @@ class CsvLog(Dataset):
         return look(path, given)
 
     def availability(self) -> Ready | Missing:
-        """Ready where the files are there."""
+        """Ready where the files exist."""
         found = self._sources()
         return found if isinstance(found, Missing) else Ready()
 
@@ -93,7 +93,7 @@ class CsvLog(Dataset):
         return "" if isinstance(found, Missing) else " ".join(checksum(path, "sha256") for path in found.all)
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The splits; the seed decides where rows are split by chance or user, and chooses `ranking`."""
+        """The splits; the seed decides random splits (by row or user) and chooses `ranking`."""
         sources = self._sources()
         if isinstance(sources, Missing):
             raise UserError(f"csv_log: {sources.reason}")
@@ -106,7 +106,7 @@ class CsvLog(Dataset):
             logs = [read_log(part, self._dialect()) for part in files]
             splits = make_splits(logs, self._recipe(), seed=seed, source=source)
             return with_ranking(splits, self.ranking, seed=seed, source=source)
-        except UserError as error:  # names of columns may hold anything, such as the end of a line
+        except UserError as error:  # names of columns may contain anything, such as a line break
             raise UserError(plain(str(error))) from None
 
     def _sources(self) -> Sources | Missing:

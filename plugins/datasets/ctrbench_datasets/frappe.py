@@ -1,7 +1,7 @@
-"""Frappe_x1, the log of the paper: which of 4,082 apps 957 users opened, and in what context.
+"""Frappe_x1, the paper's log: which of 4,082 apps 957 users opened, and in what context.
 
-In: a folder of train.csv, valid.csv and test.csv, or nothing, and then the files are downloaded. Out: splits of ten
-categorical fields.
+In: a folder of train.csv, valid.csv and test.csv, or nothing, in which case the files are downloaded. Out: splits of
+ten categorical fields.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Frappe(PublicLog):
         return ORIGIN
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The published splits, the same for every seed, which chooses `ranking`; another train.csv is noted."""
+        """The published splits, the same for every seed, which only chooses `ranking`; another train.csv is noted."""
         folder = ORIGIN.bring(self.path, context.progress)
         source = f"frappe ({folder})"
         splits = encode_splits(
@@ -81,7 +81,7 @@ class Frappe(PublicLog):
         return with_ranking(splits, self.ranking, seed=seed, source=source)
 
     def published(self) -> list[Published]:
-        """The paper's two tables; then what the BARS benchmark found with real rows, by what its figures are."""
+        """The paper's two tables; then the BARS benchmark's figures on real rows, grouped by what they are."""
         text = files(__package__).joinpath("frappe_published.toml").read_text(encoding="utf-8")
         return published_tables(tomllib.loads(text)["tables"])
 

@@ -1,7 +1,7 @@
 """KuaiRand-Pure: short videos that Kuaishou recommended, and a log in which the videos were drawn at random.
 
-In: the files of KuaiRand-Pure, in a folder or downloaded. Out: splits of users', videos' and time's fields, trained on
-what the recommender showed and tested on what chance showed later.
+In: the files of KuaiRand-Pure, in a folder or downloaded. Out: splits with fields of users, videos and time, trained on
+what the recommender showed and tested on what was shown at random later.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class KuaiRand(PublicLog):
         return ORIGIN
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """The recommended log of 8 to 21 April 2022 as train, its last two days as valid, the random one as test.
+        """The recommended log of 8 to 21 April 2022 as train, its last two days as valid, the random log as test.
 
-        The recommended log of the test's own days is left out. The seed chooses `ranking` alone.
+        The recommended log of the test's own days is left out. The seed only chooses `ranking`.
         """
         folder = ORIGIN.bring(self.path, context.progress)
         source = f"kuairand ({folder})"
@@ -105,7 +105,7 @@ NOTES = (
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:
-    """A log with what is known of its users and videos."""
+    """A log joined with what is known about its users and videos."""
     import pandas as pd
 
     log = read_table(folder / name, only=("user_id", "video_id", "date", "hourmin", "is_click", "tab"))

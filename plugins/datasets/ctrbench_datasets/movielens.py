@@ -34,7 +34,7 @@ Size = Literal["100k", "1m", "latest-small"]
 
 RATIOS = (0.8, 0.1, 0.1)
 AGES = (0, 18, 25, 35, 45, 50, 56)
-"""The least age of each of MovieLens 1M's groups, into which the ages of 100K are put too."""
+"""The least age of each of MovieLens 1M's groups, to which the ages of 100K are assigned too."""
 
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
@@ -54,7 +54,7 @@ ORIGINS: dict[str, Origin] = {
         {
             "u.data": "6e47046882bad158b0efbb84cd5cb987",
             "u.user": "1b53539edc13caad0282c8500608a319",
-            "u.item": "",  # copies with and without its accents are about
+            "u.item": "",  # copies with and without its accents are in circulation
         },
         ((f"{_HOST}/ml-100k.zip",),),
         _LICENCE,
@@ -70,7 +70,7 @@ ORIGINS: dict[str, Origin] = {
         {"ml-1m.zip": "c4d9eecfca2ab87c1945afe126590906"},
         "5.9 MB",
     ),
-    "latest-small": Origin(  # GroupLens renews it, so that no sum holds
+    "latest-small": Origin(  # GroupLens updates it, so that no sum stays valid
         "movielens",
         "ml-latest-small",
         {"ratings.csv": "", "movies.csv": ""},
@@ -89,7 +89,7 @@ class MovieLens(PublicLog):
     size: Annotated[Size, "how many ratings; latest-small tells nothing about its users"] = "100k"
     path: Annotated[str, "folder of GroupLens' files; else $CTRBENCH_DATA/ml-100k, …, else a download"] = ""
     click: Annotated[float, "the least rating that counts as a click", Ge(1), Le(5)] = 4
-    split: Annotated[Literal["chance", "time"], "rows by chance, or the oldest into train: most users then are new"] = (
+    split: Annotated[Literal["chance", "time"], "rows by chance, or the oldest into train: most users are then new"] = (
         "chance"
     )
     ranking: Queries = 0
@@ -100,7 +100,7 @@ class MovieLens(PublicLog):
         return ORIGINS[self.size]
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """80 % of the ratings as train, 10 % as valid, 10 % as test; the seed draws them where they go by chance."""
+        """80 % of the ratings as train, 10 % as valid, 10 % as test; the seed draws them if the split is by chance."""
         folder = self.origin.bring(self.path, context.progress)
         frame = _READERS[self.size](folder)
         frame["label"] = (frame["rating"].astype(float) >= self.click).astype(np.int8)
@@ -169,7 +169,7 @@ def _joined(
     file: Path, separator: str, films: pd.DataFrame, films_file: Path, users: pd.DataFrame | None = None,
     users_file: Path = Path(),
 ) -> pd.DataFrame:  # fmt: skip
-    """A row a rating: what is known of its film and its user, whether it is a click, and when it was given."""
+    """One row per rating: what is known about its film and its user, whether it is a click, and its time."""
     if separator == ",":
         ratings = read_table(file).rename(columns={"userId": "user", "movieId": "film"})
     else:

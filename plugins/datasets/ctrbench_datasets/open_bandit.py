@@ -2,7 +2,8 @@
 
 In: the logs of one policy to train on and of one to test on, in a folder or downloaded. Out: splits of categorical
 fields of users, items and time. The uniformly random policy showed every item to everybody alike: an AUC on its log
-says how well a model ranks items, where one on the log of a learning policy also rewards guessing what that showed.
+says how well a model ranks items, while one on the log of a learning policy also rewards guessing what that policy
+showed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LICENCE = "Open Bandit Dataset (Saito et al. 2021, arXiv:2008.07146; ZOZO, Inc.)
 
 
 def _origin(campaign: str) -> Origin:
-    """The data set has a folder for each campaign in that of a policy; copies without it are about too."""
+    """The data set has a folder per campaign inside each policy's folder; there are also copies without it."""
     sums = {name.replace("/", f"/{campaign}"): published for name, published in _SUMS.items()}
     hosts = (tuple(f"{_RAW}/{name}" for name in sums),)
     return Origin("open_bandit", "open_bandit", sums, hosts, LICENCE, size="10 MB, the published sample")
@@ -71,8 +72,8 @@ class OpenBandit(PublicLog):
     """Open Bandit Dataset (ZOZO): trained on one policy's log, tested on that of uniformly random exposure."""
 
     name: ClassVar[str] = "open_bandit"
-    train: Annotated[Policy, "whose log is learned from: bts (Thompson sampling) or random (uniformly random)"] = "bts"
-    test: Annotated[Policy, "whose log results are judged on"] = "random"
+    train: Annotated[Policy, "whose log to train on: bts (Thompson sampling) or random (uniformly random)"] = "bts"
+    test: Annotated[Policy, "whose log to test on"] = "random"
     path: Annotated[
         str, "folder of bts/ and random/; else $CTRBENCH_DATA/open_bandit, else the sample is downloaded"
     ] = ""
@@ -89,10 +90,10 @@ class OpenBandit(PublicLog):
         return next((each for each, origin in ORIGINS.items() if origin.availability(self.path) == Ready()), "all/")
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """Whole days: of one policy the first four as train, the fifth as valid, the rest as test.
+        """Whole days: with one policy the first four as train, the fifth as valid, the rest as test.
 
-        Of two policies all days of `test` are test, and the last two of the other are valid. The seed chooses
-        `ranking` alone.
+        With two policies all days of `test` are test, and the last two of the other are valid. The seed only chooses
+        `ranking`.
         """
         folder = self.origin.bring(self.path, context.progress)
         source = f"open_bandit ({folder})"
@@ -129,7 +130,7 @@ def _notes(train: Policy, test: Policy) -> list[str]:
 
 
 def _read(folder: Path, policy: Policy, items_of: Policy, campaign: str) -> pd.DataFrame:
-    """A policy's log. The two logs disguise the features of items by other codes, so that one table serves both."""
+    """A policy's log. The two logs code the features of items differently, so both use one policy's item table."""
     import pandas as pd
 
     file, items_file = folder / policy / campaign / "all.csv", folder / items_of / campaign / "item_context.csv"

@@ -1,7 +1,7 @@
-"""The truth as a generator: fresh rows of the very world that `simulated` drew train from.
+"""The truth as a generator: new rows of the same world from which `simulated` drew train.
 
 In: a training table of `simulated`, and the parameters of its world. Out: a sampler of further rows of this world; a
-table that the world cannot have made is turned away.
+table that the world cannot have made is rejected.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ if TYPE_CHECKING:
     Values = Mapping[str, NDArray[np.int32]]
 
 FRESH = 1
-"""Ends the seeds of rows, so that none is a seed of `simulated`, whose rows would then come again."""
+"""Ends the seeds of rows, so that none equals a seed of `simulated`, whose rows would then recur."""
 
 SURPRISE = 6.0
-"""So many standard deviations train's labels may lie from the world's probabilities."""
+"""Train's labels may lie at most this many standard deviations from the world's probabilities."""
 
 
 @dataclass(frozen=True)
 class Oracle(Generator):
-    """Fresh rows of simulated's own world, for whose parameters it asks: what a perfect generator would give.
+    """New rows of simulated's own world, given its parameters: what a perfect generator would give.
 
-    A control. Rows and labels are new draws of the law that made train, with two limits. A pool may hold only values
-    that train holds, so rows are drawn given that; and their clicks come by chance, so the click rate is train's only
-    in expectation. A train that this world did not make is skipped: its users and items must be described as in this
-    world, and its clicks be as likely, within chance. negatives=sampled fails that: no row's truth is known there.
+    A control. Rows and labels are new draws from the distribution that made train, with two limits. A pool may have
+    only values that train has, so rows are drawn conditional on that; and clicks are random, so the click rate is
+    train's only in expectation. A train that this world did not make is skipped: its users and items must have the
+    descriptions they have in this world, and its clicks must be as likely, within chance. negatives=sampled fails this
+    check: no row's truth is known there.
     """
 
     name: ClassVar[str] = "oracle"
@@ -48,7 +49,7 @@ class Oracle(Generator):
     world_seed: Annotated[int, "the world_seed of simulated", Ge(0)] = Simulated.world_seed
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Make the world anew and hold train against it; Skip where they do not fit."""
+        """Rebuild the world and compare train with it; Skip where they do not match."""
         values = _values(train.schema)
         if values is None:
             raise Skip("oracle knows the truth of simulated only, and these are not its fields")
@@ -61,7 +62,7 @@ class Oracle(Generator):
 
 
 class OracleSampler(Sampler):
-    """The world, and the values that its rows may hold."""
+    """The world, and the values that its rows may have."""
 
     def __init__(self, world: World, schema: Schema, values: Values, seed: int) -> None:
         self._world = world
@@ -70,14 +71,14 @@ class OracleSampler(Sampler):
         self._seed = seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """So many rows given that their values occur in train; none depends on another."""
+        """New rows given that their values occur in train; all independent of each other."""
         rng = np.random.default_rng([self._seed, seed, FRESH])
         frame, _ = self._world.rows_among(self._values, rows, rng)
         return encode(frame, self._schema, source="oracle")
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The share of the world's impressions that hold only values of train: 1 where nothing is left out."""
+        """The share of the world's impressions that have only values of train: 1 where nothing is left out."""
         seen = [share[self._values[name]].sum() for name, share in self._world.shares.items()]
         return {"share of the world": round(float(np.prod(seen)), 6)}
 
@@ -94,7 +95,7 @@ def _values(schema: Schema) -> Values | None:
 
 
 def _mismatch(world: World, train: Table, values: Values) -> str:
-    """Why the world cannot have made the table; nothing where it can."""
+    """Why the world cannot have made the table; empty where it can."""
     import pandas as pd
 
     for name, share in world.shares.items():
@@ -111,7 +112,7 @@ def _mismatch(world: World, train: Table, values: Values) -> str:
 
 
 def _surprise(probabilities: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
-    """How far the labels lie from the probabilities, in standard deviations: their number, or their likelihood."""
+    """How far the labels lie from the probabilities, in standard deviations, by their number or their likelihood."""
     logits = np.log(probabilities) - np.log1p(-probabilities)
     beyond = labels - probabilities
     variances = probabilities * (1 - probabilities)
@@ -122,5 +123,5 @@ def _surprise(probabilities: NDArray[np.float64], labels: NDArray[np.int8]) -> f
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `oracle`."""
+    """Register `oracle`."""
     register(Oracle)

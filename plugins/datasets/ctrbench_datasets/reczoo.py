@@ -1,7 +1,7 @@
-"""Public logs in RecZoo's form, one data set for each of the table beside this module.
+"""Public logs in RecZoo's format, one data set for each entry of the table next to this module.
 
-In: reczoo.toml, and a log's files in a folder or downloaded. Out: data sets, and their splits of all columns that a
-table can hold; valid is taken from train where none is published.
+In: reczoo.toml, and a log's files in a folder or downloaded. Out: data sets, and their splits of all columns that fit a
+table; valid is taken from train where none is published.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SEQUENCES = "; with the users' histories, which are left out here, and chosen on
 
 @dataclass(frozen=True)
 class PublishedSplit:
-    """One of a log's published splits: where it comes from, what its columns are, what others found on it."""
+    """One of a log's published splits: where it comes from, what its columns are, and the results others got on it."""
 
     origin: Origin
     note: str
@@ -47,8 +47,8 @@ class Reczoo(PublicLog):
     splits: ClassVar[Mapping[str, PublishedSplit]]
 
     path: Annotated[str, "folder of its CSV files; else a folder of its ID in $CTRBENCH_DATA, else a download"] = ""
-    rows: Annotated[int, "so many rows of train by chance, of the others in proportion; 0: all", Ge(0)] = 0
-    min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as the benchmark does it", Ge(0)] = 0
+    rows: Annotated[int, "this many rows of train by chance, of the others in proportion; 0: all", Ge(0)] = 0
+    min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as in the benchmark", Ge(0)] = 0
     ranking: Queries = 0
 
     @property
@@ -57,7 +57,7 @@ class Reczoo(PublicLog):
         return self._chosen.origin
 
     def version(self) -> str:
-        """The md5 sums of the files, before a download the published ones; and what the table says of the columns."""
+        """The md5 sums of the files (before a download, the published ones), and the table's entry on the columns."""
         told = repr((self._chosen.recipe, self._chosen.columns, self._chosen.apart))
         return f"{super().version()} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
@@ -81,7 +81,7 @@ class Reczoo(PublicLog):
         return dataclasses.replace(splits, apart=chosen.apart)
 
     def published(self) -> Sequence[Published]:
-        """What BARS found with real rows, by what its figures are."""
+        """BARS's figures on real rows, grouped by what they are."""
         return self._chosen.published
 
     @property

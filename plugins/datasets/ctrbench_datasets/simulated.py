@@ -1,4 +1,4 @@
-"""The embedded default: a click log from a small world whose truth is known.
+"""The embedded default: a click log from a small world whose true click probabilities are known.
 
 In: sizes, a click rate and two seeds, one for the world and one for the rows. Out: splits, and P(click) of every row.
 """
@@ -38,7 +38,7 @@ class Simulated(Dataset):
     valid_rows: Annotated[int, "rows of valid", Ge(100), Le(10_000_000)] = 4_000
     test_rows: Annotated[int, "rows of test", Ge(100), Le(10_000_000)] = 20_000
     click_rate: ClickRate = 0.2
-    world_seed: Annotated[int, "makes the world; the suite's seed makes the rows", Ge(0)] = 1
+    world_seed: Annotated[int, "of the world; the suite's seed draws the rows", Ge(0)] = 1
     negatives: Annotated[str, "none, or sampled:K: K unused items for each click instead of unclicked rows"] = "none"
     ranking: Queries = 0
 
@@ -46,11 +46,11 @@ class Simulated(Dataset):
         _negatives_per_click(self.negatives)
 
     def world(self) -> World:
-        """The world that these parameters make: it draws fresh rows and knows their truth."""
+        """The world that these parameters make: it draws new rows and knows their true probabilities."""
         return World(self.users, self.items, self.click_rate, self.world_seed)
 
     def load(self, *, seed: int, context: Context) -> Splits:
-        """Splits of independent rows; a split of another size leaves the other two as they are."""
+        """Splits of independent rows; changing the size of one split leaves the other two as they are."""
         world, per_click = self.world(), _negatives_per_click(self.negatives)
         sizes = dict(zip(SPLITS, (self.train_rows, self.valid_rows, self.test_rows), strict=True))
         rngs = {split: np.random.default_rng([seed, place]) for place, split in enumerate(SPLITS)}
@@ -81,7 +81,7 @@ def _sampled(
 ) -> dict[str, pd.DataFrame]:
     """Clicks, each followed by rows of the same user and context with items that this user never clicked in any split.
 
-    The world's probabilities are not the truth of such rows, so none is returned.
+    The world's probabilities do not hold for such rows, so none are returned.
     """
     import pandas as pd
 
@@ -104,7 +104,7 @@ def _sampled(
 
 
 def _clicks(world: World, n: int, rng: Generator) -> pd.DataFrame:
-    """The first n clicks among as many impressions as it takes."""
+    """The first n clicks, from as many impressions as it takes."""
     import pandas as pd
 
     found: list[pd.DataFrame] = []

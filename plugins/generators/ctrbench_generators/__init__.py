@@ -1,1 +1,1 @@
-"""The generators that ctrbench ships, one file a method."""
+"""The generators that ctrbench ships, one file per method."""

@@ -1,7 +1,8 @@
 """The autoregressive network of `argn` and its training (after Tiwald et al. 2025, arXiv 2501.12012).
 
-In: rows as bins of each field, and labels. Out: P(field | label, the fields before it) of any order, and rows drawn
-from it. Fields before are told by their embeddings, others by zeros; a row's loss is -ln P of all its fields.
+In: rows as bins of each field, and labels. Out: P(field | label, the fields before it) in any order, and rows drawn
+from it. Earlier fields enter as their embeddings, later ones as zeros; a row's loss is the sum of -ln P over its
+fields.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDEST = 2**24
-"""Probabilities that sampling holds at once."""
+"""Probabilities held at once in sampling."""
 SMOOTHING = 0.5
-"""Rows that are added to each value's count where the softmax starts: at train's shares."""
+"""Rows added to each value's count for the initial softmax, which gives train's shares."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Rows:
 
 
 class Network(nn.Module):
-    """For each field an embedding, which is also its softmax, and a perceptron on the label and the fields before."""
+    """For each field an embedding, also used for its softmax, and a perceptron on the label and earlier fields."""
 
     def __init__(self, bins: NDArray[np.int32], sizes: Sequence[int], dim: int, hidden: int, left_out: float) -> None:
         super().__init__()
@@ -72,9 +73,9 @@ class Network(nn.Module):
         return torch.stack([embedding(rows.labels, self.label), *fields], dim=1)
 
     def states(self, embedded: Tensor, before: Tensor, which: Sequence[int]) -> Tensor:
-        """What the perceptrons of some fields say, (fields asked for, batch, dim).
+        """The output of the perceptrons of some fields, (fields asked for, batch, dim).
 
-        `before`, (batch, fields asked for, fields), is 1 where a field stands before the one that is asked for.
+        `before`, (batch, fields asked for, fields), is 1 where a field comes before the one asked for.
         """
         shown = torch.cat([torch.ones_like(before[:, :, :1]), before], dim=2)  # the label always
         seen = embedded[:, None] * shown[:, :, :, None]  # (batch, asked, 1 + fields, dim)
@@ -85,14 +86,14 @@ class Network(nn.Module):
         return torch.bmm(hidden, self.second[at]) + self.second_bias[at]
 
     def logits(self, state: Tensor, field: int) -> Tensor:
-        """Of all values of a field, (batch, values)."""
+        """Logits of all values of a field, (batch, values)."""
         return torch.addmm(self.biases[field], state, self.tables[field].T)
 
     def losses(self, rows: Rows, ranks: Tensor, drawn: Mapping[int, Tensor]) -> Tensor:
         """-ln P of each field of the rows given those of lower rank, (fields, batch).
 
-        `ranks`, (batch, fields), is where each field stands in a row's order. For a field of which values are `drawn`,
-        (values,), uniformly with replacement, the softmax's sum over the other values is estimated from these.
+        `ranks`, (batch, fields), is the position of each field in a row's order. For a field of which values are
+        `drawn`, (values,), uniformly with replacement, the softmax's sum over the other values is estimated from these.
         """
         before = (ranks[:, None, :] < ranks[:, :, None]).float()
         states = self.states(self.embedded(rows), before, range(len(self.sizes)))
@@ -104,7 +105,7 @@ class Network(nn.Module):
                 continue
             some, table, bias = drawn[at], self.tables[at], self.biases[at]
             right = (state * embedding(truth, table)).sum(dim=1) + embedding(truth, bias[:, None])[:, 0]
-            # a draw is each of V values alike, so n draws tell n/V of the sum
+            # each of V values is equally likely, so n draws estimate n/V of the sum
             stand_for = math.log(self.sizes[at] / len(some))
             shift = embedding(some, bias[:, None])[:, 0] + stand_for
             others = torch.addmm(shift, state, embedding(some, table).T)
@@ -114,7 +115,7 @@ class Network(nn.Module):
 
 
 class Trainer:
-    """The network between two steps; after its end, which held-out rows decide, further steps change nothing."""
+    """The network between two steps; once held-out rows have ended the training, further steps change nothing."""
 
     def __init__(
         self,
@@ -140,11 +141,11 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether so many epochs in a row were no better."""
+        """Whether `patience` epochs in a row were no better."""
         return self._strikes >= self._patience
 
     def step(self) -> Mapping[str, Tensor]:
-        """One step of Adam, and after an epoch's last one a look at the held-out rows; the loss of a row."""
+        """One step of Adam, and after an epoch's last step a look at the held-out rows; the mean loss per row."""
         if self.finished:
             return self._last
         steps = -(-len(self._rows) // self._batch_size)  # of an epoch
@@ -168,13 +169,13 @@ class Trainer:
         return self._last
 
     def finish(self) -> None:
-        """Put the weights back that told the held-out rows best."""
+        """Restore the weights with the least held-out loss."""
         if math.isinf(self.best):
             self._look()
         self.network.load_state_dict(self._best_weights)
 
     def state(self) -> dict[str, Any]:
-        """Weights, the best ones, Adam's moments, and how far it is."""
+        """Weights, the best weights, Adam's moments, and the progress so far."""
         return {
             "weights": self._weights(),
             "best_weights": self._best_weights,
@@ -185,7 +186,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Return to a state."""
         device = self._rows.labels.device
         self.network.load_state_dict(state["weights"])
         self._best_weights = {name: value.to(device) for name, value in state["best_weights"].items()}
@@ -195,7 +196,7 @@ class Trainer:
         self.best, self._last = state["best"], {name: value.to(device) for name, value in state["last"].items()}
 
     def _look(self) -> None:
-        """The mean loss of the held-out rows, in the same orders each time; a strike where it is no better."""
+        """The mean loss of the held-out rows, always in the same orders; a strike where it is no better."""
         self.network.eval()
         total = 0.0
         with torch.no_grad():
@@ -213,7 +214,7 @@ class Trainer:
                 group["lr"] /= 2
 
     def _draws(self, rows: int, seed: int) -> tuple[Tensor, dict[int, Tensor]]:
-        """The ranks of the fields of each row, and the values that stand for all of a large field."""
+        """The ranks of the fields of each row, and the values drawn to stand for all of a large field."""
         generator = torch.Generator().manual_seed(seed)
         sizes, device = self.network.sizes, self._rows.labels.device
         ranks = torch.arange(len(sizes)).expand(rows, -1)
@@ -239,10 +240,10 @@ class Trainer:
 
 @torch.no_grad()
 def sample(network: Network, labels: NDArray[np.int8], any_order: bool, seed: int) -> NDArray[np.int32]:
-    """A row of bins for each label, (rows, fields); some rows at a time, each part in an order of its own."""
+    """A row of bins for each label, (rows, fields); rows are drawn in parts, each in a field order of its own."""
     network.eval()
     device = network.label.device
-    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a pool hardly depends on the device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that pools hardly depend on the device
     made = np.empty((len(labels), len(network.sizes)), np.int32)
     part = max(1, min(4096, WIDEST // max(network.sizes)))
     for start in range(0, len(labels), part):
@@ -253,7 +254,7 @@ def sample(network: Network, labels: NDArray[np.int8], any_order: bool, seed: in
         before = torch.zeros(len(told), 1, fields, device=device)
         for at in order:
             state = network.states(network.embedded(rows), before, [at])[0]
-            # float64, since a GPU adds up in any order
+            # float64, since a GPU sums in any order
             upto = network.logits(state, at).softmax(dim=1).double().cumsum(dim=1)  # (batch, values)
             point = torch.rand(len(told), 1, generator=generator, dtype=torch.float64).to(device) * upto[:, -1:]
             rows.bins[:, at] = torch.searchsorted(upto, point, right=True)[:, 0].clamp(max=network.sizes[at] - 1)

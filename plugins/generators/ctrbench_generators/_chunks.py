@@ -1,7 +1,7 @@
-"""Train in parts that are made one by one, where memory or the paper asks for it.
+"""Train in parts that are processed one by one, where memory or the paper asks for it.
 
-In: labels in the order in which rows are dealt, and a number of chunks. Out: the rows of each chunk, and how many new
-rows each one owes.
+In: labels in the order in which rows are assigned, and a number of chunks. Out: the rows of each chunk, and how many
+new rows each has to supply.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MEMORY = 2 * 2**30
 """Bytes that `chunks=auto` allows imbalanced-learn for the distances of one class in one chunk."""
 
 Chunks = Annotated[int, Ge(1)] | Literal["auto"]
-ChunkOrder = Annotated[Literal["file", "shuffled"], "how train's rows are dealt to chunks"]
+ChunkOrder = Annotated[Literal["file", "shuffled"], "how train's rows are assigned to chunks"]
 
 
 def dealing_order(rows: int, chunk_order: str, seed: int) -> NDArray[np.intp]:
-    """The rows' positions as they are dealt: as they stand in the file, or shuffled."""
+    """The rows' positions in the order of assignment: as in the file, or shuffled."""
     order = np.arange(rows)
     return np.random.default_rng(seed).permutation(order) if chunk_order == "shuffled" else order
 
 
 def deal(labels: NDArray[np.int8], order: NDArray[np.intp], number: int, *, at_least: int) -> list[NDArray[np.intp]]:
-    """So many chunks of rows; ValueError where one has fewer than `at_least` rows of a class."""
+    """The rows of each of `number` chunks; ValueError where one has fewer than `at_least` rows of a class."""
     counts = _counts(labels[order], number)
     short = np.argwhere(counts < at_least)
     if len(short):
@@ -45,16 +45,16 @@ def deal(labels: NDArray[np.int8], order: NDArray[np.intp], number: int, *, at_l
 
 
 def _advice(rows: int, number: int, at_least: int, as_in_file: bool) -> str:
-    """What helps a class of so many rows in all that is too small for a chunk."""
+    """What helps a class of this many rows that is too small for a chunk."""
     if number > 1 and rows >= at_least:
         return ": take fewer chunks" + (" or chunk_order=shuffled" if as_in_file else "")
     if rows > 1:
         return f", and train has {rows} in all: take k_neighbors={rows - 1}" + (" and chunks=1" if number > 1 else "")
-    return f", and train has {rows} in all: there is no neighbour to be had"
+    return f", and train has {rows} in all: no other row can be a neighbour"
 
 
 def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:
-    """The fewest equal parts of the rows, in their order, of whose classes none needs more than `memory` bytes.
+    """The fewest equal parts of the rows, in their order, in which no class needs more than `memory` bytes.
 
     imbalanced-learn needs about 16·n² bytes for a class of n rows: its distances, twice.
     """
@@ -66,7 +66,7 @@ def fewest_chunks(labels: NDArray[np.int8], memory: int = MEMORY) -> int:
 
 
 def split(new: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """New rows of each class dealt to chunks, (chunks, 2), in proportion to the rows they have."""
+    """New rows of each class assigned to chunks, (chunks, 2), in proportion to the rows they have."""
     share = np.cumsum(counts, axis=0) / counts.sum(axis=0)
     upto: NDArray[np.int64] = np.rint(share * new).astype(np.int64)
     return np.diff(upto, axis=0, prepend=0)

@@ -19,6 +19,6 @@ def class_counts(labels: NDArray[np.int8]) -> NDArray[np.int64]:
 
 
 def shares_of(labels: NDArray[np.int8], rows: int) -> NDArray[np.int64]:
-    """So many rows, split as the labels are."""
+    """This many rows, split between the classes as the labels are."""
     positives = round(rows * float(labels.mean()))
     return np.array([rows - positives, positives])

@@ -1,6 +1,6 @@
-"""Whether fitted marginals came to nothing: SciPy's fit of a beta distribution may end at a constant, without an error.
+"""Whether fitted marginals collapsed: SciPy's fit of a beta distribution may end at a constant, without an error.
 
-In: new rows and train. Out: the names of fields that hardly vary in the new rows while they do in train.
+In: new rows and train. Out: the names of fields that hardly vary in the new rows although they do in train.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROBE = 2_000
-"""New rows that are enough to tell."""
+"""New rows that are drawn for the test."""
 BINS = 20
-"""Parts of equal weight in train, in which numbers are counted."""
+"""Quantile bins of train in which numbers are counted."""
 LOST = 0.6
-"""A field whose heterogeneity falls to less than this share of train's is said to have collapsed."""
+"""A field whose heterogeneity is below this share of train's has collapsed."""
 LEAST = 0.01
-"""Heterogeneity of train below which a probe cannot tell a collapse from chance."""
+"""Below this heterogeneity of train a collapse cannot be told from chance."""
 
 
 @dataclass(frozen=True)
 class Told(Sampler):
-    """A sampler, and more to say of its fit."""
+    """A sampler, and more facts about its fit."""
 
     inner: Sampler
     facts: Mapping[str, float | str]
@@ -38,15 +38,15 @@ class Told(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The inner sampler's, and these."""
+        """The inner sampler's, and these facts."""
         return {**self.inner.details, **self.facts}
 
 
 def collapsed(made: Mapping[str, NDArray[np.generic]], train: Table) -> Mapping[str, float | str]:
-    """The fact "collapsed fields", or nothing; `made` has columns of new rows, fields of train and perhaps its label.
+    """The fact "collapsed fields", or nothing; `made` has columns of new rows: fields of train and perhaps its label.
 
-    A column's heterogeneity is the probability that two rows differ in it (Gini and Simpson); numbers differ where
-    they fall between other twentieths of train.
+    A column's heterogeneity is the probability that two rows differ in it (Gini and Simpson); numbers differ where they
+    fall into different twentieths of train.
     """
     found = []
     for name, column in made.items():

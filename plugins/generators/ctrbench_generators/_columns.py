@@ -1,6 +1,6 @@
-"""A table as the networks of CTGAN and TVAE see it, but with the position of each 1 in place of its dense one-hots.
+"""A table as the networks of CTGAN and TVAE see it, with the position of each 1 in place of dense one-hots.
 
-In: a table. Out: its layout as runs of network columns, and rows turned into that layout and back.
+In: a table. Out: its layout as runs of network columns, and rows converted to that layout and back.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ REACH = 4
 """Standard deviations of a mode that the scalars -1 … 1 span."""
 
 MODE_ROWS = 250_000
-"""Rows from which the modes of a larger table are learned, drawn at random."""
+"""Rows, drawn at random, from which the modes of a larger table are learned."""
 
 CHUNK = 100_000
-"""Rows whose nearness to every mode is held at once."""
+"""Rows whose distances to every mode are held at once."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A run of network columns: a discrete column's one-hot, or a number's scalar and the one-hot of its mode."""
+    """A run of network columns: a discrete column's one-hot, or a number's scalar, or the one-hot of its mode."""
 
     column: str  # the field's name, or the schema's label
     start: int
@@ -57,7 +57,7 @@ class Encoded:
     scalars: Tensor  # float32 (rows, scalar spans), within -0.99 … 0.99 where they come from a table
 
     def to(self, device: str) -> Encoded:
-        """The same rows on a device."""
+        """The same rows on that device."""
         return Encoded(self.hot.to(device), self.scalars.to(device))
 
 
@@ -65,7 +65,7 @@ class Encoded:
 class Columns:
     """The layout: the schema's fields in order, a number's scalar before its mode, then the label.
 
-    A value span has one column for each code that the learned table holds, ascending.
+    A value span has one column for each code that occurs in the learned table, ascending.
     """
 
     spans: tuple[Span, ...]
@@ -102,11 +102,11 @@ class Columns:
 
     @property
     def width(self) -> int:
-        """Network columns in all."""
+        """The number of network columns."""
         return self.spans[-1].start + self.spans[-1].width
 
     def encode(self, table: Table) -> Encoded:
-        """The rows in this layout; each number's mode is drawn by its probability, alike at every call.
+        """The rows in this layout; each number's mode is drawn by its probability, the same at every call.
 
         ValueError for a code that the learned table lacks.
         """
@@ -123,7 +123,7 @@ class Columns:
         return Encoded(torch.from_numpy(hot), torch.from_numpy(scalars))
 
     def decode(self, encoded: Encoded) -> Table:
-        """The table of such rows: `encode` undone; scalars outside -1 … 1 count as the nearer end."""
+        """The table of such rows, the inverse of `encode`; scalars outside -1 … 1 count as the nearer end."""
         hot = iter(encoded.hot.cpu().numpy().T)
         scalars = iter(encoded.scalars.cpu().numpy().T)
         columns = {
@@ -138,7 +138,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class Modes:
-    """A numeric field as a mixture of normal distributions, and how its values are written."""
+    """A numeric field as a mixture of normal distributions, and how its values are encoded."""
 
     mixture: BayesianGaussianMixture
     low: float
@@ -147,7 +147,7 @@ class Modes:
 
     @classmethod
     def of(cls, numbers: NDArray[np.float64], seed: int) -> Modes:
-        """The mixture that CTGAN learns, of all rows or of a sample."""
+        """The mixture that CTGAN fits, to all rows or to a sample."""
         from sklearn.mixture import BayesianGaussianMixture
 
         rows = numbers
@@ -160,7 +160,7 @@ class Modes:
             random_state=seed % 2**32,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it may stop short of convergence, and a field may have few values
+            warnings.simplefilter("ignore")  # it may not converge, and a field may have few values
             mixture.fit(rows[:, None])
         return cls(mixture, float(numbers.min()), float(numbers.max()), _decimals(numbers))
 
@@ -175,13 +175,13 @@ class Modes:
 
     @cached_property
     def means(self) -> NDArray[np.float64]:
-        """Of the modes kept, (modes,)."""
+        """The means of the modes kept, (modes,)."""
         means: NDArray[np.float64] = self.mixture.means_[self.kept, 0]
         return means
 
     @cached_property
     def reaches(self) -> NDArray[np.float64]:
-        """What a scalar of 1 is away from the mean, (modes,)."""
+        """The distance from the mean that a scalar of 1 stands for, (modes,)."""
         reaches: NDArray[np.float64] = REACH * np.sqrt(self.mixture.covariances_[self.kept, 0, 0])
         return reaches
 
@@ -206,7 +206,7 @@ class Modes:
 
 
 def _columns(schema: Schema) -> Iterator[tuple[str, Field | None]]:
-    """Names and fields in the layout's order; the label, which is no field, comes last."""
+    """Names and fields in the layout's order; the label, which is not a field, comes last."""
     yield from ((field.name, field) for field in schema.fields)
     yield schema.label, None
 
@@ -216,7 +216,7 @@ def _codes(table: Table, field: Field | None) -> NDArray[np.int32]:
 
 
 def _positions(codes: NDArray[np.int32], values: NDArray[np.int32], name: str) -> NDArray[np.int64]:
-    """Where each code stands among the ascending values."""
+    """The position of each code among the ascending values."""
     positions = np.searchsorted(values, codes)
     bad = values[np.minimum(positions, len(values) - 1)] != codes
     if bad.any():
@@ -225,7 +225,7 @@ def _positions(codes: NDArray[np.int32], values: NDArray[np.int32], name: str) -
 
 
 def _decimals(numbers: NDArray[np.float64]) -> int | None:
-    """The fewest decimals that write every number as it is; None where they take more digits than a float has."""
+    """The fewest decimals that write every number exactly; None where they take more digits than a float has."""
     whole_digits = len(str(int(np.abs(numbers).max())))
     few = range(max(1, 16 - whole_digits))
     return next((decimals for decimals in few if (numbers == np.round(numbers, decimals)).all()), None)

@@ -1,8 +1,8 @@
-"""Only combinations that train has, such as its pairs of country and city.
+"""Only combinations that occur in train, such as its pairs of country and city.
 
 In: a training table and the groups of columns to keep together. Out: a table in which each group is one categorical
 field whose values are the combinations seen, and a sampler whose rows are split again. So a method learns it like any
-table and cannot make another combination; nothing is rejected, and the other columns stay as they were.
+table and cannot produce another combination; nothing is rejected, and the other columns stay as they were.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Groups = tuple[tuple[str, ...], ...]
 
 Constraints = Annotated[
     Literal["auto"] | tuple[str, ...] | tuple[tuple[str, ...], ...] | None,
-    "columns kept to combinations of train: none, (country, city), ((a, b), (c, d)), or auto: as `data describe` finds",
+    "columns kept to train's combinations: none, (country, city), ((a, b), (c, d)), or auto: as `data describe` finds",
 ]
 
 
 def join(train: Table, constraints: Literal["auto"] | tuple[str, ...] | Groups | None, who: str) -> Joined:
-    """Train with each group joined, in the place of its first column; UserError for groups that cannot be.
+    """Train with each group joined, in the place of its first column; UserError for groups that cannot be joined.
 
-    `who` is the plug-in's name, for errors. A column may be in one group only: two that share one are one group.
+    `who` is the plug-in's name, for errors. A column may be in one group only: two groups that share one are one group.
     """
     if constraints == "auto":
         groups = find_dependencies(train).groups
@@ -44,7 +44,7 @@ def join(train: Table, constraints: Literal["auto"] | tuple[str, ...] | Groups |
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """A group of columns and the combinations of it that train has: code c stands for row c - 1 of them."""
+    """A group of columns and their combinations in train: code c stands for row c - 1 of them."""
 
     columns: tuple[str, ...]
     combinations: NDArray[np.int32]  # (combinations, columns), ascending
@@ -79,7 +79,7 @@ class Joined:
 
 @dataclass(frozen=True, eq=False)
 class SplitAgain(Sampler):
-    """A sampler of joined rows, whose rows are split again."""
+    """A sampler of joined rows that splits them again."""
 
     inner: Sampler
     joined: Joined
@@ -95,13 +95,13 @@ class SplitAgain(Sampler):
 
 
 def _listed(constraints: tuple[str, ...] | Groups) -> Groups:
-    """Groups, where a single one may be given by itself."""
+    """The groups, where a single one may be given by itself."""
     alone = tuple(name for name in constraints if isinstance(name, str))
     return (alone,) if alone else tuple(group for group in constraints if not isinstance(group, str))
 
 
 def check_groups(constraints: Literal["auto"] | tuple[str, ...] | Groups | None, who: str) -> None:
-    """UserError, in one line, for groups that no table could have: known before any data is."""
+    """UserError, in one line, for groups that no table could have: checked before any data is read."""
     if constraints == "auto" or constraints is None:
         return
     groups = _listed(constraints)
@@ -155,7 +155,7 @@ def _joint(train: Table, group: tuple[str, ...]) -> Joint:
 
 
 def _dense(keys: NDArray[np.int64], possible: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The keys that occur, ascending, and each row's place among them."""
+    """The keys that occur, ascending, and each row's position among them."""
     if possible > 4 * len(keys):
         return np.unique(keys, return_inverse=True)
     occurs = np.zeros(possible, bool)
@@ -172,7 +172,7 @@ def _table(train: Table, joints: tuple[Joint, ...]) -> Table:
     for field in train.schema.fields:
         if field.name in heads:
             name, joint = heads[field.name]
-            # Codes, not values: a value may hold any sign, and codes' texts are the combination's alone.
+            # Codes, not values: a value may contain any character, while joined codes are unambiguous.
             values = tuple("+".join(map(str, codes)) for codes in joint.combinations.tolist())
             fields.append(Field(name, "categorical", field.role, values))
             columns[name] = joint.codes
@@ -183,7 +183,7 @@ def _table(train: Table, joints: tuple[Joint, ...]) -> Table:
 
 
 def _names(schema: Schema, joints: tuple[Joint, ...]) -> list[str]:
-    """The joined fields' names, which no column of the table bears."""
+    """The joined fields' names, which no column of the table has."""
     names = ["+".join(joint.columns) for joint in joints]
     while {*names} & {*schema.names, schema.label}:
         names = [f"({name})" for name in names]

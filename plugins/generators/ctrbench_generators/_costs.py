@@ -1,4 +1,4 @@
-"""What the networks of generators cost, for forecasts.
+"""What the generators' networks cost, for forecasts.
 
 In: a schema and layers. Out: the width of a one-hot row, the weights of dense layers, and what a step of Adam costs.
 """
@@ -11,14 +11,14 @@ from itertools import pairwise
 from ctrbench import Schema
 
 ADAM = 200
-"""Operations for which a step of Adam stands, a weight: it waits for memory, not for arithmetic."""
+"""Operations that a step of Adam counts for, per weight: it waits for memory, not for arithmetic."""
 
 MODES = 10
-"""Most modes of a numeric field, each with a one-hot column."""
+"""The most modes of a numeric field, each with a one-hot column."""
 
 
 def one_hot_width(schema: Schema) -> int:
-    """Columns of a row as networks see it: one a value, a number and its modes, two for the label."""
+    """Columns of a row as networks see it: one per value, a number and its modes, two for the label."""
     values = sum(field.vocab_size - 1 for field in schema.categorical)
     return values + len(schema.numeric) * (1 + MODES) + 2
 

@@ -1,7 +1,7 @@
 """Our engine for CTGAN: the same arithmetic as ctgan 0.12, at a tenth of its cost or less on wide tables.
 
-In: a training table and CTGAN's settings. Out: a sampler of rows. How a step is made cheap is told in
-`_ctgan_networks`; a test holds its losses beside ctgan's, step by step.
+In: a training table and CTGAN's settings. Out: a sampler of rows. `_ctgan_networks` explains how a step is made cheap;
+a test compares its losses with ctgan's, step by step.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def fit(spec: Ctgan, train: Table, *, seed: int, context: Context) -> CtganSampl
 
 
 def weights(spec: Ctgan, columns: Columns) -> int:
-    """Weights of the generator and the critic."""
+    """The number of weights of the generator and the critic."""
     conditions = sum(span.width for span in columns.one_hot if span.kind == "value")
     number, into = 0, spec.embedding_dim + conditions
     for width in spec.generator_dim:
-        number += (into + 3) * width  # with a bias, and a scale and a shift of the normalised batch
+        number += (into + 3) * width  # with a bias, and the batch norm's scale and shift
         into += width
     number += (into + 1) * columns.width
     into = spec.pac * (columns.width + conditions)
@@ -95,7 +95,7 @@ class Trainer:
         return losses
 
     def generator_step(self) -> Tensor:
-        """One step of the generator: to please the critic, and to make rows that meet their conditions."""
+        """One step of the generator: to deceive the critic, and to make rows that meet their conditions."""
         drawn = self.draws.made()
         keeps = self.draws.keeps(self._spec.batch_size // self._spec.pac, self._spec.discriminator_dim)
         self.generator.forget()
@@ -108,7 +108,7 @@ class Trainer:
         return loss.detach()
 
     def state(self) -> dict[str, Any]:
-        """Weights, moments and where the random generator stands."""
+        """Weights, moments and the state of the random generator."""
         return {
             "generator": self.generator.state_dict(),
             "critic": self.critic.state_dict(),
@@ -118,7 +118,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self._generator_adam.load_state_dict(state["generator_adam"])
@@ -133,7 +133,7 @@ class Trainer:
         return Rows(places, torch.cat([ones, self._scalars[rows]], dim=1), conditions)
 
     def _unmet(self, logits: Tensor, conditions: Tensor) -> Tensor:
-        """The mean cross-entropy between the column that a condition is about and its value."""
+        """The mean cross-entropy between the column that a condition is about and the condition's value."""
         parts = zip(logits.split(self._widths, 1), self._are_scalars, strict=True)
         normalisers = torch.stack(
             [part.logsumexp(1) for part, scalar in parts if not scalar], dim=1
@@ -161,7 +161,7 @@ class CtganSampler(Sampler):
 
     @torch.no_grad()
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows in whole batches, since a row depends on its batch's mean and spread; what is over is dropped."""
+        """New rows in whole batches, since a row depends on its batch's mean and spread; the surplus is dropped."""
         columns, batch = self._columns, self._spec.batch_size
         draws = self._draws(seed)
         hot = torch.empty(rows, len(columns.one_hot), dtype=torch.int64)
@@ -184,14 +184,14 @@ class CtganSampler(Sampler):
         return self._facts
 
     def _draws(self, seed: int) -> Draws:
-        """Chance in sampling. Conditions are drawn as in training, by the logarithm of frequencies if that did so."""
+        """Random draws for sampling. Conditions are drawn as in training, by log frequency if training did so."""
         randomness = torch.Generator(self._conditions.places.device).manual_seed(seed)
         batch, noise = self._spec.batch_size, self._spec.embedding_dim
         return Draws(self._conditions, randomness, batch=batch, noise=noise, width=self._columns.width)
 
 
 def _check_memory(spec: Ctgan, columns: Columns, device: str) -> None:
-    """UserError where the weights, their gradients and two moments of them do not fit in memory."""
+    """UserError where the weights, their gradients and their two moments do not fit into memory."""
     needed = 4 * torch.float32.itemsize * weights(spec, columns)
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)

@@ -1,7 +1,7 @@
-"""All that is left to chance in CTGAN: noise, conditions, matching real rows, dropout, and how rows are mixed.
+"""All that is random in CTGAN: noise, conditions, matching real rows, dropout, and how rows are mixed.
 
 In: an encoded table and a random generator. Out: draws for one batch after another. A trainer asks for them in a fixed
-order and draws nothing itself, so that a test can hand it the draws of another program.
+order and draws nothing itself, so that a test can give it the draws of another program.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Conditions:
     """Values of discrete columns, numbered in the layout's order, each with the rows that have it."""
 
     def __init__(self, columns: Columns, encoded: Encoded, *, log_frequency: bool, device: str) -> None:
-        """Learn how frequent each value is; a column is as likely as any other, its values by their frequency."""
+        """Learn how frequent each value is; all columns are equally likely, a column's values by their frequency."""
         values = [(at, span) for at, span in enumerate(columns.one_hot) if span.kind == "value"]
         of_columns = []
         for number, (at, span) in enumerate(values):
@@ -47,7 +47,7 @@ class Conditions:
         self.places = places  # (conditions,), in the network's layout
         self.spans = spans  # (conditions,), in the order of `Columns.one_hot`
         self._columns = len(values)
-        self._upto = upto  # (conditions,), float64: the share of draws below each value, a column after the other
+        self._upto = upto  # (conditions,), float64: the share of draws below each value, column after column
         self._starts, self._counts = starts, counts  # (conditions,)
         self._rows = rows  # (columns · rows,): of each column, its rows sorted by value
 
@@ -55,7 +55,7 @@ class Conditions:
         return len(self.places)
 
     def draw(self, number: int, randomness: torch.Generator) -> Tensor:
-        """So many conditions, (number,)."""
+        """Random conditions, (number,)."""
         where = self._columns * torch.rand(number, generator=randomness, device=randomness.device, dtype=torch.float64)
         return torch.searchsorted(self._upto, where, right=True).clamp_max(len(self) - 1)
 
@@ -67,7 +67,7 @@ class Conditions:
         return self._rows[self._starts[conditions] + nth].long()
 
     def without_rows(self) -> Conditions:
-        """The same for sampling, which needs no real rows."""
+        """The same without real rows, as sampling needs it."""
         self._rows = self._rows.new_empty(0)
         return self
 
@@ -85,7 +85,7 @@ class Draws:
         """What a batch of rows is to be made of."""
         noise = self._empty(self._batch, self._noise).normal_(generator=self.randomness)
         conditions = self._conditions.draw(self._batch, self.randomness)
-        # torch's own exponential_ takes six times as long on a CPU. No number is 0 or 1, so none here is infinite.
+        # torch's own exponential_ takes six times as long on a CPU. No number is 0 or 1, so all results are finite.
         uniform = self._empty(self._batch, self._width).uniform_(generator=self.randomness).clamp_min_(2**-25)
         return Made(noise, conditions, uniform.neg_().log1p_().neg_().log_().neg_())
 
@@ -100,7 +100,7 @@ class Draws:
         return [self._empty(groups, width).bernoulli_(0.5, generator=self.randomness).mul_(2) for width in widths]
 
     def mix(self, groups: int) -> Tensor:
-        """Shares of real rows in mixed ones, (groups, 1)."""
+        """The share of the real row in each mixed one, (groups, 1)."""
         return torch.rand(groups, 1, generator=self.randomness, device=self.randomness.device)
 
     def _empty(self, *shape: int) -> Tensor:

@@ -1,12 +1,12 @@
-"""The two networks of CTGAN (Xu et al. 2019), which never see a one-hot vector that is known to be one.
+"""The two networks of CTGAN (Xu et al. 2019), without a dense one-hot vector wherever the 1 is known.
 
-In: noise and conditions, or rows as the places of their ones. Out: rows with a gradient, and what the critic thinks of
+In: noise and conditions, or rows as the positions of their ones. Out: rows with a gradient, and the critic's verdict on
 them. A one-hot vector times a matrix is a row of the matrix, so conditions and real rows are look-ups; only rows that
 the generator made are dense.
 
-The critic is linear between its kinks, which dropout and the signs fix. So the gradient of its output by a row has a
-closed form, `v · W` with W the first layer and v made of the further ones, and the gradient penalty is worked out from
-`v · W` without a second pass through autograd. The first layer's gradient, the largest object of all, is written once.
+The critic is piecewise linear, and dropout and signs fix the piece. So the gradient of its output by a row has a closed
+form, `v · W`, with W the first layer and v computed from the further ones, and the gradient penalty is computed from `v
+· W` without a second pass through autograd. The first layer's gradient, the largest object of all, is written once.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ LEAK = 0.2
 PENALTY = 10.0
 
 MULTIPLE = 16
-"""What wide matrices are padded to, with weights that stay 0: MKL takes half as long again for an odd number."""
+"""Wide matrices are padded to multiples of this, with weights that stay 0: MKL takes half as long again for an odd
+number."""
 
 MOST_PARTS = 256
-"""Of a long product on a GPU: about two for each of its processors."""
+"""The most parts of a long product on a GPU: about two for each of its processors."""
 
 
 class Rows(NamedTuple):
-    """Rows of a table by their numbers that are not 0, and the condition that each was drawn for."""
+    """Rows of a table by their nonzero entries, and the condition that each was drawn for."""
 
     places: Tensor  # (batch, one-hot spans + scalars), columns of the network's layout
     values: Tensor | None  # as many numbers; None where all are 1
@@ -40,7 +41,7 @@ class Rows(NamedTuple):
 
 
 class Generator(nn.Module):
-    """Noise and a condition to the logits of a row: layers that each see all layers before them, and the condition."""
+    """Noise and a condition to the logits of a row; each layer sees all earlier layers and the condition."""
 
     def __init__(
         self, noise: int, conditions: int, widths: Sequence[int], out: int, randomness: torch.Generator
@@ -64,7 +65,7 @@ class Generator(nn.Module):
         return logits
 
     def forget(self) -> None:
-        """Make all gradients zero."""
+        """Set all gradients to zero."""
         for module in self.modules():
             if isinstance(module, Table):
                 module.forget()
@@ -89,7 +90,7 @@ class Conditioned(nn.Module):
 
 
 class Table(nn.Module):
-    """Rows to look up. The gradient stays in one place and is cleared row by row: most rows are not asked for."""
+    """Rows to look up. The gradient stays in one place and is cleared row by row, since most rows are not looked up."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class Table(nn.Module):
 
 
 class _LookUp(torch.autograd.Function):
-    """Rows of a matrix; backward adds to the rows of its gradient instead of making a whole new one."""
+    """Rows of a matrix; backward adds to rows of its gradient instead of allocating a new one."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, index: Tensor) -> Tensor:
@@ -134,13 +135,13 @@ def activate(logits: Tensor, gumbel: Tensor, widths: Sequence[int], scalars: Seq
 
 
 class Critic(nn.Module):
-    """Tells `pac` rows, judged together with their conditions, real from made."""
+    """Tells real from made rows, judging `pac` rows together with their conditions."""
 
     def __init__(self, row: int, conditions: int, widths: Sequence[int], pac: int, randomness: torch.Generator) -> None:
         super().__init__()
         self.pac, self.row, self.condition = pac, _padded(row), _padded(conditions)
         first, *_ = sizes = [*widths, 1]
-        # The first layer in two parts, for each number of the input a row: (pac · numbers, width).
+        # The first layer in two parts, with one row per number of the input: (pac · numbers, width).
         bound = 1 / math.sqrt(pac * (row + conditions))
         parts = ((row, self.row), (conditions, self.condition))
         self.of_rows, self.of_conditions = (
@@ -154,14 +155,14 @@ class Critic(nn.Module):
             self.biases.append(_uniform((out,), 1 / math.sqrt(into), randomness))
 
     def judge(self, made: Tensor, conditions: Tensor, keeps: Sequence[Tensor]) -> Tensor:
-        """The verdict on dense rows, (groups, 1); differentiable by them."""
+        """The verdict on dense rows, (groups, 1); differentiable with respect to them."""
         first = self._dense(self._grouped(made)) + self._conditions(conditions)
         return self._further(first, keeps)[0]
 
     def learn(
         self, made: Tensor, conditions: Tensor, real: Rows, keeps: Sequence[Tensor], mix: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Set all gradients; the loss (made less real) and the gradient penalty.
+        """Set all gradients; the loss (made minus real) and the gradient penalty.
 
         `keeps` holds, for each hidden layer, the dropout factors (3 · groups, width) of made, real and mixed rows;
         `mix` (groups, 1) is the share of the real rows in the mixed ones.
@@ -214,7 +215,7 @@ class Critic(nn.Module):
         )
 
     def _seats(self, places: Tensor, width: int) -> Tensor:
-        """Places within rows to places within groups: (batch, n) to (groups, pac · n)."""
+        """Positions within rows to positions within groups: (batch, n) to (groups, pac · n)."""
         seat = width * torch.arange(self.pac, device=places.device)
         return (places.reshape(-1, self.pac, places.shape[1]) + seat[:, None]).reshape(-1, self.pac * places.shape[1])
 
@@ -236,9 +237,9 @@ class Critic(nn.Module):
         by_rows: Tensor,
         by_conditions: Tensor,
     ) -> None:
-        """The loss's and the penalty's gradient by the first layer, from that by its output, (3 · groups, width)."""
+        """The gradient of loss and penalty by the first layer, from that by its output, (3 · groups, width)."""
         assert back is not None
-        back_made, back_real, _ = back.chunk(3)  # the mixed rows only set slopes, which have no gradient
+        back_made, back_real, _ = back.chunk(3)  # the mixed rows only decide slopes, which have no gradient
         rows, conditions = made
         self.bias.grad = (back_made + back_real).sum(0)
         for parameter in (self.of_rows, self.of_conditions):
@@ -259,10 +260,10 @@ class Critic(nn.Module):
 
 
 def _long_product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None, split: bool | None = None) -> Tensor:
-    """`rows @ matrix`, and the bias, for few rows and an inner side of tens of thousands.
+    """`rows @ matrix`, plus the bias, for few rows and an inner dimension of tens of thousands.
 
-    A GPU gives a processor to each tile of the result, and this one has few tiles. So there, or where `split` asks
-    for it, the inner side is cut into equal parts, whose products are made side by side and added up.
+    A GPU gives a processor to each tile of the result, and this result has few tiles. So on a GPU, or where `split`
+    asks for it, the inner dimension is cut into equal parts, whose products are computed in parallel and added up.
     """
     if not (rows.is_cuda if split is None else split):
         return rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)
@@ -281,7 +282,7 @@ def _padded(number: int) -> int:
 def _uniform(
     shape: tuple[int, ...], bound: float, randomness: torch.Generator, padded: tuple[int, ...] | None = None
 ) -> Tensor:
-    """A weight as torch's linear layers begin, and zeros around it where it is padded."""
+    """A weight initialised as torch's linear layers are, with zeros where it is padded."""
     weight = torch.empty(shape, device=randomness.device).uniform_(-bound, bound, generator=randomness)
     if padded is None or padded == shape:
         return weight
@@ -291,7 +292,7 @@ def _uniform(
 
 
 def _add_rows(matrix: Tensor, index: Tensor, rows: Tensor) -> None:
-    """Add rows to those named, which may repeat; on a GPU by the one of two ways that is the same each time."""
+    """Add rows to those named, which may repeat; on a GPU by the one of two ways that is deterministic."""
     if matrix.is_cuda:
         matrix.index_put_((index,), rows, accumulate=True)
     else:

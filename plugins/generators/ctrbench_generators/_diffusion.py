@@ -1,15 +1,17 @@
-"""Diffusion of coded rows: how noise enters them, what undoing it costs, and how a step back is drawn.
+"""Diffusion of coded rows: how noise is added, what the loss is, and how a reverse step is drawn.
 
-In: a schedule, categorical codes and a network's logits, or numbers and its guess of their noise. Out: noisy rows,
+In: a schedule, categorical codes and a network's logits, or numbers and its estimate of their noise. Out: noisy rows,
 losses, and rows one step less noisy.
 
-Multinomial diffusion (Hoogeboom et al. 2021) keeps a code with probability α_t and else draws it uniformly; Gaussian
-diffusion (Ho et al. 2020) scales a number and adds normal noise. With one code known to be x_t, the step back is
+Multinomial diffusion (Hoogeboom et al. 2021) keeps a code with probability α_t and otherwise draws it uniformly;
+Gaussian diffusion (Ho et al. 2020) scales a number and adds normal noise. With one code known to be x_t, the reverse
+step is
 
     p(x_{t-1} = k) ∝ (α_t [k = x_t] + β_t / K) · m_k,    m = ᾱ_{t-1} p + (1 - ᾱ_{t-1}) / K,
 
-p being the start's distribution: the network's softmax for the model, one code for the truth. So the two differ in m
-only, the divergence between them needs p at x_t, at x_0 and in two sums, and a step back is a mixture of three.
+p being the distribution of x_0: the network's softmax for the model, a single code for the truth. So the two differ
+only in m, the divergence between them needs p only at x_t, at x_0 and in two sums, and a reverse step is a mixture of
+three.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import torch
 from torch import Tensor
 
 CELLS = 2**20
-"""Logits that a loss or a draw works on at once on a CPU, so that they stay in its cache."""
+"""Logits that a loss or a draw processes at once on a CPU, so that they stay in its cache."""
 GPU_CELLS = 2**26
 """The same on a GPU, where each further block waits for its kernels to be launched; 256 MiB a buffer."""
 
@@ -38,7 +40,7 @@ class Schedule(NamedTuple):
 
     @property
     def timesteps(self) -> int:
-        """Their number."""
+        """The number of timesteps."""
         return len(self.alpha)
 
 
@@ -58,7 +60,7 @@ def noise_codes(start: Tensor, t: Tensor, sizes: Tensor, schedule: Schedule, gen
 
 
 def uniform_codes(sizes: Tensor, rows: int, generator: torch.Generator) -> Tensor:
-    """Codes of which none is likelier than another, (rows, fields): the noisiest rows."""
+    """Codes drawn uniformly, (rows, fields): the noisiest rows."""
     draws = torch.rand((rows, len(sizes)), generator=generator, device=sizes.device, dtype=torch.float64)
     return (draws * sizes).long()
 
@@ -72,7 +74,7 @@ def noise_numbers(start: Tensor, t: Tensor, noise: Tensor, schedule: Schedule) -
 def multinomial_loss(
     logits: Tensor, start: Tensor, noisy: Tensor, t: Tensor, sizes: Sequence[int], schedule: Schedule
 ) -> Tensor:
-    """The variational bound a row and field, as a mean: timesteps · KL (at t = 0 the code's NLL), and the prior's KL.
+    """The variational bound per row and field, as a mean: timesteps · KL (at t = 0 the code's NLL), and the prior's KL.
 
     `logits` (rows, sum of sizes) stand for p(x_0); `start` and `noisy` (rows, fields) are codes, `t` (rows,).
     """
@@ -81,7 +83,7 @@ def multinomial_loss(
 
 
 def prior_divergence(sizes: Sequence[int], schedule: Schedule) -> float:
-    """KL from the noisiest timestep to uniform codes, mean of the fields; it depends on no weight."""
+    """KL from the noisiest timestep to uniform codes, mean over fields; it depends on no weight."""
     kept = float(schedule.kept[-1])
     total = 0.0
     for size in sizes:
@@ -91,7 +93,7 @@ def prior_divergence(sizes: Sequence[int], schedule: Schedule) -> float:
 
 
 class Moves(NamedTuple):
-    """A step back of codes as far as no network is needed for it, each (rows, fields)."""
+    """A reverse step of codes, as far as it needs no network, each (rows, fields)."""
 
     open: Tensor  # which codes the network decides
     codes: Tensor  # what the others become; where open, the candidate to move to, -1 for one from the network's p
@@ -99,11 +101,11 @@ class Moves(NamedTuple):
 
 
 def moves(noisy: Tensor, t: int, sizes: Tensor, schedule: Schedule, generator: torch.Generator) -> Moves:
-    """Begin p(x_{t-1} | x_t) for codes (rows, fields); `decide` ends it where it is open.
+    """Begin p(x_{t-1} | x_t) for codes (rows, fields); `decide` completes it where it is open.
 
     With ᾱ' = ᾱ_{t-1} it is a mixture, in α(1 - ᾱ') + β(1 - ᾱ') + βᾱ' + Kαᾱ'p(x_t) parts, of staying, a uniform code, a
     code from p, and staying. The first three sum to 1 - ᾱ_t whatever p is, so one of them is drawn here and the fourth
-    afterwards; a code that stays already, or that moves though p(x_t) be 1, is settled. On a cosine schedule of 100
+    later; a code that already stays, or that would move even if p(x_t) were 1, is settled. On a cosine schedule of 100
     timesteps about 12 codes in 100 remain open.
     """
     alpha, beta, kept, before = (float(part[t]) for part in schedule)
@@ -125,7 +127,7 @@ def decide(
     schedule: Schedule,
     generator: torch.Generator,
 ) -> Tensor:
-    """What becomes of open codes of one field (rows,), given logits (rows, size) for p."""
+    """The outcome for open codes of one field (rows,), given logits (rows, size) for p."""
     alpha, _, kept, before = (float(part[t]) for part in schedule)
     weights = torch.exp(logits - logits.amax(1, keepdim=True))
     here = weights.gather(1, noisy[:, None])[:, 0].double() / weights.sum(1).double()
@@ -141,9 +143,10 @@ def decide(
 def step_back_numbers(
     noise: Tensor, noisy: Tensor, t: int, schedule: Schedule, bounds: tuple[Tensor, Tensor], generator: torch.Generator
 ) -> Tensor:
-    """p(x_{t-1} | x_t) of numbers, (rows, numbers), from the network's guess of their noise.
+    """p(x_{t-1} | x_t) of numbers, (rows, numbers), from the network's estimate of their noise.
 
-    The start that the guess implies is held to train's bounds: where ᾱ_t is small it is 1 / √ᾱ_t times the error.
+    The x_0 that the estimate implies is clipped to train's bounds: where ᾱ_t is small, its error is 1 / √ᾱ_t times as
+    large.
     """
     alpha, beta, kept, before = (float(part[t]) for part in schedule)
     start = ((noisy - math.sqrt(1 - kept) * noise) / math.sqrt(kept)).clamp(*bounds)
@@ -155,21 +158,21 @@ def step_back_numbers(
 
 
 def field_columns(sizes: Sequence[int]) -> list[slice]:
-    """Where the fields stand in a row of logits."""
+    """The columns of each field in a row of logits."""
     return [slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))]
 
 
 def cells(device: torch.device) -> int:
-    """How many logits are worked on at once."""
+    """How many logits are processed at once."""
     return CELLS if device.type == "cpu" else GPU_CELLS
 
 
 class _MultinomialLoss(torch.autograd.Function):
-    """timesteps · KL, mean over rows and fields; the gradient is made beside it, in the same passes.
+    """timesteps · KL, mean over rows and fields; the gradient is computed in the same passes.
 
-    With c = (1 - ᾱ') / K, r = (β / K) c / Z the truth's weight of a code that is neither x_t nor x_0, and
-    Z' = β / K + α m(x_t), the divergence is Σ q log q' - r Σ log m - (q(x_t) - r) log m(x_t) - (q(x_0) - r) log m(x_0)
-    + log Z' - log Z, q' being m of the truth. Everything about single codes is in float64.
+    With c = (1 - ᾱ') / K, r = (β / K) c / Z the truth's weight of a code that is neither x_t nor x_0, and Z' = β / K +
+    α m(x_t), the divergence is Σ q log q' - r Σ log m - (q(x_t) - r) log m(x_t) - (q(x_0) - r) log m(x_0) + log Z' -
+    log Z, q' being m of the truth. Everything about single codes is in float64.
     """
 
     @staticmethod
@@ -191,7 +194,7 @@ class _MultinomialLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        gradient, ctx.gradient = ctx.gradient, None  # it is large: made once, used once
+        gradient, ctx.gradient = ctx.gradient, None  # it is large: computed once, used once
         return gradient.mul_(outer[0]), None, None, None, None, None
 
 
@@ -206,7 +209,7 @@ def _divergence(
     scale: float,
     gradient: Tensor | None,
 ) -> Tensor:
-    """The sum of the divergences of these rows; `gradient` receives theirs times `scale`."""
+    """The sum of the divergences of these rows; their gradient times `scale` is written to `gradient`."""
     spans = field_columns(sizes)
     k = torch.tensor(sizes, dtype=torch.float64, device=logits.device)
     offsets = torch.tensor([span.start for span in spans], device=logits.device)

@@ -1,7 +1,7 @@
-"""Long fits: a step at a time, with progress, a deadline, and checkpoints from which a killed fit goes on.
+"""Long fits: one step at a time, with progress, a deadline, and checkpoints from which a killed fit resumes.
 
-In: a trainer that can do a step and say all that decides the next ones. Out: the trainer after its last step, with the
-same numbers whether or not it was interrupted on the way.
+In: a trainer that can do a step and give the state that decides the next ones. Out: the trainer after its last step,
+with the same numbers whether or not it was interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPORT_EVERY = 0.5
 SAVE_EVERY = 120.0
 """Seconds between two reports and between two checkpoints."""
 CURVE = 100
-"""Reports that come at the same steps of every fit, whatever the clock says: its learning curve."""
+"""Reports at the same steps of every fit, whatever the clock says: its learning curve."""
 _SUM = hashlib.sha256().digest_size
 WINDOW = 100
 """Steps over which a loss is averaged."""
@@ -34,20 +34,20 @@ class Fit(Protocol):
     """A trainer between two steps."""
 
     def step(self) -> Mapping[str, Tensor]:
-        """Do one step; its losses, each of no dimension, left where they were computed."""
+        """Do one step; its losses, each a 0-d tensor on the device where it was computed."""
 
     def state(self) -> dict[str, Any]:
         """All that decides the further steps: weights, optimizers, random generators; tensors and plain values."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Return to a state."""
 
 
 def run(fit: Fit, steps: int, context: Context) -> Mapping[str, float]:
-    """Do so many steps, those of a checkpoint among them; the mean losses of the last `WINDOW` of them.
+    """Do `steps` steps in all, counting those of a checkpoint; the mean losses over the last `WINDOW` of them.
 
-    Raises TimeoutError at a step beyond the deadline, with a checkpoint kept, and FloatingPointError where a loss is
-    no longer finite.
+    Raises TimeoutError at a step beyond the deadline, with a checkpoint kept, and FloatingPointError where a loss is no
+    longer finite.
     """
     path = context.checkpoints / "fit.pt"
     done, recent = 0, deque[Mapping[str, Tensor]](maxlen=WINDOW)
@@ -68,7 +68,7 @@ def run(fit: Fit, steps: int, context: Context) -> Mapping[str, float]:
                 raise FloatingPointError(f"a loss is not finite at step {done} of {steps}: {losses}")
             context.progress(done, steps, losses)
             reported = now
-        # a long fit is kept at its end too: what follows it, such as sampling, may be long as well
+        # a long fit is also kept at its end: what follows it, such as sampling, may take long as well
         if now - saved > SAVE_EVERY or late or (done == steps and now - begun > SAVE_EVERY):
             _save({"done": done, "recent": list(recent), "fit": fit.state()}, path)
             saved = now
@@ -91,16 +91,16 @@ def _load(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             if _sum(file, path.stat().st_size - _SUM) != file.read():
-                raise ValueError("not what was written")  # torch reads changed numbers without a word
+                raise ValueError("not what was written")  # torch reads changed numbers without complaint
         kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever this or torch finds wrong with the bytes, the fit begins anew
+    except Exception:  # whatever is wrong with the bytes, the fit starts over
         path.replace(path.with_suffix(".damaged"))
         return None
     return kept
 
 
 def _save(kept: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint so that the last whole one stays until the new one is; a full disk does not end the fit."""
+    """Write a checkpoint; the last complete one stays until the new one is, and a full disk does not end the fit."""
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _save(kept: dict[str, Any], path: Path) -> None:
 
 
 def _sum(file: BinaryIO, size: int) -> bytes:
-    """The SHA-256 of so many bytes that follow in a file; it stands behind them."""
+    """The SHA-256 of the next `size` bytes of a file, which it follows."""
     sha = hashlib.sha256()
     while size > 0 and (part := file.read(min(size, 1 << 20))):
         sha.update(part)

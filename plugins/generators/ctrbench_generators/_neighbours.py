@@ -1,10 +1,10 @@
 """Exact nearest neighbours among coded rows, without a matrix of distances.
 
-In: codes and labels. Out: each row's nearest rows in value difference, block by block, and what several rows vote for.
+In: codes and labels. Out: each row's nearest rows by value difference, block by block, and the vote of several rows.
 
 With two labels the value difference metric (Stanfill and Waltz 1986; both norms as in imbalanced-learn) is four times
 the squared Euclidean distance between the rows' vectors of P(label = 1 | value), so a k-d tree finds the nearest. Rows
-of a log often share a vector; such a place is searched once, however many rows stand on it.
+of a log often share a vector; such a point is searched once, however many rows lie on it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCK = 2**16
 
 
 class Near(NamedTuple):
-    """The nearest rows of some rows, themselves first; by their positions."""
+    """The nearest rows of some rows, starting with themselves; by position."""
 
     rows: NDArray[np.intp]  # (block,)
     neighbours: NDArray[np.intp]  # (block, number)
@@ -31,7 +31,7 @@ class Near(NamedTuple):
 
 
 def click_shares(codes: NDArray[np.int32], labels: NDArray[np.int8]) -> NDArray[np.float64]:
-    """P(label = 1 | value) of every field of every row, (rows, fields), counted in these rows."""
+    """P(label = 1 | value) of every field of every row, (rows, fields), estimated from these rows."""
     shares = np.empty(codes.shape)
     for field, column in enumerate(codes.T):
         clicks = np.bincount(column[labels == 1], minlength=column.max() + 1)
@@ -40,15 +40,15 @@ def click_shares(codes: NDArray[np.int32], labels: NDArray[np.int8]) -> NDArray[
 
 
 def nearest(points: NDArray[np.float64], number: int, *, threads: int = 1) -> Iterator[Near]:
-    """The `number` nearest of each row, which must be no more than there are rows; every row occurs in one block.
+    """The `number` nearest of each row, at most as many as there are rows; every row occurs in one block.
 
-    Among rows at equal distance the choice is free. It turns with the row that asks, so that rows on one place do not
+    Among rows at equal distance the choice is free. It rotates with the row that asks, so that rows on one point do not
     all ask the same few.
     """
     from scipy.spatial import cKDTree
 
     place = _places(points)  # (rows,)
-    rows = np.argsort(place, kind="stable")  # those of one place stand together
+    rows = np.argsort(place, kind="stable")  # grouped by place
     sizes = np.bincount(place)
     starts = np.cumsum(sizes) - sizes
     locations = points[rows[starts]]  # (places, fields)
@@ -66,14 +66,14 @@ def nearest(points: NDArray[np.float64], number: int, *, threads: int = 1) -> It
         for slot in range(number):
             rank = (until <= slot).sum(axis=1)
             there = places[every, rank]
-            step = slot - until[every, rank] + sizes[there]  # how many of that place are taken already
+            step = slot - until[every, rank] + sizes[there]  # how many of that place are already taken
             near.neighbours[:, slot] = rows[starts[there] + (turn + step) % sizes[there]]
             near.squares[:, slot] = distances[every, rank] ** 2
         yield near
 
 
 def vote(ballots: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The most frequent code along the first axis, the smallest of them on a tie: (voters, …) to (…)."""
+    """The most frequent code along the first axis, the smallest in a tie: (voters, …) to (…)."""
     ballots = np.sort(ballots, axis=0)
     winner = ballots[0].copy()
     run = np.ones(winner.shape, np.int32)
@@ -86,7 +86,7 @@ def vote(ballots: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _places(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """A number for each row, (rows,), from 0 without gaps: equal where and only where the points are."""
+    """A number for each row, (rows,), from 0 without gaps: equal if and only if the points are."""
     place = np.zeros(len(points), np.intp)
     for column in points.T:
         values, rank = np.unique(column, return_inverse=True)

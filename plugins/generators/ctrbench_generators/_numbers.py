@@ -1,6 +1,6 @@
-"""What generators owe numeric fields: no zero with a sign of its own, and a word on numbers beyond their arithmetic.
+"""What generators do for numeric fields: no negative zeros, and an error for numbers beyond their arithmetic.
 
-In: numbers of a table. Out: the same ones as they may be handed out, or the mistake in one line.
+In: numbers of a table. Out: the same numbers with plain zeros, or the mistake in one line.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ LARGEST = 1e150
 
 
 def unsigned_zeros(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The numbers with 0.0 for -0.0, which rounding makes of -0.3: equal to the eye, another row to its bits."""
+    """The numbers with 0.0 for -0.0, which rounding makes of -0.3: it looks equal, but its bits make another row."""
     return numbers + 0.0
 
 
 def refuse_huge(train: Table, who: str) -> None:
-    """UserError, which names field and number, where a generator that squares numbers would get infinities."""
+    """UserError, naming field and number, where a generator that squares numbers would get infinities."""
     for field in train.schema.numeric:
         numbers = train.rows[field.name].to_numpy()
         largest = numbers[np.abs(numbers).argmax()] if len(numbers) else 0.0

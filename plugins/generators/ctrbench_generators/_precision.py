@@ -1,4 +1,4 @@
-"""In what numbers an engine does its wide matrix products; all else is float32."""
+"""The precision of an engine's wide matrix products; all else is float32."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Annotated[
-    Literal["float32", "bf16"], "of the wide matrix products; bf16 takes about half the time and rounds to 3 digits"
+    Literal["float32", "bf16"],
+    "precision of the wide matrix products; bf16 takes about half the time and rounds to 3 digits",
 ]
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
-    """The type that products of this precision read."""
+    """The type of the matrix products' inputs at this precision."""
     import torch
 
     return torch.float32 if precision == "float32" else torch.bfloat16

@@ -1,6 +1,6 @@
-"""Libraries that draw from the global random generators, made repeatable without leaving a trace.
+"""Makes libraries that draw from the global random generators repeatable, without side effects.
 
-In: a seed. Out: a `with` block in which Python's, numpy's and torch's generators follow it; afterwards they stand as
+In: a seed. Out: a `with` block in which Python's, numpy's and torch's generators follow it; afterwards they are as
 before.
 """
 

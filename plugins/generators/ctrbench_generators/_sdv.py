@@ -1,4 +1,4 @@
-"""The one place that knows SDV: how it is told about a table, seeded, fitted and sampled.
+"""The only module that knows SDV: how a table is described to it, and how it is seeded, fitted and sampled.
 
 In: an unfitted SDV synthesizer and a training table. Out: a `Sampler` whose rows are codes of train's vocabulary.
 """
@@ -39,7 +39,7 @@ MODES = 11
 
 
 def metadata(schema: Schema) -> Metadata:
-    """What SDV is told about a table. Nothing is left to its detection, which takes `city` for personal data."""
+    """SDV's description of a table. Nothing is left to its detection, which takes `city` for personal data."""
     from sdv.metadata import Metadata
 
     kinds = {"categorical": "categorical", "numeric": "numerical"}
@@ -84,9 +84,9 @@ class SdvSampler(Sampler):
     def sample(self, rows: int, *, seed: int) -> Table:
         """New rows. ValueError where SDV made too few, or values that train lacks."""
         with _undisturbed(seed):
-            # Without this SDV starts every pool from one fixed seed of its own.
+            # Without this SDV starts every pool from the same fixed seed.
             self._synthesizer._set_random_state(seed)
-            # What `sample` calls; only this way a constraint or a batch draws no progress bar.
+            # What `sample` calls; only this way no constraint or batch shows a progress bar.
             frame = self._synthesizer._sample_with_progress_bar(rows, batch_size=BATCH, show_progress_bar=False)
         if len(frame) != rows:
             raise ValueError(f"SDV made {len(frame)} of {rows} rows")
@@ -100,7 +100,7 @@ class SdvSampler(Sampler):
 
 @contextmanager
 def _undisturbed(seed: int) -> Iterator[None]:
-    """Seeded, in this process only (ctgan encodes columns on all cores otherwise), and without SDV's warnings."""
+    """Seeded, in this process only (otherwise ctgan encodes columns on all cores), and without SDV's warnings."""
     from joblib import parallel_config
 
     with seeded(seed), parallel_config(backend="sequential"), warnings.catch_warnings():
@@ -109,14 +109,14 @@ def _undisturbed(seed: int) -> Iterator[None]:
 
 
 def _refuse_too_wide(synthesizer: BaseSingleTableSynthesizer, train: Table) -> None:
-    """Say before the fit what would end it: ctgan holds its dense one-hot table three times while it makes it."""
+    """UserError before a fit that would run out of memory: ctgan builds its dense one-hot table in three copies."""
     import psutil
 
     sizes = {field.name: int(train.rows[field.name].nunique()) for field in train.schema.categorical}
     width = sum(sizes.values()) + MODES * len(train.schema.numeric) + 2  # and the label
     needed = 3 * 8 * len(train) * width
     if hasattr(synthesizer, "discriminator_dim"):
-        needed += 16 * width**2  # the generator's last layer reads conditions: float32, gradient, Adam's two moments
+        needed += 16 * width**2  # the generator's last layer reads conditions: weights, gradients, Adam's two moments
     free = int(psutil.virtual_memory().available)
     if needed > free:
         widest = max(sizes, key=lambda name: sizes[name], default="")
@@ -128,14 +128,14 @@ def _refuse_too_wide(synthesizer: BaseSingleTableSynthesizer, train: Table) -> N
 
 
 def _frame(table: Table) -> DataFrame:
-    """Plain integers: SDV refuses pandas categories, or fails on a vocabulary value that has no row."""
+    """The table as plain integers: SDV refuses pandas categories, or fails on a vocabulary value that has no row."""
     frame = table.rows.astype({field.name: "int64" for field in table.schema.categorical})
     frame[table.schema.label] = table.targets.astype(np.int64)
     return frame
 
 
 def _set_encoding(synthesizer: BaseSingleTableSynthesizer, schema: Schema, encoding: Encoding) -> None:
-    """Say it of every column that is not numeric, as SDV's own choice changes once it has constraints."""
+    """Set it for every column that is not numeric, since SDV's own choice changes once it has constraints."""
     from rdt.transformers import UniformEncoder
 
     numeric = {field.name for field in schema.numeric}

@@ -1,9 +1,9 @@
-"""TabDDPM's network, how it is trained, and how rows are drawn from it.
+"""TabDDPM's network, its training, and how rows are drawn from it.
 
-In: encoded rows and labels. Out: a trainer for `_fitting.run`, and from its weights encoded rows for given labels.
+In: encoded rows and labels. Out: a trainer for `_fitting.run`, and with its weights encoded rows for given labels.
 
-A categorical field enters the network as the logarithm of its one-hot row, log 1e-30 where it is not hot. That is a
-constant a weight column apart from one column a field, so the rows are never made.
+A categorical field enters the network as the logarithm of its one-hot row, with log 1e-30 for 0. Except for one column
+per field that is a constant for each weight column, so these rows are never built.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from ctrbench_generators._random_state import seeded
 COLD = math.log(1e-30)
 """What the network reads where a one-hot row holds 0; where it holds 1 it reads 0. `shift_input` adds -COLD to both."""
 EMA = 0.999
-"""How much of the weights' average a step keeps."""
+"""The share of the weights' average that each step keeps."""
 BATCH = 8192
-"""Rows drawn at once; a timestep asks the network about some of them only."""
+"""Rows drawn at once; each timestep asks the network about only some of them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a network is built and trained with."""
+    """How a network is built and trained."""
 
     hidden: tuple[int, ...]
     steps: int
@@ -66,7 +66,7 @@ class Settings:
 
 
 class Network(nn.Module):
-    """Noisy row, timestep and label → logits of the start's codes, and the noise in its numbers."""
+    """Noisy row, timestep and label → logits of the original codes, and the noise in its numbers."""
 
     def __init__(
         self, sizes: Sequence[int], numbers: int, hidden: Sequence[int], shift_input: bool, width: int = 128
@@ -98,7 +98,7 @@ class Network(nn.Module):
         return (time + cold)[:, None] + functional.silu(self.label.weight)
 
     def project(self, codes: Tensor, numbers: Tensor) -> Tensor:
-        """The noisy row in the network's width, without what `conditions` holds, (rows, width)."""
+        """The noisy row projected to the network's width, without what `conditions` holds, (rows, width)."""
         projected = numbers @ self.number_rows
         if codes.shape[1]:
             projected = projected - COLD * functional.embedding_bag(codes + self.offsets, self.code_rows, mode="sum")
@@ -114,7 +114,7 @@ class Network(nn.Module):
 
 
 class Trainer:
-    """Trains a network on encoded rows, a batch a step; what `_fitting.run` wants."""
+    """Trains a network on encoded rows, one batch per step, for `_fitting.run`."""
 
     def __init__(
         self, rows: Rows, sizes: Sequence[int], schedule: Schedule, settings: Settings, seed: int, device: str
@@ -147,7 +147,7 @@ class Trainer:
         return losses
 
     def state(self) -> dict[str, Any]:
-        """Weights, their average, the optimizer, the generator, and the rows that this epoch has yet to show."""
+        """Weights, their average, the optimizer, the random generator, and the rows left in this epoch."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -158,7 +158,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Return to a state."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -204,7 +204,7 @@ def draw(
     generator: torch.Generator,
     tick: Callable[[int, int], None],
 ) -> Rows:
-    """Rows for these labels, made from noise one timestep after another, a bounded number at once.
+    """Rows for these labels, made from noise one timestep after another, a limited number at once.
 
     `bounds` are the least and the greatest number of each numeric field in train; `tick(step, total)` is called after
     each timestep of each part.
@@ -217,7 +217,7 @@ def draw(
 
 
 class _Reverse:
-    """The chain from noise to rows, with the network's weights as its matrix products want them."""
+    """The chain from noise to rows, with the network's weights in the form that its matrix products need."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class _Reverse:
         self._buffers = [torch.empty(BATCH * widest, dtype=self._dtype, device=device) for _ in range(2)]
 
     def rows(self, labels: Tensor, tick: Callable[[], None]) -> Rows:
-        """Rows for these labels. Of a timestep only rows with numbers or an open code ask the network."""
+        """Rows for these labels. At each timestep the network is asked only about rows with numbers or an open code."""
         codes = uniform_codes(self._sizes, len(labels), self._generator)
         shape = len(labels), len(self._bounds[0])
         numbers = torch.randn(shape, generator=self._generator, device=labels.device)
@@ -287,5 +287,5 @@ def _matmuls_in(precision: Precision, device: torch.device) -> AbstractContextMa
 
 
 def _uniform(*shape: int, fan_in: int) -> Tensor:
-    """A linear layer's usual start."""
+    """A linear layer's usual initial weights."""
     return torch.empty(shape).uniform_(-1, 1) / math.sqrt(fan_in)

@@ -1,7 +1,7 @@
-"""TVAE's networks and its training (Xu et al. 2019), for tables whose one-hots are thousands of columns wide.
+"""TVAE's networks and training (Xu et al. 2019), for tables whose one-hots are thousands of columns wide.
 
 In: an encoded table. Out: the trained decoder. The encoder adds up rows of its first weights where the reference
-multiplies by one-hots, and the reconstruction's gradient is written by hand, in one buffer: what is left is close to
+multiplies by one-hots, and the reconstruction's gradient is written by hand, in one buffer: what remains is close to
 the three dense products of the decoder's last layer.
 """
 
@@ -24,7 +24,7 @@ SAMPLED = 2048
 """Rows decoded at once."""
 
 ALIGNED = 16
-"""Numbers that fill a cache line: where all rows begin at one, MKL makes them in two thirds of the time."""
+"""Numbers that fill a cache line: where all rows start at one, MKL takes a third less time."""
 
 LOG2_E = 1 / math.log(2)
 
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent vectors to rows; `last` and `sigma`, a scalar's standard deviation, make the columns' distributions."""
+    """Latent vectors to rows; `last` and `sigma`, a scalar's standard deviation, give the columns' distributions."""
 
     def __init__(self, columns: Columns, widths: Sequence[int], latent: int) -> None:
         super().__init__()
@@ -94,17 +94,17 @@ class Draws(Protocol):
         """The positions of the next batch's rows."""
 
     def noise(self, like: Tensor) -> Tensor:
-        """Standard normal numbers in this shape."""
+        """Standard normal numbers of this shape."""
 
     def state(self) -> dict[str, Any]:
-        """What decides the further draws."""
+        """All that decides the further draws."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Return to a state."""
 
 
 class Shuffled(Draws):
-    """Passes over the rows in ever new orders; the last batch of a pass is what remains."""
+    """Passes over the rows, each in a new order; the last batch of a pass is what remains."""
 
     def __init__(self, rows: int, batch_size: int, seed: int, device: str) -> None:
         self._rows, self._batch_size, self._device = rows, batch_size, device
@@ -122,16 +122,16 @@ class Shuffled(Draws):
         return self._batches.pop()
 
     def noise(self, like: Tensor) -> Tensor:
-        """Standard normal numbers in this shape, made on the device."""
+        """Standard normal numbers of this shape, made on the device."""
         return torch.randn(like.shape, generator=self._noise, device=self._device)
 
     def state(self) -> dict[str, Any]:
-        """The generators, and how much of the present order is left."""
+        """The random generators, and how much of the present order is left."""
         before = self._before if self._batches else self._orders.get_state()
         return {"before": before, "left": len(self._batches), "noise": self._noise.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Draw the order of that time again, and go to the place in it."""
+        """Draw the order of that time again, and go to the position in it."""
         self._orders.set_state(state["before"])
         self._batches = []
         if state["left"]:
@@ -141,7 +141,7 @@ class Shuffled(Draws):
 
 
 class Trainer:
-    """Both networks between two steps; made with data and networks on one device."""
+    """Both networks between two steps; data and networks must be on one device."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Trainer:
         self._adam = torch.optim.Adam(weights, weight_decay=l2scale, fused=True)
 
     def step(self) -> Mapping[str, Tensor]:
-        """One step of Adam: the loss a row, and its two parts as they stand in it."""
+        """One step of Adam: the loss per row, and its two terms as they enter it."""
         self._adam.zero_grad()
         taken = self._draws.rows()
         rows = Encoded(self._data.hot[taken], self._data.scalars[taken])
@@ -189,7 +189,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
+        """Return to a state."""
         self.encoder.load_state_dict(state["encoder"])
         self.decoder.load_state_dict(state["decoder"])
         self._adam.load_state_dict(state["adam"])
@@ -207,8 +207,8 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """`weight` times the rows' negative log-likelihood, and its gradient by the hidden layer, (batch, width).
 
-    The gradients of `last` and `sigma` are left in the decoder. Numbers are normal about tanh of their column, without
-    the constant term; one-hots are softmaxes. The three wide products read `dtype`.
+    The gradients of `last` and `sigma` are left in the decoder. Numbers are normal around tanh of their column, without
+    the constant term; one-hots are softmaxes. The inputs of the three wide products are `dtype`.
     """
     # one buffer: first the logits to base 2, whose powers take a fraction of exp's time, then in place the gradient
     slope = decoder.columns(hidden, dtype, LOG2_E)
@@ -238,7 +238,7 @@ def backward(
 
 
 def seen(columns: Columns, data: Encoded) -> tuple[Tensor, ...]:
-    """Of each one-hot its columns' positions in ctgan's order, which for values is that of their first rows."""
+    """For each one-hot, the positions of its columns in ctgan's order: for values, that of their first rows."""
     return tuple(
         torch.arange(span.width)
         if span.kind == "mode"
@@ -251,12 +251,12 @@ def seen(columns: Columns, data: Encoded) -> tuple[Tensor, ...]:
 def sample(
     decoder: Decoder, columns: Columns, ties: tuple[Tensor, ...] | None, latent: int, rows: int, seed: int
 ) -> Encoded:
-    """New rows: of each one-hot its most probable value, of each scalar a normal draw.
+    """New rows: for each one-hot its most probable value, for each scalar a normal draw.
 
     With `ties`, which come from `seen`, the first value with the largest tanh: in float32 tanh is 1 from about 9 on.
     """
     device = decoder.sigma.device
-    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that a pool hardly depends on the device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, so that pools hardly depend on the device
     hot = torch.empty(rows, len(columns.one_hot), dtype=torch.int64)
     scalars = torch.empty(rows, len(columns.scalar))
     for start in range(0, rows, SAMPLED):

@@ -1,6 +1,6 @@
-"""A table as whole numbers: what methods that count need, whatever kind a field is.
+"""A table as whole numbers, for methods that count, whatever kind a field is.
 
-In: a training table. Out: for each field the place of a row's value among train's values, and its bin; and the way
+In: a training table. Out: for each field the position of a row's value among train's values, and its bin; and the way
 back to a table.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Train's values of each field, ascending, and the bin of each of them: itself, or a quantile bin of numbers."""
+    """Train's values of each field, ascending, and the bin of each: itself, or a quantile bin of numbers."""
 
     schema: Schema
     values: list[NDArray[Any]]  # of each field, (values,)
@@ -28,7 +28,7 @@ class Values:
 
     @classmethod
     def of(cls, train: Table, bins: int) -> Values:
-        """The values that train holds, its numbers in at most so many bins of about as many rows each."""
+        """The values that occur in train, its numbers in at most this many bins of about equally many rows."""
         values, places = [], []
         for field in train.schema.fields:
             column = train.rows[field.name].to_numpy()
@@ -44,21 +44,21 @@ class Values:
 
     @property
     def sizes(self) -> list[int]:
-        """Bins of each field."""
+        """The number of bins of each field."""
         return [int(bins[-1]) + 1 for bins in self.bins]
 
     def encode(self, train: Table) -> NDArray[np.int32]:
-        """The place of each value of train among the field's, (rows, fields)."""
+        """The position of each value of train among the field's, (rows, fields)."""
         columns = (np.searchsorted(values, column) for values, column in zip(self.values, _columns(train), strict=True))
         return np.column_stack([column.astype(np.int32) for column in columns])
 
     def binned(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The bins of such places, (rows, fields)."""
+        """The bins of such positions, (rows, fields)."""
         columns = (bins[column] for bins, column in zip(self.bins, places.T, strict=True))
         return np.column_stack([column.astype(np.int32) for column in columns])
 
     def decode(self, places: NDArray[np.int32], labels: NDArray[np.int8]) -> Table:
-        """The table of such places."""
+        """The table of such positions."""
         import pandas as pd
 
         columns = (values[column] for values, column in zip(self.values, places.T, strict=True))
@@ -72,7 +72,7 @@ def _columns(table: Table) -> Iterator[NDArray[Any]]:
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Train's values by bin, from which a value of a drawn bin is drawn as often as train has it."""
+    """Train's values by bin: within a bin, a value is drawn as often as it occurs in train."""
 
     places: list[NDArray[np.int32]]  # of each field, (rows,), by bin; none where each bin is one value
     starts: list[NDArray[np.int64]]  # of each field, (bins + 1,)
@@ -88,7 +88,7 @@ class Bins:
         return cls(kept, starts)
 
     def draw(self, bins: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int32]:
-        """The place of a value of each bin, (rows, fields)."""
+        """The position of a value from each bin, (rows, fields)."""
         drawn = bins.copy()
         for at, (places, starts) in enumerate(zip(self.places, self.starts, strict=True)):
             if len(places):

@@ -1,10 +1,10 @@
 """Differential privacy by zero-concentrated accounting: what noise a budget buys, and what has been spent.
 
-In: ε and δ. Out: a budget ρ, and the two mechanisms that spend it; together they spend no more than there is.
+In: ε and δ. Out: a budget ρ, and the two mechanisms that spend it; together they never spend more.
 
-ρ-zCDP (Bun and Steinke 2016) adds up over mechanisms that see the same rows, and is taken once where they see disjoint
+ρ-zCDP (Bun and Steinke 2016) adds up over mechanisms that see the same rows, and counts once where they see disjoint
 rows. A Gaussian of standard deviation σ on counts that a row changes by 1 costs 1 / 2σ²; the exponential mechanism with
-ε costs ε²/8 (Cesar and Rogers 2021). ρ-zCDP is (ε, δ)-DP by Canonne, Kamath and Steinke (2020), corollary 13.
+ε costs ε²/8 (Cesar and Rogers 2021). ρ-zCDP implies (ε, δ)-DP by Canonne, Kamath and Steinke (2020), corollary 13.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def delta_of(rho: float, epsilon: float) -> float:
     """The least δ for which the bound makes ρ-zCDP (ε, δ)-DP.
 
-    That is the minimum over α > 1 of e^((α-1)(αρ-ε)) / α · (1-1/α)^(α-1); another α gives a larger one that holds too.
+    That is the minimum over α > 1 of e^((α-1)(αρ-ε)) / α · (1-1/α)^(α-1); any other α gives a larger δ that also holds.
     """
     from scipy.optimize import minimize_scalar
 
@@ -38,7 +38,7 @@ def delta_of(rho: float, epsilon: float) -> float:
 
 @cache
 def rho_for(epsilon: float, delta: float) -> float:
-    """The largest ρ, found to a relative 1e-12 and from below, for which ρ-zCDP is (ε, δ)-DP."""
+    """The largest ρ for which ρ-zCDP is (ε, δ)-DP, found from below to a relative 1e-12."""
     low, high = 0.0, epsilon + 1.0
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
@@ -48,13 +48,13 @@ def rho_for(epsilon: float, delta: float) -> float:
 
 @dataclass
 class Budget:
-    """ρ that may be spent on the same rows, and the ledger of what was: (mechanism, its ρ, its noise)."""
+    """The ρ that may be spent on the same rows, and a ledger of what was: (mechanism, its ρ, its noise)."""
 
     rho: float
     spent: list[tuple[str, float, float]] = field(default_factory=list)
 
     def sigma(self, rho: float) -> float:
-        """Pay for counts that one row changes by 1 in a single cell; the standard deviation of their noise."""
+        """Pay for counts of which one row changes a single cell by 1; the standard deviation of their noise."""
         sigma = math.sqrt(1 / (2 * rho))
         self._pay("gaussian", rho, sigma)
         return sigma
@@ -72,13 +72,13 @@ class Budget:
 
 
 def noise(size: int, sigma: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Gaussian noise rounded before it meets a whole count: the sum is exact, so its last bits tell nothing."""
+    """Gaussian noise, rounded before it meets a whole count: the sum is exact, so its last bits reveal nothing."""
     return np.rint(rng.normal(0, sigma, size)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of a table of counts that stand out of the noise; all others count as 0."""
+    """The cells of a table of counts that stand out from the noise; all others count as 0."""
 
     places: NDArray[np.int64]  # (cells,), ascending
     counts: NDArray[np.int64]  # (cells,), each above the threshold
@@ -87,11 +87,11 @@ class Cells:
 def noisy_cells(
     places: NDArray[np.int64], counts: NDArray[np.int64], size: int, sigma: float, least: int, rng: np.random.Generator
 ) -> Cells:
-    """The cells of a noisy table that hold at least `least` (1 or more), without the table: memory is theirs alone.
+    """The cells of a noisy table that hold at least `least` (1 or more), without building the table.
 
-    `places` and `counts` are the cells of `size` that are not 0. Noise that lifts a 0 above the threshold is drawn as
-    its number (binomial), its places (uniform among the zeros) and its values (the normal tail): the distribution is
-    that of noise on every cell.
+    `places` and `counts` are the cells of `size` that are not 0. Where noise lifts zeros above the threshold, their
+    number (binomial), their places (uniform among the zeros) and their values (the normal tail) are drawn: the
+    distribution is that of noise on every cell, and memory grows only with the cells kept.
     """
     from scipy.stats import norm
 
@@ -106,7 +106,7 @@ def noisy_cells(
 
 
 def _zeros(number: int, taken: NDArray[np.int64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """So many different places below `size` that are not taken (ascending), all equally likely."""
+    """`number` different places below `size` that are not taken (ascending), all equally likely."""
     free = size - len(taken)
     if free <= 4 * (number + len(taken)):
         return np.setdiff1d(np.arange(size), taken)[rng.permutation(free)[:number]]
@@ -114,7 +114,7 @@ def _zeros(number: int, taken: NDArray[np.int64], size: int, rng: np.random.Gene
     while len(found) < number:
         drawn = np.append(found, rng.integers(size, size=2 * (number - len(found)) + 8))
         _, first = np.unique(drawn, return_index=True)
-        found = drawn[np.sort(first)]  # in the order of drawing, so that the first ones are a fair choice
+        found = drawn[np.sort(first)]  # in the order drawn, so that the first ones are a fair choice
         if len(taken):
             found = found[taken[np.minimum(np.searchsorted(taken, found), len(taken) - 1)] != found]
     return found[:number]

@@ -1,4 +1,4 @@
-"""An autoregressive network: a row is drawn field by field, each given the label and those before it, in any order.
+"""An autoregressive network: a row is drawn field by field, each given the label and the earlier ones, in any order.
 
 In: a training table. Out: a sampler; our own engine, made for fields of a hundred thousand values.
 """
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 class Argn(Generator):
     """Autoregressive network over fields in any order, given the label (after TabularARGN, Tiwald et al. 2025).
 
-    Each field has an embedding, and a perceptron of its own that reads the label and the fields before it; the same
-    embedding makes its softmax, which is estimated from drawn values in training where a field has many. Training ends
-    when held-out rows of train are no longer better told. From the paper are any order, teacher forcing and early
-    stopping; the label as a condition, the shared embedding and the widths are ours.
+    Each field has an embedding, and a perceptron of its own that reads the label and the fields drawn before it; the
+    same embedding is used for its softmax, which training estimates from sampled values where a field has many.
+    Training ends when the loss on held-out rows of train no longer falls. From the paper are the any-order training,
+    teacher forcing and early stopping; the label as a condition, the shared embedding and the widths are ours.
     """
 
     name: ClassVar[str] = "argn"
     imports: ClassVar[tuple[str, ...]] = ("torch",)
     epochs: Annotated[int, "passes over train, at most", Ge(1), Budgeted()] = 60
     patience: Annotated[int, "epochs in a row without a gain on held-out rows that end the training", Ge(1)] = 3
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 1024
-    learning_rate: Annotated[float, "Adam's at the start; halved after an epoch without a gain", Gt(0)] = 2e-3
-    embedding_dim: Annotated[int, "numbers that stand for a field's value", Ge(1)] = 32
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 1024
+    learning_rate: Annotated[float, "Adam's initial rate; halved after an epoch without a gain", Gt(0)] = 2e-3
+    embedding_dim: Annotated[int, "numbers in the embedding of a value", Ge(1)] = 32
     hidden: Annotated[int, "width of each field's hidden layer", Ge(1)] = 256
-    dropout: Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1)] = 0.1
-    holdout: Annotated[float, "share of train's rows that only say when to stop", Gt(0), Lt(1)] = 0.1
-    order: Annotated[Literal["any", "schema"], "of the fields: ever another, or as they stand in the log"] = "any"
+    dropout: Annotated[float, "share of hidden units dropped in a step", Ge(0), Lt(1)] = 0.1
+    holdout: Annotated[float, "share of train's rows held out to decide when to stop", Gt(0), Lt(1)] = 0.1
+    order: Annotated[Literal["any", "schema"], "of the fields: a new one each time, or that of the log"] = "any"
     sampled_values: Annotated[
-        int, "values up to which a softmax is exact in training; of more, so many are drawn", Ge(2)
+        int, "values up to which a training softmax is exact; of more, this many are sampled", Ge(2)
     ] = 8192
     bins: Annotated[int, "quantile bins of a numeric field", Ge(2)] = 64
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
-        """All epochs, though early stopping usually ends a fit before; 6 operations a weight and row."""
+        """All epochs, though early stopping usually ends a fit sooner; 6 operations per weight and row."""
         sizes = [field.vocab_size if field.kind == "categorical" else self.bins for field in schema.fields]
         inputs = (len(sizes) + 1) * self.embedding_dim
         a_field = self.hidden * (inputs + self.embedding_dim)
@@ -65,7 +65,7 @@ class Argn(Generator):
         )
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Train until held-out rows are no longer better told; Skip where train has too few rows to hold some out."""
+        """Train until held-out loss no longer falls; Skip where train has too few rows to hold some out."""
         from ctrbench_generators import _argn, _fitting
         from ctrbench_generators._random_state import seeded
 
@@ -110,7 +110,7 @@ class ArgnSampler(Sampler):
     facts: Mapping[str, float | str]
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows at train's click rate, shuffled; a number is one of train's in the bin that was drawn."""
+        """New rows at train's click rate, shuffled; a number is one of train's from the bin that was drawn."""
         from ctrbench_generators import _argn
 
         rng = np.random.default_rng(seed)
@@ -120,11 +120,11 @@ class ArgnSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The last losses, a row's, in nats; those of held-out rows at their best; epochs run and parameters."""
+        """The last losses per row, in nats; the best held-out loss; epochs run and parameters."""
         return self.facts
 
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `argn`."""
+    """Register `argn`."""
     register(Argn)

@@ -1,7 +1,7 @@
 """A Bayesian network from counts: what a pool is worth that knows which few fields go together, and nothing else.
 
-In: a training table. Out: a sampler that draws a row field by field, each from the rows of train in which the fields
-that it hangs on have the values just drawn.
+In: a training table. Out: a sampler that draws a row field by field, each from the rows of train in which the field's
+parents have the values just drawn.
 """
 
 from __future__ import annotations
@@ -22,32 +22,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDS = 200
-"""How often rows that equal real ones are drawn again before that is given up."""
+"""How often rows that equal real ones are redrawn before giving up."""
 TOLD = 12
-"""Fields of a network that the details name."""
+"""Fields of a network that the details list."""
 
 
 @dataclass(frozen=True)
 class BayesNet(Generator):
-    """Trees of pairwise dependencies within each label (Chow and Liu 1968), or two parents a field.
+    """Trees of pairwise dependencies within each label (Chow and Liu 1968), or up to two parents per field.
 
-    With one parent the network is the tree of the greatest likelihood. With two, fields are added greedily, each with
-    the pair of earlier fields that says most about it, as in PrivBayes (Zhang et al. 2017) without its noise. Counts of
-    pairs are sparse, so memory grows with rows, not with values. `smoothing`, `backoff` and `reject_copies` trade
-    fidelity for distance from real rows; none of them is a proof of privacy: `mst` has one. `in_turn` goes the other
-    way: as many rows as train has then hold each value, and each pair of the tree, about as often as train does.
+    With one parent the network is the maximum-likelihood tree. With two, fields are added greedily, each with the pair
+    of earlier fields that says most about it, as in PrivBayes (Zhang et al. 2017) without its noise. Counts of pairs
+    are sparse, so memory grows with rows, not with values. `smoothing`, `backoff` and `reject_copies` trade fidelity
+    for distance from real rows; none of them proves privacy: `mst` does. `in_turn` goes the other way: a pool as large
+    as train then has each value, and each pair along the tree, about as often as train does.
     """
 
     name: ClassVar[str] = "bayes_net"
-    parents: Annotated[int, "fields that another field may hang on, 1 or 2", Ge(1), Le(2)] = 1
+    parents: Annotated[int, "maximum number of a field's parents, 1 or 2", Ge(1), Le(2)] = 1
     smoothing: Annotated[
-        float, "share of draws that forget a parent: the weaker of two, then the last", Ge(0), Le(1)
+        float, "share of draws that ignore a parent: the weaker of two, then the last", Ge(0), Le(1)
     ] = 0.0
-    backoff: Annotated[float, "rows with the parents' values at which half of the draws forget a parent", Ge(0)] = 0.0
-    reject_copies: Annotated[bool, "draw rows again that equal a row of train, its label included"] = False
-    in_turn: Annotated[bool, "rows of train with a parent's values take turns, rather than being drawn by chance"] = (
-        False
-    )
+    backoff: Annotated[float, "rows with the parents' values at which half of the draws ignore a parent", Ge(0)] = 0.0
+    reject_copies: Annotated[bool, "redraw rows that equal a row of train, label included"] = False
+    in_turn: Annotated[bool, "rows of train with a parent's values take turns instead of being drawn at random"] = False
     bins: Annotated[int, "quantile bins of a numeric parent", Ge(2)] = 32
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
@@ -65,7 +63,7 @@ class BayesNet(Generator):
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A field and what it hangs on, the strongest first."""
+    """A field and its parents, the strongest first."""
 
     field: int
     parents: tuple[int, ...]
@@ -89,11 +87,11 @@ class Network:
     def sample(
         self, rows: int, bins_of: list[NDArray[np.int64]], spec: BayesNet, rng: np.random.Generator
     ) -> NDArray[np.int32]:
-        """So many rows of places, (rows, fields)."""
+        """`rows` new rows of positions, (rows, fields)."""
         made = np.empty((rows, self._rows.shape[1]), np.int32)
         bins = np.empty_like(made)
         for node in self.nodes:
-            # A row of train for each new row: any, unless one with its parents' values is drawn.
+            # A row of train for each new row: any row, unless one with its parents' values is drawn.
             source = self._everything.draw(np.zeros(rows, np.intp), rng, in_turn=spec.in_turn)
             for length in range(1, len(node.parents) + 1):
                 parents = node.parents[:length]
@@ -107,7 +105,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Rows of train with equal values in one or two fields; memory is a few numbers a row, however many values."""
+    """Rows of train with equal values in one or two fields; memory is a few numbers per row, however many values."""
 
     keys: NDArray[np.int64]  # (groups,), ascending
     rows: NDArray[np.intp]  # those of the first group, then those of the second, …
@@ -124,21 +122,21 @@ class Groups:
         return cls(distinct, rows, np.append(starts, len(keys)), factor)
 
     def find(self, bins: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """The group of each new row, and its size: 0 for values that train has not together."""
+        """The group of each new row, and its size: 0 for values that never occur together in train."""
         keys = _joined(bins, self.factor)
         group = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         there = (self.keys[group] == keys) & (bins[:, -1] < self.factor)
         return group, np.where(there, self.starts[group + 1] - self.starts[group], 0)
 
     def draw(self, group: NDArray[np.intp], rng: np.random.Generator, *, in_turn: bool) -> NDArray[np.intp]:
-        """A row of each of these groups: any, or each as often as the others, in an order of chance."""
+        """A row of each of these groups: any, or each as often as the others, in random order."""
         if not in_turn:
             return self.rows[rng.integers(self.starts[group], self.starts[group + 1])]
         sizes = np.diff(self.starts)
         shuffled = self.rows[np.lexsort([rng.random(len(self.rows)), np.repeat(np.arange(len(sizes)), sizes)])]
         order = np.argsort(group, kind="stable")
         asked = np.bincount(group, minlength=len(sizes))
-        turns = np.empty(len(group), np.int64)  # of each new row: how many of its group came before
+        turns = np.empty(len(group), np.int64)  # of each new row: how many of its group came before it
         turns[order] = np.arange(len(group)) - np.repeat(np.cumsum(asked) - asked, asked)
         return shuffled[self.starts[group] + turns % sizes[group]]
 
@@ -159,7 +157,7 @@ class BayesNetSampler(Sampler):
         self._real, self._seed = real, seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows at train's click rate, shuffled; ValueError where hardly any row can be made that is no copy."""
+        """New rows at train's click rate, shuffled; ValueError where hardly any row can be made that is not a copy."""
         rng = np.random.default_rng([self._seed, seed])
         labels = rng.permutation(np.repeat(np.array([0, 1], np.int8), shares_of(self._labels, rows)))
         places = np.empty((rows, len(self._values.schema.fields)), np.int32)
@@ -180,7 +178,7 @@ class BayesNetSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """What each field hangs on, by label; the beginning of it where there are many."""
+        """The parents of each field, by label; the first ones where there are many."""
         names = self._values.schema.names
         facts = {}
         for label, network in enumerate(self._networks):
@@ -192,7 +190,7 @@ class BayesNetSampler(Sampler):
     def _fill(
         self, places: NDArray[np.int32], labels: NDArray[np.int8], these: NDArray[np.intp], rng: np.random.Generator
     ) -> None:
-        """Draw these rows anew, by their labels."""
+        """Draw these rows again, by their labels."""
         for label, network in enumerate(self._networks):
             mine = these[labels[these] == label]
             if network is not None and len(mine):
@@ -202,9 +200,9 @@ class BayesNetSampler(Sampler):
 def learn(bins: NDArray[np.int32], most_parents: int) -> list[Node]:
     """The fields in the order in which they are drawn, each with its parents.
 
-    The first is the one of the greatest entropy. Then, greedily, the field and the parents with the greatest mutual
-    information, which for one parent is Prim's way to the maximum spanning tree. Information is corrected for the
-    cells that are counted (Miller and Madow), without which pairs of rare values always seem to say everything.
+    The first is the one of greatest entropy. Then, greedily, the field and the parents with the greatest mutual
+    information, which for one parent is Prim's algorithm for the maximum spanning tree. Mutual information is corrected
+    for the number of nonempty cells (Miller and Madow); otherwise pairs of rare values would always seem to say most.
     """
     information = _Information(bins)
     left = list(range(bins.shape[1]))
@@ -230,7 +228,7 @@ def learn(bins: NDArray[np.int32], most_parents: int) -> list[Node]:
 
 
 class _Information:
-    """Entropies of groups of columns, in nats; each is counted once."""
+    """Entropies of groups of columns, in nats; each is computed once."""
 
     def __init__(self, bins: NDArray[np.int32]) -> None:
         self._columns = [column.astype(np.int64) for column in bins.T]
@@ -242,7 +240,7 @@ class _Information:
         return self.entropy((field,)) + self.entropy(parents) - self.entropy((*parents, field))
 
     def entropy(self, fields: tuple[int, ...]) -> float:
-        """Of the joint distribution of these fields."""
+        """The entropy of the joint distribution of these fields."""
         found = self._entropies.get(key := tuple(sorted(fields)))
         if found is None:
             numbers, size = np.zeros(len(self._columns[0]), np.int64), 1
@@ -261,7 +259,7 @@ class _Information:
 
 
 def _counts(numbers: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """How often each number occurs that does, without a cell for those that do not where they are many."""
+    """How often each occurring number occurs, without a cell for the others where they are many."""
     if size <= 4 * len(numbers):
         counts = np.bincount(numbers)
         return counts[counts > 0]
@@ -275,13 +273,13 @@ def _joined(bins: NDArray[np.int32], factor: int) -> NDArray[np.int64]:
 
 
 def _keys(places: NDArray[np.int32], labels: NDArray[np.int8]) -> NDArray[np.void]:
-    """Each row, its label included, as one value that compares by all of them, (rows,)."""
+    """Each row, its label included, as one value that can be compared as a whole, (rows,)."""
     whole = np.ascontiguousarray(np.column_stack([places, labels.astype(np.int32)]))
     return whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).ravel()
 
 
 def _is_in(keys: NDArray[np.void], ascending: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Which keys are among those: np.isin, but sorted once for all rounds."""
+    """Which keys are among these: np.isin, but sorted once for all rounds."""
     place = np.minimum(np.searchsorted(ascending, keys), len(ascending) - 1)
     found: NDArray[np.bool_] = ascending[place] == keys
     return found
@@ -289,5 +287,5 @@ def _is_in(keys: NDArray[np.void], ascending: NDArray[np.void]) -> NDArray[np.bo
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `bayes_net`."""
+    """Register `bayes_net`."""
     register(BayesNet)

@@ -1,4 +1,4 @@
-"""CTGAN on columns that were first made normal.
+"""CTGAN on columns that were first transformed to normal scores.
 
 In: a training table. Out: a sampler of rows; where no field is numeric it is CTGAN's own.
 """
@@ -39,7 +39,7 @@ class CopulaGan(Ctgan):
         return Told(sampler, scores.collapsed(train, seed))
 
     def fit_sdv(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """The same by SDV."""
+        """The same with SDV."""
         from sdv.single_table import CopulaGANSynthesizer
 
         synthesizer = CopulaGANSynthesizer(_sdv.metadata(train.schema), **self.settings(context))
@@ -47,7 +47,7 @@ class CopulaGan(Ctgan):
         return Told(sampler, NormalScores.of(train, self.default_distribution).collapsed(train, seed))
 
     def equivalent(self, schema: Schema) -> Generator:
-        """CTGAN with the same settings where no field is numeric: nothing is then mapped."""
+        """CTGAN with the same settings where no field is numeric: then nothing is mapped."""
         if schema.numeric:
             return self
         return Ctgan(**{field.name: getattr(self, field.name) for field in fields(Ctgan)})
@@ -55,7 +55,7 @@ class CopulaGan(Ctgan):
 
 @dataclass(frozen=True)
 class NormalScores:
-    """Numeric fields as standard normal numbers: each value's place in its field's fitted distribution."""
+    """Numeric fields as standard normal numbers: each value's quantile in its field's fitted distribution."""
 
     marginals: Mapping[str, GaussianNormalizer]
 
@@ -84,7 +84,7 @@ class NormalScores:
         return self._mapped(table, lambda marginal, column: marginal.reverse_transform(column))
 
     def collapsed(self, train: Table, seed: int) -> Mapping[str, float | str]:
-        """What to say of distributions that came to nothing, found by mapping normal numbers back."""
+        """Which fitted distributions collapsed, found by mapping normal numbers back."""
         import pandas as pd
 
         rng = np.random.default_rng(seed)
@@ -102,7 +102,7 @@ class NormalScores:
 
 @dataclass(frozen=True)
 class OfScores(Sampler):
-    """A sampler of scores, whose rows are mapped back."""
+    """A sampler of scores that maps its rows back."""
 
     inner: Sampler
     scores: NormalScores
@@ -113,11 +113,11 @@ class OfScores(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The inner sampler's."""
+        """The inner sampler's details."""
         return self.inner.details
 
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `copulagan`."""
+    """Register `copulagan`."""
     register(CopulaGan)

@@ -1,7 +1,6 @@
 """A conditional GAN for tables, at the paper's settings.
 
-In: a training table. Out: a sampler of rows from a generator network that was trained against a critic, by our engine
-or by SDV's.
+In: a training table. Out: a sampler of rows from a generator network trained against a critic, by our engine or by SDV.
 """
 
 from __future__ import annotations
@@ -22,26 +21,26 @@ Widths = tuple[Annotated[int, Ge(1)], ...]
 
 @dataclass(frozen=True)
 class Ctgan(Generator):
-    """Conditional GAN on one-hot columns (Xu et al. 2019)."""
+    """Conditional GAN on one-hot columns (Xu et al. 2019), by our engine or SDV's."""
 
     name: ClassVar[str] = "ctgan"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.mixture", "sdv.single_table")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
-    batch_size: Annotated[int, "rows a step: even, and a multiple of pac", Ge(2)] = 500
-    embedding_dim: Annotated[int, "numbers of noise that make a row", Ge(1)] = 128
+    batch_size: Annotated[int, "rows per step: even, and a multiple of pac", Ge(2)] = 500
+    embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128
     generator_dim: Annotated[Widths, "widths of the generator's layers"] = (256, 256)
     discriminator_dim: Annotated[Widths, "widths of the critic's layers"] = (256, 256)
     generator_lr: Annotated[float, "the generator's learning rate", Gt(0)] = 2e-4
     generator_decay: Annotated[float, "the generator's weight decay", Ge(0)] = 1e-6
     discriminator_lr: Annotated[float, "the critic's learning rate", Gt(0)] = 2e-4
     discriminator_decay: Annotated[float, "the critic's weight decay", Ge(0)] = 1e-6
-    discriminator_steps: Annotated[int, "steps of the critic for each of the generator", Ge(1)] = 1
+    discriminator_steps: Annotated[int, "steps of the critic per step of the generator", Ge(1)] = 1
     log_frequency: Annotated[bool, "condition on values by the logarithm of their frequency"] = True
     pac: Annotated[int, "rows that the critic judges together", Ge(1)] = 10
     constraints: Constraints = "auto"
-    engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV, ten times slower on wide tables"] = "native"
+    engine: Annotated[Literal["native", "sdv"], "ours, or SDV's, ten times slower on wide tables"] = "native"
     sdv_numeric_encoding: Annotated[
-        bool, "engine=sdv: categories as numbers in [0, 1], as SDV 2 has it under constraints"
+        bool, "engine=sdv: categories as numbers in [0, 1], as SDV 2 does under constraints"
     ] = False
 
     def __post_init__(self) -> None:
@@ -52,13 +51,13 @@ class Ctgan(Generator):
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """The native engine's: made rows pass the wide layers of both networks four times a step; None for SDV's."""
+        """The native engine's: made rows pass the wide layers of both networks four times per step; None for SDV's."""
         if self.engine != "native":
             return None
         width, made = one_hot_width(schema), self.embedding_dim + sum(self.generator_dim)
         judged = self.pac * width
         weights = (made + width) * width + sum(self.generator_dim) * width + judged * self.discriminator_dim[0]
-        a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # and noise, softmax
+        a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # plus noise and softmax
         steps = self.epochs * max(rows // self.batch_size, 1)
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * made
         return Forecast(operations, 20.0 * weights + 24 * self.batch_size * width)
@@ -84,7 +83,7 @@ class Ctgan(Generator):
         return _sdv.fit(synthesizer, train, encoding=self.encoding, seed=seed, context=context)
 
     def settings(self, context: Context) -> dict[str, Any]:
-        """The parameters that bear SDV's names."""
+        """The parameters under SDV's names."""
         ours = {"constraints", "engine", "sdv_numeric_encoding"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ours}
         return settings | {"enable_gpu": context.device.startswith("cuda")}
@@ -97,5 +96,5 @@ class Ctgan(Generator):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `ctgan`."""
+    """Register `ctgan`."""
     register(Ctgan)

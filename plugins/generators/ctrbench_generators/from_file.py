@@ -1,4 +1,4 @@
-"""Rows that another tool made, so that any method can be judged that is no plug-in.
+"""Rows that another tool made, so that any method can be judged without being a plug-in.
 
 In: a training table and a file of rows in its format. Out: a sampler that gives the file's rows, in another order for
 each seed.
@@ -29,23 +29,23 @@ from ctrbench import (
 
 @dataclass(frozen=True)
 class FromFile(Generator):
-    """Rows of a file that somebody else's tool made: from_file[path=rows.csv].
+    """Rows of a file that another tool made: from_file[path=rows.csv].
 
-    The tool may have seen train alone, as `ctrbench data export NAME --split train rows.csv` writes it: if it was shown
-    valid or test, everything that is measured of its rows is worthless, and nothing here can tell. The file holds the
-    same columns under the same names, as CSV or Parquet; it is taken to be true to its click rate.
+    The tool may have seen only train, as `ctrbench data export NAME --split train rows.csv` writes it: if it was shown
+    valid or test, everything measured on its rows is worthless, and nothing here can detect that. The file holds the
+    same columns under the same names, as CSV or Parquet; its click rate is not checked or changed.
     """
 
     name: ClassVar[str] = "from_file"
     path: Annotated[str, "a file of rows in the log's own format, .csv, .csv.gz, .tsv or .parquet", Location()] = ""
-    unknown: Annotated[Literal["refuse", "drop"], "what to do with rows that hold a value which train lacks"] = "refuse"
+    unknown: Annotated[Literal["refuse", "drop"], "what to do with rows that have a value which train lacks"] = "refuse"
 
     def version(self) -> str:
-        """The SHA-256 of the file: where it lies does not count."""
+        """The SHA-256 of the file, wherever it lies."""
         return file_digest(Path(self.path).expanduser()) if self.path else ""
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Read the file; UserError for rows that train's schema has no place for, Skip where no file is named."""
+        """Read the file; UserError for rows that do not fit train's schema, Skip where no file is named."""
         if not self.path:
             raise Skip("it needs a file: from_file[path=rows.csv]")
         rows, misfits = read_rows(Path(self.path).expanduser(), train.schema)
@@ -58,7 +58,7 @@ class FromFile(Generator):
 
 
 class FileSampler(Sampler):
-    """The rows of the file that are of use."""
+    """The rows of the file that can be used."""
 
     def __init__(self, rows: Table, dropped: int, seed: int) -> None:
         self._rows = rows
@@ -67,7 +67,7 @@ class FileSampler(Sampler):
         self._given = 0
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """Each row of the file as often as any other, give or take one; all of them where so many are asked for."""
+        """Each row of the file as often as any other, give or take one; all of them where that many are asked for."""
         rng = np.random.default_rng([self._seed, seed])
         rounds = -(-rows // len(self._rows))
         order = np.concatenate([rng.permutation(len(self._rows)) for _ in range(rounds)])
@@ -76,12 +76,12 @@ class FileSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """What the file holds, and how many of the rows that were asked for it had to give a second time."""
+        """What the file holds, and how many of the rows asked for were repeats."""
         again = max(0, self._given - len(self._rows))
         return {"rows in the file": len(self._rows), "rows left out": self._dropped, "rows given again": again}
 
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `from_file`."""
+    """Register `from_file`."""
     register(FromFile)

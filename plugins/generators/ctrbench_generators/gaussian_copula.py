@@ -1,7 +1,7 @@
-"""A Gaussian copula over all columns, the paper's quickest generator.
+"""A Gaussian copula over all columns, the paper's fastest generator.
 
-In: a training table. Out: a sampler of rows with train's marginals and its pairwise correlations of normal scores.
-A correlation cannot say which cities a country has; groups of columns are therefore learned as one column.
+In: a training table. Out: a sampler of rows with train's marginals and its pairwise correlations of normal scores. A
+correlation cannot say which cities a country has; so groups of columns are learned as one column.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class GaussianCopula(Generator):
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Fit a marginal to each encoded column and the correlations between their normal scores.
 
-        Columns whose fit came to nothing are named in the details: SDV hands them out as constants without a word.
+        Columns whose fit collapsed are named in the details: SDV returns them as constants without a warning.
         """
         from sdv.single_table import GaussianCopulaSynthesizer
 
@@ -51,5 +51,5 @@ class GaussianCopula(Generator):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `gaussian_copula`."""
+    """Register `gaussian_copula`."""
     register(GaussianCopula)

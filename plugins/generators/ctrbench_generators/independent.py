@@ -1,7 +1,7 @@
-"""Every field by itself: what a pool is worth that knows no two fields together.
+"""Every field by itself: what a pool is worth that knows nothing about two fields together.
 
-In: a training table. Out: a sampler of rows whose fields are drawn one by one from train's columns, of a row's own
-class or of both.
+In: a training table. Out: a sampler of rows whose fields are drawn one by one from train's columns, within a row's own
+class or from all rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Independent(Generator):
     """Product of train's marginals: each field drawn by itself, given the label (naive Bayes) or nothing.
 
-    A control. Given the label, each field keeps what it says about clicks and all interactions are gone; given nothing,
+    A control. Given the label, each field keeps what it says about clicks and all interactions are lost; given nothing,
     the rows say nothing about clicks at all. Numeric fields are drawn from train's own numbers.
     """
 
@@ -36,7 +36,7 @@ class Independent(Generator):
 
 
 class IndependentSampler(Sampler):
-    """Train, whose columns are drawn from."""
+    """Train, from whose columns values are drawn."""
 
     def __init__(self, train: Table, by_class: bool, seed: int) -> None:
         self._train = train
@@ -44,7 +44,7 @@ class IndependentSampler(Sampler):
         self._seed = seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """Labels at train's click rate, shuffled; then field by field a value for each row, with replacement."""
+        """Labels at train's click rate, shuffled; then for each field a value per row, with replacement."""
         import pandas as pd
 
         rng = np.random.default_rng([self._seed, seed])
@@ -65,5 +65,5 @@ class IndependentSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `independent`."""
+    """Register `independent`."""
     register(Independent)

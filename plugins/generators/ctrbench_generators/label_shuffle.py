@@ -1,6 +1,6 @@
-"""Real rows whose clicks are somebody else's: perfect fidelity of rows, none of labels.
+"""Real rows with the clicks of others: perfect fidelity of rows, none of labels.
 
-In: a training table. Out: a sampler that deals its rows anew under shuffled labels.
+In: a training table. Out: a sampler that returns its rows under shuffled labels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ctrbench_generators._classes import shares_of
 
 @dataclass(frozen=True)
 class LabelShuffle(Generator):
-    """Real rows with their labels permuted: rows as real as can be that say nothing about clicks.
+    """Real rows with their labels permuted: perfectly realistic rows that say nothing about clicks.
 
     A control: what it gains beside real data comes from more rows of the real distribution, and what it costs is the
     price of wrong labels.
@@ -31,16 +31,16 @@ class LabelShuffle(Generator):
 
 
 class LabelShuffleSampler(Sampler):
-    """Train, ready to be dealt."""
+    """Train, to be drawn from."""
 
     def __init__(self, train: Table, seed: int) -> None:
         self._train = train
         self._seed = seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """All of train's rows in a new order, again and again until there are enough; labels in train's exact shares.
+        """All of train's rows in a new order, repeated until there are enough; labels in train's exact shares.
 
-        So each row stands once in every |train| rows of the pool, and a shorter pool holds none twice.
+        So each row occurs once in every |train| rows of the pool, and a shorter pool has none twice.
         """
         rng = np.random.default_rng([self._seed, seed])
         rounds = -(-rows // len(self._train))
@@ -51,5 +51,5 @@ class LabelShuffleSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `label_shuffle`."""
+    """Register `label_shuffle`."""
     register(LabelShuffle)

@@ -1,7 +1,7 @@
 """A private pool with a proof: trees of pairwise dependencies within each label, all learned from noisy counts.
 
-In: a training table of categorical fields. Out: a sampler that has seen nothing but those counts, so that whatever is
-done with its rows is (ε, δ)-differentially private.
+In: a training table of categorical fields. Out: a sampler that has seen nothing but those counts, so that its rows are
+(ε, δ)-differentially private, whatever is done with them.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 VALUES, CHOICE, PAIRS = 0.7, 0.05, 0.25
 """Shares of ρ for the fields' counts, for the choice of pairs and for the pairs' counts, set on Frappe's valid rows."""
 CERTAIN = 32.0
-"""Standard deviations of noise beyond which a count is taken as it is seen."""
+"""A count that exceeds this many standard deviations of the noise is taken as it is seen."""
 CLASSES = 8
-"""Classes of about as many rows each into which a field's values are put, by how often they come, where pairs of the
-values themselves would drown in noise."""
+"""Classes of about equally many rows into which a field's values are grouped by frequency, where pairs of the values
+themselves would drown in noise."""
 
 Pair = tuple[int, int, int | None]
-"""Two fields, and the one of them that is told by classes, where one is."""
+"""Two fields, and the one of them known only by classes, if any."""
 
 
 @dataclass(frozen=True)
 class Mst(Generator):
     """MST (McKenna, Miklau and Sheldon 2021) within each label: noisy counts, a private tree, (ε, δ)-DP rows.
 
-    Most of the budget measures every field, those of many values best, some chooses the pairs of a tree, the rest
-    measures those, by classes of values where the values themselves would drown in noise. Neighbours differ by one row
-    more or less, so a user of k rows is protected by kε only. Taken as public: the schema with its vocabularies, and
-    how many rows are asked for. The seed must stay secret: with it the noise can be taken off again. `bayes_net` is
-    the same without noise.
+    Most of the budget measures single fields, those with many values most precisely; a small part chooses the pairs of
+    a tree; the rest measures these pairs, by classes of values where the values themselves would drown in noise.
+    Neighbouring tables differ by one row more or less, so a user with k rows is protected only by kε. Assumed public:
+    the schema with its vocabularies, and how many rows are asked for. The seed must stay secret: with it the noise can
+    be subtracted. `bayes_net` is the same without noise.
     """
 
     name: ClassVar[str] = "mst"
     imports: ClassVar[tuple[str, ...]] = ("scipy.stats", "scipy.optimize")
     epsilon: Annotated[float, "ε: e^ε bounds how much likelier a row makes any pool", Ge(1e-4), Le(1e6)] = 1.0
-    delta: Annotated[float, "δ: the probability that ε does not bound; well below 1 / rows", Ge(1e-100), Lt(1)] = 1e-9
+    delta: Annotated[float, "δ: the probability with which ε may fail; well below 1 / rows", Ge(1e-100), Lt(1)] = 1e-9
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Count, with noise; Skip where a field is numeric. The labels' rows are disjoint, so each has the whole ρ."""
@@ -72,18 +72,19 @@ class Marginal:
 
     @classmethod
     def of(cls, noisy: NDArray[np.int64], sigma: float) -> Marginal:
-        """What the counts were on average, given that they are seen with such noise."""
+        """The expected counts, given that they were observed with such noise."""
         likely = expected_counts(noisy, sigma)
         total = likely.sum()
         return cls(likely / total if total > 0 else np.full(len(noisy), 1 / len(noisy)))
 
 
 def expected_counts(noisy: NDArray[np.int64], sigma: float) -> NDArray[np.float64]:
-    """The mean of each value's count given its noisy one, (values,), where values are alike before they are seen.
+    """The posterior mean of each value's count given its noisy one, (values,), with one prior for all values.
 
-    How counts are distributed among the values is itself estimated: the distribution under which the noisy counts are
-    likeliest (Kiefer and Wolfowitz 1956), by EM on a grid, as in the general maximum likelihood empirical Bayes of
-    Jiang and Zhang (2009). So values that all came about as often are drawn together, and rare ones keep what is left.
+    The prior, how counts are distributed among the values, is itself estimated: the distribution under which the noisy
+    counts are likeliest (Kiefer and Wolfowitz 1956), by EM on a grid, as in the general maximum likelihood empirical
+    Bayes of Jiang and Zhang (2009). So values that occur about equally often are shrunk together, and rare ones keep
+    what is left.
     """
     counts = np.maximum(noisy, 0).astype(np.float64)
     uncertain = noisy < CERTAIN * sigma
@@ -103,7 +104,7 @@ def expected_counts(noisy: NDArray[np.int64], sigma: float) -> NDArray[np.float6
 
 
 class Edge:
-    """How a field hangs on its parent: cells that stand out of the noise, and a rest that knows no parent."""
+    """How a field depends on its parent: cells that stand out from the noise, and a rest without the parent."""
 
     def __init__(self, field: int, parent: int, cells: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """`cells` are (cells, 2): the parent's value and the field's."""
@@ -118,8 +119,8 @@ class Edge:
     ) -> NDArray[np.int64]:
         """A value for each of the parent's values.
 
-        A parent's cells have what stands in them, of the rows that its marginal gives it; the rest is drawn from what
-        the field's own marginal has beyond all cells, so that both marginals are kept as far as noise allows.
+        Of the rows that its marginal gives a parent's value, its cells take as many as they hold; the rest is drawn
+        from what the field's own marginal has beyond all cells, so that both marginals are kept as far as noise allows.
         """
         begin, end = (np.searchsorted(self._of, parents, side=side) for side in ("left", "right"))
         known = self._upto[end] - self._upto[begin]
@@ -133,7 +134,7 @@ class Edge:
 
 
 class ClassEdge:
-    """How a field hangs on its parent where one of the two is told by classes of values only."""
+    """How a field depends on its parent where one of the two is known only by classes of values."""
 
     def __init__(self, field: int, parent: int, classes: tuple[Classes, Classes], counts: NDArray[np.float64]) -> None:
         """`classes` are the parent's and the field's, `counts` are (the parent's classes, the field's)."""
@@ -164,7 +165,7 @@ class Classes:
 
     @classmethod
     def of(cls, marginal: Marginal, most: int) -> Classes:
-        """At most so many, of about as many rows each: the values that come most often, then those that come less."""
+        """At most this many, of about equally many rows each, from the most frequent values to the rarest."""
         shares = marginal.shares
         classes = np.arange(len(shares))
         if most < len(shares):
@@ -178,18 +179,18 @@ class Classes:
 def _drawn(
     upto: NDArray[np.float64], begin: NDArray[np.int64], end: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """A place in each of these ranges (not empty) by weights, whose sums up to each place are `upto`."""
+    """A place in each of these ranges (not empty), by weights whose cumulative sums are `upto`."""
     goal = upto[begin] + rng.random(len(begin)) * (upto[end] - upto[begin])
     return np.clip(np.searchsorted(upto, goal, side="right") - 1, begin, end - 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """The noisy counts of one label, ready to be drawn from."""
+    """The noisy counts of one label, ready for sampling."""
 
     rows: float
     marginals: list[Marginal]  # by field
-    edges: list[Edge | ClassEdge]  # a parent is the first field, or stands in an edge before
+    edges: list[Edge | ClassEdge]  # a parent is the first field, or the child of an earlier edge
 
     def sample(self, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """Values from 0, (rows, fields)."""
@@ -209,7 +210,7 @@ class MstSampler(Sampler):
         self._spec, self._schema, self._trees, self._budgets, self._seed = spec, schema, trees, budgets, seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows at the noisy click rate, shuffled: made from the counts, they cost nothing more."""
+        """New rows at the noisy click rate, shuffled: made from the counts alone, they cost no more budget."""
         import pandas as pd
 
         rng = np.random.default_rng([self._seed, seed])
@@ -232,10 +233,10 @@ class MstSampler(Sampler):
 
 
 def learn(values: NDArray[np.int32], sizes: list[int], budget: Budget, rng: np.random.Generator) -> Tree:
-    """The tree of one label's rows, (rows, fields), which are looked at through the budget's mechanisms only."""
+    """The tree of one label's rows, (rows, fields), which are seen only through the budget's mechanisms."""
     fields = len(sizes)
     for_values = budget.rho * (VALUES if fields > 1 else 1)
-    shares = np.array(sizes, np.float64) ** (2 / 3)  # the least sum of all values' errors, size · σ of each field
+    shares = np.array(sizes, np.float64) ** (2 / 3)  # minimises the sum of all values' errors, size · σ of each field
     sigmas, noisy = [], []
     for field, size in enumerate(sizes):
         sigmas.append(budget.sigma(for_values * shares[field] / shares.sum()))
@@ -261,9 +262,9 @@ def learn(values: NDArray[np.int32], sizes: list[int], budget: Budget, rng: np.r
 
 
 def shrunk(seen: NDArray[np.int64], expected: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """Likely counts given noisy ones and those of independence: nearer to these, the less the noise leaves to tell.
+    """Likely counts given noisy ones and those of independence: the less the noise leaves, the nearer to the latter.
 
-    The mean of a count e·(1 + δ), δ of mean 0 and a variance that the whole table tells by its moments; at least 0.
+    The mean of a count e·(1 + δ), δ of mean 0 and a variance estimated from the whole table by its moments; at least 0.
     """
     off = seen - expected
     variance = max(float((off**2 - sigma**2).sum() / (expected**2).sum()), 0.0) * expected**2
@@ -272,13 +273,13 @@ def shrunk(seen: NDArray[np.int64], expected: NDArray[np.float64], sigma: float)
 
 
 def _rows(noisy: list[NDArray[np.int64]], sigmas: list[float]) -> float:
-    """The number of rows: each field's counts add up to it, the fewer of them the better; at least 1."""
+    """The number of rows: each field's counts add up to it, more precisely the fewer they are; at least 1."""
     weights = np.array([1 / (len(counts) * sigma**2) for counts, sigma in zip(noisy, sigmas, strict=True)])
     return max(float(np.average([counts.sum() for counts in noisy], weights=weights)), 1.0)
 
 
 def _least(cells: int, sigma: float) -> int:
-    """The least noisy count that stands out among so many cells: hardly any is lifted there by noise alone.
+    """The least noisy count that stands out among this many cells: noise alone lifts hardly any that far.
 
     The universal threshold of Donoho and Johnstone (1994), σ·√(2 ln cells).
     """
@@ -294,13 +295,13 @@ def _choose(
 ) -> list[Pair]:
     """The pairs of a spanning tree, by Kruskal's algorithm with the exponential mechanism in place of the maximum.
 
-    A pair's score is how many rows its cells have beyond what the marginals expect and noise will hide: what measuring
-    it can tell. A row changes one cell by 1, and so the score by at most 1. (MST's own score does not see the noise,
-    and would choose pairs of thousands of values of which nothing is left.) A pair may also be measured with one field
-    in classes, of which it tells less, and noise hides less.
+    A pair's score is how many rows its cells have beyond what the marginals predict and noise will hide: what measuring
+    it can reveal. A row changes one cell by 1, and so the score by at most 1. (MST's own score ignores the noise, and
+    would choose pairs with thousands of values of which nothing remains.) A pair may also be measured with one field in
+    classes, which say less about it, but of which noise hides less.
     """
     sizes = [len(marginal.shares) for marginal in marginals]
-    sigma = math.sqrt((len(sizes) - 1) / (2 * PAIRS * budget.rho))  # that the pairs' counts will have
+    sigma = math.sqrt((len(sizes) - 1) / (2 * PAIRS * budget.rho))  # of the pairs' counts
     scores: dict[Pair, float] = {}
     for a, b in combinations(range(len(sizes)), 2):
         places, counts = _pair_counts(values, a, b, sizes)
@@ -323,13 +324,13 @@ def _choose(
 
 
 def _classes(marginals: list[Marginal], field: int, coarse: int) -> Classes:
-    """A field's values as they are, or in classes where it is the coarse one."""
+    """A field's values as they are, or in classes if it is the coarse one."""
     marginal = marginals[field]
     return Classes.of(marginal, CLASSES if field == coarse else len(marginal.shares))
 
 
 def _class_counts(values: NDArray[np.int32], a: int, b: int, classes: tuple[Classes, Classes]) -> NDArray[np.int64]:
-    """How many rows each pair of classes has, (a's classes, b's)."""
+    """The number of rows of each pair of classes, (a's classes, b's)."""
     sizes = [len(each.shares) for each in classes]
     places = classes[0].of_value[values[:, a]] * sizes[1] + classes[1].of_value[values[:, b]]
     return np.bincount(places, minlength=sizes[0] * sizes[1]).reshape(sizes)
@@ -338,7 +339,7 @@ def _class_counts(values: NDArray[np.int32], a: int, b: int, classes: tuple[Clas
 def _pair_counts(
     values: NDArray[np.int32], a: int, b: int, sizes: list[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The cells that rows stand in, a's value · b's size + b's value, ascending, and how many."""
+    """The nonempty cells, a's value · b's size + b's value, ascending, and their numbers of rows."""
     return np.unique(values[:, a].astype(np.int64) * sizes[b] + values[:, b], return_counts=True)
 
 
@@ -346,7 +347,7 @@ def _from_first(pairs: list[Pair]) -> list[Pair]:
     """A tree's pairs as (parent, child, the one in classes), from field 0 outwards."""
     ways: list[Pair] = []
     reached = [0]
-    for parent in reached:  # grows while it is walked
+    for parent in reached:  # grows while it is iterated
         for a, b, coarse in pairs:
             other = b if parent == a else a
             if parent in (a, b) and other not in reached:
@@ -357,5 +358,5 @@ def _from_first(pairs: list[Pair]) -> list[Pair]:
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `mst`."""
+    """Register `mst`."""
     register(Mst)

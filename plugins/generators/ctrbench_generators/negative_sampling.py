@@ -1,6 +1,6 @@
-"""Negatives made as recommenders make them: a click's user and context beside an item that this user never clicked.
+"""Negatives made as recommenders make them: a click's user and context with an item that this user never clicked.
 
-In: a training table with a user and an item. Out: a sampler of such negatives, and of real positives beside them.
+In: a training table with a user and an item. Out: a sampler of such negatives, and of real positives.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class NegativeSampling(Generator):
     """Positives: real ones again. Negatives: a positive with an item its user never clicked (He et al. 2017).
 
     A control. Only the negatives are new: the positives are real positives drawn with replacement. A negative is a real
-    positive, drawn with replacement too, whose item is exchanged for one that is uniform among train's items that are
-    no positive of its user in train. User and item are the first categorical fields of these roles; all fields with
-    the role item are exchanged together, for those of a row of train that holds the new item.
+    positive, also drawn with replacement, whose item is replaced by one drawn uniformly from train's items that its
+    user has no positive for in train. User and item are the first categorical fields of these roles; all fields with
+    the role item are replaced together, by those of a row of train with the new item.
     """
 
     name: ClassVar[str] = "negative_sampling"
@@ -40,7 +40,7 @@ class NegativeSampling(Generator):
         unclicked = Unclicked(user[positives], item[positives], len(counts))
         sources = positives[unclicked.number(user[positives]) > 0]
         if not len(sources):
-            raise Skip("no user with a positive has an item left that is none: there is nothing to sample")
+            raise Skip("every user with a positive has clicked all items: there is no negative to sample")
         rows_of = Groups(np.argsort(item, kind="stable"), np.cumsum(counts) - counts, counts)
         return NegativeSampler(train, user, positives, sources, unclicked, rows_of, seed)
 
@@ -54,15 +54,15 @@ class Groups:
     sizes: NDArray[np.int64]  # (groups,)
 
     def draw(self, groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
-        """A row of each of these groups."""
+        """A row from each of these groups."""
         return self.rows[self.starts[groups] + rng.integers(self.sizes[groups])]
 
 
 class Unclicked:
-    """The items that are no positive of a user, counted and drawn without ever being listed.
+    """The items that are not among a user's positives, counted and drawn without ever being listed.
 
-    Let a user's positives be a₀ < a₁ < …; below aₜ stand aₜ - t other items. So the other item with r others below it
-    is r + the number of t with aₜ - t ≤ r, which one search in a sorted array finds, however many positives there are.
+    Let a user's positives be a₀ < a₁ < …; below aₜ are aₜ - t other items. So the other item with r others below it is
+    r + the number of t with aₜ - t ≤ r, which one search in a sorted array finds, however many positives there are.
     """
 
     def __init__(self, users: NDArray[np.int32], items: NDArray[np.intp], number: int) -> None:
@@ -74,11 +74,11 @@ class Unclicked:
         self._others_below = clicked_by * (number + 1) + clicked - (np.arange(len(pairs)) - self._starts[clicked_by])
 
     def number(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
-        """How many items are left for each of these users, who all have a positive."""
+        """How many items are left for each of these users, all of whom have a positive."""
         return self._items - self._clicked[users]
 
     def draw(self, users: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One of them for each user, all equally likely."""
+        """One such item for each user, all equally likely."""
         others = rng.integers(self.number(users))
         found = np.searchsorted(self._others_below, users.astype(np.int64) * (self._items + 1) + others, side="right")
         return others + found - self._starts[users]
@@ -94,7 +94,7 @@ class NegativeSampler(Sampler):
         positives: NDArray[np.intp],
         sources: NDArray[np.intp],  # the positives whose users have items left
         unclicked: Unclicked,
-        rows_of: Groups,  # the rows of train that hold an item
+        rows_of: Groups,  # the rows of train with each item
         seed: int,
     ) -> None:
         self._train, self._user = train, user
@@ -108,7 +108,7 @@ class NegativeSampler(Sampler):
 
         rng = np.random.default_rng([self._seed, seed])
         negatives, positives = shares_of(self._train.targets, rows)
-        # Where each new row is from: its user and context, and its item.
+        # The row that each new row's user and context come from, and its item.
         whole = np.concatenate([rng.choice(self._sources, negatives), rng.choice(self._positives, positives)])
         item = whole.copy()
         item[:negatives] = self._rows_of.draw(self._unclicked.draw(self._user[whole[:negatives]], rng), rng)
@@ -123,7 +123,7 @@ class NegativeSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """Train's items, and the positives that give no negative because their users have clicked all of them."""
+        """Train's items, and the positives that yield no negative because their users have clicked all items."""
         left_out = len(self._positives) - len(self._sources)
         return {"items": len(self._rows_of.sizes), "positives without an item left": left_out}
 
@@ -138,5 +138,5 @@ def _identifier(train: Table, role: Role) -> NDArray[np.int32]:
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `negative_sampling`."""
+    """Register `negative_sampling`."""
     register(NegativeSampling)

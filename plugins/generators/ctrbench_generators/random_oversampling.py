@@ -28,7 +28,7 @@ class RandomOversampling(Generator):
 
 
 class OversamplingSampler(Sampler):
-    """Train, ready to be drawn from."""
+    """Train, to be drawn from."""
 
     def __init__(self, train: Table, seed: int) -> None:
         self._train = train
@@ -43,11 +43,11 @@ class OversamplingSampler(Sampler):
         randomness = np.random.RandomState([self._seed, seed])
         sampler = RandomOverSampler(sampling_strategy=dict(enumerate(counts + new)), random_state=randomness)
         sampler.fit_resample(np.arange(len(self._train))[:, None], self._train.targets)
-        drawn = sampler.sample_indices_[len(self._train) :]  # all rows of train stand in front
+        drawn = sampler.sample_indices_[len(self._train) :]  # all rows of train come first
         return self._train.take(randomness.permutation(drawn))
 
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `random_oversampling`."""
+    """Register `random_oversampling`."""
     register(RandomOversampling)

@@ -1,7 +1,7 @@
 """SMOTE for tables without numbers: each new row is a vote among near rows of its class.
 
 In: a training table of categorical fields. Out: a sampler of new rows, made chunk by chunk where memory or the paper
-asks for it; our engine and imbalanced-learn's draw alike, so equal seeds give equal rows but for ties.
+asks for it; our engine and imbalanced-learn's make the same draws, so equal seeds give equal rows except for ties.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALONE = 0.25
-"""Values of a field over the rows beyond which hardly a row has another near it."""
+"""Values of a field, as a share of the rows, beyond which hardly any row has another near it."""
 
 A_PAIR, A_STEP = 34.0, 4_000.0
-"""Operations for which a comparison of two rows stands, a field, and a step down the tree."""
+"""Operations that comparing two rows counts for, per field, and a step down the tree."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,18 @@ class Smoten(Generator):
 
     name: ClassVar[str] = "smoten"
     imports: ClassVar[tuple[str, ...]] = ("scipy.spatial", "imblearn.over_sampling")
-    k_neighbors: Annotated[int, "neighbours of a row that vote beside it", Ge(1)] = 2
+    k_neighbors: Annotated[int, "neighbours that vote together with a row", Ge(1)] = 2
     chunks: Annotated[
-        Chunks, "parts of train made one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB"
+        Chunks, "parts of train processed one by one; auto: 1, or with engine=imblearn the fewest that fit 2 GiB"
     ] = "auto"
     chunk_order: ChunkOrder = "file"
-    engine: Annotated[
-        Literal["native", "imblearn"], "who finds the neighbours: ours, or imbalanced-learn in n² time and memory"
-    ] = "native"
+    engine: Annotated[Literal["native", "imblearn"], "ours, or imbalanced-learn's in n² time and memory"] = "native"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's; None for imbalanced-learn's.
 
-        n log n as on Frappe (1.4 s for 202,027 rows of 10 fields). Where a field has a value for every few rows, nearly
-        all rows are equally far apart and each is compared with each: 12 s for 40,000 rows of 22 fields.
+        n log n as on Frappe (1.4 s for 202,027 rows of 10 fields). Where a field has one value for every few rows,
+        nearly all rows are equally far apart and each is compared with all: 12 s for 40,000 rows of 22 fields.
         """
         if self.engine != "native" or schema.numeric or not rows:
             return None
@@ -57,7 +55,7 @@ class Smoten(Generator):
         return Forecast(len(schema.fields) * rows * a_value, 24.0 * rows * len(schema.fields))
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Deal train's rows to chunks; Skip where a field is numeric, ValueError where a class has too few rows."""
+        """Assign train's rows to chunks; Skip where a field is numeric, ValueError where a class has too few rows."""
         if train.schema.numeric:
             names = ", ".join(field.name for field in train.schema.numeric)
             raise Skip(f"smoten is for nominal fields; numeric: {names}")
@@ -89,7 +87,7 @@ class Smoten(Generator):
             yield Voted(votes)
 
     def _defer(self, train: Table, chunks: list[NDArray[np.intp]], context: Context) -> Iterator[Maker]:
-        """imbalanced-learn: it finds neighbours anew whenever rows are asked for."""
+        """imbalanced-learn: it finds neighbours again whenever rows are asked for."""
         codes, targets = train.codes, train.targets
         for chunk in chunks:
             yield Imblearn(codes[chunk], targets[chunk], self.k_neighbors)
@@ -99,7 +97,7 @@ class Maker(Protocol):
     """Makes the new rows of one chunk."""
 
     def new_rows(self, wanted: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-        """So many new rows of each class, negatives first, and their labels."""
+        """New rows, `wanted` of each class, negatives first, and their labels."""
 
 
 @dataclass(frozen=True)
@@ -126,17 +124,17 @@ class Imblearn:
     k_neighbors: int
 
     def new_rows(self, wanted: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-        """What imbalanced-learn adds to the chunk to bring each class to its size and the wanted rows more."""
+        """What imbalanced-learn adds to the chunk to bring each class to its size plus the wanted rows."""
         from imblearn.over_sampling import SMOTEN
 
         sizes = class_counts(self.labels) + wanted
         sampler = SMOTEN(sampling_strategy=dict(enumerate(sizes)), k_neighbors=self.k_neighbors, random_state=seed)
         codes, labels = sampler.fit_resample(self.codes, self.labels)
-        return codes[len(self.codes) :], labels[len(self.codes) :]  # the real rows stand in front
+        return codes[len(self.codes) :], labels[len(self.codes) :]  # the real rows come first
 
 
 class SmotenSampler(Sampler):
-    """Train in chunks, and what makes new rows of each."""
+    """Train in chunks, and a maker of new rows for each."""
 
     def __init__(
         self, train: Table, chunks: list[NDArray[np.intp]], makers: list[Maker], seed: int, context: Context
@@ -171,5 +169,5 @@ class SmotenSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `smoten`."""
+    """Register `smoten`."""
     register(Smoten)

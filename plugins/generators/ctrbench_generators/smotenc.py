@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 class Smotenc(Generator):
     """SMOTE for nominal and continuous features (Chawla et al. 2002), by imbalanced-learn.
 
-    Only new rows are handed out, as many of each class as keep train's click rate.
+    Only new rows are returned, as many of each class as keep train's click rate.
     """
 
     name: ClassVar[str] = "smotenc"
     imports: ClassVar[tuple[str, ...]] = ("imblearn.over_sampling",)
-    k_neighbors: Annotated[int, "neighbours of a row, one of which it is mixed with and all of which vote", Ge(1)] = 5
-    chunks: Annotated[Chunks, "parts of train made one by one; auto: the fewest that fit 2 GiB"] = "auto"
+    k_neighbors: Annotated[int, "neighbours of a row: it is mixed with one of them, and all vote", Ge(1)] = 5
+    chunks: Annotated[Chunks, "parts of train processed one by one; auto: the fewest that fit 2 GiB"] = "auto"
     chunk_order: ChunkOrder = "file"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Deal train's rows to chunks; Skip without a field of either kind, ValueError for a class with too few rows.
+        """Assign train's rows to chunks; Skip without a field of either kind, ValueError for a class with too few rows.
 
-        UserError for numbers whose squares are infinite.
-        imbalanced-learn finds neighbours anew whenever rows are asked for, so nothing else is done here.
+        UserError for numbers whose squares are infinite. imbalanced-learn finds neighbours again whenever rows are
+        asked for, so nothing else is done here.
         """
         if not train.schema.numeric:
             raise Skip("smotenc needs a numeric field beside the categorical ones, and there is none: use smoten")
@@ -54,7 +54,7 @@ class Smotenc(Generator):
         return SmotencSampler(train, chunks, self.k_neighbors, seed, context)
 
     def _largest_class(self, train: Table) -> int:
-        """Rows of one class that fit `MEMORY`: their distances, twice, and after them dense one-hots of all neighbours.
+        """Rows of one class that fit `MEMORY`: their distances, twice, and then dense one-hots of all neighbours.
 
         The one-hots have a column for each value in the chunk: at most train's values, or one for each row and field.
         """
@@ -99,7 +99,7 @@ class SmotencSampler(Sampler):
     def _new_rows(
         self, values: NDArray[np.float64], labels: NDArray[np.int8], wanted: NDArray[np.int64], seed: int
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-        """What imbalanced-learn adds to a chunk to bring each class to its size and the wanted rows more."""
+        """What imbalanced-learn adds to a chunk to bring each class to its size plus the wanted rows."""
         from imblearn.over_sampling import SMOTENC
 
         sampler = SMOTENC(
@@ -109,7 +109,7 @@ class SmotencSampler(Sampler):
             random_state=seed,
         )
         made, targets = sampler.fit_resample(values, labels)
-        return made[len(values) :], targets[len(values) :]  # the real rows stand in front
+        return made[len(values) :], targets[len(values) :]  # the real rows come first
 
     @property
     def details(self) -> Mapping[str, float | str]:
@@ -119,5 +119,5 @@ class SmotencSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `smotenc`."""
+    """Register `smotenc`."""
     register(Smotenc)

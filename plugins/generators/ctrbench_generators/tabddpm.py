@@ -1,7 +1,7 @@
 """TabDDPM: a diffusion model for tables.
 
-In: a training table of categorical and numeric fields. Out: a sampler that turns noise into rows, given labels drawn
-as often as train has them.
+In: a training table of categorical and numeric fields. Out: a sampler that turns noise into rows, for labels drawn at
+train's click rate.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
     from ctrbench_generators._tabddpm import Network, Rows
 
 FEW_VALUES = 32
-"""Whole values up to which new numbers are train's own."""
+"""Up to this many whole values, new numbers are train's own."""
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
 
 
 @dataclass(frozen=True)
 class TabDdpm(Generator):
-    """Multinomial and Gaussian diffusion on table rows (Kotelnikov et al. 2022), the label as condition."""
+    """Multinomial and Gaussian diffusion on table rows, conditioned on the label (Kotelnikov et al. 2022)."""
 
     name: ClassVar[str] = "tabddpm"
     imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.preprocessing")
     steps: Annotated[int, "training steps", Ge(1), Budgeted()] = 30_000
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 4096
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
     lr: Annotated[float, "learning rate at the first step; it falls linearly to 0", Gt(0)] = 8.057e-4
     weight_decay: Annotated[float, "weight decay", Ge(0)] = 0.0
     num_timesteps: Annotated[int, "steps between a row and pure noise, on a cosine schedule", Ge(2)] = 100
     hidden: Annotated[Widths, "widths of the network's layers"] = (512, 1024, 1024, 1024, 1024, 512)
     shift_input: Annotated[
-        bool, "read 69 and 0 for 1 and 0 in a one-hot row, not log 1 and log 1e-30 = -69: steadier at many values"
+        bool, "code one-hot 1 and 0 as 69 and 0, not as log 1 and log 1e-30 = -69: more stable with many values"
     ] = False
     ema: Annotated[bool, "sample from the weights' moving average (0.999 a step)"] = False
     precision: Precision = "float32"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
-        """Six operations a weight and row in training; of two a weight, row and timestep in sampling it needs half."""
+        """In training six operations per weight and row; in sampling half of two per weight, row and timestep."""
         batch, width = min(self.batch_size, rows), one_hot_width(schema)
         weights = dense([128, *self.hidden, width])
         operations = self.steps * (6.6 * batch * weights + ADAM * weights) + 1.0 * rows * self.num_timesteps * weights
@@ -131,7 +131,7 @@ class Coding:
 
 
 def _rounded(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole numbers, for a field of such values in train; the nearest of them where they are few, as in TabDDPM."""
+    """Whole numbers where train's values are whole; the nearest of these where they are few, as in TabDDPM."""
     if len(values) > FEW_VALUES:
         return np.rint(numbers)
     values = np.sort(values)
@@ -167,7 +167,7 @@ class TabDdpmSampler(Sampler):
         self._losses, self._seed, self._context = losses, seed, context
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """New rows, their labels drawn with train's click rate; TimeoutError beyond the deadline."""
+        """New rows, their labels drawn at train's click rate; TimeoutError beyond the deadline."""
         import torch
 
         from ctrbench_generators._tabddpm import draw
@@ -202,5 +202,5 @@ class TabDdpmSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `tabddpm`."""
+    """Register `tabddpm`."""
     register(TabDdpm)

@@ -1,7 +1,7 @@
 """A variational autoencoder for tables, at the paper's settings.
 
-In: a training table. Out: a sampler of rows decoded from normal noise; our engine does what ctgan's does, step for
-step, in a fraction of its time.
+In: a training table. Out: a sampler of rows decoded from normal noise; our engine does what ctgan's does, step by step,
+in a fraction of its time.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ class Tvae(Generator):
     name: ClassVar[str] = "tvae"
     imports: ClassVar[tuple[str, ...]] = ("sdv.single_table", "sklearn.mixture", "torch")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
-    batch_size: Annotated[int, "rows a step", Ge(1)] = 500
-    embedding_dim: Annotated[int, "numbers of noise that make a row", Ge(1)] = 128
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 500
+    embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128
     compress_dims: Annotated[Widths, "widths of the encoder's layers"] = (128, 128)
     decompress_dims: Annotated[Widths, "widths of the decoder's layers"] = (128, 128)
     l2scale: Annotated[float, "weight decay", Ge(0)] = 1e-6
     loss_factor: Annotated[float, "weight of the reconstruction beside the KL divergence", Ge(0)] = 2.0
     tanh_before_argmax: Annotated[
-        bool, "choose values as ctgan does, of all whose tanh rounds to 1 the first in train; false: the most probable"
+        bool, "choose values as ctgan does: the first in train whose tanh rounds to 1; false: the most probable"
     ] = True
     constraints: Constraints = "auto"
     precision: Precision = "float32"
-    engine: Annotated[Literal["native", "sdv"], "who trains: ours, or SDV with ctgan's networks"] = "native"
+    engine: Annotated[Literal["native", "sdv"], "ours, or SDV's with ctgan's networks"] = "native"
     sdv_numeric_encoding: Annotated[
-        bool, "categories as numbers in [0, 1], as SDV 2 has it under constraints; needs engine=sdv"
+        bool, "categories as numbers in [0, 1], as SDV 2 does under constraints; needs engine=sdv"
     ] = False
 
     def __post_init__(self) -> None:
@@ -64,18 +64,18 @@ class Tvae(Generator):
                 raise UserError(f"{self.name}: {alone} is ours alone; leave out engine={self.engine}")
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """The native engine's: decoded rows pass the wide layer three times a step; None for SDV's."""
+        """The native engine's: decoded rows pass the wide layer three times per step; None for SDV's."""
         if self.engine != "native":
             return None
         width = one_hot_width(schema)
         weights = width * (self.compress_dims[0] + self.decompress_dims[-1])
         steps = self.epochs * -(-rows // self.batch_size)
-        a_row = 6 * width * self.decompress_dims[-1] + 2 * width * 100  # and the cross-entropy
+        a_row = 6 * width * self.decompress_dims[-1] + 2 * width * 100  # plus the cross-entropy
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * self.decompress_dims[-1]
         return Forecast(operations, 20.0 * weights + 24 * self.batch_size * width)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Train encoder and decoder together; the decoder alone is kept."""
+        """Train encoder and decoder together; only the decoder is kept."""
         refuse_huge(train, self.name)
         joined = join(train, self.constraints, self.name)
         engine = self._native if self.engine == "native" else self._sdv
@@ -145,11 +145,11 @@ class TvaeSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The last losses, a row's; the parameters and the steps."""
+        """The last losses per row; the parameters and the steps."""
         return self.facts
 
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `tvae`."""
+    """Register `tvae`."""
     register(Tvae)

@@ -1,7 +1,7 @@
-"""Noise in the right format: the floor below which no method can fall.
+"""Noise in the right format: the floor that every method should stay above.
 
 In: a training table, of which only the vocabularies, the ranges of numbers and the click rate are used. Out: a sampler
-of rows that mean nothing.
+of meaningless rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Uniform(Generator):
     """Noise: every field uniform over its vocabulary or train's range, labels at train's click rate.
 
-    A control. What helps here helps by the number of rows or the balance of classes, not by anything they say.
+    A control. If it helps, the number of rows or the balance of classes helps, not anything that the rows say.
     """
 
     name: ClassVar[str] = "uniform"
@@ -45,7 +45,7 @@ class UniformSampler(Sampler):
         self._seed = seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
-        """Fields and labels all drawn apart from each other; the labels in train's exact shares."""
+        """Fields and labels drawn independently of each other; the labels in train's exact shares."""
         import pandas as pd
 
         rng = np.random.default_rng([self._seed, seed])
@@ -61,5 +61,5 @@ class UniformSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `uniform`."""
+    """Register `uniform`."""
     register(Uniform)

@@ -1,1 +1,1 @@
-"""The metrics that ctrbench ships, one file a method."""
+"""The metrics that ctrbench ships, one file per method."""

@@ -1,8 +1,8 @@
-"""Membership inference: an attacker scores real rows and takes those with the highest scores for members of train.
+"""Membership inference: an attacker scores real rows and takes those with the highest scores for rows of train.
 
 In: matched rows of train and of the holdout, the pool, and real rows that no generator has seen. Out: how well the
-attacker tells the two apart, beside what he makes of two pools that hold no member: other rows of train, and the pool
-with its columns shuffled.
+attacker tells the two apart, compared with two pools that contain no member: other rows of train, and the pool with its
+columns shuffled.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Sides = tuple[NDArray[np.float64], NDArray[np.float64]]
-    """A number for each member, and for each other row (or person)."""
+    """A number for each member, and for each of the others (rows or people)."""
     People = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 FALSE_POSITIVES = 0.01
 ALIKE = 0.02
-"""An AUC so near to .5 with real rows as the pool still counts members and others as alike."""
+"""With real rows as the pool, an AUC this close to .5 still counts as no difference."""
 
 
 @dataclass(frozen=True)
 class MembershipAttack(SyntheticMetric):
-    """What all attacks on membership share: whom they are asked about, and when their success is a leak."""
+    """What all membership attacks share: which rows are tested, and when success is a leak."""
 
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "AUC"
     both_ways: ClassVar[bool] = True
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 25_000
-    rows: Annotated[int, "at most so many rows of the pool, and of other tables", Ge(100)] = 200_000
+    suspects: Annotated[int, "at most this many members, and as many others, drawn by the seed", Ge(100)] = 25_000
+    rows: Annotated[int, "at most this many rows of the pool, and of other tables", Ge(100)] = 200_000
 
     @abstractmethod
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
     ) -> list[NDArray[np.float64]]:
-        """How much each suspect looks like a member by each pool, members before others, (suspects,) each."""
+        """How much each suspect looks like a member according to each pool, members before others, (suspects,) each."""
 
     def asked(self, scores: Sides, people: People) -> tuple[Sides, People]:
-        """The scores and persons of those who are asked about: each row by itself."""
+        """The scores to be judged, and the people they belong to: here each row by itself."""
         return scores, people
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
@@ -58,7 +58,7 @@ class MembershipAttack(SyntheticMetric):
         rng = np.random.default_rng(seed)
         matched = Matched.drawn(train, holdout, self.suspects, rng)
         people = matched.people
-        alike = min(self.rows, len(matched.rest))  # rows of all three pools, since a larger one tells more
+        alike = min(self.rows, len(matched.rest))  # as many rows of each pool: a larger one reveals more
         pool, fresh, unseen = (
             sample_of(only(each, matched.fields), alike, rng) for each in (synthetic, matched.rest, reference)
         )
@@ -69,11 +69,12 @@ class MembershipAttack(SyntheticMetric):
 
 
 def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_ways: bool) -> Score:
-    """The attack's AUC by the pool, from the scores by each of the three and whose the suspects are.
+    """The attack's AUC on the pool, from the scores by the pool and by both control pools, and whose the suspects are.
 
-    Flagged where the AUC is above .5, above that of fresh real rows, and above that of marginals, by more than chance;
-    with `both_ways` also where it is as surely below all three, since an attacker may take the lowest as well. No
-    verdict where fresh real rows themselves tell members from others: then the attack proves nothing.
+    Flagged where the AUC is above .5, above that of fresh real rows and above that of the marginals, each by more than
+    chance; with `both_ways` also where it is below all three by more than chance, since an attacker can just as well
+    take the lowest scores. No verdict where fresh real rows already tell members from others: the attack then proves
+    nothing.
     """
     count = max(int(each.max()) for each in people) + 1
     of_pool, of_fresh, of_marginals = (auc_of(*each, people, count) for each in (pool, fresh, marginals))
@@ -93,7 +94,7 @@ def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_w
 
 
 def _shuffled(pool: Table, rng: np.random.Generator) -> Table:
-    """The pool with the values of each column dealt anew among the rows of a class: what its marginals alone say."""
+    """The pool with the values of each column shuffled among the rows of a class: what its marginals alone reveal."""
     columns = {name: pool.rows[name].to_numpy().copy() for name in pool.schema.names}
     for label in (0, 1):
         chosen = np.flatnonzero(pool.targets == label)
@@ -103,7 +104,7 @@ def _shuffled(pool: Table, rng: np.random.Generator) -> Table:
 
 
 def _caught(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """Share of members above the threshold that 1 % of the others pass; among ties, members in proportion."""
+    """Share of members above the threshold that 1 % of the others exceed; ties count in proportion."""
     thresholds = np.unique(np.concatenate([members, others]))[::-1]
     passed, caught = (
         np.concatenate([[0.0], 1 - np.searchsorted(np.sort(each), thresholds, "left") / len(each)])

@@ -1,7 +1,7 @@
 """What chance alone would do: estimates with 95 % intervals in which all rows of a user count as one draw.
 
-In: a number for each row, and the row's user. Out: estimates that can be subtracted from each other, since each knows
-every user's part in its error. Rows of one user resemble each other; intervals that ignored it would be too narrow.
+In: a number for each row, and the row's user. Out: estimates that can be subtracted from each other, since each keeps
+every user's part in its error. Rows of one user resemble each other; intervals that ignored this would be too narrow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIGNIFICANCE = 0.025
-"""A verdict is given where chance would do as much in so many of a hundred cases at most, one-sided."""
+"""A verdict is given where chance alone would do as much in at most this share of cases, one-sided."""
 
 PERMUTATIONS = 99
 
@@ -44,14 +44,14 @@ class Estimate:
         return self._margin(SIGNIFICANCE)
 
     def side(self, level: float = SIGNIFICANCE) -> int:
-        """1 or -1 where the number is above or below 0 by more than chance, at this level on either side; else 0."""
+        """1 or -1 where the value is above or below 0 by more than chance, at this level on either side; else 0."""
         return int(np.sign(self.value)) if abs(self.value) > self._margin(level) else 0
 
     def _margin(self, level: float) -> float:
         from scipy.special import stdtrit
 
         if len(self.parts) < 2:
-            return 1.0  # a single user says nothing of others, so a share may be anything
+            return 1.0  # a single user says nothing about others, so the share could be anything
         users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
         return float(stdtrit(users - 1, 1 - level) * error)
@@ -68,12 +68,12 @@ class Estimate:
 
     @property
     def interval(self) -> Mapping[str, float]:
-        """Both ends, as a score's details name them."""
+        """Both ends, under the names that a score's details use."""
         return {"low": self.low, "high": self.high}
 
 
 def users_of(*tables: Table) -> list[NDArray[np.int64]]:
-    """Each row's user, (rows,) for each table, numbered from 0 over all; without a user field each row is its own."""
+    """Each row's user, (rows,) per table, numbered from 0 over all tables; without a user field each row is its own."""
     user = tables[0].schema.identifier("user")
     ends = np.cumsum([len(table) for table in tables])
     if user is None:
@@ -83,7 +83,7 @@ def users_of(*tables: Table) -> list[NDArray[np.int64]]:
 
 
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
-    """The mean of values, (rows,), whose users are below `count`."""
+    """The mean of values, (rows,), whose users are numbered below `count`."""
     mean = float(values.mean())
     parts = np.bincount(users, (values - mean) / len(values), count).astype(np.float64)
     return Estimate(mean, parts)
@@ -95,7 +95,7 @@ def auc_of(
     users: tuple[NDArray[np.int64], NDArray[np.int64]],
     count: int,
 ) -> Estimate:
-    """Chance that a positive has the higher score, ties half; rows of a user as Obuchowski (1997) counts them."""
+    """Chance that a positive scores above a negative, ties counting half; errors by user as in Obuchowski (1997)."""
     above, below = _placements(positives, negatives), 1 - _placements(negatives, positives)
     auc = float(above.mean())
     parts = np.bincount(users[0], (above - auc) / len(above), count)
@@ -104,7 +104,7 @@ def auc_of(
 
 
 def _placements(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of the others below each score, ties half, (scores,)."""
+    """The share of the others below each score, ties counting half, (scores,)."""
     known = np.sort(others)
     return (np.searchsorted(known, scores, "left") + np.searchsorted(known, scores, "right")) / (2 * len(known))
 
@@ -115,10 +115,10 @@ def chance_of_worse(
     badness: Callable[[int, NDArray[np.int64]], float],
     rng: np.random.Generator,
 ) -> float:
-    """How probable it is, were pool and holdout rows of one law, that the pool is worse than the holdout by as much.
+    """The probability that the pool is worse than the holdout by at least as much, if both had the same distribution.
 
-    Each holds arrays of small numbers, (rows,), one array for each thing to be counted; `badness(thing, counts)` are to
-    be summed. A permutation test: rows change places between the two, which have equally many.
+    Each holds arrays of small numbers from 0, (rows,), one array for each thing to be counted; `badness(thing, counts)`
+    is summed over all things. A permutation test: rows are exchanged between the two, which have equally many.
     """
     rows = len(pool[0])
     orders = [np.arange(2 * rows)] + [rng.permutation(2 * rows) for _ in range(PERMUTATIONS)]
@@ -132,7 +132,7 @@ def chance_of_worse(
 
 
 def sample_of(table: Table, rows: int, rng: np.random.Generator) -> Table:
-    """So many random rows of a table, in its order; all of it where it has no more. Skip where it has none."""
+    """At most `rows` random rows of a table, in its order. Skip where it has none."""
     if not len(table):
         raise Skip("needs rows in the pool, train, valid and test")
     if len(table) <= rows:

@@ -1,4 +1,4 @@
-"""Tables as whole numbers, column by column and two columns at a time, the label among them.
+"""Tables as whole numbers, one column or two columns at a time, the label included.
 
 In: real train and further tables of its schema. Out: small codes, and one number for each combination of two columns.
 """
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def encode_labelled(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
-    """The codes that `encode` gives, with the label as last column, (rows, fields + 1)."""
+    """The codes that `encode` gives, with the label as the last column, (rows, fields + 1)."""
     codes = encode(train, *tables)
     return [np.column_stack([each, table.targets]) for each, table in zip(codes, (train, *tables), strict=True)]
 
 
 def some_pairs(columns: int, most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """All pairs of so many columns, or as many as `most` of them, drawn at random."""
+    """All pairs of columns, or `most` of them drawn at random where there are more."""
     pairs = list(combinations(range(columns), 2))
     if len(pairs) <= most:
         return pairs
@@ -34,7 +34,7 @@ def some_pairs(columns: int, most: int, rng: np.random.Generator) -> list[tuple[
 
 
 def combine(codes: Sequence[NDArray[np.int32]], pair: tuple[int, int]) -> list[NDArray[np.int64]]:
-    """A number for each row's two values, (rows,) for each table, equal where both are; from 0 without gaps."""
+    """A number for each row's two values, (rows,) per table, equal where both are equal; from 0 without gaps."""
     first, second = pair
     width = max(int(each[:, second].max(initial=0)) for each in codes) + 1
     numbers = [each[:, first].astype(np.int64) * width + each[:, second] for each in codes]

@@ -1,11 +1,12 @@
-"""The attacker who has learned on known cases what it means that a pool says this or that of a row.
+"""An attacker who learns from known cases what a pool reveals about a row.
 
-In: matched rows of train and of the holdout, pools, and real rows that no generator has seen. Out: for each suspect row
-how likely the attacker thinks it a row of train, by each of the pools.
+In: matched rows of train and of the holdout, pools, and real rows that no generator has seen. Out: for each suspect
+row, how likely the attacker thinks it is a row of train, given each of the pools.
 
-The attacker is told of one half of the persons which of their rows were in train, and judges the rows of the other half
-(Shokri et al. 2017 have shadow models for that; where one pool is all there is, known rows take their place). So nobody
-has to say beforehand whether rows of train are too near, missing, or too many: it is learned, and tested on others.
+For one half of the people the attacker is told which of their rows were in train, and judges the rows of the other
+half. (Shokri et al. 2017 use shadow models for that; where there is only one pool, known rows replace them.) So nobody
+has to say in advance whether rows of train are too near, missing or too frequent: that is learned, and tested on other
+people.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ if TYPE_CHECKING:
 
 HALVES = 2
 RADIUS = 2
-"""Rows are counted that differ in so many fields at most."""
+"""Rows that differ in at most this many fields are counted."""
 
 
 @dataclass(frozen=True)
 class LearnedAttack(MembershipAttack):
-    """The attacker who learns; whether he is asked about rows or about persons is left to those who inherit."""
+    """The attacker who learns; subclasses decide whether rows or people are judged."""
 
     imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
-    both_ways: ClassVar[bool] = False  # he has learned which way to look
-    suspects: Annotated[int, "at most so many members, and as many others, drawn by the seed", Ge(100)] = 10_000
+    both_ways: ClassVar[bool] = False  # the direction is learned
+    suspects: Annotated[int, "at most this many members, and as many others, drawn by the seed", Ge(100)] = 10_000
 
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
     ) -> list[NDArray[np.float64]]:
-        """Ranks within a half, in (0, 1]; .5 where the other half holds one side only."""
+        """Ranks within a half, in (0, 1]; .5 where the other half has members only, or others only."""
         is_member = np.repeat([1, 0], [len(matched.members), len(matched.others)])
         halves = rng.permutation(matched.count)[np.concatenate(matched.people)] % HALVES
         labels = matched.suspects.targets[:, None]
@@ -51,7 +52,10 @@ class LearnedAttack(MembershipAttack):
 
 
 def _evidence(matched: Matched, table: Table) -> NDArray[np.float64]:
-    """What a table says of each suspect, (suspects, features): near rows, and its user, item and pair; logarithms."""
+    """What a table reveals about each suspect, (suspects, features).
+
+    Logarithms of how many rows are near it, and of how many share its user, its item and both; and the least distance.
+    """
     tables = (matched.rest, matched.suspects, table)
     _, suspects, codes = (
         np.column_stack([codes, each.targets]) for codes, each in zip(encode(*tables), tables, strict=True)
@@ -67,7 +71,7 @@ def _evidence(matched: Matched, table: Table) -> NDArray[np.float64]:
 def _of_other_half(
     features: NDArray[np.float64], is_member: NDArray[np.int64], halves: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """How much each suspect looks like a member to a classifier that has seen nobody of its half: ranks in (0, 1]."""
+    """How much each suspect looks like a member to a classifier that has not seen its half: ranks in (0, 1]."""
     from scipy.stats import rankdata
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -79,7 +83,7 @@ def _of_other_half(
         model = HistGradientBoostingClassifier(
             max_iter=40,
             max_leaf_nodes=8,
-            min_samples_leaf=max(5, min(40, int((~inside).sum()) // 8)),  # a small log has leaves of its own size
+            min_samples_leaf=max(5, min(40, int((~inside).sum()) // 8)),  # smaller leaves for a small log
             l2_regularization=1.0,
             early_stopping=False,
             random_state=0,

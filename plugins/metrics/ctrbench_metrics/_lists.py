@@ -1,4 +1,4 @@
-"""What the top-k metrics share: the lists, and how long they are.
+"""What the top-k metrics share: the ranked lists and their length.
 
 In: predictions. Out: the rankings that came with them, cut to a length; or the reason why there are none.
 """
@@ -25,7 +25,7 @@ def rankings_of(predictions: Predictions) -> Rankings:
 
 
 def listed(rankings: Rankings, k: int) -> NDArray[np.int32]:
-    """The first k items of all queries in one row, (at most queries · k,)."""
+    """The first k items of all queries in one array, (at most queries · k,)."""
     first = rankings.top[:, :k]
     items: NDArray[np.int32] = first[first >= 0]
     return items

@@ -1,13 +1,13 @@
-"""Rows of train and of the holdout that differ in nothing but that the generator saw the first.
+"""Rows of train and of the holdout that differ only in whether the generator saw them.
 
-In: real train and a real holdout. Out: equally many rows of both, drawn so that a pool which knows nothing of train's
-rows beyond their law cannot favour either, and the persons behind them.
+In: real train and a real holdout. Out: equally many rows of both, drawn so that a pool which knows only the
+distribution of train's rows cannot favour either, and the people behind them.
 
-Train holds each of its values at least once and the holdout holds values that train lacks, which alone would tell the
-two apart. So a part of train, the `rest`, decides for both sides alike: only rows stay whose values all occur there.
-Where the holdout's users are new (a split by user), nothing of the user can be compared: those fields are left out, and
-tell only which rows belong to one person; and train's part is drawn person by person, so that the rest of train is as
-strange to its members as to the others.
+Train contains each of its values at least once, and the holdout has values that train lacks, which alone would tell the
+two apart. So one part of train, the `rest`, decides for both sides: only rows are kept all of whose values occur there.
+Where the holdout's users are new (a split by user), nothing about the user can be compared: those fields are left out
+and only say which rows belong to one person; and train's part is drawn person by person, so that the rest of train
+contains the people of neither side.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEW = 0.5
-"""A field that is unseen in more of the holdout's rows than this share cannot be compared."""
+"""A field that is unseen in more than this share of the holdout's rows cannot be compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +61,9 @@ class Matched:
 
     @property
     def people(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The persons of members and of others, (rows,) each, numbered together.
+        """The people behind members and others, (rows,) each, numbered together.
 
-        Skip where the holdout's users are new and no field but the id tells them apart.
+        Skip where the holdout's users are new and nothing but their ids tells them apart.
         """
         if self._people is None:
             raise Skip("valid's users are unseen in train, and nothing but their id tells them apart")
@@ -71,12 +71,12 @@ class Matched:
 
     @property
     def suspects(self) -> Table:
-        """Members, and then others."""
+        """Members, then others."""
         return Table.concat([self.members, self.others])
 
     @property
     def count(self) -> int:
-        """How many persons there are."""
+        """The number of people."""
         return int(max(each.max() for each in self.people)) + 1
 
     @property
@@ -86,7 +86,7 @@ class Matched:
 
 
 def only(table: Table, fields: Sequence[str]) -> Table:
-    """The table in some of its fields."""
+    """The table with these fields only."""
     schema = Schema(tuple(field for field in table.schema.fields if field.name in fields), table.schema.label)
     return Table(table.rows[list(schema.names)], schema, table.labels)
 
@@ -104,7 +104,7 @@ def _comparable(holdout: Table) -> tuple[bool, list[str]]:
 
 
 def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows have only values that the rest of train has, (rows,)."""
+    """Which rows have only values that occur in the rest of train, (rows,)."""
     good = np.ones(len(table), bool)
     for field in table.schema.categorical:
         if field.name in fields:
@@ -114,7 +114,7 @@ def _values_occur(table: Table, rest: Table, fields: Sequence[str]) -> NDArray[n
 
 
 def _split_by_person(table: Table, size: int, rng: np.random.Generator) -> tuple[Table, Table]:
-    """At most so many rows, all of each person whom they are of, and the other rows; one person at least."""
+    """At most `size` rows, all those of each chosen person (at least one person), and the remaining rows."""
     (persons,) = _persons(table)
     ranks = rng.permutation(int(persons.max(initial=0)) + 1)[persons]
     whole = int(np.searchsorted(np.cumsum(np.bincount(ranks)), size, "right"))
@@ -123,7 +123,7 @@ def _split_by_person(table: Table, size: int, rng: np.random.Generator) -> tuple
 
 
 def _persons(*tables: Table) -> list[NDArray[np.int64]]:
-    """Persons by all that describes the user, since the ids of the holdout are unseen."""
+    """People, identified by all fields that describe the user, since the holdout's ids are unseen."""
     numbers = number_rows(*tables, fields=[field.name for field in tables[0].schema.with_role("user")])
     ends = np.cumsum([len(table) for table in tables])
     return np.split(np.unique(np.concatenate(numbers), return_inverse=True)[1], ends[:-1])

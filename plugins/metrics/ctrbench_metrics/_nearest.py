@@ -1,13 +1,13 @@
-"""How near rows are to their nearest others: exact Hamming distances, each field counting one.
+"""How near rows are to their nearest rows of another table: exact Hamming distances, each field counting one.
 
 In: tables of one schema, as codes, (rows, fields). Out: for each row the distances to the nearest and the second
-nearest of the other rows, or how many of them stand at each small distance.
+nearest of the other rows, or how many of them lie at each small distance.
 
-Two ways lead there. Two rows are at most d apart if and only if they agree on some F - d fields: for d = 0, 1, 2 … all
+There are two ways. Two rows are at most d apart if and only if they agree on some F - d fields: for d = 0, 1, 2, … all
 such subsets are numbered, sorted and counted, and only rows without an answer go on. A pair of rows that are e apart
-agrees on C(F - e, d - e) of the subsets, so the counts at lower distances tell how much of the sum is new. Where the
-subsets would be more work, for many fields or few rows, blocks of rows are compared one by one. Which way is taken
-changes the time and nothing else.
+agrees on C(F - e, d - e) of the subsets, so the counts at lower distances say how much of the sum is new. Where the
+subsets would be more work, with many fields or few rows, blocks of rows are compared pair by pair. The choice affects
+only the time.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUMERIC_BINS = 20
-"""Numbers count as equal where they fall between the same two of train's quantiles, so many bins of equal mass."""
+"""Numbers count as equal where they fall between the same two quantiles of train: this many bins of equal mass."""
 
 LARGEST = 2**62
-"""Row numbers stay below it; wider tables are compared pair by pair."""
+"""Row numbers stay below this; wider tables are compared pair by pair."""
 
 ROWS, OTHERS = 16, 4096
-"""A block of pairs: its arrays of bytes stay in the nearest cache."""
+"""A block of pairs: its arrays of bytes fit the nearest cache."""
 
 SORT, FIND, COMPARE = 80e-9, 60e-9, 0.12e-9
-"""Seconds to sort one other row and to find one row, for each subset, and to compare one field of a pair (one core)."""
+"""Seconds to sort one other row and to find one row, per subset, and to compare one field of a pair (one core)."""
 
 
 def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
-    """The codes of train's rows and of each table's, (rows, fields), labels left out; numbers become bins of train.
+    """The codes of train's rows and of each table's, (rows, fields), without labels; numbers become bins of train.
 
     Missing numbers have a bin of their own.
     """
@@ -58,9 +58,9 @@ def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Each row's two nearest other rows: the distances, (rows,), fields + 1 where there is none, and one of the first.
+    """Each row's two nearest other rows: their distances, (rows,), fields + 1 where there is none.
 
-    `record` is the place of an other row at the first distance, -1 where there is none.
+    `record` is the position of one other row at the first distance, -1 where there is none.
     """
 
     first: NDArray[np.int64]
@@ -69,7 +69,7 @@ class Nearest:
 
 
 def find_nearest(rows: NDArray[np.int32], others: NDArray[np.int32]) -> Nearest:
-    """The nearest and the second nearest other row of each row; others that are equal count one by one."""
+    """The nearest and the second nearest other row of each row; equal other rows count one by one."""
     fields = rows.shape[1]
     found = _nobody(len(rows), fields + 1)
     subsets = _Subsets(rows, others)
@@ -94,7 +94,7 @@ def find_nearest(rows: NDArray[np.int32], others: NDArray[np.int32]) -> Nearest:
 
 
 def count_near(rows: NDArray[np.int32], others: NDArray[np.int32], radius: int) -> NDArray[np.int64]:
-    """How many other rows stand at each distance from 0 to `radius`, (rows, radius + 1)."""
+    """How many other rows lie at each distance from 0 to `radius`, (rows, radius + 1)."""
     fields = rows.shape[1]
     subsets = _Subsets(rows, others)
     at = np.zeros((len(rows), radius + 1), np.int64)
@@ -111,9 +111,9 @@ def count_near(rows: NDArray[np.int32], others: NDArray[np.int32], radius: int) 
 
 
 def find_nearest_weighted(rows: NDArray[np.int32], others: NDArray[np.int32], weights: NDArray[np.float64]) -> Nearest:
-    """The same where a field in which two rows differ counts its weight, (fields,); 65,535 where there is no row.
+    """The same, with a weight for each field in which two rows differ, (fields,); 65,535 where there is no row.
 
-    Weights are rounded to whole parts of 1 / 60,000 of their sum, so that equal distances are equal.
+    Weights are rounded to multiples of 1 / 60,000 of their sum, so that equal distances are equal.
     """
     whole = np.round(weights / max(weights.sum(), np.finfo(float).tiny) * 60_000).astype(np.uint16)
     found = _nobody(len(rows), np.iinfo(np.uint16).max)
@@ -123,7 +123,7 @@ def find_nearest_weighted(rows: NDArray[np.int32], others: NDArray[np.int32], we
 
 
 class _Subsets:
-    """Rows and others as sums of one number a field, so that taking some away leaves a number of the other fields."""
+    """Rows and others as sums of one number per field: subtracting some leaves a number for the other fields."""
 
     def __init__(self, rows: NDArray[np.int32], others: NDArray[np.int32]) -> None:
         self._fields = rows.shape[1]
@@ -136,7 +136,7 @@ class _Subsets:
         self._rows, self._others = (np.array(each) for each in zip(*parts, strict=True))  # (fields, rows)
 
     def seconds(self, rows: int, distance: int) -> float:
-        """What `count` of so many rows will take, roughly; infinite where rows cannot be numbered."""
+        """Roughly how long `count` takes for this many rows; infinite where rows cannot be numbered."""
         if not self._possible:
             return float("inf")
         return comb(self._fields, distance) * (self._others.shape[1] * SORT + rows * FIND)
@@ -144,7 +144,7 @@ class _Subsets:
     def count(
         self, asked: NDArray[np.int64], at: NDArray[np.int64], distance: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Others exactly so far from the rows asked for, given the numbers at lower distances; and one at most so far.
+        """How many others are exactly this far away, given the counts at lower distances; and one at most this far.
 
         Both (asked,); the second is -1 where there is none.
         """
@@ -173,7 +173,7 @@ def _pairwise(
     asked: NDArray[np.int64],
     weights: NDArray[np.uint16] | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], int, NDArray[np.unsignedinteger]]]:
-    """The places of some rows, the place of the first of some others, and their distances (some rows, some others).
+    """Positions of some rows, the position of the first of some others, and their distances (some rows, some others).
 
     A field weighs 1 unless weights are given.
     """
@@ -198,12 +198,12 @@ def _narrow(column: NDArray[np.int32], other: NDArray[np.int32]) -> list[NDArray
 
 
 def _nobody(rows: int, distance: int) -> Nearest:
-    """So many rows of which none has found another yet."""
+    """The result for this many rows before any has found another."""
     return Nearest(np.full(rows, distance), np.full(rows, distance), np.full(rows, -1))
 
 
 def _keep_nearest(found: Nearest, some: NDArray[np.int64], begin: int, apart: NDArray[np.unsignedinteger]) -> None:
-    """Put the two least of each row of distances into what was found so far."""
+    """Update what was found so far with the two smallest distances of each row."""
     row = np.arange(len(some))
     place = apart.argmin(axis=1)
     nearest = apart[row, place].astype(np.int64)

@@ -1,6 +1,6 @@
 """What the metrics of probabilities share: the logarithmic loss, and two ways to recalibrate predictions.
 
-In: predictions and labels. Out: a loss; the probabilities that the test rows have after each correction that applies.
+In: predictions and labels. Out: a loss; a measure of the test rows' probabilities after each correction that applies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def losses(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> NDAr
 
 
 def of_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a mean over rows owes to each, (rows,), as `Score.contributions` wants it."""
+    """What each row contributes to a mean over rows, (rows,), as `Score.contributions` wants it."""
     parts: NDArray[np.float64] = (values - values.mean()) / np.sqrt(len(values) * max(len(values) - 1, 1))
     return parts
 
@@ -43,8 +43,8 @@ def recalibrated(
 
     `after_prior`: the training table's click rate replaced by real train's, logit p + logit π_real − logit π_table
     (Elkan 2001, theorem 2). `after_platt`: logistic regression of valid's labels on the logits of valid's predictions
-    (Platt 1999, with his smoothed targets). A correction that is not defined is left out: a rate of 0 or 1, or a valid
-    that is not given or has one class.
+    (Platt 1999, with his smoothed targets). A correction that is undefined is left out: where a rate is 0 or 1, or
+    where valid is missing or has only one class.
     """
     labels, probabilities = predictions.rows.targets, predictions.probabilities
     found = {}

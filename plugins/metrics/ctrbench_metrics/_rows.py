@@ -1,7 +1,7 @@
 """Which rows of several tables are equal, exactly and in n log n.
 
-In: tables of one schema. Out: one integer a row; two rows have the same integer if and only if they agree in every
-field asked for. No hashes are involved, so nothing can collide, and memory is a few integers a row at any width.
+In: tables of one schema. Out: one integer per row; two rows have the same integer if and only if they agree in every
+field asked for. No hashes are involved, so nothing can collide, and memory is a few integers per row at any width.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST = 2**62
-"""Row numbers stay below it, so that a label still fits into an int64 beside them."""
+"""Row numbers stay below this, so that a label still fits into the same int64."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """How many rows were found in a reference: with multiplicity, and as distinct rows."""
+    """How many rows were found in a reference: counted with multiplicity, and as distinct rows."""
 
     rows: int
     distinct: int
 
 
 def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDArray[np.int64]]:
-    """One number a row, (rows,) for each table, equal where all fields (or the named ones) are equal.
+    """One number per row, (rows,) per table, equal where all fields (or the named ones) are equal.
 
-    Categorical fields compare by code, numeric ones as float64 numbers (-0.0 is 0.0). Numbers mean nothing beyond one
+    Categorical fields are compared by code, numeric ones as float64 (-0.0 is 0.0). The numbers mean nothing beyond one
     call.
     """
     names = tables[0].schema.names if fields is None else tuple(fields)
@@ -41,7 +41,7 @@ def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDA
     size = 1  # every number is below it
     for name in names:
         values, distinct = _small_integers(np.concatenate([t.rows[name].to_numpy() for t in tables]))
-        if size * distinct > LARGEST:  # mixed radix would overflow: number the distinct ones anew
+        if size * distinct > LARGEST:  # mixed radix would overflow: renumber the distinct ones
             numbers, size = _ranks(numbers)
         if size * distinct > LARGEST:
             values, distinct = _ranks(values)
@@ -61,7 +61,7 @@ def identifier_of(schema: Schema, role: Role) -> Field:
 
 
 def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often each row stands in the reference, (rows,)."""
+    """How often each row occurs in the reference, (rows,)."""
     known, counts = np.unique(reference, return_counts=True)
     if not len(known):
         return np.zeros(len(rows), np.int64)
@@ -70,12 +70,12 @@ def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArra
 
 
 def with_labels(numbers: NDArray[np.int64], table: Table) -> NDArray[np.int64]:
-    """Numbers that are equal where the rows' labels are equal too."""
+    """Numbers that are equal only where the rows' labels are equal too."""
     return numbers * 2 + table.targets
 
 
 def count_matches(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> Matches:
-    """How many of the rows stand in the reference."""
+    """How many of the rows occur in the reference."""
     known = np.sort(reference)
     distinct, counts = np.unique(rows, return_counts=True)
     if not len(known):

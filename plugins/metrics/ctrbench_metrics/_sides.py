@@ -1,6 +1,6 @@
-"""The pool beside real rows that its generator has seen, and beside as many that it has not.
+"""The pool, real rows that its generator has seen, and as many that it has not.
 
-In: the pool, real train and a real holdout. Out: their rows as codes, and whose the real rows are.
+In: the pool, real train and a real holdout. Out: their rows as codes, and the users of the real rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Sides:
 
     @classmethod
     def drawn(cls, synthetic: Table, train: Table, holdout: Table, rows: int, rng: np.random.Generator) -> Sides:
-        """At most so many rows of each; of train and the holdout those that can be compared, as many of either."""
+        """At most `rows` of each; of train and the holdout only rows that can be compared, equally many."""
         matched = Matched.drawn(train, holdout, rows, rng)
         people, size = matched.people, min(len(matched.members), len(matched.others))
         chosen = [np.sort(rng.choice(len(each), size, replace=False)) for each in people]
@@ -41,5 +41,5 @@ class Sides:
         return cls(pool_codes, seen, unseen, *(each[some] for each, some in zip(people, chosen, strict=True)))
 
     def mean_of(self, values: NDArray[np.float64], users: NDArray[np.int64]) -> Estimate:
-        """The mean of values, each of which a user of the real rows brought, with its uncertainty."""
+        """The mean of values, each of which belongs to a user of the real rows, with its error."""
         return mean_of(values, users, max(self.seen_users.max(), self.unseen_users.max()) + 1)

@@ -25,7 +25,7 @@ def chance_of_distance(
     holdout: Sequence[NDArray[np.int64]],
     rng: np.random.Generator,
 ) -> float:
-    """The chance that the sum of total variation distances from train is as much above the holdout's."""
+    """The chance that real rows would exceed the holdout's total variation distances from train, summed, by as much."""
 
     things = list(zip(train, pool, holdout, strict=True))
     sizes = [max(int(each.max()) for each in thing) + 1 for thing in things]
@@ -40,6 +40,6 @@ def chance_of_distance(
 
 
 def worst_of(pool: Mapping[str, float], holdout: Mapping[str, float]) -> Mapping[str, float]:
-    """The pool's similarities that are furthest below the holdout's, a few of them, as details are named."""
+    """The few similarities of the pool that are furthest below the holdout's, under the names that details use."""
     worst = sorted(pool, key=lambda name: pool[name] - holdout[name])[:WORST]
     return {f"likeness of {name}": pool[name] for name in worst}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def auc_on(predictions: Predictions, chosen: NDArray[np.bool_], what: str) -> Score:
-    """AUC of the chosen rows, with how many rows and clicks they are; Skip where they are of one class only."""
+    """AUC of the chosen rows, with the numbers of rows and clicks; Skip where they have only one class."""
     from sklearn.metrics import roc_auc_score
 
     labels = predictions.rows.targets[chosen]

@@ -1,4 +1,4 @@
-"""The test rows as one list a user, best prediction first.
+"""The test rows as one ranked list per user, highest prediction first.
 
 In: predictions. Out: the lists of those users who have a click and a non-click among their test rows.
 """
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UserLists:
-    """Rows of the users with both labels, user by user, and within a user by falling probability."""
+    """Rows of the users with both labels, user by user, and within a user by descending probability."""
 
     users: NDArray[np.intp]  # (rows,), from 0
     labels: NDArray[np.int8]  # (rows,)
     positions: NDArray[np.intp]  # (rows,), in the user's list, from 1
-    ties: NDArray[np.intp]  # (rows,), equal where user and probability are
+    ties: NDArray[np.intp]  # (rows,), equal where user and probability are equal
     coverage: dict[str, float]  # the share of users and of rows that are in some list
 
     def sums(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -33,7 +33,7 @@ class UserLists:
         return np.asarray(np.bincount(self.users, weights=values), np.float64)
 
     def over_ties(self, values: NDArray[np.generic]) -> NDArray[np.float64]:
-        """A value of positions, averaged over the orders in which tied rows might stand, (rows,)."""
+        """A function of position, averaged over all orders of tied rows, (rows,)."""
         means: NDArray[np.float64] = np.bincount(self.ties, weights=values) / np.bincount(self.ties)
         return means[self.ties]
 
@@ -41,7 +41,7 @@ class UserLists:
 def user_lists(predictions: Predictions) -> UserLists:
     """The lists; Skip where no field identifies the user, or no user has both labels.
 
-    Rows of users that train lacks are in no list: under the code of unseen values, several of them look like one.
+    Rows of users that train lacks are in no list: they share the code for unseen values and would look like one user.
     """
     rows = predictions.rows
     codes = rows.rows[identifier_of(rows.schema, "user").name].to_numpy()

@@ -1,7 +1,7 @@
-"""Attribute inference: a field of a row from all its others.
+"""Attribute inference: one field of a row, guessed from all its others.
 
-In: the pool, real train and a real holdout. Out: how often an attacker who knows a row but for one
-field guesses that field right with the pool, for rows of train beside rows that the pool's generator has never seen.
+In: the pool, real train and a real holdout. Out: how often an attacker who knows a row except for one field guesses
+that field right with the pool, for rows of train and for rows that the pool's generator has never seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALIKE = 0.02
-"""A difference so near to 0 with real rows as the pool still counts both sides as alike."""
+"""With real rows as the pool, a difference this close to 0 still counts as none."""
 
 WORST = 5
 
@@ -32,27 +32,27 @@ WORST = 5
 class AttributeInference(SyntheticMetric):
     """Share of fields that an attacker guesses right from a row's other fields and the pool, for rows of train.
 
-    After Giomi et al. (Anonymeter, 2023): for each field in turn, the label among them (not the user's id), the
-    attacker looks up the pool's rows that agree on all other fields and takes their most frequent value; without
-    such rows those that agree on all but one, then those of the same user, then all. The baseline is the same share
-    for as many rows of the holdout: what a pool teaches of people in general, it teaches of those too. `excess`,
-    with its 95 % interval over users, is share less baseline; `without_pool` is the attacker's share for train's
-    rows with the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0.
-    Flagged where the mean or a single field is off its baseline, above or below (Bonferroni, 5 % for all), and off
-    what real rows as the pool give; no verdict where with these the two sides differ too.
+    After Giomi et al. (Anonymeter, 2023): for each field in turn, the label included but not the user's id, the
+    attacker looks up the pool's rows that agree on all other fields and takes their most frequent value; if there are
+    none, the rows that agree on all but one, then those of the same user, then all. The baseline is the same share for
+    as many rows of the holdout: what a pool teaches about people in general applies to them too. `excess`, with its 95
+    % interval over users, is the share minus the baseline; `without_pool` is the attacker's share for train's rows with
+    the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0. Flagged where the
+    mean or a single field differs from its baseline, above or below (Bonferroni, 5 % for all together), and from what
+    real rows as the pool give; no verdict where with these the two sides already differ.
 
-    It shows that whoever knows most of a row of train learns the rest from the pool. It does not show what is learned
-    from little: an attacker with half of a row, or with several rows of a person, is another one. Fields that follow
-    from others (the country from the city) are guessed right on both sides and dilute the mean.
+    It shows that someone who knows most of a row of train learns the rest from the pool. It does not show what can be
+    learned from less: an attacker with half of a row, or with several rows of a person, is a different one. Fields that
+    follow from others (the country from the city) are guessed right on both sides and dilute the mean.
     """
 
     name: ClassVar[str] = "attribute_inference"
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    targets: Annotated[int, "at most so many rows of train, and as many others, drawn by the seed", Ge(100)] = 25_000
-    rows: Annotated[int, "at most so many rows of the pool, and of the rest of train", Ge(100)] = 200_000
-    fields: Annotated[int, "at most so many fields are guessed, drawn by the seed", Ge(1)] = 12
+    targets: Annotated[int, "at most this many rows of train, and as many others, drawn by the seed", Ge(100)] = 25_000
+    rows: Annotated[int, "at most this many rows of the pool, and of the rest of train", Ge(100)] = 200_000
+    fields: Annotated[int, "at most this many fields are guessed, drawn by the seed", Ge(1)] = 12
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where nothing can be compared, or nothing tells the holdout's users apart."""
@@ -116,8 +116,8 @@ def _guesses(
 ) -> list[NDArray[np.bool_]]:
     """Whether each secret field of each target is guessed right, (targets, secrets) for each table of targets.
 
-    Fields stand in a row's number with `keys` as factors, modulo 2⁶⁴: rows that differ have equal numbers about never,
-    and once would only be one guess.
+    A row's number is the sum of its fields times `keys`, modulo 2⁶⁴: different rows almost never have equal numbers,
+    and a collision would cost only one guess.
     """
     rows = np.concatenate(targets)
     parts, known_parts = (each.astype(np.uint64) * keys for each in (rows, known))  # (rows, fields)
@@ -145,12 +145,12 @@ def _look_up(
     known: NDArray[np.uint64],
     values: NDArray[np.int32],
 ) -> None:
-    """Put the most frequent value of the known rows with the same number into the guess, where it has more votes."""
+    """Set each guess to the most frequent value among known rows with the same number, where that has more votes."""
     order = np.lexsort((values, known))
     known, values = known[order], values[order]
     starts = np.flatnonzero(np.concatenate([[True], (known[1:] != known[:-1]) | (values[1:] != values[:-1])]))
     counts, numbers, values = np.diff(starts, append=len(known)), known[starts], values[starts]
-    best = np.lexsort((counts, numbers))  # the last of each number has the most rows
+    best = np.lexsort((counts, numbers))  # the last entry of each number has the most rows
     best = best[np.concatenate([numbers[best][1:] != numbers[best][:-1], [True]])]
     counts, numbers, values = counts[best], numbers[best], values[best]
     places = np.minimum(np.searchsorted(numbers, asked), len(numbers) - 1)
@@ -160,5 +160,5 @@ def _look_up(
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `attribute_inference`."""
+    """Register `attribute_inference`."""
     register(AttributeInference)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Auc(PredictionMetric):
     """Chance that a random click is ranked above a random non-click, ties counting half (Hanley and McNeil 1982).
 
-    Exact over all pairs; its contributions are the placements of DeLong et al. 1988. The detail `oracle` is the AUC of
-    the true probabilities, where a simulation knows them.
+    Exact over all pairs; its contributions are the placements of DeLong et al. (1988). The detail `oracle` is the AUC
+    of the true probabilities, where a simulation knows them.
     """
 
     name: ClassVar[str] = "auc"
@@ -28,7 +28,7 @@ class Auc(PredictionMetric):
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
-        """AUC in [0, 1]; Skip where the test rows have one class only."""
+        """AUC in [0, 1]; Skip where the test rows have only one class."""
         labels = predictions.rows.targets
         if labels.all() or not labels.any():
             raise Skip("AUC needs test rows of both classes")
@@ -40,9 +40,9 @@ class Auc(PredictionMetric):
 
 
 def _ranked(positive: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """The AUC, and what each row adds to it, (rows,): its placement in the other class less the AUC, each class scaled.
+    """The AUC, and what each row adds to it, (rows,): its placement in the other class minus the AUC, scaled by class.
 
-    A row beats the rows of the other class that have a lower probability, and half of those that have its own.
+    A row beats the rows of the other class that have a lower probability, and half of those with the same one.
     """
     distinct, place = np.unique(probabilities, return_inverse=True)  # from the lowest
     negative = ~positive
@@ -59,5 +59,5 @@ def _ranked(positive: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> 
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `auc`."""
+    """Register `auc`."""
     register(Auc)

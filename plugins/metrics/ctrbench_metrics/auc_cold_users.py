@@ -19,10 +19,10 @@ MOST_ROWS = 5
 
 @dataclass(frozen=True)
 class AucColdUsers(PredictionMetric):
-    """AUC on test rows of users with at most 5 rows in real train, or none.
+    """AUC on test rows of users with at most 5 rows in real train.
 
-    How a model serves those it hardly knows. The rows of all such users are ranked together, as AUC does.
-    `rows` and `positives` tell how many there are; with few the value is mostly noise.
+    It shows how well a model serves users whom it hardly knows. The rows of all such users are ranked together, as in
+    AUC. `rows` and `positives` say how many there are; with few of them the value is mostly noise.
     """
 
     name: ClassVar[str] = "auc_cold_users"
@@ -31,7 +31,7 @@ class AucColdUsers(PredictionMetric):
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
-        """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user."""
+        """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the user."""
         rows, train = predictions.rows, predictions.real_train
         users, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "user").name])
         return auc_on(predictions, occurrences(users, seen) <= MOST_ROWS, f"users with at most {MOST_ROWS} train rows")
@@ -39,5 +39,5 @@ class AucColdUsers(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `auc_cold_users`."""
+    """Register `auc_cold_users`."""
     register(AucColdUsers)

@@ -1,7 +1,7 @@
 """AUC on new pairs of user and item.
 
-In: a model's probabilities on the real test rows, and real train. Out: the AUC of the test rows
-whose user and item train never has together.
+In: a model's probabilities on the real test rows, and real train. Out: the AUC of the test rows whose user and item
+never occur together in train.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ctrbench_metrics._slices import auc_on
 class AucNewPairs(PredictionMetric):
     """AUC on test rows whose pair of user and item is not in real train.
 
-    Where users come back to their items, AUC on all rows mostly asks what was clicked before; this asks for taste. A
-    user or an item that train lacks makes a new pair too. The pairs of clicks and of non-clicks are cut by the same
-    rule, so a log with sampled negatives keeps most of these and few clicks: see `rows`, `positives`.
+    Where users return to the same items, AUC on all rows mostly asks what was clicked before; this asks for taste. A
+    pair with a user or an item that train lacks is new too. Clicks and non-clicks are selected by the same rule, so a
+    log with sampled negatives keeps most of its negatives and few of its clicks: see `rows` and `positives`.
     """
 
     name: ClassVar[str] = "auc_new_pairs"
@@ -30,7 +30,7 @@ class AucNewPairs(PredictionMetric):
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
-        """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the user or the item."""
+        """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the user or the item."""
         rows, train = predictions.rows, predictions.real_train
         fields = [identifier_of(rows.schema, role).name for role in ("user", "item")]
         pairs, seen = number_rows(rows, train, fields=fields)
@@ -39,5 +39,5 @@ class AucNewPairs(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `auc_new_pairs`."""
+    """Register `auc_new_pairs`."""
     register(AucNewPairs)

@@ -20,8 +20,8 @@ from ctrbench_metrics._slices import auc_on
 class AucRareItems(PredictionMetric):
     """AUC on test rows of the less popular half of the items.
 
-    How a model serves the long tail, where popularity helps little. Popularity is the number of clicks in real train;
-    the rare half are the items of at most the median popularity among the items of train, and those that train lacks.
+    It shows how well a model serves the long tail, where popularity helps little. Popularity is the number of clicks in
+    real train; rare are the items of at most the median popularity among train's items, and those that train lacks.
     Items tied at the median all count as rare.
     """
 
@@ -31,7 +31,7 @@ class AucRareItems(PredictionMetric):
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
-        """AUC in [0, 1]; Skip where such rows are of one class, or no field describes the item."""
+        """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the item."""
         rows, train = predictions.rows, predictions.real_train
         items, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "item").name])
         clicked = seen[train.targets == 1]
@@ -41,5 +41,5 @@ class AucRareItems(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `auc_rare_items`."""
+    """Register `auc_rare_items`."""
     register(AucRareItems)

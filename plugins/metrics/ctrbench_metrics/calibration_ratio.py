@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CalibrationRatio(PredictionMetric):
-    """Mean predicted over actual click rate of the test rows: above 1 the model promises too many clicks.
+    """Mean predicted over actual click rate of the test rows: above 1 the model predicts too many clicks.
 
-    "Calibration" of He et al. 2014, where it is called the ratio of expected to observed clicks. 1 is right on the
-    whole and says nothing of single rows, which `ece` looks at. The details `after_prior` and `after_platt` are the
-    ratio after a recalibration (docs/metrics.md).
+    "Calibration" in He et al. (2014): the ratio of expected to observed clicks. 1 is right on average and says nothing
+    about single rows, which `ece` looks at. The details `after_prior` and `after_platt` are the ratio after
+    recalibration (docs/metrics.md).
     """
 
     name: ClassVar[str] = "calibration_ratio"
@@ -45,5 +45,5 @@ def _ratio(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> floa
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `calibration_ratio`."""
+    """Register `calibration_ratio`."""
     register(CalibrationRatio)

@@ -1,6 +1,6 @@
 """Category coverage.
 
-In: the pool, real train and a real holdout. Out: how many of train's values the pool has at all.
+In: the pool, real train and a real holdout. Out: what share of train's values occur in the pool at all.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CategoryCoverage(SyntheticMetric):
-    """Share of train's categories, over all fields, that occur in the pool, beside as many real rows.
+    """Share of train's categories, over all fields, that occur in the pool.
 
     The baseline is the share that a real holdout of as many rows covers. Details: the worst field's share, and
-    `chance`, by a permutation test, that real rows would cover as few. Flagged where that is at most 2.5 %.
+    `chance`, the probability by a permutation test that real rows would cover as few. Flagged where that is at most 2.5
+    %.
 
-    It shows users and items that a generator forgot (mode collapse). It does not show whether they come as often, or
-    with what, as in train; noise covers everything.
+    It shows users and items that a generator forgot (mode collapse). It does not show whether values occur as often as
+    in train, or with the right other values; noise covers everything.
     """
 
     name: ClassVar[str] = "category_coverage"
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "share"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
+    rows: Annotated[int, "at most this many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip without categorical fields or rows. `reference` is not needed."""
@@ -67,5 +68,5 @@ class CategoryCoverage(SyntheticMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `category_coverage`."""
+    """Register `category_coverage`."""
     register(CategoryCoverage)

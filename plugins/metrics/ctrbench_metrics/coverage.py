@@ -1,6 +1,6 @@
 """Catalogue coverage.
 
-In: a model's rankings of all items for test clicks. Out: how many of the items stand in any of its lists.
+In: a model's rankings of all items for test clicks. Out: what share of the items is in any of its lists.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ctrbench_metrics._lists import Length, listed, rankings_of
 class Coverage(PredictionMetric):
     """Share of all items that are among the first k for any query (Ge et al. 2010, catalogue coverage).
 
-    A model that puts the same hits before everybody covers little. It grows with the number of queries: compare it
-    between models on the same queries only. Random lists cover most, and are useless: read it beside `recall_at_k`.
+    A model that shows everybody the same hits covers little. Coverage grows with the number of queries, so compare
+    models only on the same queries. Random lists cover most items and are useless: read it together with `recall_at_k`.
     The baseline is random lists of all items.
     """
 
@@ -39,5 +39,5 @@ class Coverage(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `coverage`."""
+    """Register `coverage`."""
     register(Coverage)

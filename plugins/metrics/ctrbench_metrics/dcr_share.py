@@ -19,22 +19,22 @@ from ctrbench_metrics._sides import Sides
 
 @dataclass(frozen=True)
 class DcrShare(SyntheticMetric):
-    """Share of pool rows nearer to train than to as many unseen real rows, ties half: .5 is harmless.
+    """Share of pool rows nearer to train than to as many unseen real rows, ties counting half: .5 is harmless.
 
-    Platzer and Reutterer (2021): as many rows of train as of the holdout, such that all their values occur in the rest
-    of train; distances are Hamming over the fields (numbers in 20 bins of train), the label is left out. Where the
-    holdout's users are new, so are the users' fields. Details: the 95 % interval over the users of the nearest real
-    rows, the median distances. Flagged where the interval lies above .5.
+    Platzer and Reutterer (2021): equally many rows of train and of the holdout, all of whose values occur in the rest
+    of train; Hamming distances over the fields (numbers in 20 bins of train), without the label and, where the
+    holdout's users are new, without the users' fields. Details: the 95 % interval over the users of the nearest real
+    rows, and the median distances. Flagged where the interval lies above .5.
 
-    It shows memorised rows, whatever the log's own repeats. It does not show that a person is safe: a single copied
-    row moves nothing, and a share of .5 says nothing about attributes or about users with many rows.
+    It shows memorised rows, even in a log that repeats rows itself. It does not show that a person is safe: a single
+    copied row changes nothing, and a share of .5 says nothing about attributes or about users with many rows.
     """
 
     name: ClassVar[str] = "dcr_share"
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where nothing can be compared. `reference` is not needed."""
@@ -55,5 +55,5 @@ class DcrShare(SyntheticMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `dcr_share`."""
+    """Register `dcr_share`."""
     register(DcrShare)

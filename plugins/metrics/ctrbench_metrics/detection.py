@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 STRENGTH = 0.01
-"""Inverse of the penalty: pairs share their evidence, so that a combination seen twice decides nothing by itself."""
+"""Inverse of the penalty: pairs share their evidence, so that a combination seen twice decides nothing alone."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Detection(SyntheticMetric):
     """AUC of a classifier that tells pool rows from unseen real rows, label included: .5 is indistinguishable.
 
     Classifier two-sample test (Lopez-Paz and Oquab 2017): logistic regression on every pair of columns as one category
-    (numbers in 20 bins, a value that one row of train has like one that train lacks), five folds; equal rows share a
-    fold, so that repeats alone are not held against a pool. The real rows are the holdout's; the baseline is the same
-    test of train against the holdout. Details: the 95 % interval over users. Flagged where the AUC is above .5, and
-    above the baseline, by more than chance.
+    (numbers in 20 bins; a value that only one row of train has is treated as one that train lacks), five folds; equal
+    rows share a fold, so that repeats alone do not count against a pool. The real rows are the holdout's; the baseline
+    is the same test of train against the holdout. Details: the 95 % interval over users. Flagged where the AUC is above
+    .5, and above the baseline, by more than chance.
 
-    It shows that rows differ in what two columns have to do with each other. It does not show whether the difference
-    matters to a model, and it overlooks what takes three columns to see, and a pool of a few rows over and over, which
-    `marginals` and `category_coverage` do see.
+    It shows that pool and real rows differ in how two columns go together. It does not show whether the difference
+    matters to a model. It misses what takes three columns to see, and pools that repeat a few rows, which `marginals`
+    and `category_coverage` do see.
     """
 
     name: ClassVar[str] = "detection"
@@ -45,8 +45,8 @@ class Detection(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "AUC"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 4_000
-    pairs: Annotated[int, "at most so many pairs of columns, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 4_000
+    pairs: Annotated[int, "at most this many pairs of columns, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The AUC in [0, 1]; Skip where a table has fewer rows than folds. `reference` is not needed."""
@@ -74,10 +74,10 @@ class Detection(SyntheticMetric):
 
 
 def _alone(train: Table) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """For each categorical field its place, and which codes one row of train has, (codes,).
+    """For each categorical field its position, and which codes only one row of train has, (codes,).
 
-    Had that row been the holdout's, its value would be one that train lacks, as those of many rows of the holdout are
-    where a field is wide: without this, the code of such values would tell the holdout from real train.
+    If that row were in the holdout, its value would be one that train lacks, as the values of many holdout rows are
+    where a field has many: without this, the code for such values would tell the holdout from real train.
     """
     for place, field in enumerate(train.schema.fields):
         if field.kind == "categorical":
@@ -87,17 +87,17 @@ def _alone(train: Table) -> Iterator[tuple[int, NDArray[np.bool_]]]:
 def _out_of_fold(
     codes: Sequence[NDArray[np.int32]], pairs: Sequence[tuple[int, int]], order: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """How much each row looks like one of the first table, (rows of both,), by a classifier that has not seen it."""
+    """How much each row looks like one of the first table, (rows of both,), to a classifier that has not seen it."""
     from sklearn.linear_model import LogisticRegression
 
     features = _pairs_as_columns(codes, pairs)
     origin = np.repeat([1, 0], [len(each) for each in codes])
     same = np.unique(np.concatenate(codes), axis=0, return_inverse=True)[1].ravel()
     folds = order[same] % FOLDS
-    scores = np.zeros(len(origin))  # 0, which is neither, for rows of which the others tell nothing
+    scores = np.zeros(len(origin))  # 0, undecided, for rows that no fold can judge
     for fold in range(FOLDS):
         inside = folds == fold
-        if not inside.any() or len(np.unique(origin[~inside])) < 2:  # few distinct rows: a fold is empty or has a table
+        if not inside.any() or len(np.unique(origin[~inside])) < 2:  # few distinct rows: an empty fold, or one table
             continue
         model = LogisticRegression(C=STRENGTH, solver="liblinear", tol=1e-3, random_state=0).fit(
             features[~inside], origin[~inside]
@@ -113,11 +113,11 @@ def _pairs_as_columns(codes: Sequence[NDArray[np.int32]], pairs: Sequence[tuple[
     numbers = np.column_stack([np.concatenate(combine(codes, pair)) for pair in pairs])
     sizes = numbers.max(axis=0) + 1
     numbers += np.cumsum(sizes) - sizes
-    starts = np.arange(0, numbers.size + 1, len(pairs), dtype=np.int32)  # scikit-learn takes no wider ones
+    starts = np.arange(0, numbers.size + 1, len(pairs), dtype=np.int32)  # scikit-learn accepts no wider ones
     return csr_array((np.ones(numbers.size), numbers.ravel().astype(np.int32), starts), (len(numbers), sizes.sum()))
 
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `detection`."""
+    """Register `detection`."""
     register(Detection)

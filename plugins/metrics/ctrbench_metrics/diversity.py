@@ -18,9 +18,9 @@ from ctrbench_metrics._lists import Length, listed, rankings_of
 class Diversity(PredictionMetric):
     """Mean share of the first k items that two queries do not have in common (Zhou et al. 2010, inter-list).
 
-    0: everybody gets the same list; 1: no two lists share an item. Exact over all pairs of queries, two contexts of one
-    user among them. Random lists are very diverse, and useless: read it beside `recall_at_k`. The baseline is random
-    lists of all items.
+    0: every query gets the same list; 1: no two lists share an item. Exact over all pairs of queries, including two
+    contexts of one user. Random lists are very diverse and useless: read it together with `recall_at_k`. The baseline
+    is random lists of all items.
     """
 
     name: ClassVar[str] = "diversity"
@@ -30,18 +30,18 @@ class Diversity(PredictionMetric):
     k: Length = 10
 
     def score(self, predictions: Predictions) -> Score:
-        """A share in [0, 1]; Skip where the data set has less than two queries."""
+        """A share in [0, 1]; Skip where the data set has fewer than two queries."""
         rankings = rankings_of(predictions)
         queries, items = len(rankings.ranks), len(rankings.clicks)
         if queries < 2:
             raise Skip("diversity between lists needs two queries")
         length = min(self.k, items)
-        lists = np.bincount(listed(rankings, length))  # in which an item stands
-        shared = (lists * (lists - 1)).sum() / (queries * (queries - 1))  # items of two lists, on average
+        lists = np.bincount(listed(rankings, length))  # that contain each item
+        shared = (lists * (lists - 1)).sum() / (queries * (queries - 1))  # items that two lists share, on average
         return Score(float(1 - shared / length), 1 - length / items)
 
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `diversity`."""
+    """Register `diversity`."""
     register(Diversity)

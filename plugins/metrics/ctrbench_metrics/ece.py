@@ -1,7 +1,7 @@
 """Expected calibration error.
 
-In: a model's probabilities on the real test rows. Out: how far predicted and actual click rates lie apart, over bins of
-rows with like predictions, beside what chance alone would make of it.
+In: a model's probabilities on the real test rows. Out: how far predicted and actual click rates are apart, over bins of
+rows with similar predictions, compared with what chance alone would produce.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ BINS = 15
 class Ece(PredictionMetric):
     """Expected calibration error over 15 bins of equal mass (Naeini et al. 2015; Nixon et al. 2019).
 
-    The mean over rows of |predicted − actual click rate| of the row's bin. Rows of equal predictions share a bin, so
-    bins are of equal mass only as far as ties allow. It is never 0 on finite data: the baseline is its expectation were
-    every prediction right, and only what lies above it is miscalibration. Errors that cancel within a bin stay unseen.
-    The details `after_prior` and `after_platt` are the error after a recalibration (docs/metrics.md).
+    The mean over rows of |predicted − actual click rate| of the row's bin. Rows with equal predictions share a bin, so
+    bins have equal mass only as far as ties allow. It is never 0 on finite data: the baseline is its expectation if
+    every prediction were right, and only the excess is miscalibration. Errors that cancel within a bin go unnoticed.
+    The details `after_prior` and `after_platt` are the error after recalibration (docs/metrics.md).
     """
 
     name: ClassVar[str] = "ece"
@@ -51,9 +51,9 @@ def _error(labels: NDArray[np.int8], probabilities: NDArray[np.float64]) -> floa
 def _expected(probabilities: NDArray[np.float64]) -> float:
     """The error to be expected of labels that follow the probabilities.
 
-    A bin's clicks then deviate from their expectation by |S − E S| on average, S a sum of independent coins of variance
-    v. A Poisson count of that variance has the mean deviation 2 v P(⌊v⌋), which is the coins' own in the limits of rare
-    clicks, of rare non-clicks and of many rows, and within 5 % of it from five coins on.
+    The number S of a bin's clicks then deviates from its expectation by |S − E S| on average, S being a sum of
+    independent Bernoulli draws with variance v. A Poisson count with that variance has the mean deviation 2 v P(⌊v⌋),
+    which is exact in the limits of rare clicks, of rare non-clicks and of many rows, and within 5 % from five draws on.
     """
     from scipy.special import gammaln, xlogy
 
@@ -64,7 +64,7 @@ def _expected(probabilities: NDArray[np.float64]) -> float:
 
 
 def _bins(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The bin of each row, (rows,): by the middle rank of the rows of its probability."""
+    """The bin of each row, (rows,): by the middle rank of the rows with its probability."""
     _, place, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
     middles = np.cumsum(counts) - counts / 2
     bins: NDArray[np.intp] = (middles * BINS / len(probabilities)).astype(np.intp)[place]
@@ -73,5 +73,5 @@ def _bins(probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `ece`."""
+    """Register `ece`."""
     register(Ece)

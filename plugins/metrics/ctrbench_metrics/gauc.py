@@ -19,7 +19,7 @@ class Gauc(PredictionMetric):
 
     AUC rewards knowing which users click much; this asks only for the order within each user's rows. Users without a
     click or without a non-click have no AUC and are left out, as are those that train lacks: the details `users` and
-    `rows` are the shares of users and rows that count. Where they are small the value speaks of busy users only.
+    `rows` are the shares of users and rows that count. Where these are small, the value describes only active users.
     """
 
     name: ClassVar[str] = "gauc"
@@ -27,7 +27,7 @@ class Gauc(PredictionMetric):
     unit: ClassVar[str] = "AUC"
 
     def score(self, predictions: Predictions) -> Score:
-        """A mean AUC in [0, 1]; Skip where no field describes the user or no user has both labels."""
+        """A mean AUC in [0, 1]; Skip where no field identifies the user or no user has both labels."""
         lists = user_lists(predictions)
         impressions = lists.sums(lists.labels >= 0)
         clicks = lists.sums(lists.labels)
@@ -39,5 +39,5 @@ class Gauc(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `gauc`."""
+    """Register `gauc`."""
     register(Gauc)

@@ -1,6 +1,6 @@
-"""Identical samples, the paper's Table 1.
+"""Identical rows, the paper's Table 1.
 
-In: the pool, real train and a real holdout. Out: how many pool rows stand in train word for word, beside the number to
+In: the pool, real train and a real holdout. Out: how many pool rows are exact copies of train rows, and how many would
 be expected if the pool were as new as the holdout is.
 """
 
@@ -20,13 +20,14 @@ class Identical(SyntheticMetric):
     """Pool rows equal to a real train row in every field and the label (arXiv 2406.18286, Table 1).
 
     The value counts with multiplicity. Details: `share` of the pool's rows, `distinct` matching rows, `fields_only` and
-    `fields_only_distinct` with the label ignored, `validation_share` of real holdout rows that stand in train; the
-    baseline is that share of the pool's size. A common row is no secret: compare with the baseline, not with 0.
+    `fields_only_distinct` with the label ignored, and `validation_share`, the share of the holdout's rows that occur in
+    train; the baseline is that share of the pool's size. A common row is no secret: compare the value with the
+    baseline, not with 0.
 
-    Flagged where the pool holds more rows of train than chance would choose among those of train and holdout that it
-    holds, one-sided by the exact hypergeometric test at 2.5 % (details `train_rows_held`, `holdout_rows_held`,
-    `chance`): a generator that never saw the holdout may meet either by luck. It shows copies. It does not show that
-    none were meant: a row that differs in one field is not counted, and finding no copy is not privacy.
+    Of all rows of train and holdout, the pool contains some. Flagged where more of these are train's than chance would
+    choose, by the one-sided exact hypergeometric test at 2.5 % (details `train_rows_held`, `holdout_rows_held`,
+    `chance`): a generator meets rows it never saw only by luck. It shows copies. It does not show near copies: a row
+    that differs in one field is not counted, and finding no copy is not privacy.
     """
 
     name: ClassVar[str] = "identical"
@@ -35,7 +36,7 @@ class Identical(SyntheticMetric):
     unit: ClassVar[str] = "rows"
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """Count them; `reference` and `seed` are not needed."""
+        """The number of such rows; `reference` and `seed` are not needed."""
         pool_rows, train_rows, holdout_rows = number_rows(synthetic, train, holdout)
         fields_only = count_matches(pool_rows, train_rows)
         labelled_train = with_labels(train_rows, train)
@@ -63,7 +64,7 @@ class Identical(SyntheticMetric):
 
 
 def _chance(held: int, train: int, unseen_held: int, holdout: int) -> float:
-    """How probable it is that among the rows which the pool holds so many or more are of train."""
+    """The probability that at least this many of the rows that the pool contains are train's."""
     from scipy.stats import hypergeom
 
     return float(hypergeom.sf(held - 1, train + holdout, train, held + unseen_held))
@@ -71,5 +72,5 @@ def _chance(held: int, train: int, unseen_held: int, holdout: int) -> float:
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `identical`."""
+    """Register `identical`."""
     register(Identical)

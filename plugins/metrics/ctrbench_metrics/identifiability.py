@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 class Identifiability(SyntheticMetric):
     """Share of train rows that have a pool row nearer than any of as many other train rows.
 
-    Yoon, Drumright and van der Schaar (2020): a field weighs one over its entropy in train, so that agreeing on a rare
-    user counts for less than on a common weekday; rows and distances as in `dcr_share`. The pool, the rows of train and
-    those of the holdout are cut to one size; the baseline is the same share with the holdout in place of the pool.
-    Details: the 95 % interval over the users of the nearest pool rows (over rows, where users are left out). Flagged
-    where the share is above the baseline by more than chance.
+    Yoon, Drumright and van der Schaar (2020): a field weighs one over its entropy in train, so that a difference in the
+    user counts for less than one in the weekday; rows and distances are otherwise those of `dcr_share`. The pool, the
+    rows of train and those of the holdout are cut to one size; the baseline is the same share with the holdout in place
+    of the pool. Details: the 95 % interval over the users of the nearest pool rows (over rows, where users are left
+    out). Flagged where the share is above the baseline by more than chance.
 
-    It shows rows that the pool singles out. It does not show whether anybody would recognise them, and a pool may keep
-    below the baseline by being unlike everything.
+    It shows rows that the pool singles out. It does not show whether anybody would recognise them, and a pool can stay
+    below the baseline by resembling nothing.
     """
 
     name: ClassVar[str] = "identifiability"
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
-    targets: Annotated[int, "at most so many train rows that are looked for, drawn by the seed", Ge(100)] = 4_000
-    rows: Annotated[int, "at most so many rows of each table to look in", Ge(100)] = 50_000
+    targets: Annotated[int, "at most this many train rows to look for, drawn by the seed", Ge(100)] = 4_000
+    rows: Annotated[int, "at most this many rows of each table to search", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip where fewer than two rows can be compared. `reference` is not needed."""
@@ -76,5 +76,5 @@ def _weights(codes: NDArray[np.int32]) -> NDArray[np.float64]:
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `identifiability`."""
+    """Register `identifiability`."""
     register(Identifiability)

@@ -1,7 +1,7 @@
-"""Interaction disclosure: who had to do with what.
+"""Interaction disclosure: which user met which item.
 
 In: the pool, real train and a real holdout. Out: how many of train's pairs of user and item can be read off the pool,
-beside pairs that its generator has never seen.
+compared with pairs that its generator has never seen.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEW = 5
-"""A user with so many rows or fewer in the rest of train has few."""
+"""A user with at most this many rows in the rest of train has few."""
 
 LEAST = 10
-"""A comparison of fewer persons on either side is not made."""
+"""No comparison is made with fewer people than this on either side."""
 
 ALIKE = 0.02
-"""A difference so near to 0 with real rows as the pool still counts both sides as alike."""
+"""With real rows as the pool, a difference this close to 0 still counts as none."""
 
 
 @dataclass(frozen=True)
 class InteractionDisclosure(SyntheticMetric):
-    """Share of train's user–item pairs that the pool gives away, beside pairs that its generator has never seen.
+    """Share of train's user–item pairs that the pool reveals, compared with pairs its generator has never seen.
 
-    The attacker takes every pair of user and item in the pool for a fact; what is inferred so are the very
-    transactions that Calandrino et al. (2011) read off recommendations. Compared are distinct pairs of a part of
-    train with those of as many holdout rows, both without the pairs of the other side and of the rest of train: a
-    pool that knows only the law of rows meets both alike. The baseline is the holdout's share, corrected by what
-    the pool's marginals within each label make of the two sides; `excess`, with a 95 % interval over users, is the
-    value less the baseline. Beside it stand the same numbers for `clicked` and `unclicked` pairs, where the pool
-    must know the label too, and for the pairs of users with at most five other rows (`few_rows`). `precision` and
-    `recall` are of all distinct pairs of the pool and of train; `…_by_marginals` is what is left of them when items
-    are dealt anew within each label.
+    The attacker takes every pair of user and item in the pool for a fact; what is inferred are the very transactions
+    that Calandrino et al. (2011) read off recommendations. Distinct pairs of a part of train are compared with those of
+    as many holdout rows, both without the pairs of the other side and of the rest of train: a pool that knows only the
+    distribution of rows contains both equally often. The baseline is the holdout's share, corrected for the difference
+    that the pool's marginals within each label make between the two sides; `excess`, with a 95 % interval over users,
+    is the value minus the baseline. The same numbers are given for `clicked` and `unclicked` pairs, where the pool must
+    have the label right too, and for the pairs of users with at most five other rows (`few_rows`). `precision` and
+    `recall` are over all distinct pairs of the pool and of train; `…_by_marginals` is what remains of them when items
+    are shuffled within each label.
 
-    Flagged where one of the four is off its baseline by more than chance (two-sided, 5 % for all together), and by more
-    than with reference rows as the pool. No verdict where those differ by themselves, or where the holdout's users are
-    new. A share below the baseline is a leak too: what should be there and is missing was in train.
+    Flagged where one of the four differs from its baseline by more than chance (two-sided, 5 % for all together), and
+    by more than with reference rows as the pool. No verdict where those already differ by themselves, or where the
+    holdout's users are new. A share below the baseline is a leak too: what should be there and is missing was in train.
 
-    It shows that the pool tells who met which item. A high `precision` alone does not, since habits come true in any
-    good pool. It does not see pairs that come back in many rows, what several pools tell together, or a leak of single
-    users, which is lost among the others.
+    It shows that the pool reveals who met which item. A high `precision` alone does not, since any good pool repeats
+    what people do habitually. It misses pairs that occur in many rows, what several pools reveal together, and leaks of
+    single users, who are lost in the average.
     """
 
     name: ClassVar[str] = "interaction_disclosure"
@@ -90,7 +90,7 @@ class InteractionDisclosure(SyntheticMetric):
 
 
 class _Pairs:
-    """A table's pairs of user and item, each as one number, (rows,), and how often each user and item comes."""
+    """A table's pairs of user and item, each as one number, (rows,), and how often each user and item occurs."""
 
     def __init__(self, table: Table, names: list[str]) -> None:
         self._users, self._items = (table.rows[name].to_numpy() for name in names)
@@ -111,7 +111,7 @@ class _Pairs:
         return np.bincount(self._users, minlength=self._sizes[0])[users]
 
     def by_chance(self, pairs: NDArray[np.int64], label: int | None) -> NDArray[np.float64]:
-        """The chance that each pair stood here if items were dealt anew to the rows of each class, (pairs,)."""
+        """The chance that each pair would occur here if items were shuffled among the rows of each class, (pairs,)."""
         users, items = np.divmod(pairs, self._sizes[1])
         log_absent = np.zeros(len(pairs))
         for each in (0, 1) if label is None else (label,):
@@ -123,7 +123,7 @@ class _Pairs:
         return -np.expm1(log_absent)
 
     def shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """The distinct pairs after items were dealt anew within each class."""
+        """The distinct pairs after items were shuffled within each class."""
         items = self._items.copy()
         for label in (0, 1):
             chosen = np.flatnonzero(self._labels == label)
@@ -132,35 +132,35 @@ class _Pairs:
 
 
 def _overlap(pool: NDArray[np.int64], train: NDArray[np.int64], suffix: str) -> Mapping[str, float]:
-    """Precision and recall of distinct pairs, as details are named."""
+    """Precision and recall of distinct pairs, under the names that details use."""
     common = len(np.intersect1d(pool, train, assume_unique=True))
     return {f"precision{suffix}": common / len(pool), f"recall{suffix}": common / len(train)}
 
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """What a pool tells of a comparison: the share of train's pairs in it, and how far that is above the baseline."""
+    """What a pool reveals in a comparison: the share of train's pairs in it, and how far that is above the baseline."""
 
     share: Estimate
     excess: Estimate
 
     @property
     def baseline(self) -> float:
-        """The share that a pool which knows the law alone would give away; the correction may take it below 0."""
+        """The share that a pool which knows only the distribution would reveal; the correction may take it below 0."""
         return max(self.share.value - self.excess.value, 0.0)
 
     def off(self) -> Mapping[str, float]:
-        """The excess and its interval, as details are named."""
+        """The excess and its interval, under the names that details use."""
         return {"excess": self.excess.value, "excess_low": self.excess.low, "excess_high": self.excess.high}
 
     def all(self) -> Mapping[str, float]:
-        """These with the share and its baseline."""
+        """The same, with the share and its baseline."""
         return {"share": self.share.value, "baseline": self.baseline, **self.off()}
 
 
 @dataclass(frozen=True, eq=False)
 class _Comparison:
-    """Distinct pairs of train's part, of the holdout, and the label that the pool must have with them."""
+    """Distinct pairs of train's part and of the holdout, and the label that the pool must give them."""
 
     told: NDArray[np.int64]
     untold: NDArray[np.int64]
@@ -168,7 +168,7 @@ class _Comparison:
     names: _Pairs
 
     def read_off(self, pool: _Pairs) -> _Reading:
-        """How many of both stand in the pool."""
+        """How many of both occur in the pool."""
         known = pool.of(self.label)
         shares, corrected = [], []
         for pairs in (self.told, self.untold):
@@ -181,7 +181,7 @@ class _Comparison:
 
 
 def _comparisons(matched: Matched, names: list[str]) -> Mapping[str, _Comparison]:
-    """All that can be made; none where the holdout's users are new."""
+    """All comparisons that can be made; none where the holdout's users are new."""
     if not set(names) <= set(matched.fields):
         return {}
     members, others, rest = (_Pairs(table, names) for table in (matched.members, matched.others, matched.rest))
@@ -204,5 +204,5 @@ def _comparisons(matched: Matched, names: list[str]) -> Mapping[str, _Comparison
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `interaction_disclosure`."""
+    """Register `interaction_disclosure`."""
     register(InteractionDisclosure)

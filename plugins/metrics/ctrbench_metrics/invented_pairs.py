@@ -1,6 +1,6 @@
 """Invented combinations.
 
-In: the pool, real train and a real holdout. Out: how often two values stand together in a pool row that never do in
+In: the pool, real train and a real holdout. Out: how often two values occur together in a pool row that never do in
 train.
 """
 
@@ -20,14 +20,14 @@ from ctrbench_metrics._nearest import encode
 
 @dataclass(frozen=True)
 class InventedPairs(SyntheticMetric):
-    """Share of a pool row's pairs of values that never stand together in train, mean over rows.
+    """Share of a pool row's pairs of values that never occur together in train, mean over rows.
 
-    Over all pairs of fields, the label left out, numbers in 20 bins; a pair with a value that train lacks is not
+    Over all pairs of fields, without the label, numbers in 20 bins; a pair with a value that train lacks is not
     counted. The baseline is the holdout's share. Details: the 95 % interval over users, and `rows_with_any` of the pool
-    beside `holdout_rows_with_any`, the share of rows with at least one such pair, which is near 1 for real rows too
+    and `holdout_rows_with_any`, the shares of rows with at least one such pair, which are near 1 for real rows too
     where users and items are many. Flagged where the share is above the holdout's by more than chance.
 
-    It shows impossible rows: a city in the wrong country. It does not show whether possible ones come as often as they
+    It shows impossible rows: a city in the wrong country. It does not show whether possible ones occur as often as they
     should, and new combinations of user and item are no fault: a log is a sample of them.
     """
 
@@ -36,8 +36,8 @@ class InventedPairs(SyntheticMetric):
     better: ClassVar[Better] = "lower"
     unit: ClassVar[str] = "share"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
-    pairs: Annotated[int, "at most so many pairs of fields, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of the pool and of the holdout, drawn by the seed", Ge(100)] = 50_000
+    pairs: Annotated[int, "at most this many pairs of fields, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip with a single field or without rows. `reference` is not needed."""
@@ -69,5 +69,5 @@ class InventedPairs(SyntheticMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `invented_pairs`."""
+    """Register `invented_pairs`."""
     register(InventedPairs)

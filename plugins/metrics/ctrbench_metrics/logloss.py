@@ -18,9 +18,9 @@ class Logloss(PredictionMetric):
     """Mean negative log-likelihood of the test labels, in nats (binary cross-entropy).
 
     Probabilities are clipped to [2.2e-16, 1 - 2.2e-16], as scikit-learn does, so that one certain mistake costs 36 nats
-    and not infinity; the detail `clipped` counts the rows this touched. The detail `oracle` is the loss of the true
-    probabilities, where a simulation knows them; `after_prior` and `after_platt` are the loss after a recalibration
-    (docs/metrics.md): a training table with another click rate than real train's costs loss that they give back.
+    and not infinity; the detail `clipped` counts the rows affected. The detail `oracle` is the loss of the true
+    probabilities, where a simulation knows them; `after_prior` and `after_platt` are the loss after recalibration
+    (docs/metrics.md), which repairs what a training table with another click rate than real train's costs.
     """
 
     name: ClassVar[str] = "logloss"
@@ -43,5 +43,5 @@ class Logloss(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `logloss`."""
+    """Register `logloss`."""
     register(Logloss)

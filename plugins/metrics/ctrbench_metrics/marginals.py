@@ -1,6 +1,6 @@
 """Marginal fidelity: each column by itself.
 
-In: the pool, real train and a real holdout. Out: how alike the shares of values are in the pool and in train.
+In: the pool, real train and a real holdout. Out: how similar the shares of values are in the pool and in train.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Marginals(SyntheticMetric):
-    """Likeness of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
+    """Similarity of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
 
-    One less the total variation distance of categories (TVComplement, counted here: sdmetrics takes the square of the
-    number of values), one less the largest gap between cumulative shares of numbers (KSComplement). Pool and holdout
-    have equally many rows; the baseline is the holdout's likeness. Details: the five columns furthest below the
-    holdout's, and `chance`, by a permutation test on the codes (numbers in 20 bins), that real rows would be as far
-    away. Flagged where that is at most 2.5 %.
+    For categories one minus the total variation distance (TVComplement, counted here: sdmetrics takes the square of the
+    number of values), for numbers one minus the largest gap between cumulative shares (KSComplement). Pool and holdout
+    have equally many rows; the baseline is the holdout's similarity. Details: the five columns furthest below the
+    holdout (`likeness of COLUMN`), and `chance`, the probability by a permutation test on the codes (numbers in 20
+    bins) that real rows would be as far away. Flagged where that is at most 2.5 %.
 
-    It shows columns that come out wrong. It does not show what columns have to do with each other, so `independent`
-    passes.
+    It shows columns that come out wrong. It does not show how columns go together, so `independent` passes.
     """
 
     name: ClassVar[str] = "marginals"
@@ -41,10 +40,10 @@ class Marginals(SyntheticMetric):
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "likeness"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 50_000
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 50_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The mean likeness in [0, 1]; Skip where a table is empty. `reference` is not needed."""
+        """The mean similarity in [0, 1]; Skip where a table is empty. `reference` is not needed."""
         rng = np.random.default_rng(seed)
         size = min(len(synthetic), len(holdout), self.rows)
         real = sample_of(train, self.rows, rng)
@@ -60,7 +59,7 @@ class Marginals(SyntheticMetric):
 
 
 def _likeness(real: Table, other: Table) -> Mapping[str, float]:
-    """Each column's likeness, and the label's."""
+    """Each column's similarity, and the label's."""
     from sdmetrics.single_column import KSComplement
 
     found = {real.schema.label: _shared(real.targets, other.targets)}
@@ -68,13 +67,13 @@ def _likeness(real: Table, other: Table) -> Mapping[str, float]:
         columns = [table.rows[field.name][~table.missing(field)] for table in (real, other)]
         if field.kind == "categorical":
             found[field.name] = _shared(*(column.to_numpy() for column in columns))
-        elif all(map(len, columns)):  # that numbers are missing shows in the field that says where
+        elif all(map(len, columns)):  # missing numbers count in the field that marks them
             found[field.name] = float(KSComplement.compute(*columns))
     return found
 
 
 def _shared(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
-    """The mass that two columns of codes have in common: one less the total variation distance of their shares."""
+    """The mass that two columns of codes share: one minus the total variation distance of their shares."""
     size = int(max(first.max(), second.max())) + 1
     shares = [np.bincount(each, minlength=size) / len(each) for each in (first, second)]
     return float(np.minimum(*shares).sum())
@@ -82,5 +81,5 @@ def _shared(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `marginals`."""
+    """Register `marginals`."""
     register(Marginals)

@@ -1,4 +1,4 @@
-"""Membership inference by the least distance.
+"""Membership inference by distance.
 
 In: the pool, real train and a real holdout. Out: how well the distance to the nearest pool row tells rows of train from
 rows that were not in it.
@@ -27,17 +27,17 @@ class Membership(MembershipAttack):
     """AUC of an attacker who takes real rows near a pool row for members of train: .5 is harmless.
 
     Minimum distance, after Chen et al. (GAN-Leaks, 2020); Hamming as in `dcr_share`. Members are rows of train, the
-    others as many rows of the holdout, both such that all their values occur in the rest of train. Details: the 95 %
-    interval over users, the members found at 1 % false alarms, and the AUC with two pools that hold no member:
+    others as many rows of the holdout; all values of both occur in the rest of train. Details: the 95 % interval over
+    users, the share of members found at 1 % false alarms, and the AUC with two pools that contain no member:
     `auc_of_fresh_rows` (the rest of train) and `auc_of_marginals` (this pool, its columns shuffled within each label).
-    Flagged where the AUC is off .5, and off both to the same side, by more than chance (two-sided, 5 %): a pool that
-    avoids rows of train (below .5) tells of them too. No verdict where fresh rows tell members from others (an AUC
-    outside .48 to .52 by more than chance): then train and holdout are not of one law.
+    Flagged where the AUC differs from .5, and from both of these in the same direction, by more than chance (two-sided,
+    5 %): a pool that avoids rows of train (below .5) reveals them too. No verdict where fresh rows tell members from
+    others (an AUC outside .48 to .52 by more than chance): train and holdout then differ in distribution.
 
-    It shows a danger that is real: anyone with the pool can do this. It does not show safety: stronger attackers
-    exist, an average over rows hides the few who are found, and what single columns tell is left to the baseline.
-    Where splits are by row, users stand on both sides, so it is about rows, not about whether a person is in the log;
-    where the holdout's users are new, their fields are left out and only tell who is who.
+    It shows a real danger: anyone with the pool can do this. It does not show safety: stronger attackers exist, an
+    average over rows hides the few who are found, and what single columns reveal is left to the baseline. Where splits
+    are by row, users are on both sides, so it is about rows, not about whether a person is in the log; where the
+    holdout's users are new, their fields are left out and only say which rows belong together.
     """
 
     name: ClassVar[str] = "membership"
@@ -45,12 +45,12 @@ class Membership(MembershipAttack):
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
     ) -> list[NDArray[np.float64]]:
-        """Distances to the nearest pool row, below 0; neither unseen rows nor chance is needed."""
+        """Minus the distance to the nearest pool row; uses neither unseen rows nor random numbers."""
         _, suspects, *codes = encode(matched.rest, matched.suspects, *pools)
         return [-find_nearest(suspects, each).first.astype(np.float64) for each in codes]
 
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `membership`."""
+    """Register `membership`."""
     register(Membership)

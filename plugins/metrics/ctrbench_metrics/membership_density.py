@@ -1,6 +1,6 @@
 """Membership inference by the ratio of densities.
 
-In: the pool, real train, a real holdout and a third real table. Out: how well an attacker who knows the common law of
+In: the pool, real train, a real holdout and a third real table. Out: how well an attacker who knows the distribution of
 rows tells rows of train from rows that were not in it.
 """
 
@@ -28,22 +28,22 @@ class MembershipDensity(MembershipAttack):
     """AUC of an attacker who takes rows for members where the pool is denser than real rows are: .5 is harmless.
 
     After DOMIAS (van Breugel et al. 2023), with a kernel for categories (Aitchison and Aitken 1976) in place of a flow:
-    a pool row at Hamming distance d weighs `decay` to the power of d up to `radius`, those further away as one row just
-    outside, and the same for reference rows (test), which no generator has seen. Members, details and verdict are those
-    of `membership`.
+    a pool row at Hamming distance d up to `radius` weighs `decay` to the power of d, all rows further away together as
+    much as one row just outside, and the same for reference rows (test), which no generator has seen. Members, details
+    and verdict are those of `membership`.
 
-    Unlike `membership` it is not fooled by rows that are common anyway, and finds overfitting that copies nothing. It
-    does not show safety: the densities are rough, and an average over rows hides the few who are found.
+    Unlike `membership` it is not fooled by rows that are common anyway, and it finds overfitting that copies nothing.
+    It does not show safety: the densities are rough, and an average over rows hides the few who are found.
     """
 
     name: ClassVar[str] = "membership_density"
-    radius: Annotated[int, "fields in which a row may differ and still be counted", Ge(0), Le(4)] = 2
-    decay: Annotated[float, "weight of a row for each field in which it differs", Ge(0.0), Le(1.0)] = 0.1
+    radius: Annotated[int, "number of fields in which a row may differ and still be counted", Ge(0), Le(4)] = 2
+    decay: Annotated[float, "factor on a row's weight for each field in which it differs", Ge(0.0), Le(1.0)] = 0.1
 
     def scores(
         self, matched: Matched, pools: Sequence[Table], unseen: Table, rng: np.random.Generator
     ) -> list[NDArray[np.float64]]:
-        """The logarithm of the pool's density over that of unseen rows; nothing is left to chance."""
+        """The logarithm of the pool's density over that of unseen rows; uses no random numbers."""
         _, suspects, *codes = encode(matched.rest, matched.suspects, *pools, unseen)
         *of_pools, of_unseen = (self._log_density(suspects, each) for each in codes)
         return [each - of_unseen for each in of_pools]
@@ -56,5 +56,5 @@ class MembershipDensity(MembershipAttack):
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `membership_density`."""
+    """Register `membership_density`."""
     register(MembershipDensity)

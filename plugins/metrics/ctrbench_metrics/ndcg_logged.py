@@ -1,6 +1,6 @@
 """Normalised discounted cumulative gain of the logged rows.
 
-In: a model's probabilities on the real test rows. Out: how near the top of each user's own test rows the clicks stand.
+In: a model's probabilities on the real test rows. Out: how near the top of each user's own test rows the clicks are.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ctrbench_metrics._users import user_lists
 class NdcgLogged(PredictionMetric):
     """NDCG over each user's logged test rows, the mean over users with both labels (Järvelin and Kekäläinen 2002).
 
-    The candidates are the rows that happen to be in the log, not the catalogue: its size says nothing of a recommender
-    that chooses among all items, for which see `recall_at_k`. Tied rows share their discounts (McSherry and Najork
+    The candidates are the rows that happen to be in the log, not the catalogue: the value says nothing about a
+    recommender that chooses among all items (see `recall_at_k`). Tied rows share their discounts (McSherry and Najork
     2008). The baseline is the expectation of a random order, which is high where lists are short. The details `users`
     and `rows` are the shares of users and rows that count.
     """
@@ -29,7 +29,7 @@ class NdcgLogged(PredictionMetric):
     unit: ClassVar[str] = "NDCG"
 
     def score(self, predictions: Predictions) -> Score:
-        """A mean in (0, 1]; Skip where no field describes the user or no user has both labels."""
+        """A mean in (0, 1]; Skip where no field identifies the user or no user has both labels."""
         lists = user_lists(predictions)
         discounts = 1 / np.log2(1 + lists.positions)
         clicks = lists.sums(lists.labels)
@@ -41,5 +41,5 @@ class NdcgLogged(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `ndcg_logged`."""
+    """Register `ndcg_logged`."""
     register(NdcgLogged)

@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 class Nndr(SyntheticMetric):
     """Mean ratio of a pool row's distances to its first and second neighbour in train; low where it follows one row.
 
-    After Zhao et al. (2021); rows and distances as in `dcr_share`; two distances of 0 have the ratio 1. The baseline is
-    the holdout's own ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and
+    After Zhao et al. (2021); rows and distances are those of `dcr_share`; two distances of 0 have the ratio 1. The
+    baseline is the holdout's ratio. Details: the 95 % interval over the users of the nearest real rows, the median, and
     `to_holdout`, the pool's ratio to as many unseen rows. Flagged where it is below both by more than chance: in a log
-    without repeated rows (Frappe) the holdout meets no train row, while honest new rows meet train as often as
-    they meet the holdout.
+    without repeated rows (Frappe) no holdout row equals a train row, while honest new rows equal train rows as often as
+    holdout rows.
 
     It shows rows that follow single train rows. It does not show rows that several users share, nor anything about rows
-    that are near nobody; and a ratio like the holdout's is no proof that nothing was learned by heart.
+    that are far from all others; and a ratio like the holdout's does not prove that nothing was memorised.
     """
 
     name: ClassVar[str] = "nndr"
     imports: ClassVar[tuple[str, ...]] = ("scipy.special",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "ratio"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 200_000
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 200_000
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The mean ratio in [0, 1]; Skip where nothing can be compared. `reference` is not needed."""
@@ -63,5 +63,5 @@ def _ratios(nearest: Nearest) -> NDArray[np.float64]:
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `nndr`."""
+    """Register `nndr`."""
     register(Nndr)

@@ -20,8 +20,8 @@ class NormalisedEntropy(PredictionMetric):
     """Logloss over the entropy of the test rows' click rate; 1 is no skill (He et al. 2014).
 
     The baseline 1 is the loss of the click rate itself, predicted for every row: below it the model adds something,
-    above it the model is worse than one number. It mixes ranking and calibration as logloss does. The details
-    `after_prior` and `after_platt` are the value after a recalibration (docs/metrics.md), `oracle` that of the true
+    above it the model is worse than that one number. It mixes ranking and calibration, as logloss does. The details
+    `after_prior` and `after_platt` are the value after recalibration (docs/metrics.md), `oracle` that of the true
     probabilities where a simulation knows them.
     """
 
@@ -45,12 +45,12 @@ class NormalisedEntropy(PredictionMetric):
             details["oracle"] = measure(labels, predictions.true_probabilities)
         value = measure(labels, predictions.probabilities)
         rate = labels.mean()
-        slope = np.log((1 - rate) / rate)  # of the entropy by the click rate, which the rows draw too
+        slope = np.log((1 - rate) / rate)  # d entropy / d click rate, since the rate is a draw too
         parts = losses(labels, predictions.probabilities) - value * slope * labels
         return Score(value, 1.0, details, contributions=of_mean(parts / entropy))
 
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `normalised_entropy`."""
+    """Register `normalised_entropy`."""
     register(NormalisedEntropy)

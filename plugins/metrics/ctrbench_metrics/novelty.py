@@ -18,8 +18,9 @@ from ctrbench_metrics._lists import Length, listed, rankings_of
 class Novelty(PredictionMetric):
     """Mean −log2 of the popularity of the first k items (Vargas and Castells 2011).
 
-    Popularity is an item's share of the clicks in real train, one click added to each item so that none has 0. Random
-    lists are very novel, and useless: read it beside `recall_at_k`. The baseline is random lists of all items.
+    Popularity is an item's share of the clicks in real train, one click being added to each item so that none has 0.
+    Random lists are very novel and useless: read it together with `recall_at_k`. The baseline is random lists of all
+    items.
     """
 
     name: ClassVar[str] = "novelty"
@@ -29,7 +30,7 @@ class Novelty(PredictionMetric):
     k: Length = 10
 
     def score(self, predictions: Predictions) -> Score:
-        """Bits of at least 0; Skip where the data set has no queries."""
+        """Bits, at least 0; Skip where the data set has no queries."""
         rankings = rankings_of(predictions)
         clicks = rankings.clicks + 1
         surprise = -np.log2(clicks / clicks.sum())
@@ -38,5 +39,5 @@ class Novelty(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `novelty`."""
+    """Register `novelty`."""
     register(Novelty)

@@ -1,6 +1,6 @@
-"""Labels that contradict what train knows of a user and an item.
+"""Labels that contradict what train knows about a user and an item.
 
-In: the pool, real train and a real holdout. Out: how often a synthetic label is not what train's clicks say about the
+In: the pool, real train and a real holdout. Out: how often a synthetic label disagrees with train's clicks on that
 pair.
 """
 
@@ -28,8 +28,8 @@ class PairConflict(SyntheticMetric):
     `holdout_negatives` and `holdout_positives`. `low` and `high` are the 95 % interval over users. Flagged where the
     value is above the baseline by more than chance.
 
-    It shows pools that unlearn who clicks what; on Frappe that knowledge is most of what a model learns. It does not
-    show whether new positives are good guesses, and copies of train score better than any honest row.
+    It shows pools that forget who clicks what; on Frappe that is most of what a model learns. It does not show whether
+    new positives are good guesses, and copies of train score better than any honest row.
     """
 
     name: ClassVar[str] = "pair_conflict"
@@ -39,7 +39,7 @@ class PairConflict(SyntheticMetric):
     aspect: ClassVar[Aspect] = "fidelity"
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The rate in [0, 1]; Skip without a user or item field, or a class. Nothing is drawn from `seed`."""
+        """The rate in [0, 1]; Skip without a user or item field, or where a class is missing. `seed` is not needed."""
         ids = [train.schema.identifier(role) for role in ("user", "item")]
         names = [field.name for field in ids if field is not None]
         if len(names) < 2:
@@ -68,11 +68,11 @@ class PairConflict(SyntheticMetric):
 
 
 def _rates(wrong: NDArray[np.bool_], labels: NDArray[np.int8], users: NDArray[np.int64], count: int) -> list[Estimate]:
-    """The share that is wrong among negatives, and among positives."""
+    """The share of wrong labels among negatives, and among positives."""
     return [mean_of(wrong[labels == label] * 1.0, users[labels == label], count) for label in (0, 1)]
 
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `pair_conflict`."""
+    """Register `pair_conflict`."""
     register(PairConflict)

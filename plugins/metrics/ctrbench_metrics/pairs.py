@@ -1,6 +1,6 @@
-"""Pair fidelity: each two columns together.
+"""Pair fidelity: two columns at a time.
 
-In: the pool, real train and a real holdout. Out: how alike the shares of combinations are in the pool and in train.
+In: the pool, real train and a real holdout. Out: how similar the shares of combinations are in the pool and in train.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pairs(SyntheticMetric):
-    """Likeness of combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
+    """Similarity of combinations of two columns to train's, mean over pairs, label included: 1 is equal (sdmetrics).
 
-    One less the total variation distance of a pair's combinations (ContingencySimilarity; numbers in 20 bins of train).
-    Pool and holdout have equally many rows; the baseline is the holdout's likeness, which is far below 1 where
-    combinations are many. Details: the five pairs furthest below the holdout's, and `chance`, by a permutation test,
-    that real rows would be as far away. Flagged where that is at most 2.5 %.
+    One minus the total variation distance of a pair's combinations (ContingencySimilarity; numbers in 20 bins of
+    train). Pool and holdout have equally many rows; the baseline is the holdout's similarity, which is far below 1
+    where combinations are many. Details: the five pairs furthest below the holdout (`likeness of PAIR`), and `chance`,
+    the probability by a permutation test that real rows would be as far away. Flagged where that is at most 2.5 %.
 
-    It shows dependence between two columns that was lost or made up. It does not show what three columns have to do
-    with each other, nor whether a model learns anything from the rows.
+    It shows dependence between two columns that was lost or invented. It does not show how three columns go together,
+    nor whether a model learns anything from the rows.
     """
 
     name: ClassVar[str] = "pairs"
@@ -38,11 +38,11 @@ class Pairs(SyntheticMetric):
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "likeness"
     aspect: ClassVar[Aspect] = "fidelity"
-    rows: Annotated[int, "at most so many rows of each table, drawn by the seed", Ge(100)] = 10_000
-    pairs: Annotated[int, "at most so many pairs of columns, drawn by the seed", Ge(1)] = 100
+    rows: Annotated[int, "at most this many rows of each table, drawn by the seed", Ge(100)] = 10_000
+    pairs: Annotated[int, "at most this many pairs of columns, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The mean likeness in [0, 1]; Skip where a table is empty. `reference` is not needed."""
+        """The mean similarity in [0, 1]; Skip where a table is empty. `reference` is not needed."""
         rng = np.random.default_rng(seed)
         size = min(len(synthetic), len(holdout), self.rows)
         real = sample_of(train, self.rows, rng)
@@ -70,5 +70,5 @@ def _likeness(real: NDArray[np.int32], other: NDArray[np.int32], pair: tuple[int
 
 @hookimpl
 def register_metrics(register: Register[type[SyntheticMetric]]) -> None:
-    """Bring `pairs`."""
+    """Register `pairs`."""
     register(Pairs)

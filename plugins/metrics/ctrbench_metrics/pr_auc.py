@@ -15,8 +15,9 @@ from ctrbench import Better, PredictionMetric, Predictions, Register, Score, Ski
 class PrAuc(PredictionMetric):
     """Average precision: the mean over clicks of the precision down to that click (Davis and Goadrich 2006).
 
-    The step-wise area, not the trapezoid one, which is too kind. It looks at the top of the list more than AUC does,
-    and depends on the click rate, which is its baseline: values of logs with other click rates cannot be compared.
+    The step-wise area, not the trapezoidal one, which is too optimistic. It weighs the top of the list more than AUC
+    does, and depends on the click rate, which is its baseline: values of logs with different click rates cannot be
+    compared.
     """
 
     name: ClassVar[str] = "pr_auc"
@@ -40,5 +41,5 @@ class PrAuc(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `pr_auc`."""
+    """Register `pr_auc`."""
     register(PrAuc)

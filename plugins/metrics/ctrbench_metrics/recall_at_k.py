@@ -1,6 +1,6 @@
 """Recall of the clicked item in a list of the best of all items.
 
-In: a model's rankings of all items for test clicks. Out: how many of the clicked items stand in the first k places.
+In: a model's rankings of all items for test clicks. Out: how many of the clicked items are in the first k places.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ctrbench_metrics._lists import Length, rankings_of
 
 @dataclass(frozen=True)
 class RecallAtK(PredictionMetric):
-    """Share of test clicks whose item stands among the first k of all items (hit rate of one relevant item).
+    """Share of test clicks whose item is among the first k of all items (hit rate of one relevant item).
 
-    Candidates are the items of train that the user did not click there, and the clicked one, whose tie with another
-    counts half a rank. An item that the user would have liked and never saw counts as wrong, so values are too low,
-    and models that follow popularity are favoured, as popular items are in any log. The baseline is a random order.
+    Candidates are the items of train that the user did not click there, and the clicked one; a tie with another item
+    counts half a rank. An item that the user would have liked but never saw counts as wrong, so values are too low, and
+    models that follow popularity are favoured, since popular items are in any log. The baseline is a random order.
     Details: `queries`, `candidates` on average, and `reciprocal_rank`, the mean of 1 / rank.
     """
 
@@ -44,5 +44,5 @@ class RecallAtK(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `recall_at_k`."""
+    """Register `recall_at_k`."""
     register(RecallAtK)

@@ -1,1 +1,1 @@
-"""The models that ctrbench ships, one file a method."""
+"""The models that ctrbench ships, one file per method."""

@@ -1,6 +1,6 @@
-"""A network that goes on from where another training of it ended: synthetic rows first, then real ones.
+"""A network that continues from another training of it: synthetic rows first, then real ones.
 
-In: a model, a table of synthetic rows, one of real rows. Out: a predictor, trained on the real rows last.
+In: a model, a table of synthetic rows, one of real rows. Out: a predictor, trained last on the real rows.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def fit_after(
     model: NetworkModel, pool: Table, train: Table, valid: Table, training: Training, *, seed: int, context: Context
 ) -> Predictor:
-    """Train on the pool as on any table, and then on train, from the pool's weights on and with a new optimizer.
+    """Train on the pool as on any table, then on train, from the pool's weights and with a new optimizer.
 
-    Numbers are scaled by the rows of the table that is being learned.
+    Numbers are scaled by the rows of the table being learned.
     """
-    aside = replace(context, progress=lambda step, total, values: None)  # a curve is that of the real rows
+    aside = replace(context, progress=lambda step, total, values: None)  # the learning curve is that of the real rows
     first = fit_network(model.network, pool, valid, training, seed=seed, context=aside)
 
     def gone_on(features: FeatureMap) -> BaseModel:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AutoIntNetwork(DeepNetwork):
-    """A linear layer on what the fields are after attending to each other, plus a perceptron on what they were."""
+    """A linear layer on the fields after they have attended to each other, plus a perceptron on them before."""
 
     def __init__(self, features: FeatureMap, model: AutoInt) -> None:
         super().__init__(features, model)

@@ -1,4 +1,4 @@
-"""DCNv2's network, its cross layers FuxiCTR's.
+"""DCNv2's network, with FuxiCTR's cross layers.
 
 In: a feature map and the model's parameters. Out: a network whose `forward` gives `{"y_pred": (batch, 1)}`.
 """

@@ -1,4 +1,4 @@
-"""What the models that are networks have in common: parameters, and a fit that hands a network to the training loop.
+"""What the models that are networks share: parameters, and a fit that gives a network to the training loop.
 
 In: a subclass that says which network it is. Out: a `Model`; torch and FuxiCTR are imported in `fit`.
 """
@@ -19,57 +19,57 @@ if TYPE_CHECKING:
     from fuxictr.pytorch.models import BaseModel
 
 Widths = Annotated[tuple[Annotated[int, Ge(1)], ...], "widths of the perceptron's hidden layers"]
-Dropout = Annotated[float, "share of hidden units left out in a step", Ge(0), Lt(1), Searched(0, 0.5)]
+Dropout = Annotated[float, "share of hidden units dropped in a step", Ge(0), Lt(1), Searched(0, 0.5)]
 Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0), Searched(1e-3, 1, log=True)]
-EmbeddingDim = Annotated[int, "numbers that stand for a field's value", Ge(1), Searched(4, 32, log=True)]
+EmbeddingDim = Annotated[int, "numbers in the embedding of a value", Ge(1), Searched(4, 32, log=True)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
 
 STEP_PER_WEIGHT = 200
-"""Operations for which a step of Adam stands, a weight: it waits for memory, not for arithmetic."""
+"""Operations that a step of Adam counts for, per weight: it waits for memory, not for arithmetic."""
 
 
 @dataclass(frozen=True)
 class NetworkModel(Model):
-    """A network that learns by Adam until valid's AUC no longer grows: FuxiCTR's rule, at BARS's settings."""
+    """A network trained by Adam until valid's AUC no longer grows: FuxiCTR's rule, at BARS's settings."""
 
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
-    learning_rate: Annotated[float, "Adam's, at the start", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
-    batch_size: Annotated[int, "rows a step", Ge(2)] = 4096
+    learning_rate: Annotated[float, "Adam's initial rate", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
+    batch_size: Annotated[int, "rows per step", Ge(2)] = 4096
     epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
     patience: Annotated[int, "epochs in a row without a gain on valid that end the training", Ge(1)] = 2
 
     @abstractmethod
     def network(self, features: FeatureMap) -> BaseModel:
-        """A new network for these fields, with its start weights and its optimizer."""
+        """A new network for these fields, with its initial weights and its optimizer."""
 
     @abstractmethod
     def a_value(self) -> int:
-        """Weights that stand for a field's value."""
+        """Weights per value of a field."""
 
     @abstractmethod
     def a_row(self, fields: int) -> int:
-        """Weights that every row of so many fields is multiplied by."""
+        """Weights that every row of this many fields is multiplied by."""
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
         """All epochs, though early stopping usually ends a training within 20.
 
-        A row needs 6 operations a weight, and about as long again for all that is no matrix product.
+        A row needs 6 operations per weight, and about as much time again for everything but matrix products.
         """
         tables = self.a_value() * sum(field.vocab_size for field in schema.categorical)
         a_row = 12 * self.a_row(len(schema.fields)) + STEP_PER_WEIGHT * tables / self.batch_size
         return Forecast(a_row * rows * self.epochs, 16 * tables + 24 * rows * len(schema.fields) + 3e8)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train with early stopping by valid's AUC; Skip where valid has one class only."""
+        """Train with early stopping by valid's AUC; Skip where valid has only one class."""
         from ctrbench_models.training import Training, fit_network
 
         training = Training(self.batch_size, self.epochs, self.patience)
         return fit_network(self.network, train, valid, training, seed=seed, context=context)
 
     def fit_after(self, pool: Table, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train on the pool, and go on from its weights on train: early stopping by real valid rows in both."""
+        """Train on the pool and continue from its weights on train: early stopping by real valid rows in both."""
         from ctrbench_models._after import fit_after
         from ctrbench_models.training import Training
 
@@ -92,7 +92,7 @@ class DeepModel(NetworkModel):
         return self.embedding_dim
 
     def a_row(self, fields: int) -> int:
-        """Of the perceptron on all embeddings."""
+        """Weights of the perceptron on all embeddings."""
         return dense([fields * self.embedding_dim, *self.hidden_units, 1])
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FinalMLPNetwork(DeepNetwork):
-    """The bilinear form of two perceptrons' outputs, each of which sees the embeddings through gates of its own."""
+    """The bilinear form of two perceptrons' outputs, each reading the embeddings through gates of its own."""
 
     def __init__(self, features: FeatureMap, model: FinalMLP) -> None:
         super().__init__(features, model)
@@ -46,7 +46,7 @@ class FinalMLPNetwork(DeepNetwork):
 
 
 class Gate(nn.Module):
-    """A number within 0 … 2 for every number of the embeddings, chosen by the id of a role, or alike for all rows."""
+    """A factor from 0 to 2 for every number of the embeddings, by the id of a role, or the same for all rows."""
 
     def __init__(self, features: FeatureMap, role: str, model: FinalMLP) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Bilinear(nn.Module):
         self.linear = nn.Linear(width, 1)
         self.other_linear = nn.Linear(other, 1)
         self.products = nn.Parameter(torch.empty(heads, width // heads, other // heads))
-        # the paper's code starts them as one matrix of all products and one output
+        # the paper's code initialises them as one matrix of all products and one output
         nn.init.normal_(self.products, std=(2 / (self.products.numel() + 1)) ** 0.5)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

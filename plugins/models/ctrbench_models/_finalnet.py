@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FinalNetNetwork(DeepNetwork):
-    """The mean of the stacks' logits; with two, both learn the joint probability too."""
+    """The mean of the stacks' logits; with two stacks, both also learn the joint probability."""
 
     def __init__(self, features: FeatureMap, model: FinalNet) -> None:
         super().__init__(features, model)
@@ -43,7 +43,7 @@ class FinalNetNetwork(DeepNetwork):
         }
 
     def add_loss(self, output: dict[str, Tensor], labels: Tensor) -> Tensor:
-        """Cross-entropy with the labels, and with two stacks that of each with the joint probability."""
+        """Cross-entropy with the labels, and with two stacks also that of each with the joint probability."""
         joint = output["y_pred"]
         loss: Tensor = self.loss_fn(joint, labels, reduction="mean")
         if len(self.stacks) > 1:
@@ -53,14 +53,14 @@ class FinalNetNetwork(DeepNetwork):
 
 
 class FieldGate(nn.Module):
-    """The embeddings, and beside them the embeddings times a linear map over the fields; it starts as the identity."""
+    """The embeddings, and next to them the embeddings times a linear map over the fields, initially the identity."""
 
     def __init__(self, fields: int) -> None:
         super().__init__()
         self.weigh = nn.Linear(fields, fields)
 
     def init_weights(self) -> None:
-        """All gates are 1; FuxiCTR calls it after its own initial weights."""
+        """Set all gates to 1; FuxiCTR calls it after its own initial weights."""
         nn.init.zeros_(self.weigh.weight)
         nn.init.ones_(self.weigh.bias)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Network(BaseModel):
-    """What all of them share: L2 regularisers of what stands for values and of all else, and a start."""
+    """What all of them share: separate L2 regularisers for embeddings and for all else, and initialisation."""
 
     def __init__(self, features: FeatureMap, embedding_regularizer: float, net_regularizer: float = 0.0) -> None:
         super().__init__(
@@ -41,7 +41,7 @@ class Network(BaseModel):
 
 
 class DeepNetwork(Network):
-    """One embedding table a field."""
+    """One embedding table per field."""
 
     def __init__(self, features: FeatureMap, model: DeepModel) -> None:
         super().__init__(features, model.embedding_regularizer)
@@ -81,7 +81,7 @@ class DeepFMNetwork(DeepNetwork):
 
 
 class MaskNetNetwork(DeepNetwork):
-    """Mask blocks over the embeddings, beside one another or in a chain, and a perceptron over what they give."""
+    """Mask blocks over the embeddings, in parallel or in series, and a perceptron over their outputs."""
 
     def __init__(self, features: FeatureMap, model: MaskNet) -> None:
         super().__init__(features, model)
@@ -110,7 +110,7 @@ class MaskNetNetwork(DeepNetwork):
 
 
 class MaskBlock(nn.Module):
-    """A hidden layer whose input is multiplied by a mask that the instance's embeddings choose."""
+    """A hidden layer whose input is multiplied by a mask computed from the instance's embeddings."""
 
     def __init__(self, input_dim: int, instance_dim: int, model: MaskNet) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Quicker stand-ins for two layers that most FuxiCTR networks have: the embedding of the fields, and dropout.
+"""Faster replacements for two layers that most FuxiCTR networks have: the embedding of the fields, and dropout.
 
 In: a network that is about to be trained. Out: the same one; its parameters, their names and its optimizer stay.
 """
@@ -10,13 +10,13 @@ from fuxictr.pytorch.layers import FeatureEmbedding, FeatureEmbeddingDict
 from fuxictr.pytorch.models import BaseModel
 from torch import Tensor, nn
 
-MOST_VALUES = 200_000  # of all fields together, up to which copying their tables into one costs less than it saves
+MOST_VALUES = 200_000  # of all fields together; up to this, copying their tables into one costs less than it saves
 DRAWS = 2**16  # equally likely values of 16 random bits
 
 
 def quicken(network: BaseModel) -> None:
-    """Put stand-ins where a layer has one; a layer of any other class, a subclass too, is left as it is."""
-    on_cpu = network.device.type == "cpu"  # a GPU draws masks as quickly as it multiplies by them
+    """Replace layers that have a faster version; a layer of any other class, even a subclass, is left as it is."""
+    on_cpu = network.device.type == "cpu"  # a GPU draws masks as fast as it multiplies by them
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if type(layer) is FeatureEmbedding and JoinedEmbedding.suits(layer):
@@ -26,9 +26,9 @@ def quicken(network: BaseModel) -> None:
 
 
 class JoinedEmbedding(FeatureEmbedding):
-    """FuxiCTR's embedding of categorical fields, with one look-up for all of them instead of one a field.
+    """FuxiCTR's embedding of categorical fields, with one look-up for all of them instead of one per field.
 
-    The fields keep a table each, so parameters and gradients are those of the layer that it stands for.
+    The fields keep a table each, so parameters and gradients are those of the layer that it replaces.
     """
 
     def __init__(self, plain: FeatureEmbedding) -> None:
@@ -45,7 +45,7 @@ class JoinedEmbedding(FeatureEmbedding):
 
     @staticmethod
     def suits(plain: FeatureEmbedding) -> bool:
-        """Whether all fields are categorical, of one width, and not too many values."""
+        """Whether all fields are categorical, of one width, and have not too many values."""
         fields = plain.embedding_layer
         tables = list(fields.embedding_layers.values())
         return (
@@ -71,7 +71,7 @@ class JoinedEmbedding(FeatureEmbedding):
         table = torch.cat([table.weight for table in self.tables.values()])
         if table.requires_grad:
             table.register_hook(lambda slope: slope.index_fill(0, self.padding, 0.0))
-        # the gradient of index_select is quicker than an embedding's, but on a GPU its order of addition varies
+        # the gradient of index_select is faster than an embedding's, but on a GPU its order of addition varies
         if table.is_cuda:
             embedded = nn.functional.embedding(rows, table)
         else:
@@ -80,14 +80,14 @@ class JoinedEmbedding(FeatureEmbedding):
 
 
 class Dropout(nn.Module):
-    """Dropout by 16 random bits a unit, a tenth of the time that torch's Bernoulli draws take on a CPU."""
+    """Dropout by 16 random bits per unit: a tenth of the time that torch's Bernoulli draws take on a CPU."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.dropped = min(round(share * DRAWS), DRAWS - 1)  # so many of the 65,536 values drop the unit
+        self.dropped = min(round(share * DRAWS), DRAWS - 1)  # this many of the 65,536 values drop the unit
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Units are dropped, and the kept ones grow so that the mean stays."""
+        """Units are dropped, and the kept ones scaled up so that the mean stays."""
         if not self.training:
             return hidden
         words = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64).random_(-(2**63), None)

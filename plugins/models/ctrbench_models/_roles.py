@@ -1,4 +1,4 @@
-"""Which field names the user or the item of a row.
+"""Which field identifies the user or the item of a row.
 
 In: a schema. Out: a field, or the reason why a baseline does not apply.
 """

@@ -1,4 +1,4 @@
-"""xDeepFM's network, its compressed interaction network FuxiCTR's.
+"""xDeepFM's network, with FuxiCTR's compressed interaction network.
 
 In: a feature map and the model's parameters. Out: a network whose `forward` gives `{"y_pred": (batch, 1)}`.
 """

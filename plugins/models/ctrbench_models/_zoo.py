@@ -1,4 +1,4 @@
-"""Classes and configurations that lie in files, as FuxiCTR's model zoo and BARS have them.
+"""Classes and configurations read from files in the layout of FuxiCTR's model zoo and BARS.
 
 In: paths. Out: a class that can be built, an experiment's parameters, and a digest of what either was read from.
 """
@@ -48,7 +48,7 @@ class Zoo:
 
     @classmethod
     def find(cls, path: str, name: str) -> Zoo:
-        """The one file below the path that defines the class; UserError, which tells of others, where there is none."""
+        """The one file below the path that defines the class; UserError, naming similar classes, where none does."""
         place = Path(path).expanduser()
         if not place.exists():
             raise UserError(f"fuxictr: path={path}: there is no such file or folder")
@@ -59,7 +59,7 @@ class Zoo:
         if not found:
             known = sorted({each for classes in defined.values() for each in classes})
             raise UserError(f"fuxictr: path={path} has no class {name!r}; {did_you_mean(name, known, 'there are')}")
-        if len(found) > 1:  # the zoo has a folder for each class, and copies of some in others' folders
+        if len(found) > 1:  # the zoo has a folder for each class, with copies of some in other folders
             found = [file for file in found if file.is_relative_to(place / name)] or found
         if len(found) > 1:
             both = " and ".join(str(file) for file in found[:2])
@@ -68,7 +68,7 @@ class Zoo:
 
     @property
     def sources(self) -> list[Path]:
-        """The file, and with it those beside and below it where it is part of a package."""
+        """The file, and where it is part of a package the files next to and below it."""
         folder = self.file.parent
         return sorted(folder.rglob("*.py")) if (folder / "__init__.py").exists() else [self.file]
 
@@ -84,7 +84,7 @@ class Zoo:
         return set(_ROLE.findall(_text(self.file)))
 
     def embedding_dim(self, experiment: Experiment) -> int:
-        """The experiment's, or else the class's default."""
+        """The experiment's, otherwise the class's default."""
         told = inspect.signature(self.load()).parameters.get("embedding_dim")
         return experiment.number("embedding_dim", told.default if told and isinstance(told.default, int) else 10)
 
@@ -106,7 +106,7 @@ class Zoo:
         return network
 
     def load(self) -> type[BaseModel]:
-        """The class, imported anew under a name that its contents decide, so that no other folder's is taken for it."""
+        """The class, imported under a name derived from its contents, so that no two folders' classes are confused."""
         folder = self.file.parent
         package = f"_ctrbench_zoo_{self.digest[:16]}"
         part_of_package = (folder / "__init__.py").exists()
@@ -137,7 +137,7 @@ class Experiment:
 
     @classmethod
     def read(cls, config: str, expid: str, model: str, settings: str) -> Experiment:
-        """`Base` and the experiment of the configuration, then the settings; UserError where that cannot be read."""
+        """`Base` and the experiment of the configuration, then the settings; UserError where they cannot be read."""
         changes = cls.differences(settings)
         told: dict[str, Any] = {}
         if config:
@@ -161,7 +161,7 @@ class Experiment:
 
     @staticmethod
     def differences(settings: str) -> dict[str, Any]:
-        """Settings as a user types them, "a: 1, b: [2, 3]"; UserError where they are no YAML."""
+        """Settings as a user types them, "a: 1, b: [2, 3]"; UserError where they are not YAML."""
         if not settings.strip():
             return {}
         text = settings.strip()
@@ -188,7 +188,7 @@ class Experiment:
         ]
 
     def number(self, name: str, otherwise: int) -> int:
-        """A whole number above 0; UserError where it is none."""
+        """A whole number above 0; UserError for anything else."""
         value = self.parameters.get(name, otherwise)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserError(f"fuxictr: {name}={value!r} must be a whole number, at least 1")
@@ -233,7 +233,7 @@ def _is_tensorflow(inside: Path) -> bool:
 
 
 def _flat(value: Any) -> list[str]:
-    """The texts in a value, or in lists of it."""
+    """The texts in a value, or in nested lists of them."""
     if isinstance(value, str):
         return [value]
     return [text for each in value for text in _flat(each)] if isinstance(value, list | tuple) else []

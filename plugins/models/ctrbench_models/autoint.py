@@ -1,4 +1,4 @@
-"""AutoInt: fields attend to each other, layer upon layer, beside a perceptron.
+"""AutoInt: fields attend to each other, layer after layer, beside a perceptron.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class AutoInt(DeepModel):
     """AutoInt+, self-attention and a perceptron (Song et al. 2019), on FuxiCTR, at BARS's Frappe settings.
 
-    `hidden_units=()` is the paper's AutoInt, without a perceptron. A layer norm and dropout of the attention, which
-    BARS has, are not in the paper.
+    `hidden_units=()` is the paper's AutoInt, without a perceptron. Layer norm and dropout of the attention come from
+    BARS; they are not in the paper.
     """
 
     name: ClassVar[str] = "autoint"
 
-    dropout: Annotated[float, "share of hidden units, and of attention, left out in a step", Ge(0), Lt(1)] = 0.1
+    dropout: Annotated[float, "share of hidden units, and of attention, dropped in a step", Ge(0), Lt(1)] = 0.1
     embedding_regularizer: Regularizer = 0.1
     attention_layers: Annotated[int, "layers of self-attention", Ge(1)] = 5
     attention_dim: Annotated[int, "width of a field's vector after a layer, all heads together", Ge(1)] = 128
@@ -40,7 +40,7 @@ class AutoInt(DeepModel):
             raise UserError(f"{self.name}: heads={self.heads} must divide attention_dim={self.attention_dim}")
 
     def a_row(self, fields: int) -> int:
-        """Of the attention and the perceptron."""
+        """Weights of the attention and the perceptron."""
         projections = 4 * fields * (self.embedding_dim + (self.attention_layers - 1) * self.attention_dim)
         scores = 2 * fields**2 * self.attention_layers
         deep = super().a_row(fields) if self.hidden_units else 0
@@ -55,5 +55,5 @@ class AutoInt(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `autoint`."""
+    """Register `autoint`."""
     register(AutoInt)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class DCNv2(DeepModel):
     """DCNv2, cross layers beside a perceptron (Wang et al. 2021), on FuxiCTR, at BARS's Frappe settings.
 
-    The paper's parallel form with full matrices; `hidden_units=()` leaves the cross network alone.
+    The paper's parallel form with full matrices; with `hidden_units=()` only the cross network remains.
     """
 
     name: ClassVar[str] = "dcnv2"
@@ -31,12 +31,12 @@ class DCNv2(DeepModel):
     cross_layers: Annotated[int, "layers of the cross network", Ge(1)] = 4
 
     def a_row(self, fields: int) -> int:
-        """Of the cross layers and the perceptron."""
+        """Weights of the cross layers and the perceptron."""
         inputs = fields * self.embedding_dim
         return self.cross_layers * inputs**2 + dense([inputs, *self.hidden_units]) + inputs
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """Cross layers beside a perceptron, and one weighted sum of what both give."""
+        """Cross layers beside a perceptron, and one weighted sum of both outputs."""
         from ctrbench_models._dcnv2 import DCNv2Network
 
         return DCNv2Network(features, self)
@@ -44,5 +44,5 @@ class DCNv2(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `dcnv2`."""
+    """Register `dcnv2`."""
     register(DCNv2)

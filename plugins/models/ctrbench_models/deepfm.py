@@ -24,7 +24,7 @@ class DeepFM(DeepModel):
     name: ClassVar[str] = "deepfm"
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """One weight a value, the products of all pairs of embeddings, and a perceptron, summed."""
+        """One weight per value, the products of all pairs of embeddings, and a perceptron, summed."""
         from ctrbench_models._networks import DeepFMNetwork
 
         return DeepFMNetwork(features, self)
@@ -32,5 +32,5 @@ class DeepFM(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `deepfm`."""
+    """Register `deepfm`."""
     register(DeepFM)

@@ -1,4 +1,4 @@
-"""A multilayer perceptron over field embeddings, the plainest deep CTR model.
+"""A multilayer perceptron over field embeddings, the simplest deep CTR model.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -32,5 +32,5 @@ class Dnn(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `dnn`."""
+    """Register `dnn`."""
     register(Dnn)

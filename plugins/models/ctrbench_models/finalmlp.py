@@ -1,4 +1,4 @@
-"""FinalMLP: two perceptrons that see the embeddings through gates of their own, joined by a bilinear form.
+"""FinalMLP: two perceptrons that read the embeddings through gates of their own, joined by a bilinear form.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class FinalMLP(DeepModel):
     """FinalMLP, two gated perceptrons joined (Mao et al. 2023), on FuxiCTR, at BARS's Frappe settings.
 
-    The gates of one perceptron read the user's id, those of the other the item's; where a log has none of that role,
-    or with `gates=learned`, they are the same for every row, as the paper has it.
+    The gates of one perceptron read the user's id, those of the other the item's; where a log has no field of that
+    role, or with `gates=learned`, they are the same for every row, as in the paper.
     """
 
     name: ClassVar[str] = "finalmlp"
@@ -47,14 +47,14 @@ class FinalMLP(DeepModel):
                 raise UserError(f"{self.name}: heads={self.heads} must divide the last width, {widths[-1]}")
 
     def a_row(self, fields: int) -> int:
-        """Of both perceptrons, their gates and the bilinear form."""
+        """Weights of both perceptrons, their gates and the bilinear form."""
         inputs = fields * self.embedding_dim
         gates = 0 if self.gates == "none" else 2 * dense([self.embedding_dim, self.gate_units, inputs])
         joined = self.hidden_units[-1] * self.other_hidden_units[-1] // self.heads
         return dense([inputs, *self.hidden_units]) + dense([inputs, *self.other_hidden_units]) + gates + joined
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """Two gated perceptrons on the embeddings, and a bilinear form of what they give."""
+        """Two gated perceptrons on the embeddings, and a bilinear form of their outputs."""
         from ctrbench_models._finalmlp import FinalMLPNetwork
 
         return FinalMLPNetwork(features, self)
@@ -62,5 +62,5 @@ class FinalMLP(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `finalmlp`."""
+    """Register `finalmlp`."""
     register(FinalMLP)

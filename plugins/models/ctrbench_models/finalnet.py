@@ -25,9 +25,9 @@ EvenWidths = tuple[Annotated[int, Ge(2), MultipleOf(2)], ...]
 class FinalNet(DeepModel):
     """FinalNet, factorised interaction layers (Zhu et al. 2023), on FuxiCTR, at BARS's Frappe settings.
 
-    With two stacks the logit is their mean, and each is also trained towards the probability of both. The first stack
-    reads embeddings that a linear map over the fields has weighted, beside the plain ones. BARS's count of parameters,
-    338,502, says that this was so on Frappe; its configuration calls it `use_field_gate`.
+    With two stacks the logit is the mean of theirs, and each is also trained towards the joint probability. The first
+    stack reads the plain embeddings and next to them embeddings weighted by a linear map over the fields. BARS's
+    parameter count, 338,502, shows that this was so on Frappe; its configuration calls it `use_field_gate`.
     """
 
     name: ClassVar[str] = "finalnet"
@@ -39,7 +39,7 @@ class FinalNet(DeepModel):
     field_gate: Annotated[bool, "the first stack reads gated embeddings too"] = True
 
     def a_row(self, fields: int) -> int:
-        """Of the stacks and the gate."""
+        """Weights of the stacks and the gate."""
         inputs = fields * self.embedding_dim
         gated = inputs * (2 if self.field_gate else 1)
         gate = fields**2 * self.embedding_dim if self.field_gate else 0
@@ -54,5 +54,5 @@ class FinalNet(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `finalnet`."""
+    """Register `finalnet`."""
     register(FinalNet)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FM(NetworkModel):
-    """Factorisation machine of second order (Rendle 2010, equation 1), on FuxiCTR, at BARS's Frappe settings."""
+    """Second-order factorisation machine (Rendle 2010, equation 1), on FuxiCTR, at BARS's Frappe settings."""
 
     name: ClassVar[str] = "fm"
 
@@ -32,11 +32,11 @@ class FM(NetworkModel):
         return self.embedding_dim + 1
 
     def a_row(self, fields: int) -> int:
-        """As many products as pairs of fields."""
+        """As many products as there are pairs of fields."""
         return fields**2 // 2 * self.embedding_dim
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """A bias, one weight a value, and the products of all pairs of embeddings."""
+        """A bias, one weight per value, and the products of all pairs of embeddings."""
         from ctrbench_models._fm import FMNetwork
 
         return FMNetwork(features, self)
@@ -44,5 +44,5 @@ class FM(NetworkModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `fm`."""
+    """Register `fm`."""
     register(FM)

@@ -1,7 +1,7 @@
-"""Any model that is written for FuxiCTR: a class of its model zoo, or of the user's own file, under its own YAML.
+"""Any model written for FuxiCTR: a class of its model zoo, or of the user's own file, with its own YAML.
 
-In: a folder that holds the class, and perhaps a configuration as FuxiCTR and BARS write them. Out: click probabilities
-of the class as it stands, trained by the loop of the built-in models.
+In: a folder with the class, and perhaps a configuration in FuxiCTR's and BARS's format. Out: click probabilities of the
+unchanged class, trained by the loop of the built-in models.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FuxiCTR(Model):
-    """Any class of FuxiCTR's model zoo, or of your own in its form: fuxictr[path=FOLDER, model=DCNv2].
+    """Any class of FuxiCTR's model zoo, or your own in the same form: fuxictr[path=FOLDER, model=DCNv2].
 
-    `config=FOLDER, expid=DCNv2_default` gives it the parameters that FuxiCTR's or BARS's YAML has for it.
-    Early stopping is by valid's AUC, whatever the configuration monitors, and its seed and its data set are not read.
-    Naming a folder runs the code in it.
+    `config=FOLDER, expid=DCNv2_default` gives it the parameters that FuxiCTR's or BARS's YAML has for it. Early
+    stopping is by valid's AUC, whatever the configuration monitors; its seed and its data set are ignored. Naming a
+    folder runs the code in it.
     """
 
     name: ClassVar[str] = "fuxictr"
@@ -38,7 +38,7 @@ class FuxiCTR(Model):
         str, "a YAML file, or a folder with model_config.yaml; none: the class's defaults", Location()
     ] = ""
     expid: Annotated[str, "the experiment in it; none: the only one of this class"] = ""
-    settings: Annotated[str, 'what differs from it, as YAML: "net_dropout: 0.1, num_heads: 2"'] = ""
+    settings: Annotated[str, 'changes to it, as YAML: "net_dropout: 0.1, num_heads: 2"'] = ""
     epochs: Annotated[
         int, "passes over the training table, at most; the experiment may say fewer", Ge(1), Budgeted()
     ] = 100
@@ -51,13 +51,13 @@ class FuxiCTR(Model):
         Experiment.differences(self.settings)
 
     def version(self) -> str:
-        """The contents of the class's source files and of its experiment: where they lie does not count."""
+        """The contents of the class's source files and of its experiment, wherever they lie."""
         if not self.path:
             return ""
         return f"{Zoo.find(self.path, self.model).digest} {self._experiment().digest}"
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train the class; Skip where no folder is named, or the log lacks a role or a field that it asks for."""
+        """Train the class; Skip where no folder is named, or the log lacks a role or a field that the class needs."""
         if not self.path:
             raise Skip("it needs a folder: fuxictr[path=model_zoo, model=DCNv2]")
         from ctrbench_models.training import Training, columns, fit_network
@@ -95,5 +95,5 @@ class FuxiCTR(Model):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `fuxictr`."""
+    """Register `fuxictr`."""
     register(FuxiCTR)

@@ -1,6 +1,6 @@
 """The item's click rate: what popularity alone can do.
 
-In: a training table. Out: each row's probability is the smoothed click rate of its item.
+In: a training table. Out: for each row, the smoothed click rate of its item.
 """
 
 from __future__ import annotations
@@ -51,5 +51,5 @@ class Rates(Predictor):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `item_rate`."""
+    """Register `item_rate`."""
     register(ItemRate)

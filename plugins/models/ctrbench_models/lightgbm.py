@@ -1,4 +1,4 @@
-"""Gradient-boosted trees: what people who work with tables reach for first.
+"""Gradient-boosted trees: what people who work with tables try first.
 
 In: a training table of coded fields. Out: click probabilities of LightGBM's trees, stopped by valid's AUC.
 """
@@ -20,34 +20,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPORT_EVERY = 10
-"""Trees between two reports; also how often the deadline is looked at."""
+"""Trees between two reports; also how often the deadline is checked."""
 
 
 @dataclass(frozen=True)
 class LightGBM(Model):
-    """Gradient-boosted trees (Ke et al. 2017, LightGBM), ids as target statistics beside small native categories.
+    """Gradient-boosted trees (Ke et al. 2017, LightGBM), with target statistics for ids and native small categories.
 
-    A tree splits a category's values by their gradients, which on thousands of ids fits single rows; so a field of more
-    than `native_values` values enters as its smoothed click rate (Micci-Barreca 2001), which each row reads from the
-    other folds, and as the logarithm of its count. No figures are published for Frappe; the settings are ours.
+    A tree groups a category's values by their gradients, which with thousands of ids fits single rows; so a field with
+    more than `native_values` values enters as its smoothed click rate (Micci-Barreca 2001), which each row reads from
+    the other folds, and as the logarithm of its count. No figures are published for Frappe; the settings are ours.
     """
 
     name: ClassVar[str] = "lightgbm"
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("lightgbm", "sklearn.metrics")
 
-    trees: Annotated[int, "trees at most", Ge(1), Budgeted()] = 1000
+    trees: Annotated[int, "maximum number of trees", Ge(1), Budgeted()] = 1000
     patience: Annotated[int, "trees in a row without a gain on valid that end the training", Ge(1)] = 50
-    learning_rate: Annotated[float, "share of a tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
+    learning_rate: Annotated[float, "shrinkage of each tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
     leaves: Annotated[int, "leaves of a tree", Ge(2), Searched(7, 255, log=True)] = 63
-    rows_a_leaf: Annotated[int, "rows of a leaf, at least", Ge(1), Searched(5, 200, log=True)] = 20
+    rows_a_leaf: Annotated[int, "minimum number of rows in a leaf", Ge(1), Searched(5, 200, log=True)] = 20
     columns: Annotated[float, "share of the columns that a tree may use", Gt(0), Le(1)] = 0.8
     native_values: Annotated[int, "values up to which a field is a native category", Ge(0)] = 64
-    smoothing: Annotated[float, "rows of the mean click rate that are added to each value's", Ge(0)] = 10.0
+    smoothing: Annotated[float, "weight of the mean click rate, in rows of a value", Ge(0)] = 10.0
     folds: Annotated[int, "parts of train, each of which reads the click rates of the others", Ge(2)] = 5
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Boost until valid's AUC no longer grows; Skip where train or valid has one class only.
+        """Boost until valid's AUC no longer grows; Skip where train or valid has only one class.
 
         Raises TimeoutError at a tree beyond the deadline.
         """
@@ -148,7 +148,7 @@ class Coding:
         clicks: NDArray[np.float64] | float = 0.0,
         rows: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Click rate and log of the count, (rows, 2), without these clicks and rows of each code."""
+        """Click rate and log count, (rows, 2), without these clicks and rows of each code."""
         left_clicks = (self.clicks[name] - clicks)[codes]
         left_rows = (self.rows[name] - rows)[codes].clip(0)
         rate = (left_clicks + self.smoothing * self.rate) / np.maximum(left_rows + self.smoothing, 1e-9)
@@ -157,7 +157,7 @@ class Coding:
 
 @dataclass(frozen=True)
 class Trees(Predictor):
-    """Boosted trees, and how they see a row."""
+    """Boosted trees, and the coding of a row for them."""
 
     coding: Coding
     trees: Booster
@@ -177,7 +177,7 @@ class Trees(Predictor):
 def _counts(
     table: Table, name: str, size: int, which: NDArray[np.bool_] | EllipsisType
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Clicks and rows of each code among some of the rows, their weights counted."""
+    """Clicks and rows of each code among some of the rows, weighted."""
     codes = table.rows[name].to_numpy()[which]
     weights = np.ones(len(codes)) if table.weights is None else table.weights[which].astype(np.float64)
     clicks = np.bincount(codes, weights * table.targets[which], size)
@@ -186,5 +186,5 @@ def _counts(
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `lightgbm`."""
+    """Register `lightgbm`."""
     register(LightGBM)

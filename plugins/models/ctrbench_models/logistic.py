@@ -34,10 +34,10 @@ class Logistic(Model):
     imports: ClassVar[tuple[str, ...]] = ("sklearn.linear_model",)
 
     c: Annotated[float, "inverse strength of the L2 penalty", Gt(0), Searched(1e-3, 1e3, log=True)] = 1.0
-    max_iter: Annotated[int, "iterations at most", Ge(1)] = 500
+    max_iter: Annotated[int, "maximum number of iterations", Ge(1)] = 500
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Fit to the training table; a table of one class gives one probability for all rows."""
+        """Fit to the training table; a table with only one class gives one probability for all rows."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
@@ -47,14 +47,14 @@ class Logistic(Model):
         scaling = Scaling.of(train)
         regression = LogisticRegression(C=self.c, max_iter=self.max_iter)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` in the details says it
+            warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` in the details says so
             regression.fit(_design(train, scaling), labels, sample_weight=train.weights)
         return Linear(train.schema, regression, scaling)
 
 
 @dataclass(frozen=True)
 class Linear(Predictor):
-    """A fitted regression, and how its numeric inputs are scaled."""
+    """A fitted regression, and the scaling of its numeric inputs."""
 
     schema: Schema
     regression: LogisticRegression
@@ -83,7 +83,7 @@ class Constant(Predictor):
 
 
 def _design(table: Table, scaling: Scaling) -> csr_matrix:
-    """One column a code of each categorical field, then one a numeric field; an unseen value sets no column."""
+    """One column per code of each categorical field, then one per numeric field; an unseen value sets no column."""
     from scipy.sparse import csr_matrix, hstack
 
     codes = table.codes  # (rows, categorical fields)
@@ -97,5 +97,5 @@ def _design(table: Table, scaling: Scaling) -> csr_matrix:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `logistic`."""
+    """Register `logistic`."""
     register(Logistic)

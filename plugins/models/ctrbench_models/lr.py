@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LR(NetworkModel):
     """Logistic regression by Adam (Richardson et al. 2007), on FuxiCTR, at BARS's Frappe settings.
 
-    `logistic` is the same model at the optimum of its penalised likelihood; this one stops by valid's AUC.
+    `logistic` is the same model at the optimum of its penalised likelihood; this one is stopped by valid's AUC.
     """
 
     name: ClassVar[str] = "lr"
@@ -34,11 +34,11 @@ class LR(NetworkModel):
         return 1
 
     def a_row(self, fields: int) -> int:
-        """One weight a field."""
+        """One weight per field."""
         return fields
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """A bias and one weight a value."""
+        """A bias and one weight per value."""
         from ctrbench_models._lr import LRNetwork
 
         return LRNetwork(features, self)
@@ -46,5 +46,5 @@ class LR(NetworkModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `lr`."""
+    """Register `lr`."""
     register(LR)

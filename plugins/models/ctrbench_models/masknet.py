@@ -1,4 +1,4 @@
-"""MaskNet: hidden layers whose inputs are masked by what the whole row looks like.
+"""MaskNet: hidden layers whose inputs are masked depending on the whole row.
 
 In: a training table of coded fields. Out: click probabilities from a FuxiCTR network.
 """
@@ -30,9 +30,9 @@ class MaskNet(DeepModel):
     dropout: Dropout = 0.1
     batch_norm: BatchNorm = False
     embedding_regularizer: Regularizer = 0.1
-    structure: Annotated[
-        Literal["parallel", "serial"], "blocks beside one another, or each on the last one's output"
-    ] = "parallel"
+    structure: Annotated[Literal["parallel", "serial"], "blocks side by side, or each on the previous one's output"] = (
+        "parallel"
+    )
     blocks: Annotated[int, "mask blocks", Ge(1)] = 3
     block_dim: Annotated[int, "width of a block's output", Ge(1)] = 50
     reduction_ratio: Annotated[float, "width of a mask's hidden layer over that of the mask", Gt(0)] = 2.0
@@ -40,7 +40,7 @@ class MaskNet(DeepModel):
     embedding_layer_norm: Annotated[bool, "layer norm on each field's embedding before it is masked"] = False
 
     def a_row(self, fields: int) -> int:
-        """Of the masks, the blocks and the perceptron."""
+        """Weights of the masks, the blocks and the perceptron."""
         chained, inputs = self.structure == "serial", fields * self.embedding_dim
         total = dense([self.block_dim * (1 if chained else self.blocks), *self.hidden_units, 1])
         for width in [inputs] + [self.block_dim if chained else inputs] * (self.blocks - 1):
@@ -56,5 +56,5 @@ class MaskNet(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `masknet`."""
+    """Register `masknet`."""
     register(MaskNet)

@@ -1,6 +1,6 @@
 """Remembers which user clicked which item, and nothing else.
 
-In: a training table. Out: one probability for the pairs that were a positive in it, another for all others.
+In: a training table. Out: one probability for the pairs that are positive in it, another for all others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairMemory(Model):
-    """Whether this user and item were a positive in the training table (on Frappe this rule alone has AUC .94).
+    """Whether this user and item are a positive in the training table (on Frappe this rule alone has AUC .94).
 
     The two probabilities are the smoothed click rates of valid's rows with such a pair and without: in the training
-    table itself every remembered pair has a click, so its own rates would be far too sure.
+    table itself every remembered pair has a click, so its own rates would be far too confident.
     """
 
     name: ClassVar[str] = "pair_memory"
@@ -49,7 +49,7 @@ class Memory(Predictor):
     new: float
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
-        """One of two probabilities a row, (rows,)."""
+        """One of two probabilities per row, (rows,)."""
         return np.where(np.isin(_pairs(rows, self.user, self.item), self.clicked), self.known, self.new)
 
     @property
@@ -71,5 +71,5 @@ def _rate(labels: NDArray[np.int8]) -> float:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `pair_memory`."""
+    """Register `pair_memory`."""
     register(PairMemory)

@@ -1,4 +1,4 @@
-"""The training loop of the deep models: FuxiCTR's rule, run over tables that are already in memory.
+"""The training loop of the deep models: FuxiCTR's rule, run on tables that are already in memory.
 
 In: a FuxiCTR network, a training table and real valid rows. Out: a predictor with the weights of the best epoch.
 """
@@ -52,15 +52,15 @@ def fit_network(
     """Train any FuxiCTR model class; `build` makes it from the feature map of the table's schema.
 
     `embedding_dim` becomes the map's `default_emb_dim`, which `sum_emb_out_dim()` of many classes reads; `as_named`
-    calls the fields what the log calls them, where torch takes such a name.
+    gives the fields the log's names, where torch accepts them.
 
     Each epoch permutes the rows and ends with the AUC on valid. Without a gain of 1e-6 the learning rate falls to a
     tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
-    the best epoch return. Gradients of loss and regulariser together are clipped to norm 10. Sample weights multiply
-    the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy", verbose=0,
-    metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Two kinds of layers get quicker
-    stand-ins, see `_quick.py`. Global random states and the number of threads are as before afterwards. Raises
-    TimeoutError at an epoch's end beyond the deadline.
+    the best epoch are restored. Gradients of loss and regulariser together are clipped to norm 10. Sample weights
+    multiply the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy",
+    verbose=0, metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Two kinds of layers are
+    replaced by faster ones, see `_quick.py`. Global random states and the number of threads are restored afterwards.
+    Raises TimeoutError at an epoch's end beyond the deadline.
     """
     if len(train) < 2:
         raise Skip(f"a network needs at least 2 training rows, not {len(train)}")
@@ -81,7 +81,7 @@ def fit_network(
 
 
 def fuxictr_feature_map(schema: Schema, embedding_dim: int | None = None, *, as_named: bool = False) -> FeatureMap:
-    """FuxiCTR's description of the fields, filled in memory: one feature a field, in order, its source the role."""
+    """FuxiCTR's description of the fields, filled in memory: one feature per field, in order, its source the role."""
     features = FeatureMap(dataset_id="", data_dir="")
     features.default_emb_dim = embedding_dim
     names = columns(schema, as_named=as_named)
@@ -95,7 +95,7 @@ def fuxictr_feature_map(schema: Schema, embedding_dim: int | None = None, *, as_
         features.features[column] = {"source": one.role, **spec}
     features.labels = [schema.label]
     features.num_fields = features.input_length = len(schema.fields)
-    # set_column_index() would do this, but also give the root logger a handler
+    # set_column_index() does this, but also gives the root logger a handler
     features.column_index = {column: at for at, column in enumerate([*names, schema.label])}
     return features
 
@@ -103,7 +103,7 @@ def fuxictr_feature_map(schema: Schema, embedding_dim: int | None = None, *, as_
 def columns(schema: Schema, *, as_named: bool = False) -> list[str]:
     """FuxiCTR's names of the fields: `3_city` is `city`, the fourth; torch refuses names such as `items` or `a.b`.
 
-    `as_named` numbers only those.
+    With `as_named` only those are numbered.
     """
     taken = torch.nn.ModuleDict()
     return [
@@ -114,7 +114,7 @@ def columns(schema: Schema, *, as_named: bool = False) -> list[str]:
 
 @dataclass(frozen=True)
 class NetworkPredictor(Predictor):
-    """A FuxiCTR network and how its numeric inputs are scaled."""
+    """A FuxiCTR network and the scaling of its numeric inputs."""
 
     network: BaseModel
     scaling: Scaling
@@ -136,7 +136,7 @@ class NetworkPredictor(Predictor):
 def train_step(
     network: BaseModel, batch: dict[str, Tensor], labels: Tensor, weights: Tensor | None, penalty: Penalty
 ) -> Tensor:
-    """One step of the network's optimizer; the loss before the step, without a regulariser that `penalty` names."""
+    """One step of the network's optimizer; the loss before it, without the regulariser where `penalty` is given."""
     network.optimizer.zero_grad()
     plain_loss = network.loss_fn
     if weights is not None:
@@ -159,9 +159,9 @@ Penalty = list[tuple[torch.nn.Parameter, float]] | None
 
 
 def l2_penalty(network: BaseModel) -> Penalty:
-    """Each parameter with its λ, where the network's regulariser is FuxiCTR's Σ λ/2·‖W‖²; None where it is another.
+    """Each parameter with its λ, if the network's regulariser is FuxiCTR's Σ λ/2·‖W‖²; None if it is another.
 
-    Its gradient is λ·W, which costs less to add than to have autograd find it over whole embedding tables.
+    Its gradient is λ·W, which costs less to add than having autograd compute it over whole embedding tables.
     """
     cls = type(network)
     own = cls.regularization_loss, cls.compute_loss
@@ -207,7 +207,7 @@ class _Inputs:
 
 @dataclass(frozen=True)
 class _Mapped:
-    """The same of a table that is too large to be copied: a batch is gathered from where its columns lie."""
+    """The same for a table that is too large to be copied: a batch is gathered from where its columns lie."""
 
     parts: list[tuple[int, NDArray[np.int64] | None, list[NDArray[np.int32]], list[NDArray[np.float64]]]]
     """Where each begins, which of its rows it has, None for all, and its columns of codes and of numbers."""
@@ -261,7 +261,7 @@ def _train(
     order_seed: int,
     context: Context,
 ) -> tuple[int, float]:
-    """Run the epochs and put the best weights back; how many were run, and the best AUC."""
+    """Run the epochs and restore the best weights; the number of epochs run, and the best AUC."""
     from sklearn.metrics import roc_auc_score
 
     device = network.device
@@ -308,7 +308,7 @@ def _probabilities(network: BaseModel, inputs: _Inputs | _Mapped) -> NDArray[np.
 
 
 def _batches(rows: int, size: int, order: torch.Generator, device: torch.device) -> list[Tensor]:
-    """All rows once, in a new order; a last row left alone, which batch norm cannot take, joins the batch before it."""
+    """All rows once, in a new order; a single last row, which batch norm cannot take, joins the batch before it."""
     # one copy to the device an epoch
     batches = list(torch.split(torch.randperm(rows, generator=order).to(device), size))
     if len(batches) > 1 and len(batches[-1]) == 1:
@@ -318,7 +318,7 @@ def _batches(rows: int, size: int, order: torch.Generator, device: torch.device)
 
 @contextmanager
 def _sealed(seed: int, context: Context) -> Iterator[None]:
-    """Seed every global random state; afterwards they are as before."""
+    """Seed every global random state, and restore it afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if context.device.startswith("cuda") else ()
     with torch.random.fork_rng(devices=devices), _threads(context.threads):

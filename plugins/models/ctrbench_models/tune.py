@@ -1,4 +1,4 @@
-"""A model at parameters of its own for each training table, found on valid: what "helps" means among tuned models.
+"""A model tuned on valid for each training table, to see whether synthetic rows still help tuned models.
 
 In: a training table and valid. Out: the best of several models by valid's AUC.
 """
@@ -36,34 +36,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tune(Model):
-    """Another model at the parameters that are best by valid's AUC, of so many tried (Optuna's TPE).
+    """Another model with its parameters tuned by valid's AUC over a number of trials (Optuna's TPE).
 
-    Tried first are those that the model is named with, then what a tree-structured Parzen estimator (Bergstra et al.
-    2011) proposes within the ranges that the model's author declares (`Searched`). Each training table has a search of
-    its own, from the seed of its repeat, so that all scenarios are tuned at equal cost; test is never seen.
+    The first trial uses the parameters that the model is named with; the others are proposed by a tree-structured
+    Parzen estimator (Bergstra et al. 2011) within the ranges that the model's author declares (`Searched`). Each
+    training table has its own search, seeded by its repeat, so that all scenarios are tuned at equal cost; test is
+    never seen.
     """
 
     name: ClassVar[str] = "tune"
     supports_weights: ClassVar[bool] = True
     imports: ClassVar[tuple[str, ...]] = ("optuna", "sklearn.metrics")
 
-    model: Annotated[str, "the model, with parameters that stay as they are unless they are searched"] = "logistic"
-    trials: Annotated[int, "models that are trained", Ge(1), Budgeted()] = 30
+    model: Annotated[str, "the model; its parameters given here stay fixed unless they are searched"] = "logistic"
+    trials: Annotated[int, "models to train", Ge(1), Budgeted()] = 30
 
     def version(self) -> str:
-        """Of the model within; UserError where there is none, or none of its parameters is to be searched."""
+        """That of the model within; UserError where there is none, or none of its parameters can be searched."""
         model, version = model_within(self.model)
         if not searched(model):
             raise UserError(f"tune[model={self.model}]: no parameter of {model.name} is marked as `Searched`")
         return version
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
-        """That of the model, for each trial."""
+        """The model's own, times the trials."""
         one = model_within(self.model)[0].forecast(schema, rows)
         return one and replace(one, operations=one.operations * self.trials)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train so many; Skip where valid has one class only, or the model cannot weigh rows that have weights."""
+        """Train all trials; Skip where valid has only one class, or the model cannot weight rows that have weights."""
         try:
             import optuna
         except ImportError:
@@ -90,7 +91,7 @@ class Tune(Model):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Fixed parameter")  # one of the model's may lie outside of its range
+            warnings.filterwarnings("ignore", "Fixed parameter")  # one of the model's may lie outside its range
             study.enqueue_trial({name: _as_tried(getattr(model, name), at) for name, at in searched(model).items()})
             study.optimize(attempt, n_trials=self.trials)
         return best[0]
@@ -106,12 +107,12 @@ class Tuned(Predictor):
     trials: int
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
-        """As the best model does."""
+        """The best model's probabilities."""
         return self.predictor.predict(rows)
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """The model's own, the parameters found, their AUC on valid, and of how many."""
+        """The model's own, the parameters found, their AUC on valid, and the number of trials."""
         found = {
             f"tuned {name}": value if isinstance(value, int | float) else str(value)
             for name, value in self.values.items()
@@ -120,7 +121,7 @@ class Tuned(Predictor):
 
 
 def _proposed(trial: Trial, name: str, where: Searched) -> Any:
-    """The value that a trial has for a parameter; a whole number where its range is of whole numbers."""
+    """The value that a trial proposes for a parameter; a whole number where its range has whole numbers."""
     if where.among:
         return where.among[trial.suggest_categorical(name, range(len(where.among)))]
     if isinstance(where.low, int) and isinstance(where.high, int):
@@ -129,7 +130,7 @@ def _proposed(trial: Trial, name: str, where: Searched) -> Any:
 
 
 def _as_tried(value: Any, where: Searched) -> Any:
-    """A parameter's value as a search knows it."""
+    """A parameter's value in the form that the search uses."""
     return where.among.index(value) if where.among else value
 
 
@@ -139,5 +140,5 @@ def _silent(step: int, total: int | None, values: Mapping[str, float]) -> None:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `tune`."""
+    """Register `tune`."""
     register(Tune)

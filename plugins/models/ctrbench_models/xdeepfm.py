@@ -33,12 +33,12 @@ class XDeepFM(DeepModel):
         return self.embedding_dim + 1
 
     def a_row(self, fields: int) -> int:
-        """Of the interaction network and the perceptron."""
+        """Weights of the interaction network and the perceptron."""
         interactions = sum(fields * before * after for before, after in pairwise([fields, *self.cin_units]))
         return interactions * self.embedding_dim + super().a_row(fields)
 
     def network(self, features: FeatureMap) -> BaseModel:
-        """One weight a value, a compressed interaction network and a perceptron, summed."""
+        """One weight per value, a compressed interaction network and a perceptron, summed."""
         from ctrbench_models._xdeepfm import XDeepFMNetwork
 
         return XDeepFMNetwork(features, self)
@@ -46,5 +46,5 @@ class XDeepFM(DeepModel):
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `xdeepfm`."""
+    """Register `xdeepfm`."""
     register(XDeepFM)

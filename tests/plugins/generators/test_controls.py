@@ -264,7 +264,7 @@ def test_a_user_who_clicked_all_but_one_gets_that_one_and_who_clicked_all_gets_n
 
 def test_where_all_users_clicked_all_items_there_is_nothing_to_sample():
     train = small_log([(1, 1, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1), (3, 2, 0)], items=2)
-    with pytest.raises(Skip, match="nothing to sample"):
+    with pytest.raises(Skip, match="no negative to sample"):
         NegativeSampling().fit(train, seed=1, context=Context())
 
 

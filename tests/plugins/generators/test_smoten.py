@@ -164,7 +164,7 @@ def test_a_chunk_that_lacks_a_class_is_named_and_shuffling_helps():
 @pytest.mark.parametrize(("rows", "chunks", "advice"), [
     (2, 1, "train has 2 in all: take k_neighbors=1"),
     (2, 2, "train has 2 in all: take k_neighbors=1 and chunks=1"),
-    (1, 1, "train has 1 in all: there is no neighbour to be had"),
+    (1, 1, "train has 1 in all: no other row can be a neighbour"),
 ])  # fmt: skip
 def test_advice_can_be_followed(rows, chunks, advice):
     train = log()

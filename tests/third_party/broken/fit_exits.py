@@ -20,5 +20,5 @@ class FitExits(Model):
 
 @hookimpl
 def register_models(register):
-    """Bring it."""
+    """Register it."""
     register(FitExits)

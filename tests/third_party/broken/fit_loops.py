@@ -24,5 +24,5 @@ class FitLoops(Generator):
 
 @hookimpl
 def register_generators(register):
-    """Bring it."""
+    """Register it."""
     register(FitLoops)

@@ -19,5 +19,5 @@ class FitRaises(Generator):
 
 @hookimpl
 def register_generators(register):
-    """Bring it."""
+    """Register it."""
     register(FitRaises)

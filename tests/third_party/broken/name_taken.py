@@ -19,5 +19,5 @@ class Impostor(Generator):
 
 @hookimpl
 def register_generators(register):
-    """Bring the impostor."""
+    """Register the impostor."""
     register(Impostor)

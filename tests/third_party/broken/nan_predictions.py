@@ -28,5 +28,5 @@ class Nowhere(Predictor):
 
 @hookimpl
 def register_models(register):
-    """Bring it."""
+    """Register it."""
     register(NanPredictions)

@@ -31,5 +31,5 @@ class Forgetful(Sampler):
 
 @hookimpl
 def register_generators(register):
-    """Bring it."""
+    """Register it."""
     register(WrongSchema)

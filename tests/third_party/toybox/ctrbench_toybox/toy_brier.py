@@ -27,5 +27,5 @@ class ToyBrier(PredictionMetric):
 
 @hookimpl
 def register_metrics(register: Register[type[PredictionMetric]]) -> None:
-    """Bring `toy_brier`."""
+    """Register `toy_brier`."""
     register(ToyBrier)

@@ -53,5 +53,5 @@ def _rows(count: int, taste: np.ndarray, rng: np.random.Generator) -> Table:
 
 @hookimpl
 def register_datasets(register: Register[type[Dataset]]) -> None:
-    """Bring `toy_log`."""
+    """Register `toy_log`."""
     register(ToyLog)

@@ -52,5 +52,5 @@ def _logit(p: np.ndarray | float) -> np.ndarray:
 
 @hookimpl
 def register_models(register: Register[type[Model]]) -> None:
-    """Bring `toy_rates`."""
+    """Register `toy_rates`."""
     register(ToyRates)

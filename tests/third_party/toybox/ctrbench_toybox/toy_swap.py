@@ -44,5 +44,5 @@ class ToySwapSampler(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Bring `toy_swap`."""
+    """Register `toy_swap`."""
     register(ToySwap)
