@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ctrbench.choices import model_within
+    from ctrbench.columns import Column, Rows, as_text, text_numbers
     from ctrbench.dependencies import Dependencies, find_dependencies
     from ctrbench.driver import Watcher
-    from ctrbench.encoding import Coding, Column, Rows, as_text, encode, encode_splits, text_numbers
+    from ctrbench.encoding import Coding, encode, encode_splits
     from ctrbench.errors import Skip, UserError
     from ctrbench.frames import Frames, from_frames
     from ctrbench.hookspecs import Register, hookimpl
@@ -56,9 +57,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "choices": ("model_within",),
+    "columns": ("Column", "Rows", "as_text", "text_numbers"),
     "dependencies": ("Dependencies", "find_dependencies"),
     "driver": ("Watcher",),
-    "encoding": ("Coding", "Column", "Rows", "as_text", "encode", "encode_splits", "text_numbers"),
+    "encoding": ("Coding", "encode", "encode_splits"),
     "errors": ("Skip", "UserError"),
     "frames": ("Frames", "from_frames"),
     "hookspecs": ("Register", "hookimpl"),

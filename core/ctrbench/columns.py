@@ -1,0 +1,304 @@
+"""Columns as they are read: texts and numbers of pandas series and pyarrow arrays.
+
+In: rows of a pandas frame or a pyarrow table. Out: of a column its distinct values in text and which row has which, or
+its numbers; TypeError or ValueError, as a phrase, for values that are neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctrbench.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMPLEX = "holds complex numbers; drop it, or give their parts columns of their own"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of named columns, which are pandas series or pyarrow arrays; `where` names a row for people.
+
+    `split` gives some of the rows; all that come of one share the column that was read last, so that it is read once.
+    """
+
+    columns: Any  # a pandas frame or a pyarrow table
+    where: Callable[[int], str]
+    positions: NDArray[np.int64] | None = None
+    _last: dict[str, Column] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: Any) -> Rows:
+        """All rows of a pandas frame, which its index names, or of a pyarrow table, counted from 1."""
+        if isinstance(table, Rows):
+            return table
+        index = getattr(table, "index", None)
+        return cls(table, lambda position: f"row {position + 1 if index is None else index[position]}")
+
+    def __len__(self) -> int:
+        return len(self.columns) if self.positions is None else len(self.positions)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names, in order."""
+        return [str(name) for name in getattr(self.columns, "column_names", getattr(self.columns, "columns", ()))]
+
+    def split(self, positions: NDArray[np.int64]) -> Rows:
+        """The rows at these positions, in this order."""
+        return replace(self, positions=positions if self.positions is None else self.positions[positions])
+
+    def row(self, position: int) -> str:
+        """The name of the row at this position."""
+        return self.where(position if self.positions is None else int(self.positions[position]))
+
+    def raw(self, name: str) -> Any:
+        """The column of all rows, as it is."""
+        return self.columns[name]
+
+    def column(self, name: str) -> Column:
+        """The column as distinct texts; UserError for one that has compound values."""
+        if name not in self._last:
+            self._last.clear()
+            self._last[name] = Column.of(self.raw(name))
+        found = self._last[name]
+        return found if self.positions is None else replace(found, codes=found.codes[self.positions])
+
+    def numbers(self, name: str, decimal: str = ".") -> NDArray[np.float64]:
+        """The column as numbers: NaN where it is missing, infinite where it is no number or none to compute with."""
+        found = _floats(self.raw(name), decimal)
+        return found if self.positions is None else found[self.positions]
+
+    def value(self, name: str, position: int) -> str:
+        """A value as people are shown it."""
+        raw = self.raw(name)
+        place = position if self.positions is None else int(self.positions[position])
+        value = raw.iloc[place] if hasattr(raw, "iloc") else raw[place].as_py()
+        return as_shown(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column as its distinct values in text, and for each row the position of its value, -1 where it is missing."""
+
+    codes: NDArray[np.int32]
+    values: NDArray[np.object_]
+    numeric: bool = False
+    """Whether the values are of a type of numbers, and not texts."""
+
+    @classmethod
+    def of(cls, raw: Any) -> Column:
+        """From a pandas series or a pyarrow array; TypeError or ValueError, as a phrase, for what is neither."""
+        return _from_arrow(raw) if type(raw).__module__.startswith("pyarrow") else _from_series(raw)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows hold each value, (values,)."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+
+
+def as_text(parts: Sequence[Any], where: str) -> list[Any]:
+    """Columns of one name and different types as pyarrow dictionaries of text, so that equal values meet."""
+    import pyarrow as pa
+
+    try:
+        columns = of_same_values([Column.of(part) for part in parts])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where} {error}") from None
+    values = pa.array(columns[0].values.tolist(), pa.string())
+    return [
+        pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(each.codes, mask=each.codes < 0), values)])
+        for each in columns
+    ]
+
+
+def of_same_values(columns: list[Column]) -> list[Column]:
+    """The columns with the same values; numbers that one has as text and another as a number meet."""
+    import pandas as pd
+
+    if all(column.values is columns[0].values for column in columns):
+        return columns
+    if len({column.numeric for column in columns}) > 1:
+        columns = [
+            column if column.numeric else replace(column, values=_plain_numbers(column.values)) for column in columns
+        ]
+    positions, distinct = pd.factorize(np.concatenate([column.values for column in columns]))
+    ends = np.cumsum([len(column.values) for column in columns])[:-1]
+    return [
+        replace(column, codes=np.append(own, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
+        for column, own in zip(columns, np.split(positions, ends), strict=True)
+    ]
+
+
+def text_numbers(texts: Iterable[str], decimal: str = ".") -> NDArray[np.float64]:
+    """Texts as numbers, true, yes, false and no as 1 and 0; infinite where a text is no number."""
+    found = []
+    for text in texts:
+        plain = text.strip()
+        if decimal != ".":
+            plain = "no" * 2 if "." in plain else plain.replace(decimal, ".")
+        if _NUMBER.fullmatch(plain) and plain.isascii():
+            found.append(float(plain))
+        else:
+            found.append(TRUTHS.get(plain.lower(), np.inf))
+    return np.array(found, np.float64)
+
+
+def float_texts(numbers: NDArray[Any]) -> NDArray[np.object_]:
+    """Whole numbers without their ".0": a column of integers becomes floats as soon as one value is missing."""
+    texts = numbers.astype(str).astype(object)
+    whole = np.abs(numbers) < 2**53
+    whole[whole] = numbers[whole] % 1 == 0
+    texts[whole] = numbers[whole].astype(np.int64).astype(str)
+    return texts
+
+
+def as_shown(value: Any) -> str:
+    """A value as people are shown it: texts in quotes, long ones cut."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:60] + "…")
+    return "nan" if value is None else str(value)
+
+
+def _plain_numbers(texts: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Texts that are numbers written as numbers of another type would be: "1.0" as "1"; "007" stays."""
+    found = texts.copy()
+    for place, text in enumerate(texts):
+        if ("." in text or "e" in text or "E" in text) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
+            found[place] = float_texts(np.array([float(text)]))[0]
+    return found
+
+
+def _from_series(column: pd.Series[Any]) -> Column:
+    import pandas as pd
+
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:
+        raise TypeError("holds lists or other compound values; drop it or flatten it") from None
+    values = np.asarray(distinct)
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    if kind == "complex":
+        raise TypeError(_COMPLEX)
+    if kind.startswith("mixed") and kind != "mixed-integer-float":
+        kinds = {type(value).__name__: value for value in values}
+        shown = ", ".join(f"{as_shown(value)} ({name})" for name, value in sorted(kinds.items())[:3])
+        raise ValueError(f"mixes types: {shown}; write all its values as text or all as numbers")
+    if kind in ("floating", "mixed-integer-float"):
+        texts = float_texts(values if values.dtype == np.float32 else values.astype(np.float64))
+    elif kind in ("string", "empty"):
+        texts = values.astype(object)
+    else:
+        texts = np.array([str(value) for value in values], object)
+    return _distinct(Column(codes.astype(np.int32), texts, kind in ("integer", "floating", "mixed-integer-float")))
+
+
+def _from_arrow(column: Any) -> Column:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = pa.types
+    chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
+    if isinstance(chunked.type, pa.BaseExtensionType):
+        chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
+    if kinds.is_nested(chunked.type):
+        raise TypeError("holds lists or other compound values; drop it or flatten it")
+    if kinds.is_float16(chunked.type):
+        chunked = chunked.cast(pa.float32())
+    if not kinds.is_dictionary(chunked.type):
+        if kinds.is_floating(chunked.type):
+            chunked = pc.if_else(pc.is_nan(chunked), pa.scalar(None, chunked.type), chunked)
+        if kinds.is_null(chunked.type):
+            return Column(np.full(len(chunked), -1, np.int32), np.array([], object))
+        chunked = chunked.dictionary_encode()
+    chunked = chunked.unify_dictionaries()
+    if not chunked.num_chunks:
+        return Column(np.array([], np.int32), np.array([], object))
+    codes = np.concatenate([_indices(chunk) for chunk in chunked.chunks])
+    values = chunked.chunk(0).dictionary
+    numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
+    return _distinct(Column(codes, _arrow_texts(values), numeric))
+
+
+def _indices(chunk: Any) -> NDArray[np.int32]:
+    found: NDArray[np.int32] = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return found
+
+
+def _arrow_texts(values: Any) -> NDArray[np.object_]:
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_floating(kind):
+        return float_texts(values.to_numpy(zero_copy_only=False))
+    if pa.types.is_boolean(kind):
+        return np.array([str(value) for value in values.to_pylist()], object)
+    if pa.types.is_duration(kind):
+        values = values.cast(pa.int64())
+    try:
+        texts: NDArray[np.object_] = values.cast(pa.string()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        raise ValueError("holds bytes that are no UTF-8 text; drop it or write it as text") from None
+    except pa.ArrowNotImplementedError:
+        raise TypeError(f"is of the type {kind}, which is no text; drop it or convert it") from None
+    return texts
+
+
+def _distinct(column: Column) -> Column:
+    """The column with each text once: several numbers may be written alike."""
+    import pandas as pd
+
+    missing = np.array([text is None for text in column.values], np.bool_)
+    if not missing.any() and (not column.numeric or len(set(column.values.tolist())) == len(column.values)):
+        return column
+    positions, distinct = pd.factorize(column.values)
+    return replace(column, codes=np.append(positions, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
+
+
+def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
+    """The column as numbers: NaN where a value is missing, infinite where it is no number."""
+    if type(column).__module__.startswith("pyarrow"):
+        return _arrow_floats(column, decimal)
+    import pandas as pd
+
+    if column.dtype.kind in "mM":  # durations, dates
+        return np.where(column.isna(), np.nan, np.inf)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.cat.categories.dtype)
+    if column.dtype == object:
+        column = column.map(lambda value: TRUTHS.get(value.lower(), value) if isinstance(value, str) else value)
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.dtype.kind == "c":
+        raise TypeError(_COMPLEX)
+    found = numbers.to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isnan(found) & ~column.isna().to_numpy(), np.inf, found)
+
+
+def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    kinds = pa.types
+    kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
+    if kinds.is_nested(kind):
+        raise TypeError("holds lists or other compound values; drop it or flatten it")
+    if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
+        plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
+        plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
+        plain = plain.cast(pa.string()) if kinds.is_decimal(kind) else plain  # else not always the nearest double
+        numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        return numbers
+    if kinds.is_null(kind):
+        return np.full(len(column), np.nan)
+    if kinds.is_temporal(kind):
+        return np.where(column.is_null().to_numpy(), np.nan, np.inf)
+    found = Column.of(column)
+    return np.append(text_numbers(found.values, decimal), np.nan)[found.codes]

@@ -1,0 +1,48 @@
+"""Columns as they are read, before anything is learnt from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from ctrbench.columns import Column, Rows, as_text, text_numbers
+
+
+def test_decimals_become_the_nearest_numbers():
+    texts = [f"{n / 100:.2f}" for n in range(2000)]
+    column = pa.array(texts).cast(pa.decimal128(10, 2))
+    assert Rows.of(pa.table({"x": column})).numbers("x").tolist() == [float(text) for text in texts]
+
+
+def test_some_rows_keep_the_names_of_all() -> None:
+    some = Rows.of(pa.table({"x": ["b", None, "a", "007", "b", "a"]})).split(np.array([5, 0, 1]))
+    column = some.column("x")
+    assert column.values[column.codes[:2]].tolist() == ["a", "b"]
+    assert column.codes[2] == -1
+    assert (some.row(0), some.value("x", 0), some.value("x", 2)) == ("row 6", "'a'", "nan")
+    assert Rows.of(pd.DataFrame({"x": [1]}, index=["first"])).row(0) == "row first"
+
+
+def test_numbers_that_are_written_alike_are_one_value() -> None:
+    for values in (pd.Series([1, 1.0, 2.5], dtype=object), pa.array([1.0, 1.0, 2.5])):
+        column = Column.of(values)
+        assert column.values.tolist() == ["1", "2.5"]
+        assert column.counts.tolist() == [2, 1]
+
+
+def test_a_column_of_compound_values_is_refused() -> None:
+    for values in (pd.Series([[1], [2]]), pa.array([[1], [2]])):
+        with pytest.raises(TypeError, match="holds lists or other compound values"):
+            Column.of(values)
+
+
+def test_a_number_and_its_text_meet() -> None:
+    texts, numbers = as_text([pa.array(["1.0", "007", None]), pa.array([1, 7])], "column 'x'")
+    assert texts.to_pylist() == ["1", "007", None]
+    assert numbers.to_pylist() == ["1", "7"]
+
+
+def test_texts_are_numbers_where_they_are_written_as_such() -> None:
+    assert text_numbers(["1", " -2.5e1", "Yes", "no", "1_0", "x"]).tolist() == [1, -25, 1, 0, np.inf, np.inf]
+    assert text_numbers(["1,5", "1.5"], ",").tolist() == [1.5, np.inf]
