@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import NoReturn, TypeVar
 
 from ctrbench.errors import UserError
+from ctrbench.resources import interrupts_held
 from ctrbench.text import how_it_ended, message, one_line, trace
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def _ask_copy(question: Callable[[], T], seconds: float) -> T | NoAnswer:
         with suppress(Exception):  # closed, or replaced by something else
             stream.flush()  # or the copy might write it too
     driver = os.getpid()
-    with _interrupts_held():
+    with interrupts_held():
         copy = os.fork()
         if not copy:
             _answer(question, theirs, driver)
@@ -145,16 +146,6 @@ def _end(copy: int) -> int | None:
         os.killpg(copy, signal.SIGKILL)  # its number is nobody else's as long as nobody has waited for it
         return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
     return None
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _again(error: str, traceback: str, mistake: str | None, raised: bool) -> NoAnswer:

@@ -49,7 +49,7 @@ class Chosen(Generic[P_co]):
         return ask(lambda: question(self.plugin), apart=self.registered.apart, seconds=seconds)
 
 
-def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tuple[list[Chosen[Dataset]], list[str]]:
+def choose_datasets(suite: Suite, registry: Registry, *, may_download: bool) -> tuple[list[Chosen[Dataset]], list[str]]:
     """The data sets of a run, and the reasons why "all" left some out; UserError for one that cannot be loaded."""
     chosen, left_out = [], []
     for found in choose(suite, registry, "dataset"):
@@ -58,7 +58,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, download: bool) -> tupl
             if not is_named(found, suite):
                 left_out.append(f"{found.registered.name}: {state.reason}")
                 continue
-            if not (state.download and download):
+            if not (state.download and may_download):
                 raise UserError(f"data set {found.registered.name}: {state.reason}")
         chosen.append(found)
     if not chosen:
@@ -126,7 +126,7 @@ def check_settings(suite: Suite, registry: Registry) -> None:
     choose_scenarios(suite, registry)
     _all(suite, registry)
     if suite.datasets:  # frames may join later
-        choose_datasets(suite, registry, download=True)
+        choose_datasets(suite, registry, may_download=True)
     for dataset, on in suite.on.items():
         registry.get("dataset", dataset, f"suite {plain(suite.name)}: on")
         for kinds, by_name in on.parameters.items():

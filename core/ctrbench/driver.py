@@ -135,7 +135,7 @@ class Driver:
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
-        datasets, left_out = choices.choose_datasets(self.suite, self.registry, download=True)
+        datasets, left_out = choices.choose_datasets(self.suite, self.registry, may_download=True)
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
         brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
@@ -266,24 +266,24 @@ class _Walk:
             store.keep(self.run, task.name, task.kind, nobody_else_s, failed)
             self._settle(task.name, failed, "done")
             return
-        job, name = asked
-        self._keys[task.name] = name
-        if name in self._flying:
-            self._flying[name].append(task.name)
+        job, cache_key = asked
+        self._keys[task.name] = cache_key
+        if cache_key in self._flying:
+            self._flying[cache_key].append(task.name)
             return
-        found = self.driver.stored(name, task.limits)
+        found = self.driver.stored(cache_key, task.limits)
         if found is not None:
-            store.link(self.run, task.name, name)
+            store.link(self.run, task.name, cache_key)
             self._settle(task.name, found, "stored")
             return
-        self._flying[name] = [task.name]
+        self._flying[cache_key] = [task.name]
         self.driver.watcher.begun(task)
         self._jobs[task.name] = job
         self.driver.executor.submit(task.name, job, task.limits)
 
     def _take(self, task: Task, result: TaskResult) -> None:
         """Store a result at once, for all tasks that waited for it."""
-        name = self._keys[task.name]
+        cache_key = self._keys[task.name]
         noted = replace(
             result.bookkeeping,
             position=task.id.position,
@@ -296,10 +296,10 @@ class _Walk:
         if noted.changed:
             self.driver.blame(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
         result = replace(result, bookkeeping=noted)
-        self.driver.store.keep(self.run, task.name, task.kind, name, result)
-        for waiting in self._flying.pop(name):
+        self.driver.store.keep(self.run, task.name, task.kind, cache_key, result)
+        for waiting in self._flying.pop(cache_key):
             if waiting != task.name:
-                self.driver.store.link(self.run, waiting, name)
+                self.driver.store.link(self.run, waiting, cache_key)
             self._settle(waiting, result, "done" if waiting == task.name else "stored")
 
     def _settle(self, task: str, result: TaskResult, how: How) -> None:

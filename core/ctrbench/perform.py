@@ -19,7 +19,7 @@ from typing import assert_never, cast
 
 import numpy as np
 
-from ctrbench import contract, environment, environments, gpu, intervals, keys, resources
+from ctrbench import contract, environment, gpu, interpreters, intervals, keys, resources
 from ctrbench.contract import ContractError
 from ctrbench.curves import Curves
 from ctrbench.errors import Skip, UserError
@@ -152,7 +152,7 @@ def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
     there = replace(job, plugin=replace(job.plugin, python=""))
     stage = None
     try:
-        for what, *about in environments.perform(
+        for what, *about in interpreters.perform(
             job.plugin.python,
             there,
             artefacts=workspace.artefacts.folder.absolute(),

@@ -112,9 +112,9 @@ class Results:
     @property
     def failures(self) -> list[str]:
         """A line for each failed task, with how many cells it cost."""
-        from ctrbench import leaderboard
+        from ctrbench.failures import failures
 
-        return leaderboard.failures(self.stored)
+        return [str(failure) for failure in failures(self.stored)]
 
     @property
     def sound(self) -> bool:

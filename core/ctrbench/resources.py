@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -148,3 +149,13 @@ def speed(threads: int) -> float:
             square @ square
             best = min(best, time.perf_counter() - start)
     return float(2 * 1024**3 / best)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -22,7 +22,7 @@ else:
 Facts = Mapping[str, int | float | str]
 """What a plug-in says of its fit."""
 
-Curves = Mapping[str, Sequence[tuple[int, float]]]
+LearningCurves = Mapping[str, Sequence[tuple[int, float]]]
 """What a plug-in reported while it ran: for each number its points, (step, value)."""
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class TaskResult:
     traceback: str = ""
     output: Output | None = None  # where it went well
     artefacts: Mapping[str, str] = field(default_factory=dict)  # name → digest
-    curves: Curves = field(default_factory=dict)
+    curves: LearningCurves = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
     peak_memory: int = 0  # bytes of its own: pages of mapped files do not count
     peak_gpu_memory: int = 0  # bytes; 0 without a GPU

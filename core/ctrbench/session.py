@@ -14,16 +14,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
-from ctrbench import arguments, choices, environments, params, resources
+from ctrbench import arguments, choices, interpreters, params, resources
 from ctrbench.driver import Driver, Redo, Watcher
 from ctrbench.errors import UserError
-from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, interrupts_held, make_executor
+from ctrbench.executors import EXECUTORS, Executor, WorkerSettings, make_executor
 from ctrbench.frames import Frames
 from ctrbench.interfaces import Dataset, Generator, Metric, Model, Plugin
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.reading import Results, Some, place_of
 from ctrbench.registry import Registry, load_registry
+from ctrbench.resources import interrupts_held
 from ctrbench.scenarios import Scenario
 from ctrbench.store.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite
@@ -195,7 +196,7 @@ def prepare(
     if "doses" in changes:
         changes.setdefault("scenarios", ())
     wanted = checked(replace(suite, **changes), "run")
-    registry = environments.joined(registry or load_registry(), wanted.environments)
+    registry = interpreters.joined(registry or load_registry(), wanted.environments)
     choices.check_settings(wanted, registry)
     if ("scenarios" in selection or wanted.doses) and not wanted.generators:
         choices.check_pools(wanted, registry)

@@ -15,8 +15,8 @@ from ctrbench import Proposal, UserError
 from ctrbench.cli import main
 from ctrbench.cli.try_ import _ask
 from ctrbench.registry import Registered, Registry, load_registry
+from ctrbench.suggest import suggest
 from ctrbench.suite import parse_suite
-from ctrbench.trial import make_trial
 from ctrbench_datasets._look import look
 from places import SHARED
 from toys import ToyLog
@@ -155,13 +155,13 @@ def test_a_time_in_digits_of_hours_is_read_as_one(tmp_path):
     assert (found.parameters["time"], found.parameters["time_format"]) == ("hour", "%y%m%d%H")
 
 
-def trial(path: Path, minutes: float, **given):
-    return make_trial(str(path), given, minutes, load_registry(), "mine")
+def suggested(path: Path, minutes: float, **given):
+    return suggest(str(path), given, minutes, load_registry(), "mine")
 
 
 def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
     path = written(tmp_path / "log.csv")
-    short, long = trial(path, 0.01), trial(path, 600)
+    short, long = suggested(path, 0.01), suggested(path, 600)
     suites = [parse_suite(each.text, "mine", "mine.toml") for each in (short, long)]
     assert suites[0].generators == ("random_oversampling", "independent")
     assert (suites[0].repeats, suites[1].repeats) == (5, 20)
@@ -174,22 +174,22 @@ def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
 
 def test_generators_that_would_have_nothing_to_learn_from_are_left_out(tmp_path):
     path = written(tmp_path / "log.csv", rows=60, click=lambda n: str(int(n in (3, 20, 21, 40, 59))), timestamp=None)
-    suite = parse_suite(trial(path, 600).text, "mine", "mine.toml")
+    suite = parse_suite(suggested(path, 600).text, "mine", "mine.toml")
     assert "smoten" not in suite.generators
     assert "independent" in suite.generators
 
 
 def test_a_time_that_leaves_a_split_without_clicks_gives_way_to_chance(tmp_path):
     path = written(tmp_path / "log.csv", click=lambda n: str(int(n < 40)), timestamp=lambda n: str(10**9 + n))
-    raw = tomllib.loads(trial(path, 5).text)
+    raw = tomllib.loads(suggested(path, 5).text)
     assert raw["on"]["csv_log"]["datasets"]["csv_log"]["split"] == "chance"
-    assert '# otherwise a split holds one class only\nsplit = "chance"' in trial(path, 5).text
+    assert '# otherwise a split holds one class only\nsplit = "chance"' in suggested(path, 5).text
 
 
 def test_a_log_with_two_clicks_cannot_be_split(tmp_path):
     path = written(tmp_path / "log.csv", rows=60, click=lambda n: str(int(n in (3, 40))))
     with pytest.raises(UserError, match="no way to split the log was found that leaves both classes in each split"):
-        trial(path, 5)
+        suggested(path, 5)
 
 
 def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_path, monkeypatch):
@@ -210,7 +210,7 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
 
 
 def test_at_a_terminal_one_may_choose_otherwise(tmp_path):
-    tried = trial(written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8)), 0.1)
+    tried = suggested(written(tmp_path / "log.csv", purchase=lambda n: str(n % 9 // 8)), 0.1)
     asked = click.Command("asked", callback=lambda: click.echo(_ask(tried)))
     assert "{'label': 'purchase'}" in CliRunner().invoke(asked, input="purchase\n").output
     assert "{}" in CliRunner().invoke(asked, input="\n").output
@@ -239,7 +239,7 @@ def test_a_third_partys_data_set_that_cannot_even_look_is_named(tmp_path):
     for said, told in odd.items():
         Blind.told = told
         with pytest.raises(UserError, match=rf"blind \(toybox 1.0\): its propose\(\) raised .*{said}"):
-            make_trial(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
+            suggest(str(written(tmp_path / "log.csv")), {}, 1, registry, "mine")
 
 
 ODD = {"empty": "", "header only": "a,b,click\n", "one column": "click\n1\n0\n1\n", "no text": "\x00\x01\x02" * 50}

@@ -23,7 +23,7 @@ from ctrbench import (
     Skip,
 )
 from ctrbench.conformance import check_plugin, shrunk
-from ctrbench.conformance._logs import small_logs
+from ctrbench.conformance._small_logs import small_logs
 from ctrbench.registry import Registered, load_registry
 
 UNTOUCHED = "random state and input untouched"

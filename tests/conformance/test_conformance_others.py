@@ -22,7 +22,7 @@ from ctrbench import (
     SyntheticMetric,
 )
 from ctrbench.conformance import check_plugin
-from ctrbench.conformance._logs import small_logs
+from ctrbench.conformance._small_logs import small_logs
 from ctrbench.ranking import with_ranking
 from ctrbench.registry import Registered
 from test_conformance import UNTOUCHED, failures

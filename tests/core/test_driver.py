@@ -18,6 +18,7 @@ from ctrbench.choices import Chosen
 from ctrbench.driver import Redo, _published, why_again
 from ctrbench.executors import Finished
 from ctrbench.executors.inline import InlineExecutor
+from ctrbench.failures import failures
 from ctrbench.ids import TaskKind
 from ctrbench.jobs import TrainJob
 from ctrbench.limits import Limits
@@ -151,7 +152,7 @@ def test_a_failed_pool_is_one_failure_named_by_all_its_cells(
         assert reason in cell.result.reason
         assert cell.result.plugin.startswith("misbehaves (toys")
     assert len(scores(results)) == 4, "everything else ran"
-    assert len(leaderboard.failures(results)) == (0 if status is Status.SKIPPED else 1)
+    assert len(failures(results)) == (0 if status is Status.SKIPPED else 1)
 
 
 def test_predictions_that_are_not_numbers_fail_their_cell_only(bench: Bench) -> None:
@@ -267,7 +268,7 @@ def test_lost_predictions_that_cannot_be_made_again_are_a_failure_that_the_same_
             (bench.folder / "results-artefacts" / digest[:2] / f"{digest}.parquet").unlink(missing_ok=True)
     _, unlucky = dataclasses.replace(bench, executor=Unlucky).run()
     assert scores_or_failures(unlucky) == {"failed"}
-    assert leaderboard.failures(unlucky)
+    assert failures(unlucky)
     assert leaderboard.boards(unlucky)
     _, after = bench.run()
     assert scores(after) == scores(before)

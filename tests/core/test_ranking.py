@@ -16,6 +16,7 @@ from ctrbench import Context, Field, Predictions, Rankings, Schema, Skip, Splits
 from ctrbench.encoding import encode_splits
 from ctrbench.executors import Finished
 from ctrbench.executors.inline import InlineExecutor
+from ctrbench.failures import failures
 from ctrbench.jobs import (
     Compute,
     DataRef,
@@ -28,7 +29,6 @@ from ctrbench.jobs import (
     key,
     reads,
 )
-from ctrbench.leaderboard import failures
 from ctrbench.limits import Limits
 from ctrbench.perform import Workspace, perform
 from ctrbench.ranking import check_queries, rank, with_ranking

@@ -82,7 +82,7 @@ def spans(graph: Mapping[str, Task], why: Mapping[str, Reason], costs: Costs) ->
 def _forecast(request: RunRequest, store: str) -> _Forecast:
     suite, limits = request.suite, request.limits
     with _existing(store) as results:
-        chosen, left_out = choices.choose_datasets(suite, request.registry, download=True)
+        chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
         loaded, loading = [], {}
         for dataset in chosen:
             state = choices.availability(dataset)
@@ -165,10 +165,10 @@ def _existing(store: str) -> Iterator[Store | None]:
         yield opened
 
 
-def _load(dataset: Chosen[Dataset], task: Task, results: Store | None) -> TaskResult:
+def _load(dataset: Chosen[Dataset], task: Task, store: Store | None) -> TaskResult:
     """A data set's result from the store, or by loading it without keeping it."""
     job = loading.job_of(task)
-    found = results.find(key(job)) if results else None
+    found = store.find(key(job)) if store else None
     if found is None or not found.ok:
         found = loading.load(dataset, job)
     if not found.ok:

@@ -49,9 +49,9 @@ class Reason:
     why: str = ""
 
 
-def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dict[str, Reason]:
+def reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
-    earlier = _Earlier(results)
+    earlier = _Earlier(store)
     done: dict[str, TaskResult] = {}
     found: dict[str, Reason] = {}
     for name, task in graph.items():
@@ -66,7 +66,7 @@ def reasons(graph: Mapping[str, Task], results: Store | None, redo: Redo) -> dic
                 done[name] = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, job.plugin.unsaid)
                 found[name] = Reason(False, done[name].describe())
                 continue
-            stored = results.find(key(job)) if results else None
+            stored = store.find(key(job)) if store else None
             found[name] = _reason(stored, redo, task) if stored else Reason(True, earlier.why(task, job))
             if stored and not found[name].runs:
                 done[name] = stored
@@ -98,8 +98,8 @@ def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
 class _Earlier:
     """What the store knows of earlier tasks in the same places of a grid."""
 
-    def __init__(self, results: Store | None) -> None:
-        earlier = results.earlier() if results else []
+    def __init__(self, store: Store | None) -> None:
+        earlier = store.earlier() if store else []
         self._keys = {each.key for each in earlier}
         self._latest = {each.bookkeeping.position: each for each in earlier if each.bookkeeping.position}
 

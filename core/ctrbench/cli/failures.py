@@ -23,7 +23,7 @@ Examples:
 @store_option
 def failures(traceback: bool, name: str | None, store: str) -> None:
     """List what failed in a run, with reason, file and line; exit status 1 if something did."""
-    from ctrbench.leaderboard import failed
+    from ctrbench.failures import failures as failed
     from ctrbench.text import plain, plain_lines
 
     results = load_run(store, name)

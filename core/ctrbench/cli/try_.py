@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ctrbench.trial import Trial
+    from ctrbench.suggest import Suggestion
 
 EXAMPLES = """
 \b
@@ -49,8 +49,8 @@ def try_(
     from ctrbench.errors import UserError
     from ctrbench.files import refuse_existing, whole_file
     from ctrbench.registry import load_registry
+    from ctrbench.suggest import suggest
     from ctrbench.text import counted, encodable, plain
-    from ctrbench.trial import make_trial
 
     target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
     if target.suffix != ".toml":
@@ -58,30 +58,29 @@ def try_(
     refuse_existing(target, "name another with --output")
     given = {key: value for key, value in {"label": label, "user": user, "item": item, "time": time}.items() if value}
     registry = load_registry()
-    trial = make_trial(log, given, minutes, registry, target.stem)
-    if sys.stdin.isatty() and sys.stderr.isatty() and (answers := _ask(trial)):
-        trial = make_trial(log, given | answers, minutes, registry, target.stem)
+    suggestion = suggest(log, given, minutes, registry, target.stem)
+    if sys.stdin.isatty() and sys.stderr.isatty() and (answers := _ask(suggestion)):
+        suggestion = suggest(log, given | answers, minutes, registry, target.stem)
     with whole_file(target) as file:
-        file.write(encodable(trial.text).encode())
-    for parameter, value in trial.proposal.parameters.items():
-        click.echo(plain(f"{parameter} = {_short(value)}: {trial.proposal.reasons.get(parameter, '')}"))
-    for parameter, others in trial.proposal.others.items():
-        taken = trial.proposal.parameters[parameter]
+        file.write(encodable(suggestion.text).encode())
+    for parameter, value in suggestion.proposal.parameters.items():
+        click.echo(plain(f"{parameter} = {_short(value)}: {suggestion.proposal.reasons.get(parameter, '')}"))
+    for parameter, others in suggestion.proposal.others.items():
+        taken = suggestion.proposal.parameters[parameter]
         choose = " or ".join(f'--{parameter} "{other}"' for other in others)
         click.echo(plain(f"{parameter} is taken to be {taken}; {choose} takes another"))
-    for note in trial.notes:
+    for note in suggestion.notes:
         click.echo(plain(f"note: {note}"))
-    click.echo(
-        plain(f"{target}: {trial.repeats} repeats, about {counted(max(1, round(trial.seconds / 60)), 'minute')}; now")
-    )
+    takes = counted(max(1, round(suggestion.seconds / 60)), "minute")
+    click.echo(plain(f"{target}: {suggestion.repeats} repeats, about {takes}; now"))
     click.echo(plain(f'  ctrbench run --suite "{target}"'))
 
 
-def _ask(trial: Trial) -> dict[str, str]:
+def _ask(suggestion: Suggestion) -> dict[str, str]:
     """Somebody at a terminal chooses where something else would do."""
     answers = {}
-    for parameter, others in trial.proposal.others.items():
-        taken = str(trial.proposal.parameters[parameter])
+    for parameter, others in suggestion.proposal.others.items():
+        taken = str(suggestion.proposal.parameters[parameter])
         answer = click.prompt(f"{parameter}: {', or '.join([taken, *others])}", default=taken, err=True)
         if answer != taken:
             answers[parameter] = answer

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ctrbench import params, resources
 from ctrbench.conformance._data import check_dataset, check_scenario
 from ctrbench.conformance._declaration import check_declaration
-from ctrbench.conformance._logs import Log, small_logs
 from ctrbench.conformance._methods import check_generator, check_model
 from ctrbench.conformance._metrics import check_prediction_metric, check_synthetic_metric
 from ctrbench.conformance._recorder import CheckResult, Recorder, restored_random_state
+from ctrbench.conformance._small_logs import Log, small_logs
 from ctrbench.interfaces import Context, Dataset, Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.row_files import write_rows
 from ctrbench.scenarios import Scenario

@@ -17,7 +17,7 @@ from ctrbench.scenarios import ClassShares, Scenario, compose
 from ctrbench.table import Table
 
 if TYPE_CHECKING:
-    from ctrbench.conformance._logs import Log
+    from ctrbench.conformance._small_logs import Log
 
 
 def check_dataset(report: Recorder, plugin: Dataset, context: Context) -> None:

@@ -21,7 +21,7 @@ from ctrbench.table import Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ctrbench.conformance._logs import Log
+    from ctrbench.conformance._small_logs import Log
 
 CLOSE = 1e-6
 """So far a row's probability may move with the rows beside it: float32 sums in another order."""

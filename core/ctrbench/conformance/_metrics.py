@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ctrbench import contract
-from ctrbench.conformance._logs import Log, noise_like
 from ctrbench.conformance._recorder import Recorder
+from ctrbench.conformance._small_logs import Log, noise_like
 from ctrbench.contract import expect
 from ctrbench.errors import Skip
 from ctrbench.interfaces import PredictionMetric, Predictions, Rankings, Score, SyntheticMetric

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctrbench import resources
-from ctrbench.executors._logs import bound
+from ctrbench.executors._output import bound
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
 from ctrbench.results import TaskResult
@@ -111,23 +110,15 @@ def make_executor(name: str, workers: int | None, settings: WorkerSettings, addr
         from ctrbench.executors.ray import RayExecutor
 
         return RayExecutor(workers, settings, address)
-    from ctrbench.executors.local import LocalExecutor
+    if name == "local":
+        from ctrbench.executors.local import LocalExecutor
 
-    return LocalExecutor(workers or max(1, resources.cores() // settings.threads), settings)
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits; processes and threads that are started meanwhile, and theirs, never hear of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return LocalExecutor(workers or max(1, resources.cores() // settings.threads), settings)
+    raise ValueError(f"executor {name!r} is none of {', '.join(EXECUTORS)}")
 
 
 @contextmanager
-def thread_limits(threads: int) -> Iterator[None]:
+def thread_environment(threads: int) -> Iterator[None]:
     """The environment under which libraries loaded from now on, here or in a child, use so many threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
     before = {name: os.environ.get(name) for name in names}

@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 
 from ctrbench import resources
-from ctrbench.executors import _guard, interrupts_held
+from ctrbench.executors import _guard
+from ctrbench.resources import interrupts_held
 
 _STARTING = threading.Lock()
 SAFE_PATH = ("PYTHONSAFEPATH", "ctrbench")

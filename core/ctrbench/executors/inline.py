@@ -18,7 +18,7 @@ import traceback
 from dataclasses import replace
 
 from ctrbench.errors import Skip, UserError
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_limits
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_environment
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.perform import Workspace, perform
@@ -34,7 +34,7 @@ class InlineExecutor:
         self._settings = settings
         self._events: list[Event] = []
         self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(thread_limits(settings.threads))
+        self._cleanup.enter_context(thread_environment(settings.threads))
         settings.import_all()
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:

@@ -21,11 +21,12 @@ from typing import Any
 
 import psutil
 
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _logs, _worker, interrupts_held, thread_limits
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.registry import HOME
+from ctrbench.resources import interrupts_held
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.text import how_it_ended
 
@@ -49,7 +50,7 @@ class LocalExecutor:
         self._workers: list[_Worker] = []
         self._clock = _Clock()
         self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(thread_limits(settings.threads))
+        self._cleanup.enter_context(thread_environment(settings.threads))
         self._guard = Guard()
         if temporary:
             self._guard.tell("folder", temporary)
@@ -164,7 +165,7 @@ class LocalExecutor:
         if task is None:
             return
         worker.child.look()
-        _logs.bound(self._settings.open_log(task.job, worker.child.number))
+        _output.bound(self._settings.open_log(task.job, worker.child.number))
         verdict = task.beyond_its_time(self._clock.now()) or self._beyond_its_memory(worker, task)
         if verdict:
             worker.child.kill()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from ctrbench.axes import shares as shares_of
 from ctrbench.leaderboard._axes import doses, shares, slices
@@ -17,11 +16,9 @@ from ctrbench.leaderboard._cost import cost
 from ctrbench.leaderboard._gains import generators, over_all, scenarios
 from ctrbench.leaderboard._part import Part
 from ctrbench.leaderboard._pools import details, fidelity, privacy
-from ctrbench.results import Status, TaskResult
 from ctrbench.store.runs import RunResults
-from ctrbench.text import counted, where
 
-__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Failure", "Record", "boards", "failed", "failures", "remarks"]
+__all__ = ["DEFAULT_VIEWS", "VIEWS", "Board", "Entry", "Record", "boards", "remarks"]
 
 _MAKERS: dict[str, Callable[[Part], list[Board]]] = {
     "scenarios": scenarios,
@@ -88,40 +85,6 @@ def remarks(results: RunResults) -> list[str]:
     lines += [f"data set that could not be loaded: {error}" for error in info.failed_data]
     lines += [f"broken plug-in: {error}" for error in info.broken]
     return lines
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What failed in a run, in the same way once or often: one of its results, and the cells and pools that it cost."""
-
-    result: TaskResult
-    cost: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.result.describe()}{where(self.result.traceback)} ({counted(len(self.cost), 'cell')})"
-
-
-def failed(results: RunResults) -> list[Failure]:
-    """Each failure of a run, in the order in which its cells stand; what failed in one way is one failure."""
-    found: dict[str, list[tuple[TaskResult, str]]] = defaultdict(list)
-    for cell in results.cells:
-        parts = (cell.dataset, cell.generator, cell.scenario, cell.model, f"repeat {cell.repeat + 1}")
-        for result in [cell.result, *(cell.failed_scores.values() if cell.ok else ())]:
-            found[result.describe()].append((result, " / ".join(filter(None, parts))))
-    for pool in results.pools:
-        name = f"{pool.dataset} / {pool.generator} / repeat {pool.repeat + 1}"
-        for result in pool.failed_scores.values() if pool.ok else ():
-            found[result.describe()].append((result, name))
-    return [
-        Failure(each[0][0], tuple(name for _, name in each))
-        for each in found.values()
-        if not each[0][0].ok and each[0][0].status is not Status.SKIPPED
-    ]
-
-
-def failures(results: RunResults) -> list[str]:
-    """Each failure of a run in one line that names the plug-in, file and line, and how many cells it cost."""
-    return [str(failure) for failure in failed(results)]
 
 
 def _merged(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:

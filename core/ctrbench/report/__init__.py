@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 from ctrbench import findings, leaderboard, verdict
 from ctrbench.effects import Effects
+from ctrbench.failures import failures
 from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
@@ -53,7 +54,7 @@ def page(results: RunResults, metric: str = "") -> str:
         parts=[_part(Effects(results, name, metric), number) for number, name in enumerate(names)],
         boards={name: [board for board in boards if board.dataset == name] for name in names},
         overall=[board for board in boards if board.dataset not in names],
-        failures=leaderboard.failures(results),
+        failures=[str(failure) for failure in failures(results)],
         remarks=leaderboard.remarks(results),
         scenarios=[(name, each.help) for name, each in results.info.scenarios.items()],
         environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.environments],

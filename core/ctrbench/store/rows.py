@@ -100,22 +100,22 @@ class TaskRow(Row):
         """The result in it."""
         _refuse_infinite(self.values)
         return TaskResult(
-            self.status,
-            self.plugin,
-            decoded(Stage, self.stage, "stage") if self.stage else None,
-            self.reason,
-            self.traceback,
-            _output(self.kind, self.values) if self.status is Status.OK else None,
-            self.outputs,
-            decoded(dict[str, list[tuple[int, float]]], self.values.get("history", {}), "values.history"),
-            self.seconds,
-            self.peak_memory,
-            self.peak_gpu_memory,
-            self.started,
-            self.host,
-            decoded(Inputs, self.inputs, "inputs"),
-            bookkeeping(self.values),
-            self.run,
+            status=self.status,
+            plugin=self.plugin,
+            stage=decoded(Stage, self.stage, "stage") if self.stage else None,
+            reason=self.reason,
+            traceback=self.traceback,
+            output=_output(self.kind, self.values) if self.status is Status.OK else None,
+            artefacts=self.outputs,
+            curves=decoded(dict[str, list[tuple[int, float]]], self.values.get("history", {}), "values.history"),
+            seconds=self.seconds,
+            peak_memory=self.peak_memory,
+            peak_gpu_memory=self.peak_gpu_memory,
+            started=self.started,
+            host=self.host,
+            inputs=decoded(Inputs, self.inputs, "inputs"),
+            bookkeeping=bookkeeping(self.values),
+            run=self.run,
         )
 
     def model_post_init(self, _context: Any) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from ctrbench import Context, Field, Schema, Skip, Table
-from ctrbench.conformance._logs import Log
 from ctrbench.conformance._methods import check_generator
 from ctrbench.conformance._recorder import Recorder
+from ctrbench.conformance._small_logs import Log
 from ctrbench_datasets.oracle import Oracle
 from ctrbench_datasets.simulated import Simulated
 from scipy.stats import chi2_contingency

@@ -21,6 +21,7 @@ from ctrbench import choices, contract, loading, plan, resources
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.costs import Costs
 from ctrbench.errors import UserError
+from ctrbench.ids import PoolId, ScoreId
 from ctrbench.interfaces import Dataset, Proposal
 from ctrbench.jobs import Compute
 from ctrbench.limits import NO_LIMITS
@@ -60,7 +61,7 @@ class _Settings:
 
 @dataclass(frozen=True)
 class _Offer:
-    """What `trial.toml` holds, and says of itself."""
+    """What `suggest.toml` holds, and says of itself."""
 
     metrics: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -71,7 +72,7 @@ class _Offer:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Suggestion:
     """A suite, the seconds that it will take, and what it was made from."""
 
     text: str
@@ -81,9 +82,9 @@ class Trial:
     notes: Sequence[str]
 
 
-def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Trial:
+def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Suggestion:
     """Look at a log, load it once, and choose methods and repeats that fit the time."""
-    toml = files(__package__).joinpath("trial.toml").read_text(encoding="utf-8")
+    toml = files(__package__).joinpath("suggest.toml").read_text(encoding="utf-8")
     offer = TypeAdapter(_Offer).validate_python(tomllib.loads(toml))
     dataset, proposal = _proposed(path, given, registry)
     proposal, loaded, seconds = _loaded(dataset, proposal, registry)
@@ -106,7 +107,7 @@ def make_trial(path: str, given: Mapping[str, str], minutes: float, registry: Re
     if cost > 60 * minutes:
         told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
     text = _toml(suite, proposal.reasons, told)
-    return Trial(text, cost, repeats, proposal, loaded.output_as(DataOutput).notes)
+    return Suggestion(text, cost, repeats, proposal, loaded.output_as(DataOutput).notes)
 
 
 # The data set
@@ -136,7 +137,7 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
         parameters = {**proposal.parameters, **changes}
         on = {dataset: DatasetSettings(parameters={"datasets": {dataset: parameters}})}
         suite = Suite("try", datasets=(dataset,), on=on)
-        [chosen], _ = choices.choose_datasets(suite, registry, download=False)
+        [chosen], _ = choices.choose_datasets(suite, registry, may_download=False)
         job = loading.job_of(plan.data_task(chosen, suite, NO_LIMITS))
         started = time.perf_counter()
         found = loading.load(chosen, job)
@@ -174,7 +175,7 @@ def _settings(
 
 def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, float]:
     """Seconds that a suite takes on this machine, roughly, and bytes of its largest task."""
-    [chosen], _ = choices.choose_datasets(suite, registry, download=False)
+    [chosen], _ = choices.choose_datasets(suite, registry, may_download=False)
     grid = plan.grid(suite, registry, [(chosen, loaded)], Compute(), NO_LIMITS)
     rows, fields = (
         loaded.output_as(DataOutput).rows["train"],
@@ -190,7 +191,8 @@ def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, 
 def _usual(task: Task, rows: int, fields: int) -> float:
     """Seconds of a task that does not tell: what slow ones of its kind took, on Frappe and on MovieLens 100K."""
     if task.kind == "score":
-        return 3e-9 * rows**2 if task.after[0].startswith("pool/") else 1e-6 * rows
+        of_pool = isinstance(task.id, ScoreId) and isinstance(task.id.subject, PoolId)
+        return 3e-9 * rows**2 if of_pool else 1e-6 * rows
     return (1e-5 if task.kind == "pool" else 2e-6) * rows * fields
 
 

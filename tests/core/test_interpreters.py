@@ -9,8 +9,8 @@ from pathlib import Path
 import ctrbench
 import pytest
 from commands import SMALL
-from ctrbench.environments import joined
 from ctrbench.errors import UserError
+from ctrbench.interpreters import joined
 from ctrbench.registry import load_registry
 from ctrbench.suite import parse_suite
 
