@@ -92,25 +92,25 @@ def test_doses_come_last_and_a_scenario_that_is_one_stands_for_it(toy_registry: 
 
 
 def test_each_share_of_train_is_a_data_set_by_itself(toy_registry: Registry) -> None:
-    found, _ = choose_datasets(suite(datasets=("toy_log",), train_shares=(0.05, 1.0)), toy_registry, download=False)
+    found, _ = choose_datasets(suite(datasets=("toy_log",), train_shares=(0.05, 1.0)), toy_registry, may_download=False)
     assert [(each.label, each.train_share) for each in found] == [("toy_log", 1.0), ("toy_log at 5 %", 0.05)]
 
 
 def test_a_data_set_that_is_not_at_hand_is_left_out_of_all_and_refused_by_name(toy_registry: Registry) -> None:
     every = suite(datasets=("all",))
-    found, left_out = choose_datasets(every, toy_registry, download=False)
+    found, left_out = choose_datasets(every, toy_registry, may_download=False)
     assert "toy_log" in [each.label for each in found]
     assert left_out == ["absent_log: not on this machine"]
     assert not is_named(found[0], every)
     assert is_named(found[0], suite(datasets=("toy_log[rows=50]",))) is (found[0].registered.name == "toy_log")
     with pytest.raises(UserError, match="data set absent_log: not on this machine"):
-        choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=False)
-    fetched, _ = choose_datasets(suite(datasets=("absent_log",)), toy_registry, download=True)
+        choose_datasets(suite(datasets=("absent_log",)), toy_registry, may_download=False)
+    fetched, _ = choose_datasets(suite(datasets=("absent_log",)), toy_registry, may_download=True)
     assert [each.label for each in fetched] == ["absent_log"]
 
 
 def test_two_data_sets_of_one_title_are_told_apart_by_their_parameters(toy_registry: Registry) -> None:
-    found, _ = choose_datasets(suite(datasets=("toy_log[rows=50]", "toy_log[rows=60]")), toy_registry, download=False)
+    found, _ = choose_datasets(suite(datasets=("toy_log[rows=50]", "toy_log[rows=60]")), toy_registry, may_download=False)
     assert [each.label for each in found] == ["toy_log[rows=50]", "toy_log[rows=60]"]
 
 

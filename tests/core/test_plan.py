@@ -35,7 +35,7 @@ TRAINED = TaskResult(
 
 def planned(registry: Registry, limits: Limits = NO_LIMITS, **changes: Any) -> Plan:
     suite = replace(SUITE, **changes)
-    datasets, _ = choose_datasets(suite, registry, download=False)
+    datasets, _ = choose_datasets(suite, registry, may_download=False)
     return grid(suite, registry, [(dataset, LOADED) for dataset in datasets], Compute(), limits)
 
 
@@ -138,7 +138,7 @@ def test_the_rows_of_a_data_set_stay_under_another_seed_only_where_a_suite_says_
     found = []
     for seed in (1, 2):
         suite = replace(SUITE, seed=seed, data_seed=data_seed)
-        [dataset], _ = choose_datasets(suite, toy_registry, download=False)
+        [dataset], _ = choose_datasets(suite, toy_registry, may_download=False)
         found.append(data_task(dataset, suite, Limits()).job({}))
     assert (found[0] == found[1]) is same
 

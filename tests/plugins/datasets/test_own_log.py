@@ -431,7 +431,7 @@ def test_a_log_has_a_name_of_its_own_in_tables(tmp_path):
     text = f"csv_log[path={tmp_path}/a.csv, label=click, name=my shop]"
     other = f"csv_log[path={tmp_path}/a.csv, label=click, name=other]"
     suite = Suite(name="x", datasets=(text, other))
-    chosen, _ = choose_datasets(suite, load_registry(), download=False)
+    chosen, _ = choose_datasets(suite, load_registry(), may_download=False)
     assert [each.label for each in chosen] == ["my shop", "other"]
     assert CsvLog.name == "csv_log"
     built = params.build(CsvLog, "x", params.parse(text).values)
