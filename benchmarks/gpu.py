@@ -1,7 +1,7 @@
 """Every engine and deep model on an NVIDIA GPU: its numbers compared with the CPU's, its times, and a forecast.
 
-In: a machine with a GPU that torch can use. Out: three tables (the last forecasts the paper's suite), and status 1
-where a bound is exceeded.
+In: a machine with a GPU that torch can use. Out: all comparisons, a table of times with a forecast of the paper's fits,
+and status 1 where a bound is exceeded.
 
     make gpu                                    everything, some minutes
     python benchmarks/gpu.py --device cuda:1    another GPU

@@ -1,4 +1,4 @@
-"""Generators of synthyverse, which needs Python 3.12 and a pandas that ctrbench does not bear.
+"""Generators of synthyverse, which needs Python 3.12 and a pandas that ctrbench does not support.
 
 In: a training table. Out: rows of a generator that learned the label as one more categorical column.
 """
@@ -23,8 +23,8 @@ class Arf(Generator):
 
     name: ClassVar[str] = "arf"
     num_trees: Annotated[int, "trees of each forest", Ge(1)] = 20
-    min_node_size: Annotated[int, "least rows of a leaf", Ge(1)] = 5
-    max_iters: Annotated[int, "forests that tell real rows from drawn ones, at most", Ge(1)] = 10
+    min_node_size: Annotated[int, "minimum number of rows in a leaf", Ge(1)] = 5
+    max_iters: Annotated[int, "maximum number of forests that tell real rows from drawn ones", Ge(1)] = 10
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Grow forests until they cannot tell real rows from drawn ones."""

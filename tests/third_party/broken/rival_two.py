@@ -19,5 +19,5 @@ class Rival(Model):
 
 @hookimpl
 def register_models(register):
-    """Bring the rival."""
+    """Register the rival."""
     register(Rival)
