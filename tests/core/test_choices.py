@@ -110,7 +110,9 @@ def test_a_data_set_that_is_not_at_hand_is_left_out_of_all_and_refused_by_name(t
 
 
 def test_two_data_sets_of_one_title_are_told_apart_by_their_parameters(toy_registry: Registry) -> None:
-    found, _ = choose_datasets(suite(datasets=("toy_log[rows=50]", "toy_log[rows=60]")), toy_registry, may_download=False)
+    found, _ = choose_datasets(
+        suite(datasets=("toy_log[rows=50]", "toy_log[rows=60]")), toy_registry, may_download=False
+    )
     assert [each.label for each in found] == ["toy_log[rows=50]", "toy_log[rows=60]"]
 
 
