@@ -97,6 +97,7 @@ class Cluster:
         environment = os.environ | self.environment | {MARK: node.mark, "TMPDIR": os.fspath(node.folder)}
         environment[_guard.MARK] = self.mark
         environment |= {"PYTHONPATH": path, "RAY_prestart_worker_first_driver": "0"}
+        environment |= {"RAY_worker_register_timeout_seconds": "600"}  # else a busy machine never gets a slot started
         said = subprocess.run(
             [sys.executable, "-m", "ray.scripts.scripts", *words], capture_output=True, text=True, env=environment
         )
