@@ -92,14 +92,18 @@ class Cluster:
             role = ["--head", "--port", str(port), "--include-dashboard=false", f"--temp-dir={self.folder / 'ray'}"]
         words = ["start", *role, "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}", f"--num-gpus={min(cpus, 1)}"]
         words += ["--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
-        words += ["--dashboard-agent-listen-port=0", "--disable-usage-stats"]
+        words += ["--dashboard-agent-listen-port=0", "--disable-usage-stats", "--include-log-monitor=false"]
         path = os.pathsep.join([path or os.environ.get("PYTHONPATH", ""), os.fspath(Path(__file__).parent)])
         environment = os.environ | self.environment | {MARK: node.mark, "TMPDIR": os.fspath(node.folder)}
         environment[_guard.MARK] = self.mark
         environment |= {"PYTHONPATH": path, "RAY_prestart_worker_first_driver": "0"}
+        # Ray's 30 and 60 s are not enough on a busy machine, and where a worker is late Ray begins again, for ever.
+        environment |= {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_register_timeout_seconds": "600"}
         said = subprocess.run(
-            [sys.executable, "-m", "ray.scripts.scripts", *words], capture_output=True, text=True, env=environment
-        )
+            [sys.executable, "-m", "ray.scripts.scripts", *words],
+            capture_output=True, text=True, env=environment,
+            start_new_session=True,  # among which Linux shares out a busy machine
+        )  # fmt: skip
         if not said.returncode:
             self.address = self.address or f"127.0.0.2:{port}"
         return node, said

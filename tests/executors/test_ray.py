@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench.cli import main
 from ctrbench.errors import UserError
-from ctrbench.executors import Event, Finished, Progress, WorkerSettings, ray
+from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _bridge, ray
 from ctrbench.executors._slot import Slot, UnlikeError, installed
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.ray import RayExecutor
@@ -299,6 +300,34 @@ def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_anothe
     killer.join()
     assert finish(executor, {"good": (pool_job(site, "bootstrap", steps=1), None)})["good"].ok
     executor.close()
+
+
+@pytest.mark.slow
+def test_a_slot_may_start_slowly_on_a_cluster_of_our_own(site: WorkerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "1")  # as a busy machine makes of Ray's 60: never enough
+    executor = RayExecutor(1, site)
+    assert finish(executor, {"good": (pool_job(site, "bootstrap", steps=1), None)})["good"].ok
+    executor.close()
+
+
+def test_a_slot_that_never_starts_is_asked_for_anew(site: WorkerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    line, _theirs = multiprocessing.Pipe()
+    killed: list[object] = []
+    monkeypatch.setattr("ray.nodes", lambda: [{"NodeID": "home", "Alive": True, "Resources": {"CPU": 1.0}}])
+    monkeypatch.setattr("ray.kill", killed.append)
+    bridge = _bridge._Bridge(line, site, _bridge.Cluster("head:1", "", 0, 1, 60.0))
+    monkeypatch.setattr(bridge, "_start", lambda shape: _bridge._Slot(object(), shape, object()))
+    bridge._home = "home"
+    bridge._waiting.append(_bridge._Task("good", pool_job(site, "bootstrap"), Limits(), _bridge.Shape(1.0, 0.0)))
+    bridge._hand_out()
+    [lost] = bridge._slots
+    for waited, kept in ((_bridge._START - 60, True), (120, False)):
+        lost.asked -= waited
+        bridge._look()
+        bridge._hand_out()
+        assert (bridge._slots == [lost]) is kept
+    assert killed == [lost.actor]
+    assert len(bridge._slots) == 1
 
 
 def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: WorkerSettings) -> None:

@@ -181,6 +181,21 @@ def test_hidden_helpers_end_with_a_driver_that_is_killed(site: WorkerSettings, t
 # Deaths from outside
 
 
+def test_an_executor_ends_though_something_that_a_copy_of_its_driver_left_holds_the_guards_line(
+    site: WorkerSettings,
+) -> None:
+    executor = LocalExecutor(1, site)
+    copy = os.fork()
+    if not copy:
+        time.sleep(60)
+        os._exit(0)
+    begun = time.monotonic()
+    executor.close()
+    assert time.monotonic() - begun < 30
+    os.kill(copy, signal.SIGKILL)
+    os.waitpid(copy, 0)
+
+
 def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecutor, site: WorkerSettings) -> None:
     one.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
     while not one.wait(0.1):  # its first progress

@@ -289,8 +289,9 @@ class Run:
         try:
             return self.driver.wait(PATIENCE)
         except subprocess.TimeoutExpired:
+            alive = [" ".join(_command(process)) for process in self.chain.family()]
             os.killpg(self.driver.pid, signal.SIGKILL)
-            raise Broken("unfinished", f"the run hung for {PATIENCE:g} s") from None
+            raise Broken("unfinished", f"the run hung for {PATIENCE:g} s while these lived: {alive}") from None
 
     def end(self, *statuses: int) -> str:
         """Wait for the end, check it and all that must hold at any end; what the run said."""

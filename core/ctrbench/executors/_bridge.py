@@ -40,6 +40,7 @@ _OWN_CLUSTER = {
     "RAY_AUTH_MODE": "token",
     "RAY_prestart_worker_first_driver": "0",  # slots have an environment of their own, so these would idle
     "RAY_memory_monitor_refresh_ms": "0",  # memory is our business, as it is without Ray
+    "RAY_worker_register_timeout_seconds": "600",  # after 60, Ray kills what starts slowly and begins again, for ever
 }
 _SLOT_ENVIRONMENT = {
     "RAY_kill_child_processes_on_worker_exit": "0"
@@ -47,6 +48,7 @@ _SLOT_ENVIRONMENT = {
 _TICK = 0.05  # seconds that a look at slots waits, while jobs come in
 _LOOK = 1.0  # seconds between two looks at the cluster
 _STUCK = 5.0  # seconds after which a slot that has not started is taken to wait for what others hold
+_START = 600.0  # seconds after which a slot that has not started is asked for anew: Ray may have lost it
 _NO_ANSWER = 300.0  # seconds after which a slot that has not answered, or whose answer does not come over, is given up
 _TRIES = 3  # so many slots may die with a task
 _GIVEN = 10  # so many may die before they have taken it
@@ -210,8 +212,11 @@ class _Bridge:
             raise RuntimeError("the node on the driver's machine has died")
         self._nodes = list(nodes.values())
         for slot in list(self._slots):
-            if slot.ready and slot.answer is not None and now - slot.asked > _NO_ANSWER:
+            waited = now - slot.asked if slot.answer is not None else 0.0
+            if slot.ready and waited > _NO_ANSWER:
                 self._lose(slot, TimeoutError(f"no answer for {_NO_ANSWER:g} s"))
+            elif not slot.ready and waited > _START:  # others may have the room, for days: no failure
+                self._drop(slot)
         usual = Shape(max(1.0, self._settings.threads), 0.0)
         self._line.send(("slots", self._cluster.workers or max(1, self._capacity(usual))))
         wanted = {task.shape for task in self._waiting}

@@ -34,6 +34,8 @@ def main() -> None:
     folders: list[str] = []
     for line in sys.stdin:
         what, _, about = line.rstrip("\n").partition(" ")
+        if what == "end":  # said by a driver that closes: what it forked may still hold this line open
+            break
         mark, *numbers = about.split()
         if what == "folder":
             folders.append(about)

@@ -47,6 +47,7 @@ class Guard:
 
     def close(self) -> None:
         """Let it go."""
+        self.tell("end")
         if self._process.stdin:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
