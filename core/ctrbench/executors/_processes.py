@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from ctrbench import resources
-from ctrbench.executors import _guard, interrupts_held
+from ctrbench import _guard, resources
+from ctrbench.executors import interrupts_held
 
 _STARTING = threading.Lock()
 SAFE_PATH = ("PYTHONSAFEPATH", "ctrbench")
