@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 import psutil
-from ctrbench.executors import _guard
+from ctrbench import _guard
 from ctrbench.executors._processes import Guard
 
 MARK = "CTRBENCH_TEST_NODE"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import hashlib
+import math
 import os
 import resource
 import signal
@@ -41,6 +43,7 @@ from ctrbench import (
     SyntheticMetric,
     Table,
     UserError,
+    contract,
     hookimpl,
 )
 
@@ -308,6 +311,12 @@ def settings_of_torch() -> None:
     torch.set_default_dtype(torch.float64)
 
 
+def patch_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    LogisticRegression.predict_proba = lambda self, rows: np.full((len(rows), 2), 0.5)
+
+
 CARELESS: dict[str, Callable[[], object]] = {
     "torch": settings_of_torch,
     "alarm": lambda: signal.alarm(600),
@@ -321,6 +330,14 @@ CARELESS: dict[str, Callable[[], object]] = {
     "warnings": lambda: warnings.simplefilter("error"),
     "patch": lambda: setattr(np, "clip", lambda values, low, high, **more: values * 0),
     "method": lambda: setattr(pd.DataFrame, "reset_index", lambda *more: None),
+    "property": lambda: setattr(Table, "click_rate", property(lambda self: 0.5)),
+    "method of a library": patch_scikit_learn,
+    "standard library": lambda: setattr(hashlib, "sha256", hashlib.sha1),
+    "constant": lambda: setattr(math, "pi", 3.0),
+    "constant of ours": lambda: setattr(contract, "LARGEST", 0),
+    "finder of modules": lambda: sys.meta_path.insert(0, sys.meta_path[-1]),
+    "garbage that calls": lambda: gc.callbacks.append(lambda *_: None),
+    "closed output": lambda: sys.stdout.close(),
     "thread": lambda: threading.Thread(target=time.sleep, args=(600,), daemon=True).start(),
     "environment": lambda: os.environ.update(PATH="/nowhere"),
     "imports": lambda: sys.path.clear(),

@@ -11,16 +11,19 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from os import _exit  # whatever somebody puts in its place
 from typing import NoReturn, TypeVar
 
+from ctrbench import _guard
 from ctrbench.errors import UserError
 from ctrbench.resources import interrupts_held
-from ctrbench.text import how_it_ended, message, one_line, trace
+from ctrbench.text import how_it_ended, is_a, message, one_line, trace
 
 T = TypeVar("T")
 
@@ -28,8 +31,7 @@ PATIENCE = "CTRBENCH_PLUGIN_SECONDS"
 """The environment variable that says how long a question to somebody else's code may take."""
 
 _PATIENCE = 60.0
-_PARTING = 1.0  # seconds that a process has to end after it closed its line
-_PR_SET_PDEATHSIG = 1
+_PARTING, _STUBBORN = 1.0, 40.0  # seconds that a keeper has to end after its copy, and after it was told to
 
 
 class NoAnswer(Exception):
@@ -49,9 +51,9 @@ class NoAnswer(Exception):
     @classmethod
     def of(cls, error: BaseException) -> NoAnswer:
         """The exception that is being handled."""
-        if isinstance(error, NoAnswer):
+        if type(error) is cls:
             return error
-        return cls(one_line(error), trace(), message(error) if isinstance(error, UserError) else None)
+        return cls(one_line(error), trace(error), message(error) if is_a(error, UserError) else None)
 
 
 def ask(question: Callable[[], T], *, apart: bool = False, seconds: float | None = None) -> T | NoAnswer:
@@ -84,67 +86,100 @@ def patience() -> float:
 
 
 def _ask_copy(question: Callable[[], T], seconds: float) -> T | NoAnswer:
+    """Between this process and its copy stands a keeper, which ends whatever the copy has started."""
     ours, theirs = Pipe(duplex=False)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed, or replaced by something else
             stream.flush()  # or the copy might write it too
     driver = os.getpid()
     with interrupts_held():
-        copy = os.fork()
-        if not copy:
-            _answer(question, theirs, driver)
+        keeper = os.fork()
+        if not keeper:
+            _keep(question, ours, theirs, driver)
     try:
         theirs.close()
-        return _heard(ours, copy, seconds)
+        return _heard(ours, keeper, seconds)
     finally:
         ours.close()
-        _end(copy)
+        _end(keeper)
 
 
-def _answer(question: Callable[[], object], line: Connection, driver: int) -> NoReturn:
-    """Be the copy: a process that leads a group, reads nothing, prints to standard error, and ends with its driver."""
+def _keep(question: Callable[[], object], ours: Connection, theirs: Connection, driver: int) -> NoReturn:
+    """Be the keeper: the leader of a group, which ends as its copy does."""
     try:
         os.setpgrp()
         faulthandler.disable()  # how it ends is told in a line
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != driver:
-            os._exit(1)
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(2, 1)
+        ctypes.CDLL(None).prctl(_guard.PR_SET_CHILD_SUBREAPER, 1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # else the copy could end before it is waited for
+        keeper, copy = os.getpid(), os.fork()
+        if not copy:
+            _answer(question, theirs, keeper)
+        for line in (ours, theirs):
+            line.close()
+        _guard.keep(driver, copy)
+    finally:
+        _exit(1)
+
+
+def _answer(question: Callable[[], object], line: Connection, keeper: int) -> NoReturn:
+    """Be the copy: a process that reads nothing, prints nowhere, and ends with its keeper."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        ctypes.CDLL(None).prctl(_guard.PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_guard.PR_SET_CHILD_SUBREAPER, 1)
+        if os.getppid() != keeper:
+            _exit(1)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for file in range(3):
+            os.dup2(nothing, file)
         try:
             line.send(question())
         except BaseException as error:
             line.send(NoAnswer.of(error))
-        with suppress(Exception):
-            sys.stdout.flush()
     finally:
-        os._exit(0)
+        _exit(0)
 
 
-def _heard(line: Connection, copy: int, seconds: float) -> T | NoAnswer:
-    if not line.poll(None if math.isinf(seconds) else seconds):
-        return NoAnswer(f"took longer than {seconds:g} s and was stopped ({PATIENCE} gives it more)", raised=False)
+def _heard(line: Connection, keeper: int, seconds: float) -> T | NoAnswer:
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        os.kill(keeper, signal.SIGTERM)
+
+    clock = threading.Timer(min(seconds, threading.TIMEOUT_MAX), stop)
+    clock.daemon = True
+    clock.start()
     try:
         told: T | NoAnswer = line.recv()
         return told
     except (EOFError, OSError):
-        return NoAnswer(f"ended the process ({how_it_ended(_end(copy))})", raised=False)
+        clock.cancel()
+        ended = how_it_ended(_end(keeper))
+        if late.is_set():
+            return NoAnswer(f"took longer than {seconds:g} s and was stopped ({PATIENCE} gives it more)", raised=False)
+        return NoAnswer(f"ended the process ({ended})", raised=False)
     except Exception as error:  # it cannot be told to another process
         return NoAnswer.of(error)
+    finally:
+        clock.cancel()
+        clock.join()
 
 
-def _end(copy: int) -> int | None:
-    """Kill a copy and its group once it has had a moment to end; its exit status, unless it was asked for before."""
-    give_up = time.monotonic() + _PARTING
+def _end(keeper: int) -> int | None:
+    """Have a copy ended, with all that it started; its exit status, unless it was asked for before."""
     with suppress(ChildProcessError, ProcessLookupError):
-        while os.waitid(os.P_PID, copy, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and time.monotonic() < give_up:
-            time.sleep(0.001)
-        os.killpg(copy, signal.SIGKILL)  # its number is nobody else's as long as nobody has waited for it
-        return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        for number, seconds in ((None, _PARTING), (signal.SIGTERM, _STUBBORN), (signal.SIGKILL, math.inf)):
+            give_up, said = time.monotonic() + seconds, number is None
+            while time.monotonic() < give_up:
+                if os.waitid(os.P_PID, keeper, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    return os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
+                if number and not said:  # the keeper's number is nobody else's as long as nobody has waited for it
+                    (os.killpg if number is signal.SIGKILL else os.kill)(keeper, number)
+                    said = True
+                time.sleep(0.001)
     return None
 
 

@@ -6,11 +6,12 @@ In: a suite and the registry. Out: `Chosen` plug-ins and scenarios; UserError fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import contract, keys, params
+from ctrbench import _state, contract, keys, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
@@ -64,7 +65,8 @@ def choose_datasets(suite: Suite, registry: Registry, *, may_download: bool) -> 
     if not chosen:
         raise UserError(f"no data set is ready: {'; '.join(left_out)}")
     names = [_title(found) for found in chosen]
-    labels = [name if names.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
+    taken = [*names, *(found.label for found, name in zip(chosen, names, strict=True) if found.label != name)]
+    labels = [name if taken.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
     return [
         Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {100 * share:g} %", share)
         for found, label in zip(chosen, labels, strict=True)
@@ -85,7 +87,7 @@ def availability(dataset: Chosen[Dataset]) -> Ready | Missing:
 
 def _title(dataset: Chosen[Dataset]) -> str:
     told = dataset.ask(lambda plugin: contract.shown_name(plugin.title))
-    return dataset.registered.name if isinstance(told, NoAnswer) else told
+    return dataset.registered.name if isinstance(told, NoAnswer) else told or dataset.registered.name
 
 
 def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
@@ -135,8 +137,9 @@ def check_settings(suite: Suite, registry: Registry) -> None:
 
 
 def imports(suite: Suite, registry: Registry) -> tuple[str, ...]:
-    """The heavy modules that the plug-ins of a suite import when they are used."""
-    return tuple(dict.fromkeys(module for found in _all(suite, registry) for module in found.plugin.imports))
+    """The heavy modules that plug-ins of a suite import when they are used; what others name is theirs to import."""
+    ours = (found for found in _all(suite, registry) if not found.registered.apart)
+    return tuple(dict.fromkeys(module for found in ours for module in found.plugin.imports))
 
 
 def _all(suite: Suite, registry: Registry) -> list[Chosen[Plugin]]:
@@ -180,7 +183,7 @@ def choose(
             plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
         label = alias or params.label(plugin, given, whole=False)
-        if not alias and label in chosen and chosen[label].plugin != plugin:
+        if not alias and label in chosen and params.values(chosen[label].plugin) != params.values(plugin):
             label = params.label(plugin, given)
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
@@ -192,7 +195,13 @@ def choose(
 
 def build(registered: Registered, *layers: Mapping[str, object]) -> Plugin:
     """A plug-in with the parameters of all layers, a later one before an earlier; UserError for a bad value."""
-    return _guarded(registered, partial(params.build, registered.plugin, str(registered), *layers))
+
+    def make() -> Plugin:
+        plugin = params.build(registered.plugin, str(registered), *layers)
+        params.values(plugin)  # what it has made of them must be such that others can be told
+        return plugin
+
+    return _guarded(registered, make)
 
 
 def _guarded(registered: Registered, make: Callable[[], T]) -> T:
@@ -201,7 +210,8 @@ def _guarded(registered: Registered, make: Callable[[], T]) -> T:
     Somebody else's is tried where it can do no harm before it is done here.
     """
     tried = ask(lambda: make() and None, apart=True) if registered.apart else None
-    done = tried if isinstance(tried, NoAnswer) else ask(make)
+    with _state.put_back() if registered.apart else nullcontext():
+        done = tried if isinstance(tried, NoAnswer) else ask(make)
     if isinstance(done, NoAnswer):
         raise done.mistake or UserError(f"{registered}: it cannot be made with these parameters: it {done.says}")
     return done

@@ -7,18 +7,20 @@ UserError where it is the log and not the plug-in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Forecast, Missing, Proposal, Published, Ready, Score, Splits
 from ctrbench.ranking import check_queries
-from ctrbench.table import MISSING, RARE, Table
-from ctrbench.text import LINE, bounded, encodable, one_line
+from ctrbench.table import MISSING, RARE, Field, FieldKind, Role, Schema, Stacked, Table
+from ctrbench.text import LINE, PAGE, bounded, class_name, encodable, one_line, own
+from ctrbench.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,37 +45,88 @@ def expect(condition: object, complaint: str) -> None:
 def expect_type(value: object, kind: type, method: str) -> None:
     """ContractError where a method returned something else than it should."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
-    expect(isinstance(value, kind), f"{method} returned {type(value).__name__}, not {article} {kind.__name__}")
+    expect(issubclass(type(value), kind), f"{method} returned {class_name(type(value))}, not {article} {kind.__name__}")
 
 
 def check_version(told: object) -> str:
     """A text that can be stored."""
     expect_type(told, str, "version")
     assert isinstance(told, str)
-    expect(encodable(told) == told, f"version returned {told!r}, which is no text that can be stored")
-    return encodable(told)
+    version = own(told)
+    sound = encodable(version) == version and len(version) <= PAGE
+    expect(sound, f"version returned {bounded(repr(version), LINE)}, which is no text that can be stored")
+    return version
 
 
 # Data sets
 
 
 def check_splits(splits: object) -> Splits:
-    """Three tables that can be trained on and compared, and what belongs to them."""
+    """Three tables that can be trained on and compared, and what belongs to them, all of our own types."""
     expect_type(splits, Splits, "load")
     assert isinstance(splits, Splits)
-    for name, table in tables(splits).items():
-        expect_type(table, Table, f"load's {name}")
+    own_tables = {name: own_table(table, f"load's {name}") for name, table in tables(splits).items()}
+    check_fields(own_tables["train"].schema)
+    for name, table in own_tables.items():
         check_table(table, name, lowest=1 if name == "train" else 0)
-        expect(table.schema == splits.train.schema, f"the schema of {name} is not train's")
+        expect(table.schema == own_tables["train"].schema, f"the schema of {name} is not train's")
         expect(table.labels is not None, f"{name} has no labels")
         expect(table.weights is None, f"{name} has weights: they are a scenario's business")
-    check_vocabularies(splits.train)
-    check_classes(splits)
-    check_truth(splits)
-    check_ranking(splits)
     texts = isinstance(splits.notes, tuple | list) and all(isinstance(note, str) for note in splits.notes)
     expect(texts, f"notes must be a tuple of texts, not {_text(splits.notes)}")
-    return splits
+    expect(isinstance(splits.apart, str), f"apart must be a word, not {_text(splits.apart)}")
+    expect(isinstance(splits.true_probabilities, Mapping), "true_probabilities must map splits to arrays")
+    found = Splits(
+        **own_tables,
+        ranking=None if splits.ranking is None else own_table(splits.ranking, "load's ranking"),
+        true_probabilities=dict(splits.true_probabilities),
+        notes=tuple(encodable(bounded(note, LINE)) for note in splits.notes[:MOST_FACTS]),
+        apart=shown_name(splits.apart),
+    )
+    check_vocabularies(found.train)
+    check_classes(found)
+    check_ranking(found)
+    return replace(found, true_probabilities=checked_truth(found))
+
+
+def own_table(told: object, what: str) -> Table:
+    """The same rows as a table of our own types: one of another's may say of itself whatever it likes."""
+    expect_type(told, Table, what)
+    assert isinstance(told, Table)
+    if type(told) is Stacked and type(told.labels) is np.ndarray:  # the rows of which nobody has copied yet
+        for part, _ in told.parts:
+            own_table(part, what)
+        return told
+    import pandas as pd
+
+    expect_type(told.rows, pd.DataFrame, f"{what}: its rows")
+    types = {type(told.schema), *map(type, told.schema.fields)}
+    types |= {type(field.vocabulary) for field in told.schema.fields}
+    expect(types <= {Schema, Field, Vocabulary, type(None)}, f"{what}: its schema is not made of Schema and Field")
+    arrays = (None if values is None else np.asarray(values) for values in (told.labels, told.weights))
+    return Table.unchecked(pd.DataFrame(told.rows), told.schema, *arrays)
+
+
+def check_fields(schema: Schema) -> None:
+    """Names, each once, kinds and roles that there are, and where numbers are missing a field that says so."""
+    names = [*schema.names, schema.label]
+    odd = [name for name in names if not (isinstance(name, str) and name and encodable(name) == name)]
+    expect(not odd, f"{_text(odd[0]) if odd else ''!r} is no name that can be stored")
+    longest = max(map(len, names))
+    expect(longest <= LINE, f"a name of {longest:,} letters is too long")
+    twice = [name for name in names if names.count(name) > 1]
+    expect(not twice, f"{twice[:1]} stands twice among the fields and the label")
+    vocabularies = {field.name: field.vocabulary for field in schema.categorical}
+    for field in schema.fields:
+        expect(field.kind in get_args(FieldKind), f"the kind of {field.name!r} is {_text(field.kind)}")
+        expect(field.role in get_args(Role), f"the role of {field.name!r} is {_text(field.role)}")
+        if field.kind == "categorical":
+            expect(field.vocabulary is not None, f"the categorical field {field.name!r} has no vocabulary")
+        if field.missing_indicator is not None:
+            known = MISSING in (vocabularies.get(field.missing_indicator) or ())
+            expect(known, f"the missing_indicator of {field.name!r} is no categorical field that has {MISSING!r}")
+        if field.imputed is not None:
+            _number(field.imputed, f"the imputed number of {field.name!r}")
 
 
 def tables(splits: Splits) -> dict[str, Table]:
@@ -113,11 +166,13 @@ def check_classes(splits: Splits) -> None:
             raise UserError(f"{name} has {len(table)} rows of only one class: give it positives and negatives")
 
 
-def check_truth(splits: Splits) -> None:
+def checked_truth(splits: Splits) -> dict[str, NDArray[np.float64]]:
     """True probabilities that belong to a split each."""
+    found = {}
     for name, probabilities in splits.true_probabilities.items():
         expect(name in tables(splits), f"true_probabilities names {name!r}, not train, valid or test")
-        check_probabilities(probabilities, len(tables(splits)[name]), f"true_probabilities of {name}")
+        found[name] = check_probabilities(probabilities, len(tables(splits)[name]), f"true_probabilities of {name}")
+    return found
 
 
 def check_ranking(splits: Splits) -> None:
@@ -145,7 +200,7 @@ def check_availability(told: object) -> Ready | Missing:
     """That a data set is ready, or why it is not."""
     ready = isinstance(told, Ready) or (isinstance(told, Missing) and isinstance(told.reason, str))
     expect(ready, f"availability returned {_text(told)}, neither Ready() nor Missing(reason)")
-    return Missing(encodable(told.reason), bool(told.download)) if isinstance(told, Missing) else Ready()
+    return Missing(encodable(bounded(told.reason, LINE)), bool(told.download)) if isinstance(told, Missing) else Ready()
 
 
 def check_proposal(told: object) -> Proposal | None:
@@ -172,6 +227,11 @@ def _fits_a_suite(value: object) -> bool:
     return isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value))
 
 
+def checked_tables(told: Iterable[object]) -> list[Published]:
+    """The tables of figures of a data set, as far as anybody might read them."""
+    return [check_published(table) for table in islice(told, MOST_FACTS)]
+
+
 def check_published(told: object) -> Published:
     """A table of figures, and how they vary where that is known, each with three names."""
     expect_type(told, Published, "published")
@@ -179,7 +239,7 @@ def check_published(told: object) -> Published:
     texts = {name: getattr(told, name) for name in ("title", "source", "metric", "statistic")}
     for name, text in texts.items():
         expect(isinstance(text, str), f"published: its {name} is {_text(text)}, not a text")
-        texts[name] = encodable(text)
+        texts[name] = encodable(bounded(text, LINE))
     return Published(**texts, figures=_figures(told.figures), deviations=_figures(told.deviations))
 
 
@@ -188,7 +248,7 @@ def _figures(told: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str,
     for names, value in told.items():
         named = isinstance(names, tuple) and len(names) == 3 and all(isinstance(name, str) for name in names)
         expect(named, f"published: {names!r} is not (generator, scenario, model)")
-        generator, scenario, model = map(encodable, names)
+        generator, scenario, model = map(shown_name, names)
         found[generator, scenario, model] = _number(value, f"published: the figure of {names!r}")
     return found
 
@@ -210,13 +270,13 @@ def check_forecast(told: object) -> Forecast | None:
 def check_pool(pool: object, train: Table, rows: int) -> Table:
     """So many new rows with labels, in train's schema, of values that train has."""
     expect_type(pool, Table, "sample")
-    assert isinstance(pool, Table)
-    check_schema(pool, train, "sample")
-    expect(len(pool) == rows, f"sample was asked for {rows} rows and returned {len(pool)}")
-    expect(pool.weights is None, "sample returned rows with weights: they are a scenario's business")
+    found = own_table(pool, "the pool")
+    check_schema(found, train, "sample")
+    expect(len(found) == rows, f"sample was asked for {rows} rows and returned {len(found)}")
+    expect(found.weights is None, "sample returned rows with weights: they are a scenario's business")
     if rows:
-        check_table(pool, "the pool", lowest=1)
-    return pool
+        check_table(found, "the pool", lowest=1)
+    return found
 
 
 def check_schema(table: Table, train: Table, what: str) -> None:
@@ -258,9 +318,10 @@ def _text(value: object) -> str:
 
 
 def check_probabilities(values: object, rows: int, what: str = "predict") -> NDArray[np.float64]:
-    """An array of floats in [0, 1], (rows,)."""
-    expect(isinstance(values, np.ndarray), f"{what} returned {type(values).__name__}, not an array")
-    assert isinstance(values, np.ndarray)
+    """An array of floats in [0, 1], (rows,), copied: a predictor may write all its answers to the same memory."""
+    expect(isinstance(values, np.ndarray), f"{what} returned {class_name(type(values))}, not an array")
+    expect(not np.ma.is_masked(values), f"{what} returned an array of which some values are masked")
+    values = np.array(values)
     expect(values.dtype.kind == "f", f"{what} returned an array of {values.dtype}, not of float64")
     expect(values.shape == (rows,), f"{what} returned the shape {values.shape}, not ({rows},)")
     odd = int((~np.isfinite(values)).sum())

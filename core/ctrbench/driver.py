@@ -374,7 +374,7 @@ def _published(dataset: Chosen[Dataset], note: Callable[[str], None]) -> list[Pu
     """What others found on all of a data set; figures to compare with are no reason to stop."""
     if dataset.train_share < 1:
         return []
-    told = dataset.ask(lambda plugin: [contract.check_published(table) for table in plugin.published()])
+    told = dataset.ask(lambda plugin: contract.checked_tables(plugin.published()))
     if not isinstance(told, NoAnswer):
         return told
     note(f"{dataset.label}: no figures of others: its published() {told.says}")

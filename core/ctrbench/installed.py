@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ctrbench.text import one_line, plain
 
 _LONGEST = 100  # letters of a name or version that are shown
+_HOME = "ctrbench"
 _OURS = re.compile(r"^\s*\[\s*ctrbench\b", re.MULTILINE)
 
 
@@ -23,6 +24,11 @@ class Brought(NamedTuple):
     entry: EntryPoint
     distribution: str
     version: str
+
+    @property
+    def shown(self) -> str:
+        """The entry point's name, as it can be shown."""
+        return plain(self.entry.name)[:_LONGEST]
 
 
 class Unreadable(NamedTuple):
@@ -61,11 +67,12 @@ def of(entry: EntryPoint, distribution: Distribution | None) -> Brought:
 
 
 def shown_name(distribution: Distribution) -> str:
-    """A distribution's name; that of its folder where it has none."""
-    folder = getattr(distribution, "_path", None)  # private, and only asked where there is nothing else to show
-    return (
-        _shown(distribution, "Name") or plain(getattr(folder, "name", ""))[:_LONGEST] or "a distribution without a name"
-    )
+    """A distribution's name; that of its folder where it has none, or has one that is not its own."""
+    folder = plain(getattr(getattr(distribution, "_path", None), "name", ""))[:_LONGEST]  # private: what installed it
+    name = _shown(distribution, "Name")
+    if name.casefold() == _HOME and not folder.casefold().startswith(_HOME):
+        name = ""
+    return name or folder or "a distribution without a name"
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
@@ -93,6 +100,6 @@ def needs(name: str) -> list[str]:
 def _shown(distribution: Distribution, field: str) -> str:
     """A field of its metadata on one line; empty where it cannot be read."""
     try:
-        return plain(distribution.metadata[field] or "")[:_LONGEST]
+        return re.sub(r"[\s()]+", "_", plain(distribution.metadata[field] or ""))[:_LONGEST]
     except Exception:
         return ""

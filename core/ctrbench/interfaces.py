@@ -149,7 +149,7 @@ class Plugin:
     """What all plug-ins share: a name, and parameters as dataclass fields.
 
     The docstring's first line is the help of the command line. Every subclass needs its own `@dataclass(frozen=True)`.
-    `imports` names the heavy modules that it imports when it is used; they are imported before the clock starts. `cpus`
+    `imports` names the heavy modules that it imports when it is used; they are imported before its fit's clock. `cpus`
     and `gpus` are what a Ray cluster reserves for one of its tasks: CPUs, or `--threads` if that is more, and with
     `--device cuda` the share of a GPU.
     """

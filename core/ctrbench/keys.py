@@ -46,10 +46,15 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
     pending = [module]
     while pending:
         name = pending.pop()
-        path = _source_path(name)
-        if name in seen or path is None:
+        if name in seen:
             continue
-        source = path.read_bytes()
+        try:
+            path = _source_path(name)
+            source = path.read_bytes() if path else None
+        except Exception:  # it is gone, or the module says nonsense of itself
+            continue
+        if path is None or source is None:
+            continue
         try:
             tree = ast.parse(source)
             _drop_docstrings(tree)

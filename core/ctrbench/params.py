@@ -9,6 +9,7 @@ values in parentheses. Types and ranges come from the annotations, and pydantic 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 import shlex
@@ -22,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
 from ctrbench.results import Json
-from ctrbench.text import did_you_mean, shown_address
+from ctrbench.text import did_you_mean, own, shown_address
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
@@ -138,8 +139,12 @@ def scaled(plugin: P, budget: float) -> P:
 def effort(plugin: Plugin) -> float:
     """The product of its `Budgeted` parameters, to which the time of a fit is in proportion; 1 where it is none."""
     hints = _annotations(type(plugin))
-    found = math.prod(getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted))
-    return float(found) if isinstance(found, int | float) and 0 < found < _MOST_EFFORT else 1.0
+    found = [getattr(plugin, name) for name, hint in hints.items() if _metadata(hint, Budgeted)]
+    try:
+        product = float(math.prod(number for number in found if isinstance(number, int | float)))
+    except OverflowError:
+        return 1.0
+    return product if 0 < product < _MOST_EFFORT else 1.0
 
 
 def unbudgeted(plugin: Plugin) -> dict[str, Json]:
@@ -160,8 +165,11 @@ def searched(plugin: Plugin) -> dict[str, Searched]:
 
 
 def values(plugin: Plugin) -> dict[str, Json]:
-    """All parameters of a plug-in, tuples as lists, as JSON can hold them."""
-    return {f.name: _plain(getattr(plugin, f.name)) for f in dataclasses.fields(plugin)}
+    """All parameters of a plug-in, tuples as lists, as JSON holds them; TypeError for what it cannot."""
+    found: dict[str, Json] = json.loads(
+        json.dumps({f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin)})
+    )
+    return found
 
 
 def recorded(values: Mapping[str, Json]) -> dict[str, Json]:
@@ -182,7 +190,7 @@ def label(plugin: Plugin, given: Iterable[str], *, whole: bool = True) -> str:
     """
     short = () if whole else locations(plugin)
     found = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.name in set(given)}
-    named = {name: Path(value).name if name in short else value for name, value in found.items()}
+    named = {name: Path(str(value)).name if name in short else value for name, value in found.items()}
     shown = [f"{name}={_text(value)}" for name, value in named.items()]
     return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
 
@@ -202,7 +210,7 @@ def parameters(cls: type[Plugin]) -> list[Parameter]:
             f.name,
             _type_text(hints[f.name]),
             f.default if f.default is not dataclasses.MISSING else None,
-            next(iter(_metadata(hints[f.name], str)), ""),
+            own(next(iter(_metadata(hints[f.name], str)), "")),
             ", ".join(_limits(hints[f.name])),
             bool(_metadata(hints[f.name], Budgeted)),
         )
@@ -313,10 +321,6 @@ def _parameters_alone(text: str, source: str) -> UserError:
 def _unreadable(text: str, at: int, source: str, why: str) -> UserError:
     where = f"{source}: " if source else ""
     return UserError(f"{where}{text!r}, character {at + 1}: {why} (as in ctgan[epochs=5, generator_dim=(256, 256)])")
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _storable(value: Json) -> Json:

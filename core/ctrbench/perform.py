@@ -55,7 +55,7 @@ from ctrbench.results import CONSTANT, LACKS, DataOutput, Facts, PoolOutput, Sta
 from ctrbench.scenarios import joined, parts, plausible
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Table
-from ctrbench.text import LINE, bounded, encodable, message, one_line, trace
+from ctrbench.text import LINE, bounded, encodable, is_a, message, one_line, trace
 from ctrbench.thinning import thinned
 
 TOP_UPS = 10
@@ -389,6 +389,8 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     parts: list[Table] = []
     have = np.zeros(2, np.int64)
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
+        if parts:  # a sampler may write all its rows to the same memory
+            parts[-1] = parts[-1].take(np.arange(len(train)))
         part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
         parts.append(contract.check_pool(part, train, len(train)).settled())
         have += np.bincount(part.targets, minlength=2)
@@ -399,17 +401,17 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
 
 def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
     status, said = Status.FAILED, message(error)
-    if isinstance(error, Skip):
+    if is_a(error, Skip):
         status = Status.SKIPPED
-    elif isinstance(error, TimeoutError):
+    elif is_a(error, TimeoutError):
         status = Status.TIMED_OUT
-    elif isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
+    elif is_a(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
         status = Status.OUT_OF_MEMORY
-    plain = isinstance(error, Skip | UserError | ContractError)
+    plain = is_a(error, Skip, UserError, ContractError)
     return TaskResult(
         status,
         stage=stage,
         reason=said if plain else one_line(error),
-        traceback="" if plain else trace(),
-        users_mistake=isinstance(error, UserError),
+        traceback="" if plain else trace(error),
+        users_mistake=is_a(error, UserError),
     )

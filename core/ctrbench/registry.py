@@ -5,21 +5,25 @@ In: the entry points of the group "ctrbench". Out: a `Registry`; one bad plug-in
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import inspect
 import json
 import math
+import os
 import re
 import sys
+from abc import ABCMeta
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pluggy
 
-from ctrbench import hookspecs, installed, params
+from ctrbench import _guard, _state, hookspecs, installed, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.installed import Brought
@@ -34,7 +38,7 @@ from ctrbench.interfaces import (
     SyntheticMetric,
 )
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import LINE, bounded, closest, did_you_mean, one_line, plain
+from ctrbench.text import LINE, bounded, class_name, closest, did_you_mean, encodable, listed, one_line
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -51,6 +55,8 @@ _BASES: dict[PluginKind, tuple[type, ...]] = {
     "scenario": (Scenario,),
 }
 _HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
+_MOST_COMPLAINTS = 20  # about one entry point
+_LONGEST_UNIT = 100
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
 
@@ -82,7 +88,7 @@ class Registered:
     def help(self) -> str:
         """One line of help."""
         text = self.thing.help if isinstance(self.thing, Scenario) else (inspect.getdoc(self.thing) or "")
-        return text.strip().split("\n")[0]
+        return bounded(text.strip().split("\n")[0], LINE)
 
 
 @dataclass(frozen=True)
@@ -194,21 +200,29 @@ def _called(name: str, plugins: Sequence[Registered]) -> list[Registered]:
 
 def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Registered]:
     entry, distribution, version = brought
-    source = f"{distribution}:{plain(entry.name)}"
+    source = f"{distribution}:{brought.shown}"
     taken: list[Registered] = []
-    if apart:
-        tried = ask(lambda: bool(_load(brought, Registry(), apart=False)), apart=True)
-        if isinstance(tried, NoAnswer):
-            registry.broken.append(Broken(source, distribution, version, f"its import {tried.says}", tried.traceback))
-            return []
 
     def refuse(error: str, details: str = "", name: str = "") -> None:
-        registry.broken.append(Broken(source, distribution, version, bounded(error, LINE), details, name))
+        said = len(registry.broken) - before
+        if said < _MOST_COMPLAINTS:
+            error = bounded(error, LINE) if said < _MOST_COMPLAINTS - 1 else "… and so on"
+            registry.broken.append(Broken(source, distribution, version, error, details, name))
+
+    before = len(registry.broken)
+    if apart:
+        tried = ask(lambda: _left_by_loading(brought), apart=True)
+        if isinstance(tried, NoAnswer):
+            refuse(f"its import {tried.says}", tried.traceback)
+            return []
+        if tried:
+            refuse(f"its import leaves {listed(tried)} changed or running: move that to where it is used")
+            return []
 
     def register(kind: PluginKind, thing: Any) -> None:
         complaint = ask(lambda: _complaint(kind, thing))
         if isinstance(complaint, NoAnswer):
-            refuse(f"{getattr(thing, '__name__', kind)}: {complaint.error}", complaint.traceback)
+            refuse(f"{class_name(thing) if type(thing) is ABCMeta else kind}: {complaint.error}", complaint.traceback)
         elif complaint:
             name = getattr(thing, "name", "")
             refuse(complaint, name=name if isinstance(name, str) else "")
@@ -232,10 +246,40 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         elif not taken and len(registry.broken) == before:
             refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
 
-    before = len(registry.broken)
-    if isinstance(done := ask(load), NoAnswer):
+    with _state.put_back() if distribution != HOME else nullcontext():
+        done = ask(load)
+    if isinstance(done, NoAnswer):
         refuse(done.error, done.traceback)
     return taken
+
+
+def _left_by_loading(brought: Brought) -> list[str]:
+    """What an import changes in its process or leaves there, in words; it is done in a copy of this one."""
+    watch, register, package = _state.Watch(), atexit.register, brought.entry.value.split(":")[0].split(".")[0]
+    found: list[str] = []
+
+    def note(deed: Any, *more: Any, **named: Any) -> Any:
+        if str(sys._getframe(1).f_globals.get("__name__")).split(".")[0] == package:
+            found.append("what is done when the process ends")
+        return register(deed, *more, **named)
+
+    atexit.register = note  # type: ignore[assignment]
+    _load(brought, Registry(), apart=False)
+    atexit.register = register
+    found += watch.changes(but=_state.OF_WORKERS)
+    found += [f"which programs run ({name})" for name in _guard.programs_below(os.getpid())]
+    _expect_sound()
+    return found[:3]
+
+
+def _expect_sound() -> None:
+    """Raise where hooks that nobody can list keep this process from opening a file or from having a child."""
+    with open(os.devnull):
+        pass
+    if not (child := os.fork()):
+        os._exit(7)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 7:
+        raise RuntimeError("a child of its process ends at once")
 
 
 def _is_unknown_hook(manager: pluggy.PluginManager, loaded: object, name: str) -> bool:
@@ -253,15 +297,22 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"
-    who = thing.__name__
+    who, metaclass = class_name(thing), type(thing)
+    if metaclass is not ABCMeta:  # it could answer whatever is asked below as it likes
+        return f"{who} has a metaclass of its own, {class_name(metaclass)}: it needs that of {wanted}"
+    if type(thing.__module__) is not str or thing.__module__ not in sys.modules:
+        return f"{who}.__module__ is {thing.__module__!r}, which is not where it stands"
     if "__dataclass_params__" not in vars(thing) or not vars(thing)["__dataclass_params__"].frozen:
         return f"{who} needs its own @dataclass(frozen=True), or its parameters would be lost"
-    name = getattr(thing, "name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    name = inspect.getattr_static(thing, "name", None)
+    if type(name) is not str or not _NAME.fullmatch(name):
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
     if inspect.isabstract(thing):
         return f"{who} lacks {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
-    docstring = (vars(thing).get("__doc__") or "").strip()
+    written = vars(thing).get("__doc__") or ""
+    if type(written) is not str:
+        return f"{who}.__doc__ is a {class_name(type(written))}: it must be a text"
+    docstring = written.strip()
     stripped = sys.flags.optimize >= 2  # `python -OO` drops all docstrings
     if not stripped and (not docstring or docstring.startswith(f"{who}(")):  # what @dataclass writes
         return f"{who} needs a docstring: its first line is the help"
@@ -277,30 +328,36 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):
         return f"{who}.gpus is {thing.gpus!r}: it must be a share of a GPU, from 0 to 1, or a whole number of them"
-    if not (isinstance(thing.imports, tuple | list) and all(isinstance(module, str) for module in thing.imports)):
+    if not (isinstance(thing.imports, tuple | list) and all(type(module) is str for module in thing.imports)):
         return f"{who}.imports is {thing.imports!r}: it must be a tuple of modules' names"
     if issubclass(thing, Model) and not isinstance(thing.supports_weights, bool):
         return f"{who}.supports_weights must be True or False"
-    if kind == "generator" and getattr(thing, "role", None) not in list(MethodRole):
+    if kind == "generator" and not _is_among(getattr(thing, "role", None), list(MethodRole)):
         return f"{who}.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
-    if kind == "metric" and (getattr(thing, "better", None) not in ("higher", "lower", "neither")):
+    if kind == "metric" and not _is_among(getattr(thing, "better", None), ("higher", "lower", "neither")):
         return f"{who}.better must be 'higher', 'lower' or 'neither'"
-    if kind == "metric" and not isinstance(getattr(thing, "unit", None), str):
-        return f"{who}.unit must say what its numbers are"
-    if issubclass(thing, SyntheticMetric) and thing.aspect not in get_args(Aspect):
+    unit = getattr(thing, "unit", None)
+    if kind == "metric" and not (type(unit) is str and encodable(unit) == unit and len(unit) <= _LONGEST_UNIT):
+        return f"{who}.unit must say what its numbers are, in at most {_LONGEST_UNIT} letters"
+    if issubclass(thing, SyntheticMetric) and not _is_among(thing.aspect, get_args(Aspect)):
         return f"{who}.aspect must be {' or '.join(map(repr, get_args(Aspect)))}"
     return ""
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and math.isfinite(cast(float, value))
+
+
+def _is_among(value: object, words: Sequence[str]) -> bool:
+    """Whether a value is one of some words, whatever it says itself of being equal to them."""
+    return type(value) in (str, MethodRole) and value in words
 
 
 def _settle_names(candidates: list[Registered], registry: Registry) -> None:
     """A built-in keeps its name against a third party; between third parties neither gets it."""
     claims: dict[tuple[PluginKind, str], list[Registered]] = defaultdict(list)
     for candidate in candidates:
-        claims[candidate.kind, candidate.name].append(candidate)
+        claims[candidate.kind, candidate.name.casefold()].append(candidate)
     for claimants in claims.values():
         owners = [c for c in claimants if c.distribution == HOME] or claimants
         if len(owners) == 1:

@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -110,7 +111,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     """The suite that a TOML text describes."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and what is too deep
         raise UserError(f"{source}: not TOML: {error}") from None
     own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
     known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
@@ -232,7 +233,10 @@ def _names(raw: Any, section: str, source: str) -> tuple[str, ...]:
 def _typed(raw: Mapping[str, Any], key: str, kind: type, source: str, default: Any = None) -> Any:
     if key not in raw:
         return default
-    value = float(raw[key]) if kind is float and type(raw[key]) is int else raw[key]
+    value = raw[key]
+    if kind is float and type(value) is int:
+        with suppress(OverflowError):
+            value = float(value)
     if type(value) is not kind:
         raise UserError(f"{source}: {key}={raw[key]!r} must be a {kind.__name__}")
     return value

@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from urllib.parse import unquote, unquote_plus
 
@@ -32,7 +32,7 @@ def plain_lines(text: str) -> str:
 
 def encodable(text: str) -> str:
     """A text that can be stored and printed: what is no UTF-8, such as an odd file name, is written as an escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return str.encode(text, "utf-8", "backslashreplace").decode()
 
 
 def markdown(text: str) -> str:
@@ -137,7 +137,7 @@ def _harmless(query: str | None) -> str:
 def message(error: BaseException) -> str:
     """What an exception says, on one line of bounded length; nothing where it cannot even be asked."""
     try:
-        said = str(error)
+        said = own(str(error))
     except KeyboardInterrupt:
         raise
     except BaseException:  # its own `__str__` fails
@@ -147,13 +147,34 @@ def message(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line: its class and its message."""
-    said = message(error)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    name, said = " ".join(bounded(class_name(type(error)), LINE).split()), message(error)
+    return f"{name}: {said}" if said else name
 
 
-def trace() -> str:
-    """The traceback of the exception that is being handled, of bounded length."""
-    return encodable(bounded(traceback.format_exc(), PAGE))
+def trace(error: BaseException) -> str:
+    """The traceback of an exception, of bounded length; without its last line where it cannot even be asked for it."""
+    for read in (traceback.format_exception, lambda error: traceback.format_tb(error.__traceback__)):
+        try:
+            return encodable(bounded("".join(read(error)), PAGE))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # what it holds fails as it is asked
+            continue
+    return ""
+
+
+def own(text: str) -> str:
+    """A text of Python's own type: one of a class of its own may do anything when it is asked for its letters."""
+    return str.__str__(text)
+
+
+class_name: Callable[[type], str] = type.__dict__["__name__"].__get__
+"""What a class is called, whatever its metaclass says."""
+
+
+def is_a(error: BaseException, *kinds: type) -> bool:
+    """Whether an exception is of one of these classes, whatever its `__class__` says."""
+    return issubclass(type(error), kinds)
 
 
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
@@ -172,6 +193,7 @@ def where(traceback: str) -> str:
 
 def bounded(text: str, length: int) -> str:
     """A text of at most so many letters: of a longer one the beginning and the end."""
+    text = own(text)
     if len(text) <= length:
         return text
     left_out = f" [… {len(text) - length:,} letters …] "

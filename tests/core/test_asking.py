@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from ctrbench.asking import PATIENCE, NoAnswer, ask, patience
 from ctrbench.errors import UserError
+from toy_jobs import gone
 
 
 def raises(error: BaseException) -> int:
@@ -98,6 +100,41 @@ def test_code_of_others_is_waited_for_so_long_and_leaves_nothing_running(tmp_pat
 
 
 @apart
+@pytest.mark.parametrize("answers", [True, False])
+def test_nothing_that_it_starts_outlives_an_answer_however_it_hides(tmp_path: Path, answers: bool) -> None:
+    def deed() -> int:
+        helpers = [subprocess.Popen(["sleep", "600"], env={}, start_new_session=True).pid]
+        read, write = os.pipe()
+        if not os.fork():
+            os.setsid()
+            if not os.fork():
+                os.write(write, str(os.getpid()).encode())
+                os.execve("/bin/sleep", ["sleep", "600"], {})
+            os._exit(0)
+        (tmp_path / "numbers").write_text(f"{helpers[0]} {os.read(read, 100).decode()}")
+        return 5 if answers else os._exit(3)
+
+    told = ask(deed, apart=True)
+    assert told == 5 or (isinstance(told, NoAnswer) and told.says == "ended the process (exit status 3)")
+    assert all(gone(int(number)) for number in (tmp_path / "numbers").read_text().split())
+
+
+@apart
+def test_half_an_answer_is_not_waited_for_longer_than_one() -> None:
+    def deed() -> None:
+        for file in set(os.listdir("/proc/self/fd")) - before:
+            with contextlib.suppress(OSError):
+                os.write(int(file), b"\0\0\x10\0")  # so many bytes will come
+        time.sleep(600)
+
+    before, begun = set(os.listdir("/proc/self/fd")), time.monotonic()
+    told = ask(deed, apart=True, seconds=0.5)
+    assert isinstance(told, NoAnswer)
+    assert "took longer than 0.5 s" in told.says
+    assert time.monotonic() - begun < 10
+
+
+@apart
 def test_an_answer_may_be_larger_than_a_pipe_holds_and_changes_nothing_here(capfd: pytest.CaptureFixture[str]) -> None:
     here: list[int] = []
 
@@ -109,7 +146,7 @@ def test_an_answer_may_be_larger_than_a_pipe_holds_and_changes_nothing_here(capf
     assert ask(deed, apart=True) == b"x" * 3_000_000
     assert here == []
     said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "a word\n")
+    assert (said.out, said.err) == ("", ""), "what it prints goes nowhere: it may hold anything"
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "nan", "inf", "1e7", "soon"])

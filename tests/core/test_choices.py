@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from ctrbench import UserError
-from ctrbench.choices import check_settings, choose, choose_datasets, choose_scenarios, imports, is_named
-from ctrbench.registry import Registry, load_registry
+from ctrbench.choices import build, check_settings, choose, choose_datasets, choose_scenarios, imports, is_named
+from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.scenarios import ORIGINAL, Scenario
 from ctrbench.suite import DatasetSettings, Suite
-from toys import Bootstrap
+from toys import Bootstrap, ToyLog
 
 SUITE = Suite("s", "", ("toy_log",), ("bootstrap",), ("rate",), ("hits",), ("S1",))
 
@@ -116,6 +116,35 @@ def test_two_data_sets_of_one_title_are_told_apart_by_their_parameters(toy_regis
     assert [each.label for each in found] == ["toy_log[rows=50]", "toy_log[rows=60]"]
 
 
+def test_a_title_that_is_the_label_of_another_data_set_is_not_taken(
+    toy_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyLog, "title", property(lambda self: "toy_log" if self.rows > 55 else "toy_log[rows=60]"))
+    named = ("toy_log[rows=50]", "toy_log[rows=60]", "toy_log[rows=70]")
+    found, _ = choose_datasets(suite(datasets=named), toy_registry, download=False)
+    assert [each.label for each in found] == list(named)
+
+
+def test_two_of_one_label_are_compared_by_their_parameters_alone(
+    toy_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bootstrap, "__eq__", lambda self, other: 1 / 0)
+    assert len(chosen(toy_registry, "bootstrap[steps=2]", "bootstrap[steps=2]")) == 1
+
+
+@dataclass(frozen=True)
+class Unspeakable(Bootstrap):
+    """Makes of its steps what no file can hold."""
+
+    def __post_init__(self) -> None:
+        vars(self).update(steps={self.steps})
+
+
+def test_what_a_plug_in_makes_of_its_parameters_must_be_such_that_others_can_be_told() -> None:
+    with pytest.raises(UserError, match=r"odd \(x 1\): it cannot be made with these parameters: .* not JSON"):
+        build(Registered("generator", "odd", Unspeakable, "x", "1"), {"steps": 3})
+
+
 def test_settings_for_what_is_not_installed_are_refused(toy_registry: Registry) -> None:
     good = {"toy_log": DatasetSettings(parameters={"models": {"rate": {"noise": 0}}})}
     check_settings(suite(on=good), toy_registry)
@@ -133,3 +162,5 @@ def test_the_heavy_modules_of_a_suite_are_those_of_its_plug_ins() -> None:
     heavy = replace(light, models=("dnn", "deepfm"))
     assert "torch" not in imports(light, registry)
     assert imports(heavy, registry).count("torch") == 1
+    others = Registry([replace(plugin, apart=True) for plugin in registry.plugins])
+    assert imports(heavy, others) == (), "what others name may end every worker, or change it for all"

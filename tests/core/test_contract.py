@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ctrbench import Context, Forecast, Score, Splits, Table
+from ctrbench import Context, Field, Forecast, Schema, Score, Splits, Table
 from ctrbench.contract import (
     ContractError,
+    check_fields,
     check_forecast,
+    check_probabilities,
     check_score,
     check_splits,
     check_version,
@@ -97,7 +100,7 @@ def half(table: Table) -> None:
 )
 def test_every_split_of_a_data_set_holds_the_contract(name: str, change: Callable[[Table], None], said: str) -> None:
     splits = ToyLog().load(seed=1, context=Context())
-    assert check_splits(splits) is splits
+    assert check_splits(splits).fingerprint == splits.fingerprint
     change(split(splits, name))
     with pytest.raises(ContractError, match=rf"^{name}.*{said}"):
         check_splits(splits)
@@ -116,6 +119,82 @@ def test_a_truth_that_does_not_fit_is_refused(truth: Any, said: str) -> None:
     splits = ToyLog().load(seed=1, context=Context())
     with pytest.raises(ContractError, match=f"true_probabilities.*{said}"):
         check_splits(replace(splits, true_probabilities=truth))
+
+
+class Lies(Table):
+    """Says of itself whatever it likes."""
+
+    def check(self) -> None:
+        """Nothing is wrong with it."""
+
+    def digest(self) -> str:
+        """Always the same."""
+        return "0" * 64
+
+
+class Forged(Splits):
+    """Says that it is another log."""
+
+    fingerprint = "0" * 64  # type: ignore[assignment]
+
+
+def test_a_data_set_that_says_of_itself_what_it_likes_becomes_one_of_our_own_types() -> None:
+    splits = ToyLog().load(seed=1, context=Context())
+    own = [Lies(table.rows, table.schema, table.labels) for table in (splits.train, splits.valid, splits.test)]
+    found = check_splits(Forged(*own))
+    assert {type(found), type(found.train), type(found.test)} == {Splits, Table}
+    assert found.fingerprint == splits.fingerprint
+    half(own[2])
+    with pytest.raises(ContractError, match=r"test: .* is float64, not int32"):
+        check_splits(Forged(*own))
+
+
+def fields(*more: Field, label: Any = "label", **user: Any) -> Schema:
+    return Schema((replace(Field("user", role="user", vocabulary=("a", "b")), **user), *more), label)
+
+
+NUMBER = Field("x", kind="numeric")
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (fields(replace(NUMBER, missing_indicator="nobody")), "missing_indicator of 'x' is no categorical field"),
+        (fields(replace(NUMBER, missing_indicator="user")), "missing_indicator of 'x' is no categorical field"),
+        (fields(replace(NUMBER, imputed=float("nan"))), "imputed number of 'x' is nan"),
+        (fields(replace(NUMBER, imputed="zero")), "imputed number of 'x' is zero, not a number"),  # type: ignore[arg-type]
+        (fields(label="user"), "stands twice among the fields and the label"),
+        (fields(label=None), "'None' is no name that can be stored"),
+        (fields(name="\ud800"), "is no name that can be stored"),
+        (fields(name=""), "'' is no name that can be stored"),
+        (fields(name="n" * 10_000), "a name of 10,000 letters is too long"),
+        (fields(role="villain"), "the role of 'user' is villain"),
+        (fields(vocabulary=None), "the categorical field 'user' has no vocabulary"),
+        (fields(replace(NUMBER, kind="odd")), "the kind of 'x' is odd"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_schema_that_others_would_fail_on_is_its_data_sets_failure(schema: Schema, said: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(said)):
+        check_fields(schema)
+
+
+@pytest.mark.parametrize("apart", [5, b"time", None, object()])
+def test_what_sets_splits_apart_is_a_word(apart: Any) -> None:
+    with pytest.raises(ContractError, match="apart must be a word"):
+        check_splits(replace(ToyLog().load(seed=1, context=Context()), apart=apart))
+
+
+# Predictions
+
+
+def test_probabilities_are_copied_and_none_hides_behind_a_mask() -> None:
+    told = np.linspace(0, 1, 5)
+    kept = check_probabilities(told, 5)
+    told[:] = 7
+    assert kept.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    hidden = np.ma.masked_array(np.full(5, 7.0), np.ones(5, bool))  # type: ignore[no-untyped-call]
+    with pytest.raises(ContractError, match="some values are masked"):
+        check_probabilities(hidden, 5)
 
 
 @pytest.mark.parametrize("notes", ["oops", (b"x",), (3,), 5, None])

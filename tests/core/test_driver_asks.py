@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -108,13 +110,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
 
-    def put(name: str = "traps", at_import: str = "", at_making: str = "") -> None:
+    def put(name: str = "traps", at_import: str = "", at_making: str = "", before: str = "") -> None:
         info = tmp_path / "site" / f"{name}-1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[ctrbench]\n{name} = {name}\n")
         text = MODULE.replace("{at_import!r}", repr(at_import)).replace("{at_making!r}", repr(at_making))
-        (info.parent / f"{name}.py").write_text(text)
+        (info.parent / f"{name}.py").write_text(f"{before}\n{text}")
         monkeypatch.delitem(sys.modules, name, raising=False)
 
     return put
@@ -146,6 +148,45 @@ def test_what_ends_or_blocks_its_import_is_broken_and_all_others_work(install, m
     assert broken.error.startswith(error)
     assert how == "hang" or registry.get("model", "trap").distribution == "good_traps"
     assert registry.get("model", "dnn").distribution == "ctrbench"
+
+
+@pytest.mark.parametrize(
+    ("deed", "left"),
+    [
+        ("import numpy; numpy.mean = max", "numpy.mean"),
+        ("import ctrbench.text; ctrbench.text.LINE = 5", "ctrbench.text.LINE"),
+        ("import threading, time; threading.Thread(target=time.sleep, args=(1e6,)).start()", "the thread"),
+        ("import atexit, os; atexit.register(lambda: os._exit(3))", "what is done when the process ends"),
+        (
+            "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True, env={})",
+            "programs run (sleep)",
+        ),
+        ("import sys; sys.stdout.close()", "the interpreter"),
+        ("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)", "signals or timers"),
+        ("import sys; sys.path.insert(0, '/tmp')", "the path of imports"),
+        ("import os; os.umask(0o777)", "the mask of new files"),
+        ("import sys; sys.addaudithook(lambda name, about: 1 / (name != 'open'))", "ZeroDivisionError"),
+        ("import os; os.register_at_fork(after_in_child=lambda: os._exit(0))", "a child of its process ends at once"),
+    ],
+)
+def test_an_import_that_would_change_all_others_is_not_done_here(install, monkeypatch, deed, left):
+    monkeypatch.setenv(PATIENCE, "60")
+    install("greedy", before=deed)
+    [broken] = load_registry().broken
+    assert broken.source == "greedy:greedy"
+    assert left in broken.error
+    assert "greedy" not in sys.modules
+
+
+def test_what_modules_like_to_set_and_say_as_they_are_imported_is_gone_afterwards(install, capfd, monkeypatch):
+    deed = "import logging, os, sys; os.write(1, b'hello'); os.chdir('/'); os.environ['HOME'] = '/nowhere'"
+    install("chatty", before=f"{deed}; sys.setrecursionlimit(70_000); logging.basicConfig(level=0, force=True)")
+    here, home, deep, log = os.getcwd(), os.environ["HOME"], sys.getrecursionlimit(), list(logging.root.handlers)
+    registry = load_registry()
+    assert registry.get("model", "trap").distribution == "chatty"
+    assert (os.getcwd(), os.environ["HOME"], sys.getrecursionlimit()) == (here, home, deep)
+    assert logging.root.handlers == log
+    assert capfd.readouterr() == ("", "")
 
 
 def run(tmp_path: Path, **more: list[str]) -> ctrbench.Results:

@@ -1,3 +1,4 @@
+import importlib
 import sys
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_the_source_of_a_helper_counts_even_when_it_is_imported_inside_a_functio
     before = digest(package)
     (package / "_helper.py").write_text("import json\nVALUE = 2\n")
     assert digest(package) != before
+
+
+def test_a_module_that_says_nonsense_of_itself_or_is_gone_has_no_source(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(package.name)
+    for odd in (None, "hello"):
+        monkeypatch.setattr(module, "__spec__", odd)
+        assert digest(package) is None
+    assert keys.source_digest("") is None
 
 
 def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) -> None:

@@ -25,6 +25,31 @@ class Thing(Plugin):
     fast: Annotated[bool, "hurry"] = False
 
 
+@dataclass(frozen=True)
+class Loose(Plugin):
+    """Things of which no budget can be told."""
+
+    name: ClassVar[str] = "loose"
+    epochs: Annotated[int | None, "passes", Budgeted()] = None
+    words: Annotated[str, "a word", Budgeted()] = "w"
+    more: Annotated[str, "a word", Budgeted()] = "x"
+    huge: Annotated[int, "many", Budgeted()] = 10**400
+    some: Annotated[float, "some", Budgeted()] = 2.0
+
+
+def test_an_effort_that_is_no_number_is_one() -> None:
+    assert params.effort(Loose()) == 1.0
+    assert params.effort(Loose(huge=3)) == 6.0
+
+
+class Own(int):
+    """A number that nobody else can make."""
+
+
+def test_the_values_of_parameters_are_of_pythons_own_types() -> None:
+    assert type(params.values(Thing(epochs=Own(3)))["epochs"]) is int
+
+
 THING = Registered("generator", "thing", Thing, "ctrbench-thing", "0.3")
 
 

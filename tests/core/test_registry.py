@@ -12,6 +12,13 @@ GOOD = """
     from typing import ClassVar
     from ctrbench import Generator, Scenario, ClassShares, hookimpl
 
+    class Meta(type(Generator)): pass
+    class Number(float): pass
+    class Word(str):
+        def __hash__(self): raise ValueError("no hash")
+    class Equal:
+        def __eq__(self, other): return True
+
     @dataclass(frozen=True)
     class Mine(Generator):
         '''Mine.'''
@@ -101,7 +108,18 @@ def test_a_third_party_is_registered_beside_them(plug_in) -> None:
             ("name: ClassVar", "imports: ClassVar[str] = 'numpy'\n        name: ClassVar"),
             "imports is 'numpy': it must be",
         ),
-        (("'''Mine.'''", "__doc__ = 5"), "Mine: AttributeError: 'int' object has no attribute 'strip'"),
+        (("'''Mine.'''", "__doc__ = 5"), "Mine.__doc__ is a int: it must be a text"),
+        (
+            ("name: ClassVar", "__module__ = None\n        name: ClassVar"),
+            "__module__ is None, which is not",
+        ),
+        (("name: ClassVar", "__module__ = 'os.no'\n        name: ClassVar"), "__module__ is 'os.no', which is not"),
+        (("name: ClassVar", "role: ClassVar = Equal()\n        name: ClassVar"), "Mine.role must be MethodRole.CAND"),
+        (("name: ClassVar", "cpus: ClassVar = Number(1)\n        name: ClassVar"), "Mine.cpus is 1.0: it must be"),
+        (("name: ClassVar", "imports: ClassVar = [Word('os')]\n        name: ClassVar"), "Mine.imports is ['os']: it"),
+        (('= "other"', '= Word("other")'), "Mine.name is 'other': it needs a name"),
+        (("class Mine(Generator)", "class Mine(Generator, metaclass=Meta)"), "Mine has a metaclass of its own, Meta"),
+        (("register(Mine)", "[register(number) for number in range(10_000)]"), "takes a subclass of Generator"),
         (('= "other"', "= 'm' * 10_000_000"), "it needs a name"),
     ],
 )
@@ -111,7 +129,9 @@ def test_a_broken_plug_in_is_listed_and_the_rest_works(plug_in, change: tuple[st
         bad = plug_in(GOOD.replace(*change), "bad")
     registry = load_registry([bad, good])
     assert names(registry) == ["mine"]
-    [broken] = registry.broken
+    [broken, *more] = registry.broken
+    assert len(more) < 20
+    assert not more or "range" in change[1]
     assert said in broken.error
     assert broken.source.endswith(":bad")
     assert "\n" not in broken.error
@@ -133,6 +153,12 @@ def test_a_built_in_keeps_its_name(plug_in) -> None:
     registry = load_registry([plug_in(thief)])
     assert registry.get("scenario", "S3").distribution == "ctrbench"
     assert "'S3' is taken by S3 (ctrbench" in registry.broken[0].error
+
+
+def test_a_name_in_other_letters_is_the_same_name(plug_in) -> None:
+    registry = load_registry([plug_in(GOOD, "one"), plug_in(GOOD.replace('"mine"', '"MINE"'), "two")])
+    assert names(registry) == []
+    assert "the generator name 'MINE' is taken by mine" in registry.broken[1].error
 
 
 def test_one_bad_class_does_not_cost_its_module_the_others(plug_in) -> None:

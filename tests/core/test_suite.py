@@ -122,6 +122,9 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("train_shares = [nan]", "train_shares=nan must be numbers above 0"),
         ("train_shares = []", r"train_shares=\[\] leaves no data set"),
         ("datasets = [\n", "not TOML"),
+        ("seed = " + "9" * 5_000, "not TOML: Exceeds the limit"),
+        ("budget = " + "9" * 400, "budget=9.* must be a float"),
+        ("doses = " + "[" * 5_000, "not TOML"),
     ],
 )
 def test_what_is_not_understood_is_one_line_that_names_the_suite(text: str, said: str) -> None:

@@ -56,9 +56,9 @@ def trapped_job(site: WorkerSettings, **parameters: object) -> PoolJob:
 
 WATCH = """
 import json, os, sys
-import pandas, torch
+import pandas, sklearn.linear_model, torch
 import ctrbench.perform
-from ctrbench.executors._state import Watch
+from ctrbench._state import Watch
 from toys import CARELESS
 watch = Watch()
 assert watch.changes() == []
@@ -81,6 +81,7 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert noticed.keys() == CARELESS.keys()
     assert [how for how, found in noticed.items() if found in ("", "[]")] == []
     assert noticed["patch"] == "['numpy.clip']"
+    assert "LogisticRegression.predict_proba" in noticed["method of a library"]
     assert noticed["torch"].startswith('["torch\'s settings"')
     assert noticed["alarm"] == "['signals or timers']"
     assert "if nobody did so from outside" in noticed["priority"]

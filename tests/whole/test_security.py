@@ -386,16 +386,43 @@ def test_python_without_docstrings_finds_the_same_plug_ins(here: Path) -> None:
     assert done.returncode == 0, done.stdout[-500:]
 
 
+def odd_errors() -> list[BaseException]:
+    """Exceptions that do something else when they are asked what they are."""
+
+    class Meta(type):
+        @property
+        def __name__(cls) -> str:  # type: ignore[override]
+            raise SystemExit(0)
+
+    class Said(str):
+        """A text that lets nobody look at its letters."""
+
+        def split(self, *_: object) -> list[str]:  # type: ignore[override]
+            raise SystemExit(0)
+
+        encode = __len__ = __getitem__ = split  # type: ignore[assignment]
+
+    class NameLessError(Exception, metaclass=Meta):
+        __class__ = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+        def __str__(self) -> str:
+            return Said("said")
+
+    return [NameLessError(), type("Two\nlines", (Exception,), {})("said"), SyntaxError("said", ("f", 1, 1, 5))]  # type: ignore[arg-type, list-item]
+
+
 def test_an_exceptions_text_is_bounded_and_may_be_unreadable() -> None:
     from ctrbench.text import LINE, PAGE, one_line, trace
     from toys import FlawedError
 
     assert one_line(FlawedError()) == "FlawedError"
-    try:
+    said = ["NameLessError: said", "Two lines: said", "SyntaxError: said (f, line 1)"]
+    assert [one_line(error) for error in odd_errors()] == said
+    assert all(isinstance(trace(error), str) for error in odd_errors())
+    with pytest.raises(ValueError, match="begin") as caught:
         raise ValueError("begin" + "x" * 5_000_000 + "end")
-    except ValueError as error:
-        said = one_line(error)
-        assert len(said) <= LINE + 50
-        assert "begin" in said
-        assert said.endswith("end")
-        assert len(trace()) <= PAGE
+    told = one_line(caught.value)
+    assert len(told) <= LINE + 50
+    assert "begin" in told
+    assert told.endswith("end")
+    assert len(trace(caught.value)) <= PAGE

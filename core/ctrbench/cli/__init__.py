@@ -111,7 +111,7 @@ class _Commands(click.Group):
         """The commands of other distributions, by names that a terminal can show."""
         from ctrbench import installed
 
-        return {plain(one.entry.name): one for one in installed.brought(COMMANDS_GROUP)[0]}
+        return {one.shown: one for one in installed.brought(COMMANDS_GROUP)[0]}
 
 
 def _end(status: int, text: str) -> NoReturn:

@@ -17,7 +17,7 @@ def show(name: str) -> None:
     from ctrbench.registry import load_registry
     from ctrbench.scenarios import Scenario
     from ctrbench.suite import packaged_suites, suite_text
-    from ctrbench.text import plain, plain_lines
+    from ctrbench.text import PAGE, bounded, plain, plain_lines
 
     registry, suite = load_registry(), name.casefold()
     if suite in packaged_suites():
@@ -30,7 +30,7 @@ def show(name: str) -> None:
             click.echo(plain(scenario.help))
             echo_table([[name, str(value)] for name, value in vars(scenario).items()], ["", ""])
             continue
-        click.echo(plain_lines(f"{inspect.getdoc(plugin.thing)}\n"))
+        click.echo(plain_lines(f"{bounded(inspect.getdoc(plugin.thing) or '', PAGE)}\n"))
         rows = [
             [p.name, p.type, _default(p.default), p.limits, p.help + (" (scaled by --budget)" if p.budgeted else "")]
             for p in params.parameters(plugin.plugin)

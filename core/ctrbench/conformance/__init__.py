@@ -57,7 +57,7 @@ def shrunk(plugin: Plugin) -> Plugin:
     changes: dict[str, Any] = {}
     for parameter in params.parameters(type(plugin)):
         value = getattr(plugin, parameter.name)
-        if parameter.budgeted:
+        if parameter.budgeted and isinstance(value, int | float):
             changes[parameter.name] = type(value)(1)
         elif isinstance(plugin, Dataset) and parameter.name.endswith("_rows") and isinstance(value, int):
             changes[parameter.name] = min(value, SMALLEST)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ctrbench.contract import ContractError, expect
 from ctrbench.errors import Skip, UserError
-from ctrbench.text import one_line
+from ctrbench.text import message, one_line
 
 if TYPE_CHECKING:
     from ctrbench.table import Table
@@ -61,9 +61,9 @@ class Recorder:
         except KeyboardInterrupt:
             raise
         except Skip as skip:
-            self.add(name, "skipped", str(skip))
+            self.add(name, "skipped", message(skip))
         except (ContractError, UserError) as complaint:
-            self.add(name, "failed", str(complaint))
+            self.add(name, "failed", message(complaint))
         except BaseException as error:  # a plug-in may even call sys.exit
             self.add(name, "failed", one_line(error))
         else:

@@ -20,8 +20,7 @@ from typing import Any
 
 import psutil
 
-from ctrbench import resources
-from ctrbench.executors import _guard
+from ctrbench import _guard, resources
 from ctrbench.resources import interrupts_held
 
 _STARTING = threading.Lock()

@@ -19,8 +19,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ctrbench import resources
-from ctrbench.executors import WorkerSettings, _guard, _state
+from ctrbench import _guard, _state, resources
+from ctrbench.executors import WorkerSettings
 from ctrbench.executors._processes import SAFE_PATH
 from ctrbench.jobs import Job
 from ctrbench.perform import Workspace, perform

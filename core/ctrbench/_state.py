@@ -1,7 +1,7 @@
-"""What of a worker's state outlives a task: whatever one plug-in changes there, the next one would suffer.
+"""What of a process outlives a task, or an import: whatever one plug-in changes there, the next one would suffer.
 
-In: a worker that is about to begin its first task. Out: after each task what is not as it was, in words; a worker of
-which anything is said is replaced.
+In: a worker that is about to begin its first task, or a copy of the driver that is about to import something. Out:
+afterwards what is not as it was, in words; a worker of which anything is said is replaced.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import ctypes
 import decimal
 import gc
 import locale
+import logging
 import multiprocessing
+import operator
 import os
 import re
 import resource
@@ -19,7 +21,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 _LEAVE = 0.3  # seconds that a thread has to end after its task
@@ -28,17 +31,19 @@ _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_GET_CHILD_SUBREAPER = 2, 3, 37
 _LIMITS = [name for name in dir(resource) if name.startswith("RLIMIT_")]
 _SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _WATCHED = re.compile(
-    r"(builtins|io|json|math|os|random|threading|time|ctrbench\w*|imblearn|numpy|pandas|pyarrow|scipy|sklearn)(\.(?!_).*)?"
+    rf"({'|'.join(sys.stdlib_module_names)}|click|ctgan|ctrbench\w*|imblearn|jinja2|lightgbm|numpy|pandas|pluggy|psutil"
+    r"|pyarrow|pydantic|rdt|rich|scipy|sdv|sklearn|sqlalchemy|tabulate|threadpoolctl)(\.(?!_).*)?"
     r"|pandas\.core\..*|torch(\.nn|\.nn\.functional|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
 )
-"""Modules whose functions and classes must stay what they are: most of what tasks and built-in plug-ins use."""
+"""Modules whose functions and classes must stay what they are: most of what the harness and built-in plug-ins use."""
 
-_CLASSES = re.compile(
-    r"ctrbench\w*(\..*)?|pandas\.core\.(frame|series|generic)|sklearn\.base|torch\.nn\.modules\.module"
-)
-"""Modules of whose classes the methods are watched too."""
+_OURS = re.compile(r"ctrbench\w*(\..*)?")
+"""Modules whose constants must stay what they are, too."""
 
-_Entry = tuple[Mapping[str, Any], str, Any]
+_CONSTANTS = (bool, int, float, str, bytes, tuple, frozenset, re.Pattern)
+
+_Entry = tuple[Mapping[str, Any], str, tuple[str, ...], tuple[Any, ...]]
+"""A module or class and its name; names in it, and their values."""
 
 
 class Watch:
@@ -50,12 +55,14 @@ class Watch:
         self._environment = dict(os.environ)
         self._path, self._finders = list(sys.path), list(sys.meta_path)
         self._modules: dict[str, Any] = {}
+        self._classes: set[type] = set()
         self._code: list[_Entry] = []
         self._learn()
 
-    def changes(self) -> list[str]:
-        """What is not as it was."""
-        found = [what for what, look in _PARTS.items() if not _equal(self._before[what], _look(look))]
+    def changes(self, *, but: Collection[str] = ()) -> list[str]:
+        """What is not as it was, but for some parts that are not looked at."""
+        parts = {what: look for what, look in _PARTS.items() if what not in but}
+        found = [what for what, look in parts.items() if not _equal(self._before[what], _look(look))]
         found += self._environment_and_path() + self._patches() + self._left_threads()
         self._learn()
         return found
@@ -69,20 +76,23 @@ class Watch:
         )
         for name in os.environ.keys() - self._environment.keys():
             del os.environ[name]
-        old = [path for path in sys.path if path in self._path]
         known = tuple(f"{folder}{os.sep}" for folder in self._path if folder)
-        new = [path for path in sys.path if not str(path).startswith(known)]
-        if old != self._path or set(new) - set(self._path) or not set(self._finders) <= set(sys.meta_path):
+        paths = [path for path in sys.path if path in self._path or not str(path).startswith(known)]
+        finders = sys.meta_path[: len(self._finders)]
+        if paths[: len(self._path)] != self._path or finders != self._finders:  # what is added behind them harms nobody
             found.append("the path of imports")
         return found
 
     def _patches(self) -> list[str]:
-        """Functions and classes that others have taken the place of, and modules that are gone."""
-        found = [
-            f"{_name(where)}.{name}"
-            for where, name, what in self._code
-            if (now := where.get(name, what)) is not what and not _is_at_home(now, _name(where))
-        ]
+        """Functions, classes and methods that others have taken the place of, and modules that are gone."""
+        found = []
+        for at, (where, place, names, values) in enumerate(self._code):
+            if not all(map(operator.is_, map(where.get, names), values)):
+                now = tuple(map(where.get, names, values))
+                pairs = zip(names, values, now, strict=True)
+                new = [name for name, old, value in pairs if old is not value and not _is_at_home(value, place)]
+                found += [f"{place}.{name}" for name in new]
+                self._code[at] = where, place, names, now
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -103,29 +113,34 @@ class Watch:
         for name, module in list(sys.modules.items()):
             if name not in self._modules and module is not None and _WATCHED.fullmatch(name):
                 self._modules[name] = module
-                self._code += _entries(vars(module), name)
+                self._take_in(vars(module), name)
         for what, look in _PARTS.items():
             if self._before[what] is _UNLOADED:
                 self._before[what] = _look(look)
 
+    def _take_in(self, module: Mapping[str, Any], name: str) -> None:
+        """The callables of a module, some of its constants, and what the classes among them have for methods."""
+        ours = bool(_OURS.fullmatch(name))
+        values = list(module.items())
+        kept = {word: value for word, value in values if callable(value) or _is_constant(word, value, ours=ours)}
+        self._code.append((module, name, tuple(kept), tuple(kept.values())))
+        for value in kept.values():
+            if isinstance(value, type) and value not in self._classes:
+                self._classes.add(value)
+                methods = {word: what for word, what in list(vars(value).items()) if hasattr(type(what), "__get__")}
+                place = f"{value.__module__}.{value.__qualname__}"
+                self._code.append((vars(value), place, tuple(methods), tuple(methods.values())))
 
-def _entries(module: dict[str, Any], name: str) -> Iterator[_Entry]:
-    """The callables of a module, and those of the classes that it defines."""
-    for word, value in list(module.items()):
-        if callable(value):
-            yield module, word, value
-            if isinstance(value, type) and value.__module__ == name and _CLASSES.fullmatch(name):
-                yield from ((vars(value), each, what) for each, what in list(vars(value).items()) if callable(what))
+
+def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
+    """Such as math.pi, or one of ours, which are written in capitals."""
+    return type(value) is float or (ours and word.lstrip("_").isupper() and isinstance(value, _CONSTANTS))
 
 
-def _name(where: Mapping[str, Any]) -> str:
-    return str(where.get("__name__") or where.get("__module__", "?"))
-
-
-def _is_at_home(value: Any, module: str) -> bool:
+def _is_at_home(value: Any, place: str) -> bool:
     """Whether the code of a new function is its package's own: torch puts other ones in place as parts of it load."""
     file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    return f"{os.sep}{module.partition('.')[0]}{os.sep}" in file
+    return f"{os.sep}{place.partition('.')[0]}{os.sep}" in file
 
 
 def _is_harmless(thread: threading.Thread | None) -> bool:
@@ -190,7 +205,9 @@ def _umask() -> int:
 def _interpreter() -> Any:
     return (
         sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
-        gc.get_threshold(), sys.gettrace(), sys.getprofile(), sys.excepthook, sys.stdout, sys.stderr, sys.displayhook,
+        gc.get_threshold(), [*gc.callbacks], sys.gettrace(), sys.getprofile(), threading.gettrace(), sys.excepthook,
+        sys.unraisablehook, threading.excepthook, sys.displayhook, [*sys.path_hooks],
+        [(stream, getattr(stream, "closed", None)) for stream in (sys.stdout, sys.stderr)],
         multiprocessing.get_start_method(allow_none=True),
     )  # fmt: skip
 
@@ -262,3 +279,65 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
     "scikit-learn's settings": _sklearn,
     "torch's settings": _torch,
 }
+
+OF_WORKERS = (
+    "the process's priority or processors (if nobody did so from outside)", "warnings that are errors", "open files",
+    "numpy's handling of errors", "pandas's options", "scikit-learn's settings", "torch's settings",
+)  # fmt: skip
+"""Parts that matter where arithmetic is done, and not where modules are only imported."""
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """What modules like to set as they are imported is afterwards as it was, and what they print goes nowhere."""
+    environment, recursion, log = dict(os.environ), sys.getrecursionlimit(), logging.root
+    level, disabled, handlers = log.level, log.manager.disable, list(log.handlers)
+    numpy = sys.modules.get("numpy")
+    with _silent(), _same_folder(), warnings.catch_warnings(), numpy.errstate() if numpy else nullcontext():
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
+            sys.setrecursionlimit(recursion)
+            log.setLevel(level)
+            log.manager.disable, log.handlers = disabled, handlers
+
+
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """The working directory stays what it is, if it is still there."""
+    try:
+        here = os.open(os.curdir, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing is printed, by whatever means."""
+    _flush()
+    before = {number: os.dup(number) for number in (1, 2)}
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in before:
+            os.dup2(nothing, number)
+        yield
+        _flush()
+    finally:
+        for number, file in before.items():
+            os.dup2(file, number)
+        for file in (*before.values(), nothing):
+            os.close(file)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # there is none, or it is closed
+            stream.flush()
