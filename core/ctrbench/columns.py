@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,13 +30,13 @@ _COMPLEX = "holds complex numbers; drop it, or give their parts columns of their
 class Rows:
     """Some rows of named columns, which are pandas series or pyarrow arrays; `where` names a row for people.
 
-    `split` gives some of the rows; all that come of one share the column that was read last, so that it is read once.
+    `split` gives some of the rows; all that come of one share what was read last, so that a column is read once.
     """
 
-    columns: Any  # a pandas frame or a pyarrow table
+    columns: Any  # a pandas frame, a pyarrow table, or what else has `column_names` and gives a column by its name
     where: Callable[[int], str]
     positions: NDArray[np.int64] | None = None
-    _last: dict[str, Column] = field(default_factory=dict)
+    _last: dict[tuple[str, str], Any] = field(default_factory=dict)  # (column, decimal point) → what it was read as
 
     @classmethod
     def of(cls, table: Any) -> Rows:
@@ -67,16 +68,19 @@ class Rows:
 
     def column(self, name: str) -> Column:
         """The column as distinct texts; UserError for one that has compound values."""
-        if name not in self._last:
-            self._last.clear()
-            self._last[name] = Column.of(self.raw(name))
-        found = self._last[name]
+        found: Column = self._read((name, ""), lambda: Column.of(self.raw(name)))
         return found if self.positions is None else replace(found, codes=found.codes[self.positions])
 
     def numbers(self, name: str, decimal: str = ".") -> NDArray[np.float64]:
         """The column as numbers: NaN where it is missing, infinite where it is no number or none to compute with."""
-        found = _floats(self.raw(name), decimal)
+        found: NDArray[np.float64] = self._read((name, decimal), lambda: _floats(self.raw(name), decimal))
         return found if self.positions is None else found[self.positions]
+
+    def _read(self, key: tuple[str, str], read: Callable[[], Any]) -> Any:
+        if key not in self._last:
+            self._last.clear()  # first: no two columns are held at once
+            self._last[key] = read()
+        return self._last[key]
 
     def value(self, name: str, position: int) -> str:
         """A value as people are shown it."""
@@ -91,7 +95,7 @@ class Column:
     """A column as its distinct values in text, and for each row the position of its value, -1 where it is missing."""
 
     codes: NDArray[np.int32]
-    values: NDArray[np.object_]
+    texts: Any  # a pyarrow array of large strings
     numeric: bool = False
     """Whether the values are of a type of numbers, and not texts."""
 
@@ -99,6 +103,12 @@ class Column:
     def of(cls, raw: Any) -> Column:
         """From a pandas series or a pyarrow array; TypeError or ValueError, as a phrase, for what is neither."""
         return _from_arrow(raw) if type(raw).__module__.startswith("pyarrow") else _from_series(raw)
+
+    @cached_property
+    def values(self) -> NDArray[np.object_]:
+        """The distinct values as Python's texts."""
+        found: NDArray[np.object_] = self.texts.to_numpy(zero_copy_only=False)
+        return found
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -114,7 +124,7 @@ def as_text(parts: Sequence[Any], where: str) -> list[Any]:
         columns = of_same_values([Column.of(part) for part in parts])
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} {error}") from None
-    values = pa.array(columns[0].values.tolist(), pa.string())
+    values = columns[0].texts.cast(pa.string())
     return [
         pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array(each.codes, mask=each.codes < 0), values)])
         for each in columns
@@ -123,19 +133,19 @@ def as_text(parts: Sequence[Any], where: str) -> list[Any]:
 
 def of_same_values(columns: list[Column]) -> list[Column]:
     """The columns with the same values; numbers that one has as text and another as a number meet."""
-    import pandas as pd
+    import pyarrow as pa
 
-    if all(column.values is columns[0].values for column in columns):
+    if all(column.texts is columns[0].texts for column in columns):
         return columns
     if len({column.numeric for column in columns}) > 1:
         columns = [
-            column if column.numeric else replace(column, values=_plain_numbers(column.values)) for column in columns
+            column if column.numeric else replace(column, texts=_plain_numbers(column.values)) for column in columns
         ]
-    positions, distinct = pd.factorize(np.concatenate([column.values for column in columns]))
-    ends = np.cumsum([len(column.values) for column in columns])[:-1]
+    found = pa.concat_arrays([column.texts for column in columns]).dictionary_encode()
+    ends = np.cumsum([len(column.texts) for column in columns])[:-1]
     return [
-        replace(column, codes=np.append(own, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
-        for column, own in zip(columns, np.split(positions, ends), strict=True)
+        replace(column, codes=np.append(own, np.int32(-1))[column.codes], texts=found.dictionary)
+        for column, own in zip(columns, np.split(_indices(found), ends), strict=True)
     ]
 
 
@@ -169,13 +179,23 @@ def as_shown(value: Any) -> str:
     return "nan" if value is None else str(value)
 
 
-def _plain_numbers(texts: NDArray[np.object_]) -> NDArray[np.object_]:
+def as_strings(texts: Sequence[str] | NDArray[np.object_]) -> Any:
+    """Texts as a pyarrow array of large strings; ValueError, as a phrase, for what cannot be written as UTF-8."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        raise ValueError("holds halves of characters (surrogates), which no file can hold; mend it") from None
+
+
+def _plain_numbers(texts: NDArray[np.object_]) -> Any:
     """Texts that are numbers written as numbers of another type would be: "1.0" as "1"; "007" stays."""
     found = texts.copy()
     for place, text in enumerate(texts):
         if ("." in text or "e" in text or "E" in text) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
             found[place] = float_texts(np.array([float(text)]))[0]
-    return found
+    return as_strings(found)
 
 
 def _from_series(column: pd.Series[Any]) -> Column:
@@ -199,7 +219,8 @@ def _from_series(column: pd.Series[Any]) -> Column:
         texts = values.astype(object)
     else:
         texts = np.array([str(value) for value in values], object)
-    return _distinct(Column(codes.astype(np.int32), texts, kind in ("integer", "floating", "mixed-integer-float")))
+    numeric = kind in ("integer", "floating", "mixed-integer-float")
+    return _distinct(Column(codes.astype(np.int32), as_strings(texts), numeric))
 
 
 def _from_arrow(column: Any) -> Column:
@@ -218,11 +239,11 @@ def _from_arrow(column: Any) -> Column:
         if kinds.is_floating(chunked.type):
             chunked = pc.if_else(pc.is_nan(chunked), pa.scalar(None, chunked.type), chunked)
         if kinds.is_null(chunked.type):
-            return Column(np.full(len(chunked), -1, np.int32), np.array([], object))
+            return Column(np.full(len(chunked), -1, np.int32), as_strings([]))
         chunked = chunked.dictionary_encode()
     chunked = chunked.unify_dictionaries()
     if not chunked.num_chunks:
-        return Column(np.array([], np.int32), np.array([], object))
+        return Column(np.array([], np.int32), as_strings([]))
     codes = np.concatenate([_indices(chunk) for chunk in chunked.chunks])
     values = chunked.chunk(0).dictionary
     numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
@@ -230,38 +251,38 @@ def _from_arrow(column: Any) -> Column:
 
 
 def _indices(chunk: Any) -> NDArray[np.int32]:
-    found: NDArray[np.int32] = chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    found: NDArray[np.int32] = chunk.indices.fill_null(-1).to_numpy().astype(np.int32, copy=False)
     return found
 
 
-def _arrow_texts(values: Any) -> NDArray[np.object_]:
+def _arrow_texts(values: Any) -> Any:
     import pyarrow as pa
 
     kind = values.type
     if pa.types.is_floating(kind):
-        return float_texts(values.to_numpy(zero_copy_only=False))
+        return as_strings(float_texts(values.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(kind):
-        return np.array([str(value) for value in values.to_pylist()], object)
+        return as_strings([str(value) for value in values.to_pylist()])
     if pa.types.is_duration(kind):
         values = values.cast(pa.int64())
     try:
-        texts: NDArray[np.object_] = values.cast(pa.string()).to_numpy(zero_copy_only=False)
+        return values.cast(pa.string()).cast(pa.large_string())
     except pa.ArrowInvalid:
         raise ValueError("holds bytes that are no UTF-8 text; drop it or write it as text") from None
     except pa.ArrowNotImplementedError:
         raise TypeError(f"is of the type {kind}, which is no text; drop it or convert it") from None
-    return texts
 
 
 def _distinct(column: Column) -> Column:
     """The column with each text once: several numbers may be written alike."""
-    import pandas as pd
+    import pyarrow.compute as pc
 
-    missing = np.array([text is None for text in column.values], np.bool_)
-    if not missing.any() and (not column.numeric or len(set(column.values.tolist())) == len(column.values)):
+    if not column.texts.null_count and (
+        not column.numeric or pc.count_distinct(column.texts).as_py() == len(column.texts)
+    ):
         return column
-    positions, distinct = pd.factorize(column.values)
-    return replace(column, codes=np.append(positions, -1).astype(np.int32)[column.codes], values=np.asarray(distinct))
+    found = column.texts.dictionary_encode()
+    return replace(column, codes=np.append(_indices(found), np.int32(-1))[column.codes], texts=found.dictionary)
 
 
 def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
@@ -294,7 +315,7 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
         plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
         plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
         plain = plain.cast(pa.string()) if kinds.is_decimal(kind) else plain  # else not always the nearest double
-        numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+        numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64, copy=False)
         return numbers
     if kinds.is_null(kind):
         return np.full(len(column), np.nan)

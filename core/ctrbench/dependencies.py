@@ -136,11 +136,12 @@ def _count(
         table = np.bincount(halved, minlength=2 * possible).reshape(-1, 2)
         there = np.flatnonzero(table.any(axis=1))
         return there, table[there]
-    found, times = np.unique(halved, return_counts=True)
-    there, place = np.unique(found // 2, return_inverse=True)
-    table = np.zeros((len(there), 2), np.int64)
-    table[place, found % 2] = times
-    return there, table
+    found, times = np.unique(halved, return_counts=True)  # ascending, so that a key's two halves stand together
+    key = found >> 1
+    starts = np.diff(key, prepend=-1) != 0
+    table = np.zeros((int(starts.sum()), 2), np.int64)
+    table[np.cumsum(starts) - 1, found & 1] = times
+    return key[starts], table
 
 
 def _connected(schema: Schema, pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:

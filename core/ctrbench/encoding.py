@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctrbench.columns import Column, Rows, as_shown, float_texts, of_same_values
+from ctrbench.columns import Column, Rows, as_shown, as_strings, float_texts, of_same_values
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
 from ctrbench.params import quoted
@@ -63,6 +63,9 @@ FINDINGS = {
 
 MOST_LISTED = 30
 """So many fields are named in a note; of more the number is told."""
+
+_FEW = 1_000
+"""Of so many values it is looked first whether they are numbers."""
 
 _QUANTILES = re.compile(r"quantiles:(\d+)")
 
@@ -152,7 +155,7 @@ def encode(frame: pd.DataFrame, schema: Schema, *, source: str) -> Table:
             columns[each.name] = work.numbers(each.name, source, rows)
         else:
             column = work.columns(each.name)[source]
-            columns[each.name] = _positions(column.values, each.vocabulary)[column.codes]
+            columns[each.name] = _positions(column.texts, each.words.strings)[column.codes]
     work.check(source, of_splits=False)
     return Table(pd.DataFrame(columns, copy=False), schema, labels)
 
@@ -283,40 +286,49 @@ class _Work:
         return dict(zip(found, of_same_values(list(found.values())), strict=True))
 
     def _categorical(self, field: Field, columns: Mapping[str, Column], coding: Coding) -> list[_Coded]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         if field.name not in self.keep and self._useless(field.name, columns["train"]):
             return []
         if coding.hash:
             columns = _hashed(columns, coding.hash)
         train = columns["train"]
         counts = train.counts
-        kept = _frequent(counts, train.values, coding)
-        vocabulary = _in_order(train.values[(counts > 0) & kept & (train.values != MISSING)])
+        kept = _frequent(counts, train, coding)
+        own = (counts > 0) & kept
         folded = (counts > 0) & ~kept
+        ordered = _in_order(_without(train.texts.filter(pa.array(own)), MISSING))
+        last = []
         if folded.any():
-            vocabulary = [*(value for value in vocabulary if value != RARE), RARE]
+            ordered = _without(ordered, RARE)
+            last.append(RARE)
             of_rows = counts[folded].sum() / len(train.codes)
             told = f"{folded.sum():,} of {np.count_nonzero(counts):,} values, {of_rows:.1%} of train's rows"
             self.found["rare"].append((field.name, told))
-        if (train.codes < 0).any() or MISSING in train.values[counts > 0]:
-            vocabulary.append(MISSING)
+        place = pc.index(train.texts, MISSING).as_py()
+        if (train.codes < 0).any() or (place >= 0 and counts[place]):
+            last.append(MISSING)
+        vocabulary = pa.concat_arrays([ordered, as_strings(last)])
         if len(vocabulary) < 2 and field.name not in self.keep:
-            self.found["constant"].append((field.name, vocabulary[0]))
+            self.found["constant"].append((field.name, vocabulary[0].as_py()))
             return []
-        positions = _positions(train.values, vocabulary)
+        positions = _positions(train.texts, vocabulary)
         if folded.any():
-            positions[:-1][folded] = len(vocabulary) - (vocabulary[-1] == MISSING)
-        learned = replace(field, kind="categorical", vocabulary=tuple(vocabulary))
+            positions[:-1][folded] = len(ordered) + 1
+        learned = replace(field, kind="categorical", vocabulary=vocabulary)
         return [_Coded(learned, {split: positions[column.codes] for split, column in columns.items()})]
 
     def _useless(self, name: str, train: Column) -> bool:
         """Whether nothing can be learnt from a field, which is then noted."""
         counts = train.counts
-        values = train.values[counts > 0]
-        if len(values) + bool((train.codes < 0).any()) < 2:
-            self.found["constant"].append((name, as_shown(values[0]) if len(values) else repr(MISSING)))
+        there = np.flatnonzero(counts)
+        if len(there) + bool((train.codes < 0).any()) < 2:
+            shown = as_shown(train.texts[there[0]].as_py()) if len(there) else repr(MISSING)
+            self.found["constant"].append((name, shown))
             return True
-        if name in self.identifiers and len(values) > 1 and counts.max() == 1:
-            self.found["identifier"].append((name, f"{len(values):,}"))
+        if name in self.identifiers and len(there) > 1 and counts.max() == 1:
+            self.found["identifier"].append((name, f"{len(there):,}"))
             return True
         return False
 
@@ -421,7 +433,7 @@ class _Work:
             codes = np.full(len(values), -1, np.int32)
             distinct, positions = np.unique(bins, return_inverse=True)
             codes[~np.isnan(values)] = positions.astype(np.int32)
-            columns[split] = Column(codes, float_texts(distinct))
+            columns[split] = Column(codes, as_strings(float_texts(distinct)))
         merged = dict(zip(columns, of_same_values(list(columns.values())), strict=True))
         return self._categorical(replace(field, kind="categorical"), merged, replace(coding, bins=""))
 
@@ -431,45 +443,58 @@ def _indicator(name: str) -> str:
 
 
 def _hashed(columns: Mapping[str, Column], buckets: int) -> dict[str, Column]:
-    import pandas as pd
-
     values = next(iter(columns.values())).values
-    texts = np.array([str(zlib.crc32(value.encode("utf-8", "surrogatepass")) % buckets) for value in values], object)
-    positions, distinct = pd.factorize(texts)
-    codes: NDArray[np.int32] = np.append(positions, -1).astype(np.int32)  # the last is read by the code -1
-    return {split: Column(codes[column.codes], np.asarray(distinct)) for split, column in columns.items()}
+    texts = as_strings([str(zlib.crc32(value.encode()) % buckets) for value in values])
+    distinct = texts.unique()
+    return {
+        split: Column(_positions(texts, distinct)[column.codes] - np.int32(1), distinct)
+        for split, column in columns.items()
+    }
 
 
-def _frequent(counts: NDArray[np.int64], values: NDArray[np.object_], coding: Coding) -> NDArray[np.bool_]:
+def _frequent(counts: NDArray[np.int64], train: Column, coding: Coding) -> NDArray[np.bool_]:
     """Which values keep a code of their own; of equally frequent ones the first in order of text."""
+    import pyarrow.compute as pc
+
     kept = counts >= coding.min_count
     if coding.top and np.count_nonzero(counts) > coding.top:
-        order = np.lexsort((np.argsort(np.argsort(values, kind="stable")), -counts))
+        by_text = pc.sort_indices(train.texts).to_numpy()
+        order = by_text[np.argsort(-counts[by_text], kind="stable")]
         first = np.zeros(len(counts), np.bool_)
         first[order[: coding.top]] = True
         kept &= first
     return kept
 
 
-def _in_order(values: NDArray[np.object_]) -> list[str]:
+def _without(texts: Any, text: str) -> Any:
+    import pyarrow.compute as pc
+
+    return texts.filter(pc.not_equal(texts, text))
+
+
+def _in_order(texts: Any) -> Any:
     """Sorted as numbers where all are numbers, as text otherwise."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    texts = np.array(sorted(values.tolist()), object)
-    numbers = pd.to_numeric(texts, errors="coerce")
-    if np.isfinite(numbers.astype(np.float64)).all():
-        texts = texts[np.argsort(numbers, kind="stable")]
-    ordered: list[str] = texts.tolist()
-    return ordered
+    texts = texts.take(pc.sort_indices(texts))  # by bytes of UTF-8, which is by characters
+    if pc.all(pc.match_substring_regex(texts, r"^-?[0-9]{1,18}$"), min_count=0).as_py():
+        return texts.take(pa.array(np.argsort(texts.cast(pa.int64()).to_numpy(), kind="stable")))
+    for most in (_FEW, len(texts)):  # most often few tell
+        numbers = pd.to_numeric(texts[:most].to_numpy(zero_copy_only=False), errors="coerce")
+        if not np.isfinite(numbers.astype(np.float64)).all():
+            return texts
+    return texts.take(pa.array(np.argsort(numbers, kind="stable")))
 
 
-def _positions(values: NDArray[np.object_], vocabulary: Sequence[str]) -> NDArray[np.int32]:
-    """The code of each value, (values + 1,): UNSEEN for what the vocabulary lacks, and last that of a missing value."""
-    import pandas as pd
+def _positions(texts: Any, vocabulary: Any) -> NDArray[np.int32]:
+    """The code of each text, (texts + 1,): UNSEEN for what the vocabulary lacks, and last that of a missing value."""
+    import pyarrow.compute as pc
 
-    found = pd.Index(list(vocabulary), dtype=object).get_indexer(pd.Index([*values.tolist(), MISSING], dtype=object))
-    codes: NDArray[np.int32] = (found + 1).astype(np.int32)  # not found is -1, and UNSEEN is 0
-    return codes
+    missing = pc.index(vocabulary, MISSING).as_py()  # not found is -1, and UNSEEN is 0
+    found: NDArray[np.int32] = pc.index_in(texts, value_set=vocabulary).fill_null(-1).to_numpy()
+    return np.append(found, np.int32(missing)) + np.int32(1)
 
 
 def _scaling(present: NDArray[np.float64], scale: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

@@ -55,7 +55,7 @@ class LabelRule:
             return log
         where = f"{source}: label {self.column!r}"
         try:
-            column = Column.of(log.table[self.column])
+            column = Column.of(log.columns[self.column])
         except (TypeError, ValueError) as error:
             raise UserError(f"{where} {error}") from None
         if (column.codes < 0).any():
@@ -97,7 +97,7 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
     if rule.sign:
         return
     try:
-        column = Column.of(log.table[rule.column])
+        column = Column.of(log.columns[rule.column])
     except (TypeError, ValueError):
         return  # encoding says so
     numbers = text_numbers(column.values)
@@ -123,7 +123,7 @@ def _middle(numbers: NDArray[np.float64]) -> str:
 
 def _of_two(log: Log, name: str) -> bool:
     try:
-        values = Column.of(log.table[name]).values
+        values = Column.of(log.columns[name]).values
     except (TypeError, ValueError):
         return False
     return len(values) == 2 and set(text_numbers(values)) == {0.0, 1.0}

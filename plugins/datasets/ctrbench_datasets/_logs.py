@@ -36,6 +36,8 @@ from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 
 RATIOS = (0.8, 0.1, 0.1)
 
+_PIECE = 10_000  # values that are looked at as Python's at once
+
 Split = Literal["", "chance", "time", "days", "user"]
 PerField = int | str | tuple[str, ...]
 
@@ -175,7 +177,7 @@ def _check_compound(log: Log, roles: Mapping[str, str], source: str) -> None:
 
     found = [
         column.name
-        for column in log.table.schema
+        for column in log.columns.schema
         if pa.types.is_nested(column.type) and roles.get(column.name) not in ("drop", "sequence")
     ]
     if found:
@@ -206,7 +208,7 @@ def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
     if not recipe.time:
         return []
     where = f"{source}: time {recipe.time!r}"
-    found = [instants(log.table[recipe.time], recipe.time_format, where, log.where) for log in logs]
+    found = [instants(log.columns[recipe.time], recipe.time_format, where, log.where) for log in logs]
     if not all(each.calendar for each in found) and (recipe.derive or recipe.kind == "days"):
         asked = f"derive={recipe.derive[0]}" if recipe.derive else "split=days"
         raise UserError(f"{where} holds no dates and no epochs, so {asked} cannot be; say time_format=, as in %y%m%d%H")
@@ -225,7 +227,7 @@ def _split(
     notes = [f"valid is {shares[1] / shares.sum():.0%} of the train file, by {kind}"] if len(logs) == 2 else []
     if kind == "chance":
         order = np.random.default_rng(seed).permutation(len(log))
-        labels = Rows(log.table, log.where).numbers(label)
+        labels = Rows(log.columns, log.where).numbers(label)
         if (by_class := _by_class(labels, order, cuts)) is not None:
             notes.append("chance left a split without clicks, so clicks and other rows were shared out apart")
             order = by_class
@@ -266,7 +268,7 @@ def _by_user(
     log: Log, recipe: Recipe, cuts: NDArray[Any], seed: int, source: str
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The rows user by user, users in random order, and cuts between two users."""
-    column = Column.of(log.table[recipe.user[0]])
+    column = Column.of(log.columns[recipe.user[0]])
     codes = np.where(column.codes < 0, len(column.values), column.codes)  # rows without a user stay together
     present = np.unique(codes)
     if len(present) < 3:
@@ -322,7 +324,7 @@ def _derived(
         name = feature if feature not in taken else f"{recipe.time}_{feature}"
         derived.append(Field(name, "numeric" if feature == "days" else "categorical"))
         logs = [log.with_column(name, each.feature(feature, first)) for log, each in zip(logs, times, strict=True)]
-    whole = [Rows(log.table, log.where) for log in logs]
+    whole = [Rows(log.columns, log.where) for log in logs]
     return derived, [whole[place].split(rows) for place, rows in parts]
 
 
@@ -383,7 +385,7 @@ def _with_decimals(
 
 def _has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
     """Not "1,234", which may have a thousands separator."""
-    values = [value for log in logs for value in _texts(log, name)[:10_000]]
+    values = [value for log in logs for value in _texts(log, name, 10_000)]
     commas = [value for value in values if "," in value]
     return (
         any(re.fullmatch(r"\s*[+-]?\d+,(\d{1,2}|\d{4,})\s*", value) for value in commas)
@@ -392,14 +394,15 @@ def _has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
     )
 
 
-def _texts(log: Log, name: str) -> list[str]:
+def _texts(log: Log, name: str, most: int) -> list[str]:
+    """The first distinct values of a column of text, of another none."""
     import pyarrow as pa
 
-    kind = log.table.schema.field(name).type
+    kind = log.columns.schema.field(name).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return []
-    texts: list[str] = Column.of(log.table[name]).values.tolist()
+    texts: list[str] = Column.of(log.columns[name]).texts[:most].to_pylist()
     return texts
 
 
@@ -422,7 +425,7 @@ def _described(log: Log, name: str) -> str:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = log.table[name]
+    column = log.columns[name]
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
         flat = pc.list_flatten(column)
@@ -435,34 +438,46 @@ def _described(log: Log, name: str) -> str:
             texts = Column.of(column)
         except (TypeError, ValueError):
             return "compound"
-        sign = _joined_by(texts.values.tolist())
+        sign = _joined_by(texts.texts)
         parts = [text.split(sign) if sign else [text] for text in texts.values]
         lengths = np.append([len(part) for part in parts], 0)[texts.codes]
         distinct = len({value for part in parts for value in part})
     return f"{lengths.mean():.1f} on average, at most {int(lengths.max()):,}; {distinct:,} different ones"
 
 
-def _joined_by(values: Sequence[str]) -> str:
+def _joined_by(texts: Any) -> str:
     """The character between the values of a sequence: the one that occurs in most texts."""
-    counts = {sign: sum(sign in value for value in values) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
+    counts = {sign: _holding(texts, sign) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
     best = max(counts, key=lambda sign: counts[sign])
     return best if counts[best] else ""
 
 
+def _holding(texts: Any, sign: str) -> int:
+    """How many texts hold a sign."""
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.match_substring(texts, sign), min_count=0).as_py())
+
+
 def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
     """Categorical fields that look as if they were something else, one note for each kind."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     fractions, singles, joined = [], [], []
     train = splits.train
     for field in train.schema.categorical:
-        values = [value for value in field.vocabulary or () if value not in (MISSING, RARE)]
-        if len(values) < 2 or field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
+        if field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
             continue
-        numbers = text_numbers(values)
-        if np.all(np.isfinite(numbers)) and np.any(numbers % 1):
+        texts = field.words.strings
+        texts = texts.filter(pc.invert(pc.is_in(texts, value_set=pa.array([MISSING, RARE], texts.type))))
+        if len(texts) < 2:
+            continue
+        if _are_fractions(texts):
             fractions.append(field.name)
-        elif len(values) > len(train) / 2:
+        elif len(texts) > len(train) / 2:
             singles.append(field.name)
-        elif field.role == "context" and _many_joined(values):
+        elif field.role == "context" and _many_joined(texts):
             joined.append(field.name)
     rows = f"{len(train):,} rows of train"
     return [
@@ -481,6 +496,21 @@ def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> l
     return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
 
 
-def _many_joined(values: Sequence[str]) -> bool:
-    sign = _joined_by(values)
-    return sign in ("^", "|") and len(values) > 4 and sum(sign in value for value in values) > len(values) / 3
+def _are_fractions(texts: Any) -> bool:
+    """Whether all are numbers, and some of these not whole."""
+    import pyarrow.compute as pc
+
+    if pc.all(pc.match_substring_regex(texts, "^[+-]?[0-9]+$")).as_py():
+        return False
+    some = False
+    for at in range(0, len(texts), _PIECE):  # most often the first piece tells
+        numbers = text_numbers(texts[at : at + _PIECE].to_pylist())
+        if not np.all(np.isfinite(numbers)):
+            return False
+        some = some or bool(np.any(numbers % 1))
+    return some
+
+
+def _many_joined(texts: Any) -> bool:
+    sign = _joined_by(texts)
+    return sign in ("^", "|") and len(texts) > 4 and _holding(texts, sign) > len(texts) / 3

@@ -199,7 +199,7 @@ def _columns(log: Log) -> dict[str, Column]:
     found = {}
     for name in log.names:
         try:
-            found[name] = Column.of(log.table[name])
+            found[name] = Column.of(log.columns[name])
         except (TypeError, ValueError):
             continue
     return found
@@ -331,7 +331,7 @@ def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
     )
     for format in (["%y%m%d%H"] if compact else []) + [""]:
         try:
-            return instants(found.log.table[name], format, name, found.log.where), format
+            return instants(found.log.columns[name], format, name, found.log.where), format
         except UserError:
             continue
     return None, ""

@@ -11,6 +11,7 @@ import codecs
 import csv
 import io
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ STAND_IN = b"\x1f"
 
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
+SPILLED_FROM = 1 << 25
+"""What is parsed of a file of so many bytes lies in a scratch file, and not in memory."""
+
 BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -473,33 +477,67 @@ def _parse(
     bad = _BadRows(len(header.names), header.present)
     places = [f"f{place}" for place in range(len(header.names))]
     wanted = [place for place, name in zip(places, header.names, strict=True) if only is None or name in only]
+    options = {
+        "read_options": arrow_csv.ReadOptions(
+            use_threads=False,
+            block_size=BLOCK,
+            column_names=places,
+            skip_rows_after_names=_lines_of_header(sample) if header.present else 0,
+        ),
+        "parse_options": arrow_csv.ParseOptions(
+            delimiter=text.separator,
+            quote_char=quoting.quote or False,
+            escape_char=quoting.escape or False,
+            newlines_in_values=quoting.several_lines,
+            invalid_row_handler=bad,
+        ),
+        "convert_options": arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
+            include_columns=wanted,
+            null_values=["", *dialect.missing],
+            strings_can_be_null=True,
+        ),
+    }
     with text.open() as file:
-        table = arrow_csv.read_csv(
-            pa.PythonFile(file, "r"),
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False,
-                block_size=BLOCK,
-                column_names=places,
-                skip_rows_after_names=_lines_of_header(sample) if header.present else 0,
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=text.separator,
-                quote_char=quoting.quote or False,
-                escape_char=quoting.escape or False,
-                newlines_in_values=quoting.several_lines,
-                invalid_row_handler=bad,
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
-                include_columns=wanted,
-                null_values=["", *dialect.missing],
-                strings_can_be_null=True,
-            ),
-        )
+        source = pa.PythonFile(file, "r")
+        if text.path.stat().st_size < SPILLED_FROM:
+            table = arrow_csv.read_csv(source, **options)
+        else:
+            table = _spilled(arrow_csv.open_csv(source, **options), text.path)
     names = dict(zip(places, header.names, strict=True))
     table = table.rename_columns([names[place] for place in wanted])
     notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]
     return TextFile(table, bad.numbers, notes, Dialect(text.delimiter, quoting.quote or "none"))
+
+
+def _spilled(batches: Any, path: Path) -> Any:
+    """The rows as a table that lies in a scratch file and is mapped: it takes memory where a column is looked at."""
+    import pyarrow as pa
+
+    with tempfile.NamedTemporaryFile(prefix="ctrbench-") as scratch:
+        with _with_room(path):
+            sink = pa.OSFile(scratch.name, "wb")
+            writer = pa.ipc.new_stream(sink, batches.schema)
+        for batch in batches:
+            with _with_room(path):
+                writer.write_batch(batch)
+        with _with_room(path):
+            writer.close()
+            sink.close()
+        return pa.ipc.open_stream(pa.memory_map(scratch.name)).read_all()  # the map outlives the file's name
+
+
+@contextmanager
+def _with_room(path: Path) -> Iterator[None]:
+    """UserError where the disk of scratch files has no room."""
+    try:
+        yield
+    except OSError as error:
+        why = " ".join(str(error.strerror or error).split())
+        raise UserError(
+            f"{path}: its columns find no room in {tempfile.gettempdir()} ({why}); make room there, or name another "
+            "folder by TMPDIR"
+        ) from None
 
 
 def _lines_of_header(sample: str) -> int:

@@ -72,7 +72,7 @@ class Frappe(PublicLog):
         folder = ORIGIN.bring(self.path, context.progress)
         source = f"frappe ({folder})"
         splits = encode_splits(
-            *(Rows.of(read_log(folder / name).table) for name in ORIGIN.files),
+            *(Rows.of(read_log(folder / name).columns) for name in ORIGIN.files),
             label="label",
             fields=FIELDS,
             source=source,

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ctrbench import Missing, UserError
+from ctrbench_datasets import _text
 from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._text import Dialect
@@ -282,6 +284,52 @@ def test_columns_of_the_same_name_are_refused(tmp_path):
     pq.write_table(table, tmp_path / "log.parquet")
     with pytest.raises(UserError, match=r"log.parquet: two columns are called 'ts'; rename one"):
         read_log(tmp_path / "log.parquet")
+
+
+def test_a_column_of_parquet_is_read_when_it_is_asked_for_and_again_when_asked_again(tmp_path):
+    file = tmp_path / "log.parquet"
+    struct = pa.array([{"b": 1}, {"b": 2}])
+    pq.write_table(pa.table({"click": [0, 1], "a.b": ["x", "y"], "a": struct, "tags": [["t"], []]}), file)
+    log = read_log(file)
+    assert log.columns["a.b"].to_pylist() == ["x", "y"]
+    assert log.columns["a"].to_pylist() == struct.to_pylist()
+    assert log.columns["tags"].to_pylist() == [["t"], []]
+    assert log.with_column("click", [5, 6]).columns["click"].to_pylist() == [5, 6]
+    assert log.with_column("new", [7, 8]).table.column_names == ["click", "a.b", "a", "tags", "new"]
+    assert log.columns["click"] is not log.columns["click"]
+
+
+def test_a_parquet_file_that_is_written_anew_or_damaged_while_it_is_read_is_named(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"click": list(range(1000)), "ad": list(range(1000))}), file)
+    log = read_log(file)
+    pq.write_table(pa.table({"click": [2, 3], "ad": [4, 5]}), file)
+    with pytest.raises(UserError, match=r"log.parquet: was changed while it was read"):
+        log.columns["ad"]
+    file.unlink()
+    with pytest.raises(UserError, match=r"log.parquet: cannot be read \(No such file"):
+        log.columns["ad"]
+    pq.write_table(pa.table({"click": list(range(1000)), "ad": list(range(1000))}), file, compression="none")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:4] + b"\xff" * 3000 + whole[3004:])
+    with pytest.raises(UserError, match=r"log.parquet: cannot be read"):
+        read_log(file).columns["click"]
+
+
+@pytest.mark.parametrize(
+    "data", [TEXT, "click,ad\n1,a,c\n" + "1,b\n0,\n1,a\n" * 40 + "0\n1,c\n", 'click,ad\n1,"a\nb"\n0,c\n' * 40]
+)
+def test_a_large_text_file_is_parsed_into_a_scratch_file_and_is_the_same_log(tmp_path, monkeypatch, data):
+    small = log_of(tmp_path, data)
+    monkeypatch.setattr(_text, "SPILLED_FROM", 0)
+    monkeypatch.setattr(_text, "BLOCK", 64)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    large = log_of(tmp_path, data)
+    assert rows(large) == rows(small)
+    assert (large.names, large.files, large.notes) == (small.names, small.files, small.notes)
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 # Several files
