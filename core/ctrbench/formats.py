@@ -20,7 +20,7 @@ from ctrbench.leaderboard import VIEWS, Board, Entry, boards, remarks
 from ctrbench.results import Json
 from ctrbench.store.runs import RunResults
 from ctrbench.text import did_you_mean, markdown, plain
-from ctrbench.verdict import Claim, GeneratorVerdict, Outcome, Verdict, verdicts
+from ctrbench.verdict import Claim, GeneratorVerdict, Leader, Outcome, Verdict, verdicts
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
@@ -76,7 +76,7 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     parts = [text for each in found for text in _answer(each, width, colour, brief)[: 1 if brief and found[1:] else 3]]
     if not found:
         parts = [_wrapped("no verdict: this run has no metric for which higher or lower is better", width)]
-    more = "more: ctrbench leaderboard --view all, ctrbench report --html report.html"
+    more = "more: ctrbench leaderboard --view all, ctrbench report"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
 
 
@@ -102,7 +102,7 @@ def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str
         legend += f"; {left} more behind them: ctrbench leaderboard --view verdict"
     legend += "".join(f"; {twin} equals {other} here" for twin, other in verdict.equal.items())
     board = f"{_fitted(rows, columns, width)}\n{_wrapped(legend, width)}"
-    leaders = [each for number, each in enumerate(verdict.leaders) if not brief or number != 3]
+    leaders = _but_third_best(verdict) if brief else verdict.leaders
     leading = [
         [
             plain(
@@ -115,6 +115,13 @@ def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str
     places = _fitted(leading, ["leading", *verdict.leader_metrics], width)
     first, _, rest = lines.partition("\n")
     return [f"\x1b[1m{first}\x1b[0m\n{rest}" if colour else lines, board, places]
+
+
+def _but_third_best(verdict: Verdict) -> list[Leader]:
+    """Original, the two best places, and the best control."""
+    control = verdict.against_control and (verdict.against_control.generator, verdict.against_control.scenario)
+    rest = [each for each in verdict.leaders[3:] if (each.generator, each.scenario) == control]
+    return [*verdict.leaders[:3], *rest]
 
 
 def _row(said: GeneratorVerdict, short: Mapping[str, str]) -> list[str]:

@@ -323,7 +323,7 @@ def _forecast(chosen: Chosen[P], question: Callable[[P], object]) -> Forecast | 
 
 
 def _cost_key(kind: TaskKind, chosen: Chosen[Plugin], *more: object) -> str:
-    who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin))
+    who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin), source="")  # an update costs about as much
     return keys.digest([kind, who.identity(), *more])[:16]
 
 

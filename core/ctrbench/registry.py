@@ -150,6 +150,9 @@ class Registry:
         for broken in self.broken:
             if name.casefold() in {broken.name.casefold(), broken.source.rpartition(":")[2].casefold()}:
                 return UserError(f"{where}the {what} {name!r} is broken ({broken.source}): {broken.error}; {fix}")
+        folder = f"ctrbench-{name.replace('_', '-')}"  # as `ctrbench new` calls it
+        if name.isidentifier() and os.path.isdir(folder):
+            hint = f"the one in {folder} is not installed: `pip install --editable {folder}` does that"
         if self.broken:
             hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")

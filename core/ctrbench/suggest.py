@@ -107,7 +107,8 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
     if cost > 60 * minutes:
         told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
     text = _toml(suite, proposal.reasons, told)
-    return Suggestion(text, cost, repeats, proposal, loaded.output_as(DataOutput).notes)
+    notes = tuple(dict.fromkeys([*proposal.notes, *loaded.output_as(DataOutput).notes]))
+    return Suggestion(text, cost, repeats, proposal, notes)
 
 
 # The data set

@@ -284,7 +284,7 @@ class _Judge:
             return f"{self.effects.dataset}: {said}. {self.again()}{moved}."
         hurting = [each.generator for each in judged if each.outcome is Outcome.HURTS]
         s = "s" * (len(hurting) == 1)
-        hurt = f"hurt{s}" if self.trusted else f"seem{s} to hurt"
+        hurt = f"hurt{s} somewhere and help{s} nowhere" if self.trusted else f"seem{s} to hurt somewhere"
         others = f" {counted(len(hurting), who)} of {len(judged)} {hurt}." if hurting else ""
         said = f"no {who} is shown to help"
         if best.sign(self.effects.better) > 0:

@@ -199,6 +199,17 @@ def test_names_are_found_whatever_their_case() -> None:
     assert "SMOTEN" not in planned.stdout, "tables have one name for it"
 
 
+def test_a_plug_in_that_was_only_written_is_told_how_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ctrbench("new", "generator", "my_gan").exit_code == 0
+    for command in ("check", "show"):
+        asked = ctrbench(command, "my_gan")
+        assert asked.exit_code == 2
+        assert "`pip install --editable ctrbench-my-gan`" in asked.output
+
+
 def test_settings_of_a_suite_hold_whatever_the_case_of_names() -> None:
     suite = parse_suite("[on.Simulated.models.DNN]\nepochs = 3", "mine", "mine.toml")
     assert suite.settings("simulated").of("model", "dnn") == {"epochs": 3}

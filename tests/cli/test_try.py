@@ -70,6 +70,31 @@ def test_it_says_how_the_file_is_written(tmp_path):
     assert found.reasons["path"] == "300 rows, 8 columns, text with a tab between values, a header"
 
 
+def test_text_that_is_not_utf_8_is_read_as_windows_writes_it_unless_one_says_otherwise(tmp_path):
+    path = written(tmp_path / "log.csv", gender=lambda n: "männlich" if n % 2 else "weiblich")
+    path.write_bytes(path.read_text().encode("cp1252"))
+    found = seen(path)
+    assert found.parameters["encoding"] == "cp1252"
+    assert "not UTF-8" in found.reasons["encoding"]
+    assert seen(path, encoding="latin-1").parameters["encoding"] == "latin-1"
+    with pytest.raises(UserError, match=r"line 3 is not ascii \(byte 0xe4\)"):
+        seen(path, encoding="ascii")
+    assert "encoding" not in seen(written(tmp_path / "plain.csv")).parameters
+
+
+def test_what_is_known_only_after_a_click_is_noted_whether_a_number_or_a_word(tmp_path):
+    clicked = COLUMNS["click"]
+    path = written(
+        tmp_path / "log.csv",
+        stay=lambda n: f"{(1.5 + n) * int(clicked(n)):.1f}",
+        page=lambda n: "shop" if clicked(n) == "1" else "start",
+    )
+    notes = suggested(path, 0.01).notes
+    for name in ("stay", "page"):
+        assert any(note.startswith(f"field {name!r} alone tells clicks from other rows (AUC 1.00)") for note in notes)
+    assert not any("alone tells" in note for note in suggested(written(tmp_path / "other.csv"), 0.01).notes)
+
+
 def test_a_file_without_header_gets_names_for_its_columns(tmp_path):
     found = seen(written(tmp_path / "log.csv", header=False))
     assert found.parameters["columns"] == [f"column_{n}" for n in range(1, 9)]

@@ -62,6 +62,13 @@ def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
     assert len(re.findall(r"^\w", controls, re.MULTILINE)) == 5, "candidates take the room"
 
 
+def test_in_brief_the_best_control_is_among_the_leading_however_few_places_there_are() -> None:
+    few = run(*HELPING, *COPY, made=[*pools("vae"), *pools("copy")], generators=TOLD)
+    for of in (few, RUN):
+        leading = formats.answer(of, brief=True).partition("\nleading")[2]
+        assert re.search(r"^copy in S\d", leading, re.MULTILINE), leading
+
+
 def test_in_brief_several_data_sets_have_their_verdicts_alone() -> None:
     two = RUN.info.datasets | {"other": RUN.info.datasets["log"]}
     cells = [*RUN.cells, *(replace(each, dataset="other") for each in RUN.cells)]

@@ -89,7 +89,7 @@ def test_a_gain_beyond_the_noise_helps_and_a_loss_hurts() -> None:
     assert found.lines[0].startswith(
         "log: synthetic rows help. vae in S1, the best of 4 tried, changes auc by +0.00400 ("
     )
-    assert found.lines[0].endswith("1 candidate of 2 hurts.")
+    assert found.lines[0].endswith("1 candidate of 2 hurts somewhere and helps nowhere.")
 
 
 def test_fewer_than_five_repeats_make_no_sure_claim() -> None:
@@ -97,7 +97,7 @@ def test_fewer_than_five_repeats_make_no_sure_claim() -> None:
     assert found.lines[0].startswith(
         "log: synthetic rows seem to help, but 4 repeats are too few to be sure. vae in S1"
     )
-    assert found.lines[0].endswith("1 candidate of 2 seems to hurt.")
+    assert found.lines[0].endswith("1 candidate of 2 seems to hurt somewhere.")
     assert [each.says for each in found.generators] == ["seems to help in S1", "seems to hurt in S1 and S3"]
 
 

@@ -11,14 +11,22 @@ from ctrbench.cli._common import load_run, store_option
 EXAMPLES = """
 \b
 Examples:
-  ctrbench report --html report.html
+  ctrbench report
   ctrbench report --html logloss.html --metric logloss
   ctrbench report --html monday.html --run 20260105-090000-ab12cd --store all.db
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--html", "file", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Where to write.")
+@click.option(
+    "--html",
+    "file",
+    default="report.html",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write.",
+)
 @click.option("--run", "name", help="A run by its name.  [default: the latest]")
 @click.option("--metric", default="", help="Prediction metric of the report.  [default: the run's first]")
 @click.option("--force", is_flag=True, help="Write over FILE if it exists.")

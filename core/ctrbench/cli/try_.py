@@ -28,6 +28,7 @@ It guesses from names and values what the columns are, and comments say why: rea
 @click.option("--user", help="The column that identifies the user.")
 @click.option("--item", help="The column that identifies the item.")
 @click.option("--time", help="The column of times.")
+@click.option("--encoding", help="Of a text file.  [default: UTF-8, else cp1252]")
 @click.option(
     "--minutes",
     type=click.FloatRange(min=0, min_open=True),
@@ -42,6 +43,7 @@ def try_(
     user: str | None,
     item: str | None,
     time: str | None,
+    encoding: str | None,
     minutes: float,
     output: str | None,
 ) -> None:
@@ -56,7 +58,8 @@ def try_(
     if target.suffix != ".toml":
         raise UserError(f"--output {output}: a suite's name must end in .toml")
     refuse_existing(target, "name another with --output")
-    given = {key: value for key, value in {"label": label, "user": user, "item": item, "time": time}.items() if value}
+    said = {"label": label, "user": user, "item": item, "time": time, "encoding": encoding}
+    given = {key: value for key, value in said.items() if value}
     registry = load_registry()
     suggestion = suggest(log, given, minutes, registry, target.stem)
     if sys.stdin.isatty() and sys.stderr.isatty() and (answers := _ask(suggestion)):

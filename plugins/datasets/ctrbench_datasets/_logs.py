@@ -20,6 +20,7 @@ from ctrbench import (
     Field,
     Rows,
     Splits,
+    Table,
     UserError,
     counted,
     did_you_mean,
@@ -35,6 +36,12 @@ from ctrbench_datasets._reading import Log
 from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 
 RATIOS = (0.8, 0.1, 0.1)
+
+GIVES_AWAY = 0.95
+"""A field with a higher AUC of its own was hardly known before the click."""
+
+ENOUGH_ROWS = 100_000
+"""So many rows tell such a field."""
 
 _PIECE = 10_000  # values that are looked at as Python's at once
 
@@ -464,7 +471,7 @@ def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    fractions, singles, joined = [], [], []
+    fractions, singles, joined, amounts = [], [], [], []
     train = splits.train
     for field in train.schema.categorical:
         if field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
@@ -475,12 +482,18 @@ def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
             continue
         if _are_fractions(texts):
             fractions.append(field.name)
+        elif _are_amounts(texts):
+            amounts.append(field.name)
         elif len(texts) > len(train) / 2:
             singles.append(field.name)
         elif field.role == "context" and _many_joined(texts):
             joined.append(field.name)
     rows = f"{len(train):,} rows of train"
     return [
+        *_giveaways(train),
+        *_remark(
+            amounts, "holds", "hold", "amounts with a currency's sign", "take it off, and numeric={} makes {} numeric"
+        ),
         *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
         *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
         *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
@@ -509,6 +522,52 @@ def _are_fractions(texts: Any) -> bool:
             return False
         some = some or bool(np.any(numbers % 1))
     return some
+
+
+def _are_amounts(texts: Any) -> bool:
+    """Whether all have a sign such as $ before or behind a number."""
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\p{Sc}\s?[0-9]|[0-9]\s?\p{Sc}\s*$")).as_py())
+
+
+def _giveaways(train: Table) -> list[str]:
+    """A note of fields of the context that tell clicks from other rows all by themselves.
+
+    The AUC of each value's click rate in every other row of train, among the rows between these; of a number, its own.
+    """
+    rows = np.arange(0, len(train), max(1, len(train) // ENOUGH_ROWS))
+    known, rest = rows[::2], rows[1::2]
+    found: list[str] = []
+    for field in train.schema.fields:
+        if field.role != "context":
+            continue
+        values = train.rows[field.name].to_numpy()
+        if field.kind == "numeric":
+            scores = values[rest]
+        else:
+            size = field.vocab_size
+            clicks = np.bincount(values[known], weights=train.targets[known], minlength=size)
+            scores = ((clicks + train.click_rate) / (np.bincount(values[known], minlength=size) + 1))[values[rest]]
+        found += giveaway(field.name, train.targets[rest], scores)
+    return found
+
+
+def giveaway(name: str, labels: NDArray[Any], scores: NDArray[Any]) -> list[str]:
+    """A note where a field's scores, (rows,), tell clicks from other rows by themselves; otherwise nothing."""
+    from scipy.stats import rankdata
+
+    clicks = labels == 1
+    ones, zeros = clicks.sum(), (~clicks).sum()
+    if not ones or not zeros:
+        return []
+    auc = (rankdata(scores)[clicks].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+    if not max(auc, 1 - auc) > GIVES_AWAY:
+        return []
+    return [
+        f"field {name!r} alone tells clicks from other rows (AUC {max(auc, 1 - auc):.2f}): if it is not known before a "
+        f"click, drop={quoted(name)} leaves it out"
+    ]
 
 
 def _many_joined(texts: Any) -> bool:

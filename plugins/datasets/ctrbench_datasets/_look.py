@@ -18,8 +18,9 @@ from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._labels import LabelRule
+from ctrbench_datasets._logs import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._reading import Log, read_log
-from ctrbench_datasets._text import WORDS, Dialect, read_text
+from ctrbench_datasets._text import WORDS, Dialect, WrongEncodingError, read_text
 from ctrbench_datasets._times import Instants, instants
 
 CLICKS = ("click", "clicked", "isclick", "isclicked", "clk", "clicks", "clickflag")
@@ -73,6 +74,9 @@ theirs."""
 
 BINS = "quantiles:20"
 
+FALLBACK = "cp1252"
+"""The encoding of text that is not UTF-8: the commonest of the others, of Windows in western Europe and America."""
+
 
 @dataclass
 class _Look:
@@ -111,10 +115,19 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     if isinstance(sources, Missing):
         raise UserError(sources.reason)
     sources, told = _with_siblings(sources)
-    log, made_up, form = _read(sources.train)
+    encoding, why = given.get("encoding", ""), "as you say"
+    try:
+        log, made_up, form = _read(sources.train, encoding)
+    except WrongEncodingError:
+        if encoding:
+            raise
+        encoding, why = FALLBACK, "it is not UTF-8: look at the letters with accents, and say another if they are wrong"
+        log, made_up, form = _read(sources.train, encoding)
     found = _Look(log, _columns(log), given)
     found.decide("path", _paths(sources.train, path), f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
     found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
+    if encoding:
+        found.decide("encoding", encoding, why)
     for split, files in (("valid", sources.valid), ("test", sources.test)):
         if files:
             found.decide(split, os.path.abspath(files[0]), told)
@@ -131,7 +144,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     if found.dropped:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.dropped.items())
         found.decide("drop", list(found.dropped), reasons)
-    return Proposal(found.parameters, found.reasons, found.others, fallbacks=_fallbacks(found))
+    return Proposal(found.parameters, found.reasons, found.others, _giveaways(found), _fallbacks(found))
 
 
 # Files
@@ -172,23 +185,23 @@ def _paths(files: Sequence[Path], path: str) -> str | list[str]:
     return os.path.abspath(Path(path).expanduser())
 
 
-def _read(files: Sequence[Path]) -> tuple[Log, bool, str]:
+def _read(files: Sequence[Path], encoding: str) -> tuple[Log, bool, str]:
     """The rows, whether the names of their columns had to be made up, and how the files are written, in words."""
     file, kind = files[0], kind_of(files[0])
     if kind.format != "text":
         return read_log(files), False, f", {kind.format}"
     columns: tuple[str, ...] = ()
     try:
-        text = read_text(file, kind, Dialect())
+        text = read_text(file, kind, Dialect(encoding=encoding))
     except UserError as error:
         number = re.search(r"name its (\d+) columns", str(error))
         if number is None:
             raise
         columns = tuple(f"column_{n}" for n in range(1, int(number[1]) + 1))
-        text = read_text(file, kind, Dialect(columns=columns))
+        text = read_text(file, kind, Dialect(encoding=encoding, columns=columns))
     log = Log(text.table, ((file.name, text.table.num_rows, tuple(text.left_out)),), tuple(text.notes))
     if len(files) > 1:
-        log = read_log(files, Dialect(columns=columns))
+        log = read_log(files, Dialect(encoding=encoding, columns=columns))
     delimiter = WORDS.get(text.dialect.delimiter, repr(text.dialect.delimiter))
     packed = f", packed as {kind.packing}" if kind.packing else ""
     return log, bool(columns), f", text with {delimiter} between values, {'no' if columns else 'a'} header{packed}"
@@ -402,6 +415,21 @@ def _find_numbers(found: _Look) -> None:
         found.decide(
             "bins", BINS, 'in bins of equal size, with one for what is missing; scale = "standard" keeps numbers'
         )
+
+
+def _giveaways(found: _Look) -> list[str]:
+    """Notes of numbers that tell clicks by themselves, as bins of equal size may no longer show."""
+    rule = LabelRule.of(found.parameters["label"], found.log.names)
+    labels = Column.of(rule.labels(found.log, "").columns[rule.column])
+    clicks = (text_numbers(labels.values) == text_numbers(labels.values).max())[labels.codes]
+    rows = slice(0, None, max(1, len(found.log) // ENOUGH_ROWS))
+    notes: list[str] = []
+    for name in found.parameters.get("numeric", ()):
+        column = found.columns[name]
+        known = column.codes[rows] >= 0
+        numbers = text_numbers(column.values)[column.codes[rows][known]]
+        notes += giveaway(name, clicks[rows][known], numbers)
+    return notes
 
 
 def _is_quantity(column: Column) -> bool:

@@ -106,6 +106,10 @@ def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | No
 # The stream of characters
 
 
+class WrongEncodingError(UserError):
+    """A file has bytes that its encoding does not know."""
+
+
 @dataclass(frozen=True)
 class _Text:
     path: Path
@@ -159,10 +163,9 @@ class _Characters(io.RawIOBase):
             line = self._lines + raw[:start].count(b"\n") + 1
             bad = f"byte 0x{error.object[start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
             name = "UTF-8" if self._text.encoding.startswith("utf-8") else self._text.encoding
-            raise UserError(
+            raise WrongEncodingError(
                 f"{self._text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
-                "say "
-                "which, as in encoding=cp1252"
+                "say which, as in encoding=cp1252"
             ) from None
         self._lines += raw.count(b"\n")
         self._done = not raw

@@ -104,8 +104,10 @@ def test_text_stays_as_it_is_written_and_only_an_empty_value_is_missing(tmp_path
 def test_categorical_fields_that_look_like_something_else_are_noted(tmp_path):
     frame = raw()
     frame.loc[:9, "when"] = 50
+    frame["paid"] = [f"${n % 50}.5" for n in range(len(frame))]
     notes = load(written(tmp_path, frame), numeric=()).notes
     assert "field 'price' is categorical and holds numbers with fractions: numeric=price would make it numeric" in notes
+    assert any("'paid' is categorical and holds amounts with a currency's sign" in note for note in notes)
     assert (
         "field 'when' is categorical and hardly holds a value twice in 80 rows of train: drop=when leaves it out"
         in notes
