@@ -210,6 +210,39 @@ def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecut
     assert not list(site.logs.glob(".*"))
 
 
+@pytest.mark.parametrize("fault", ["kill", "truncate"])
+def test_a_fault_while_a_table_is_mapped_loses_nothing_and_is_believed_by_nobody(
+    one: LocalExecutor, site: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("ctrbench.store.artefacts.MAPPED_FROM", 0)
+    job, artefacts = pool_job(site, "misbehaves", how=f"until {tmp_path / 'go'}"), Artefacts(site.artefacts)
+    [digest] = job.data.artefacts.values()
+    path = artefacts.path(digest)
+    assert path.suffix == ".arrow"
+    one.submit("pool", job, Limits())
+    while not one.wait(0.1):  # its first progress: it has read the table
+        pass
+    if fault == "kill":
+        [worker] = psutil.Process(one._workers[0].child.number).children()
+        worker.kill()
+    else:
+        os.truncate(path, 0)
+    (tmp_path / "go").touch()
+    events: list[object] = []
+    while not any(isinstance(event, Finished) for event in events):
+        events += one.wait(0.2)
+    [result] = [event.result for event in events if isinstance(event, Finished)]
+    if fault == "kill":
+        assert result.ok, result.reason
+        assert artefacts.intact(digest, anew=True)
+    else:
+        assert (result.status, result.stage, result.artefacts) == (Status.FAILED, Stage.READ, {}), result.reason
+        assert "corrupt and has been set aside" in result.reason
+        assert not path.exists()
+        assert Artefacts(site.artefacts).put_table(log(100, 1)) == digest, "and can be made again"
+        assert finish(one, {"again": (job, None)})["again"].ok
+
+
 def test_a_worker_starts_though_the_working_directory_is_gone(
     site: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

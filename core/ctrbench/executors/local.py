@@ -322,8 +322,9 @@ class _Said:
 def _death(status: int | None, task: _Task) -> TaskResult:
     """What a worker's death means: the kernel kills by the same signal as anybody, but it counts its kills."""
     how = how_it_ended(status)
-    if status == -signal.SIGBUS:
+    if status == -signal.SIGBUS:  # of a mapped file, and no method's doing: who tries again verifies it first
         how += ": a mapped artefact was cut short, or its disk failed; `ctrbench store check` finds it"
+        return TaskResult(Status.CRASHED, reason=f"the worker process died ({how})", bookkeeping=KILLED_FROM_OUTSIDE)
     if status not in _FROM_OUTSIDE:
         return TaskResult(Status.CRASHED, reason=f"the worker process died ({how})")
     used = f"; it used {_gigabytes(task.memory)} when last seen" if task.memory else ""

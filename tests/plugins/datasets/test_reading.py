@@ -332,6 +332,22 @@ def test_a_large_text_file_is_parsed_into_a_scratch_file_and_is_the_same_log(tmp
     assert not list((tmp_path / "scratch").iterdir())
 
 
+def test_a_disk_without_room_for_a_scratch_file_is_named(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(_text, "SPILLED_FROM", 0)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (tmp_path / "log.csv").write_text("click,ad\n" + "".join(f"{n % 2},a{n}\n" for n in range(20_000)))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, usual[1]))
+    try:
+        with pytest.raises(
+            UserError, match=r"log.csv: its columns find no room in .*; make room there, or name"
+        ) as caught:
+            read_log(tmp_path / "log.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert "\n" not in str(caught.value)
+
+
 # Several files
 
 
