@@ -97,8 +97,8 @@ class Cluster:
         environment = os.environ | self.environment | {MARK: node.mark, "TMPDIR": os.fspath(node.folder)}
         environment[_guard.MARK] = self.mark
         environment |= {"PYTHONPATH": path, "RAY_prestart_worker_first_driver": "0"}
-        # Ray's 30 and 60 s are not enough on a busy machine, and where a worker is late Ray begins again, for ever.
-        environment |= {"RAY_raylet_start_wait_time_s": "300", "RAY_worker_register_timeout_seconds": "600"}
+        # Ray waits for 10 and 60 s: too little on a busy machine, where it begins again with a late worker, for ever.
+        environment |= {"RAY_raylet_start_wait_time_s": "60", "RAY_worker_register_timeout_seconds": "600"}
         said = subprocess.run(
             [sys.executable, "-m", "ray.scripts.scripts", *words],
             capture_output=True, text=True, env=environment,
