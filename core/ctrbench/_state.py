@@ -20,6 +20,7 @@ import signal
 import sys
 import threading
 import time
+import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -30,9 +31,15 @@ _FILES = 64  # open files that a task may leave: libraries that it loaded keep s
 _PR_GET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_GET_CHILD_SUBREAPER = 2, 3, 37
 _LIMITS = [name for name in dir(resource) if name.startswith("RLIMIT_")]
 _SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_STANDARD = (
+    "builtins|bisect|collections|contextlib|copy|csv|dataclasses|datetime|decimal|functools|glob|gzip|hashlib|heapq|html"
+    "|importlib|io|itertools|json|logging|math|multiprocessing|operator|os|pathlib|pickle|posixpath|queue|random|re|shutil"
+    "|signal|sqlite3|statistics|string|struct|subprocess|tempfile|threading|time|traceback|uuid|zipfile"
+)  # not inspect and types, of which compiled libraries replace parts as they load
+_LIBRARIES = "imblearn|lightgbm|numpy|pandas|pyarrow|scipy|sdv|sklearn|torch"
 _WATCHED = re.compile(
-    rf"({'|'.join(sys.stdlib_module_names)}|click|ctgan|ctrbench\w*|imblearn|jinja2|lightgbm|numpy|pandas|pluggy|psutil"
-    r"|pyarrow|pydantic|rdt|rich|scipy|sdv|sklearn|sqlalchemy|tabulate|threadpoolctl)(\.(?!_).*)?"
+    rf"({_STANDARD}|{_LIBRARIES.removesuffix('|torch')}|click|ctgan|ctrbench\w*|jinja2|pluggy|psutil|pydantic|rdt|rich"
+    r"|sqlalchemy|tabulate|threadpoolctl)(\.(?!_).*)?"
     r"|pandas\.core\..*|torch(\.nn|\.nn\.functional|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
 )
 """Modules whose functions and classes must stay what they are: most of what the harness and built-in plug-ins use."""
@@ -138,9 +145,15 @@ def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
 
 
 def _is_at_home(value: Any, place: str) -> bool:
-    """Whether the code of a new function is its package's own: torch puts other ones in place as parts of it load."""
+    """Whether a new function is its package's own, or a library's: torch puts other ones in place as it loads."""
     file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    return f"{os.sep}{place.partition('.')[0]}{os.sep}" in file
+    homes = filter(None, (place.partition(".")[0], *_LIBRARIES.split("|")))
+    return any(f"{os.sep}{home}{os.sep}" in file for home in homes)
+
+
+def _strange(hook: Any) -> Any:
+    """A hook, unless it is Python's or a library's."""
+    return None if isinstance(hook, types.BuiltinFunctionType) or _is_at_home(hook, "") else hook
 
 
 def _is_harmless(thread: threading.Thread | None) -> bool:
@@ -205,8 +218,8 @@ def _umask() -> int:
 def _interpreter() -> Any:
     return (
         sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
-        gc.get_threshold(), [*gc.callbacks], sys.gettrace(), sys.getprofile(), threading.gettrace(), sys.excepthook,
-        sys.unraisablehook, threading.excepthook, sys.displayhook, [*sys.path_hooks],
+        gc.get_threshold(), [*filter(_strange, gc.callbacks)], sys.gettrace(), sys.getprofile(), threading.gettrace(),
+        *map(_strange, (sys.excepthook, sys.unraisablehook, threading.excepthook, sys.displayhook)), [*sys.path_hooks],
         [(stream, getattr(stream, "closed", None)) for stream in (sys.stdout, sys.stderr)],
         multiprocessing.get_start_method(allow_none=True),
     )  # fmt: skip
@@ -323,7 +336,10 @@ def _same_folder() -> Iterator[None]:
 def _silent() -> Iterator[None]:
     """Nothing is printed, by whatever means."""
     _flush()
-    before = {number: os.dup(number) for number in (1, 2)}
+    before = {}
+    for number in (1, 2):
+        with suppress(OSError):  # it is closed
+            before[number] = os.dup(number)
     nothing = os.open(os.devnull, os.O_WRONLY)
     try:
         for number in before:

@@ -110,10 +110,10 @@ def own_table(told: object, what: str) -> Table:
 def check_fields(schema: Schema) -> None:
     """Names, each once, kinds and roles that there are, and where numbers are missing a field that says so."""
     names = [*schema.names, schema.label]
-    odd = [name for name in names if not (isinstance(name, str) and name and encodable(name) == name)]
+    odd = [name for name in names if not (isinstance(name, str) and encodable(name) == name)]
     expect(not odd, f"{_text(odd[0]) if odd else ''!r} is no name that can be stored")
     longest = max(map(len, names))
-    expect(longest <= LINE, f"a name of {longest:,} letters is too long")
+    expect(longest <= PAGE, f"a name of {longest:,} letters is too long")
     twice = [name for name in names if names.count(name) > 1]
     expect(not twice, f"{twice[:1]} stands twice among the fields and the label")
     vocabularies = {field.name: field.vocabulary for field in schema.categorical}

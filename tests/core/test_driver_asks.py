@@ -181,6 +181,7 @@ def test_an_import_that_would_change_all_others_is_not_done_here(install, monkey
 def test_what_modules_like_to_set_and_say_as_they_are_imported_is_gone_afterwards(install, capfd, monkeypatch):
     deed = "import logging, os, sys; os.write(1, b'hello'); os.chdir('/'); os.environ['HOME'] = '/nowhere'"
     install("chatty", before=f"{deed}; sys.setrecursionlimit(70_000); logging.basicConfig(level=0, force=True)")
+    monkeypatch.setenv(PATIENCE, "60")
     here, home, deep, log = os.getcwd(), os.environ["HOME"], sys.getrecursionlimit(), list(logging.root.handlers)
     registry = load_registry()
     assert registry.get("model", "trap").distribution == "chatty"
