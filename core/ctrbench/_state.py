@@ -66,11 +66,11 @@ class Watch:
         self._code: list[_Entry] = []
         self._learn()
 
-    def changes(self, *, but: Collection[str] = ()) -> list[str]:
-        """What is not as it was, but for some parts that are not looked at."""
+    def changes(self, *, patches: bool = True, but: Collection[str] = ()) -> list[str]:
+        """What is not as it was, but for some parts; `patches` of functions take the longest to look for."""
         parts = {what: look for what, look in _PARTS.items() if what not in but}
         found = [what for what, look in parts.items() if not _equal(self._before[what], _look(look))]
-        found += self._environment_and_path() + self._patches() + self._left_threads()
+        found += self._environment_and_path() + (self._patches() if patches else []) + self._left_threads()
         self._learn()
         return found
 

@@ -37,22 +37,25 @@ class PluginCall:
     unsaid: str = ""  # why nobody knows its version: no job of it can be done
     whole_source: str = ""  # digest of its source with what only some jobs call, where there is any
     python: str = ""  # the interpreter that does its jobs, where it lives in an environment of its own
+    foreign: bool = False  # whether somebody else wrote it
 
     @classmethod
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
         values = params.values(plugin)
-        needs = plugin.cpus, plugin.gpus
+        needs, foreign = (plugin.cpus, plugin.gpus), registered.foreign
         if registered.python:
             return cls(
                 str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
-                python=registered.python,
+                python=registered.python, foreign=foreign,
             )  # fmt: skip
         source, whole = (keys.source_digest(kind.__module__, whole=whole) for whole in (False, True))
         if source is None:
             source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
-        call = cls(str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs)
+        call = cls(
+            str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs, foreign=foreign
+        )
         call = replace(call, whole_source=whole) if whole and whole != source else call
         if isinstance(plugin, Dataset):
             return call

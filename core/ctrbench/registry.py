@@ -77,6 +77,11 @@ class Registered:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
 
     @property
+    def foreign(self) -> bool:
+        """Whether somebody else wrote it."""
+        return self.distribution != HOME
+
+    @property
     def plugin(self) -> type[Plugin]:
         """The plug-in class; TypeError for a scenario, which is data."""
         if isinstance(self.thing, Scenario):

@@ -46,7 +46,7 @@ def serve(line: Connection, driver: int, settings: WorkerSettings) -> None:
         except (EOFError, ConnectionError):
             return
         result = _do(job, seconds, settings, reports, number)
-        reports.send("done", result, watch.changes())
+        reports.send("done", result, watch.changes(patches=job.plugin.foreign))
 
 
 def settle_in(driver: int) -> int:
