@@ -49,6 +49,16 @@ def test_list_imports_no_heavy_library() -> None:
     assert not modules & {"torch", "sdv", "fuxictr", "pandas", "sklearn", "imblearn", "sqlalchemy", "ray"}
 
 
+def test_the_help_of_all_cuts_no_summary() -> None:
+    assert "..." not in ctrbench("--help").output
+
+
+def test_list_tells_controls_from_candidates() -> None:
+    shown = " ".join(ctrbench("list", "generators").output.split())
+    assert "uniform control: Noise" in shown
+    assert "smoten SMOTE" in shown
+
+
 @pytest.mark.parametrize(
     "command",
     [

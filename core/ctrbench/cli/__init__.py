@@ -190,7 +190,7 @@ def main() -> None:
     ctrbench try log.csv                    a suite for your own log
     ctrbench list                           what is installed
     ctrbench leaderboard --view privacy     the last run's tables again
-    ctrbench report --html report.html      all of it as one page
+    ctrbench report                         all of it as one page
     """
 
 

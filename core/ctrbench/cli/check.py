@@ -8,8 +8,9 @@ from ctrbench.cli._common import PluginName, echo_table
 
 
 @click.command(
+    short_help="Check that plug-ins keep their contract.",
     epilog="\b\nExamples:\n  ctrbench check smoten\n  ctrbench check my_generator my_model --timeout 60\n"
-    "  ctrbench check --all"
+    "  ctrbench check --all",
 )
 @click.argument("names", nargs=-1, type=PluginName())
 @click.option("--all", "everything", is_flag=True, help="Check every installed plug-in.")

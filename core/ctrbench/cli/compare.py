@@ -29,7 +29,7 @@ its files, 3 the evidence is too thin to tell.
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Compare a run with a baseline; fail if it is worse.", epilog=EXAMPLES)
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("head", required=False)
 @click.option(

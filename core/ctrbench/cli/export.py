@@ -16,7 +16,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Write a run as a small JSON file, a baseline for compare.", epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--run", "name", help="A run by its name.  [default: the latest]")
 @store_option

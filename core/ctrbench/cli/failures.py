@@ -17,7 +17,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="List what failed in a run, and where.", epilog=EXAMPLES)
 @click.option("--traceback", is_flag=True, help="Show the whole traceback of each failure.")
 @click.option("--run", "name", help="A run by its name.  [default: the latest]")
 @store_option

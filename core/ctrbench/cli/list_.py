@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ctrbench.cli._common import echo_table
 
+if TYPE_CHECKING:
+    from ctrbench.registry import Registered
+
 KINDS = ("datasets", "generators", "models", "metrics", "scenarios", "suites")
 
 
-@click.command("list", epilog="\b\nExamples:\n  ctrbench list\n  ctrbench list generators models")
+@click.command(
+    "list",
+    short_help="List plug-ins, scenarios and suites.",
+    epilog="\b\nExamples:\n  ctrbench list\n  ctrbench list generators models",
+)
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def list_(kinds: tuple[str, ...]) -> None:
     """List data sets, generators, models, metrics, scenarios and suites."""
@@ -22,7 +31,7 @@ def list_(kinds: tuple[str, ...]) -> None:
 
     registry = load_registry()
     rows = [
-        [kind, plugin.name, plugin.help, f"{plugin.distribution} {plugin.version}"]
+        [kind, plugin.name, f"{_control(plugin)}{plugin.help}", f"{plugin.distribution} {plugin.version}"]
         for kind in REGISTERED
         if not kinds or f"{kind}s" in kinds
         for plugin in registry.of_kind(kind)
@@ -40,3 +49,9 @@ def list_(kinds: tuple[str, ...]) -> None:
         click.echo(f"\nall from {plain(*origins)}")
     if registry.broken:
         click.echo(f"\n{len(registry.broken)} broken plug-ins: see `ctrbench plugins`")
+
+
+def _control(plugin: Registered) -> str:
+    from ctrbench.interfaces import MethodRole
+
+    return "control: " if getattr(plugin.thing, "role", None) is MethodRole.CONTROL else ""

@@ -31,7 +31,7 @@ Examples:
 _KINDS: dict[str, ImageFormat] = {".svg": "svg", ".png": "png"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Write the figures of a run.", epilog=EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--out",

@@ -9,7 +9,10 @@ import click
 from ctrbench.cli._common import echo_table
 
 
-@click.command(epilog="\b\nExamples:\n  ctrbench plugins\n  ctrbench plugins --traceback")
+@click.command(
+    short_help="List the distributions that provide plug-ins.",
+    epilog="\b\nExamples:\n  ctrbench plugins\n  ctrbench plugins --traceback",
+)
 @click.option("--traceback", is_flag=True, help="Show the whole traceback of each broken plug-in.")
 def plugins(traceback: bool) -> None:
     """List the distributions that provide plug-ins; exit status 1 if one is broken."""

@@ -17,7 +17,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Write a run as one page that opens offline.", epilog=EXAMPLES)
 @click.option(
     "--html",
     "file",

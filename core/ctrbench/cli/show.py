@@ -9,7 +9,10 @@ import click
 from ctrbench.cli._common import PluginName, echo_table
 
 
-@click.command(epilog="\b\nExamples:\n  ctrbench show ctgan\n  ctrbench show S3\n  ctrbench show quick > my_suite.toml")
+@click.command(
+    short_help="Show what a plug-in does, or what a suite runs.",
+    epilog="\b\nExamples:\n  ctrbench show ctgan\n  ctrbench show S3\n  ctrbench show quick > my_suite.toml",
+)
 @click.argument("name", type=PluginName(suites=True))
 def show(name: str) -> None:
     """Show what a plug-in does and which parameters it has; of a suite, its file."""

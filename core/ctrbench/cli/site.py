@@ -15,7 +15,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Write the runs of several stores as one website.", epilog=EXAMPLES)
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER|STORE|ARCHIVE...")
 @click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option("--force", is_flag=True, help="Write over pages that exist.")

@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(short_help="Maintain the results: verify, clean up, move, export.", epilog=EXAMPLES)
 def store() -> None:
     """Maintain the results: verify them, remove leftovers, move them between machines."""
 

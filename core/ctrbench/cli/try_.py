@@ -22,7 +22,7 @@ It guesses from names and values what the columns are, and comments say why: rea
 """
 
 
-@click.command("try", epilog=EXAMPLES)
+@click.command("try", short_help="Look at a log and write a suite for it.", epilog=EXAMPLES)
 @click.argument("log", type=click.Path())
 @click.option("--label", help='The column of clicks, or a rule such as "rating >= 4" or "event == click".')
 @click.option("--user", help="The column that identifies the user.")
