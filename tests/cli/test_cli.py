@@ -50,7 +50,7 @@ def test_list_imports_no_heavy_library() -> None:
 
 
 def test_the_help_of_all_cuts_no_summary() -> None:
-    assert "..." not in ctrbench("--help").output
+    assert "..." not in ctrbench("--help").output.partition("Commands:")[2]
 
 
 def test_list_tells_controls_from_candidates() -> None:
