@@ -466,6 +466,14 @@ def test_an_address_where_something_else_listens_is_one_line(tmp_path: Path, mon
     assert address in result.stderr
 
 
+def test_a_cluster_of_our_own_that_does_not_come_up_is_one_line(
+    site: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "_START", 0.01)
+    with pytest.raises(UserError, match=r"^executor ray: no answer within 0\.01 s; is this machine overloaded\?$"):
+        RayExecutor(1, site)
+
+
 def test_a_node_that_is_installed_otherwise_is_refused(site: WorkerSettings) -> None:
     with pytest.raises(UnlikeError, match=r"numpy .* instead of 0\.1"):
         Slot(site).open({**installed(), "numpy": "0.1"})

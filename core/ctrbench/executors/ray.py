@@ -115,9 +115,10 @@ class RayExecutor:
         patience, give_up = _START, time.monotonic() + _START
         while not self._heard:
             if time.monotonic() > give_up:
-                raise self._mistake(
-                    f"no answer within {patience:g} s; is that a Ray cluster's head, and this a node of it?"
-                )
+                perhaps = "is this machine overloaded?"
+                if self._address is not None:
+                    perhaps = "is that a Ray cluster's head, and this a node of it?"
+                raise self._mistake(f"no answer within {patience:g} s; {perhaps}")
             try:
                 if self._line.poll(0.1):
                     what, about = self._line.recv()
