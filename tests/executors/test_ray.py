@@ -302,14 +302,6 @@ def test_a_bridge_that_is_killed_before_it_knows_the_cluster_gives_way_to_anothe
     executor.close()
 
 
-@pytest.mark.slow
-def test_a_slot_may_start_slowly_on_a_cluster_of_our_own(site: WorkerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "1")  # as a busy machine makes of Ray's 60: never enough
-    executor = RayExecutor(1, site)
-    assert finish(executor, {"good": (pool_job(site, "bootstrap", steps=1), None)})["good"].ok
-    executor.close()
-
-
 def test_a_slot_that_never_starts_is_asked_for_anew(site: WorkerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     line, _theirs = multiprocessing.Pipe()
     killed: list[object] = []
