@@ -121,7 +121,7 @@ def test_a_title_that_is_the_label_of_another_data_set_is_not_taken(
 ) -> None:
     monkeypatch.setattr(ToyLog, "title", property(lambda self: "toy_log" if self.rows > 55 else "toy_log[rows=60]"))
     named = ("toy_log[rows=50]", "toy_log[rows=60]", "toy_log[rows=70]")
-    found, _ = choose_datasets(suite(datasets=named), toy_registry, download=False)
+    found, _ = choose_datasets(suite(datasets=named), toy_registry, may_download=False)
     assert [each.label for each in found] == list(named)
 
 
