@@ -117,6 +117,7 @@ LOG = "label,user,item\n" + "".join(f"{n % 2},u{n % 3},{n % 5}\n" for n in range
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_leaderboards_are_the_same_inline_in_workers_and_on_a_cluster(
     three: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
