@@ -13,37 +13,25 @@ from typing import Any, Literal
 
 import numpy as np
 from ctrbench import (
-    MISSING,
-    RARE,
     Coding,
     Column,
     Field,
     Rows,
     Splits,
-    Table,
     UserError,
     counted,
     did_you_mean,
     encode_splits,
     plain,
-    quoted,
-    text_numbers,
 )
 from numpy.typing import NDArray
 
 from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._reading import Log
+from ctrbench_datasets._remarks import of_fields, of_sequences
 from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 
 RATIOS = (0.8, 0.1, 0.1)
-
-GIVES_AWAY = 0.95
-"""A field with a higher AUC of its own was hardly known before the click."""
-
-ENOUGH_ROWS = 100_000
-"""So many rows tell such a field."""
-
-_PIECE = 10_000  # values that are looked at as Python's at once
 
 Split = Literal["", "chance", "time", "days", "user"]
 PerField = int | str | tuple[str, ...]
@@ -142,7 +130,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         keep=recipe.keep,
         identifiers=identifiers,
     )
-    extra = [*_sequences(logs[0], recipe), *_remarks(splits, recipe)]
+    extra = [*of_sequences(logs[0], recipe.sequence), *of_fields(splits.train, recipe.numeric)]
     apart = recipe.kind if len(logs) < 3 and recipe.kind != "chance" else ""
     return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))), apart=apart)
 
@@ -419,157 +407,3 @@ def _texts(log: Log, name: str, most: int) -> list[str]:
 def _identifiers(log: Log, fields: Sequence[Field], roles: Mapping[str, str]) -> set[str]:
     """Fields that may be mere row numbers: all those that nobody named."""
     return {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
-
-
-def _sequences(log: Log, recipe: Recipe) -> list[str]:
-    """What is in the columns with several values, which are left out of the tables."""
-    return [
-        f"column {name!r} holds several values a row ({_described(log, name)}): left out" for name in recipe.sequence
-    ]
-
-
-def _described(log: Log, name: str) -> str:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    column = log.columns[name]
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-        flat = pc.list_flatten(column)
-        try:
-            distinct = len(Column.of(flat).values)
-        except (TypeError, ValueError):
-            return f"{lengths.mean():.1f} on average, at most {lengths.max():,}"
-    else:
-        try:
-            texts = Column.of(column)
-        except (TypeError, ValueError):
-            return "compound"
-        sign = _joined_by(texts.texts)
-        parts = [text.split(sign) if sign else [text] for text in texts.values]
-        lengths = np.append([len(part) for part in parts], 0)[texts.codes]
-        distinct = len({value for part in parts for value in part})
-    return f"{lengths.mean():.1f} on average, at most {int(lengths.max()):,}; {distinct:,} different ones"
-
-
-def _joined_by(texts: Any) -> str:
-    """The character between the values of a sequence: the one that occurs in most texts."""
-    counts = {sign: _holding(texts, sign) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
-    best = max(counts, key=lambda sign: counts[sign])
-    return best if counts[best] else ""
-
-
-def _holding(texts: Any, sign: str) -> int:
-    """How many texts hold a sign."""
-    import pyarrow.compute as pc
-
-    return int(pc.sum(pc.match_substring(texts, sign), min_count=0).as_py())
-
-
-def _remarks(splits: Splits, recipe: Recipe) -> list[str]:
-    """Categorical fields that look as if they were something else, one note for each kind."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    fractions, singles, joined, amounts = [], [], [], []
-    train = splits.train
-    for field in train.schema.categorical:
-        if field.name in recipe.numeric or field.name.removesuffix(f" {MISSING}") in recipe.numeric:
-            continue
-        texts = field.words.strings
-        texts = texts.filter(pc.invert(pc.is_in(texts, value_set=pa.array([MISSING, RARE], texts.type))))
-        if len(texts) < 2:
-            continue
-        if _are_fractions(texts):
-            fractions.append(field.name)
-        elif _are_amounts(texts):
-            amounts.append(field.name)
-        elif len(texts) > len(train) / 2:
-            singles.append(field.name)
-        elif field.role == "context" and _many_joined(texts):
-            joined.append(field.name)
-    rows = f"{len(train):,} rows of train"
-    return [
-        *_giveaways(train),
-        *_remark(
-            amounts, "holds", "hold", "amounts with a currency's sign", "take it off, and numeric={} makes {} numeric"
-        ),
-        *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
-        *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
-        *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
-    ]
-
-
-def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
-    if not names:
-        return []
-    listed = ", ".join(map(quoted, names))
-    if len(names) == 1:
-        return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
-    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
-
-
-def _are_fractions(texts: Any) -> bool:
-    """Whether all are numbers, and some of these not whole."""
-    import pyarrow.compute as pc
-
-    if pc.all(pc.match_substring_regex(texts, "^[+-]?[0-9]+$")).as_py():
-        return False
-    some = False
-    for at in range(0, len(texts), _PIECE):  # most often the first piece tells
-        numbers = text_numbers(texts[at : at + _PIECE].to_pylist())
-        if not np.all(np.isfinite(numbers)):
-            return False
-        some = some or bool(np.any(numbers % 1))
-    return some
-
-
-def _are_amounts(texts: Any) -> bool:
-    """Whether all have a sign such as $ before or behind a number."""
-    import pyarrow.compute as pc
-
-    return bool(pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\p{Sc}\s?[0-9]|[0-9]\s?\p{Sc}\s*$")).as_py())
-
-
-def _giveaways(train: Table) -> list[str]:
-    """A note of fields of the context that tell clicks from other rows all by themselves.
-
-    The AUC of each value's click rate in every other row of train, among the rows between these; of a number, its own.
-    """
-    rows = np.arange(0, len(train), max(1, len(train) // ENOUGH_ROWS))
-    known, rest = rows[::2], rows[1::2]
-    found: list[str] = []
-    for field in train.schema.fields:
-        if field.role != "context":
-            continue
-        values = train.rows[field.name].to_numpy()
-        if field.kind == "numeric":
-            scores = values[rest]
-        else:
-            size = field.vocab_size
-            clicks = np.bincount(values[known], weights=train.targets[known], minlength=size)
-            scores = ((clicks + train.click_rate) / (np.bincount(values[known], minlength=size) + 1))[values[rest]]
-        found += giveaway(field.name, train.targets[rest], scores)
-    return found
-
-
-def giveaway(name: str, labels: NDArray[Any], scores: NDArray[Any]) -> list[str]:
-    """A note where a field's scores, (rows,), tell clicks from other rows by themselves; otherwise nothing."""
-    from scipy.stats import rankdata
-
-    clicks = labels == 1
-    ones, zeros = clicks.sum(), (~clicks).sum()
-    if not ones or not zeros:
-        return []
-    auc = (rankdata(scores)[clicks].sum() - ones * (ones + 1) / 2) / (ones * zeros)
-    if not max(auc, 1 - auc) > GIVES_AWAY:
-        return []
-    return [
-        f"field {name!r} alone tells clicks from other rows (AUC {max(auc, 1 - auc):.2f}): if it is not known before a "
-        f"click, drop={quoted(name)} leaves it out"
-    ]
-
-
-def _many_joined(texts: Any) -> bool:
-    sign = _joined_by(texts)
-    return sign in ("^", "|") and len(texts) > 4 and _holding(texts, sign) > len(texts) / 3

@@ -18,8 +18,8 @@ from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._labels import LabelRule
-from ctrbench_datasets._logs import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._reading import Log, read_log
+from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._text import WORDS, Dialect, WrongEncodingError, read_text
 from ctrbench_datasets._times import Instants, instants
 
@@ -421,14 +421,15 @@ def _giveaways(found: _Look) -> list[str]:
     """Notes of numbers that tell clicks by themselves, as bins of equal size may no longer show."""
     rule = LabelRule.of(found.parameters["label"], found.log.names)
     labels = Column.of(rule.labels(found.log, "").columns[rule.column])
-    clicks = (text_numbers(labels.values) == text_numbers(labels.values).max())[labels.codes]
+    numbers = text_numbers(labels.values)
+    clicks = (numbers == numbers.max())[labels.codes]
     rows = slice(0, None, max(1, len(found.log) // ENOUGH_ROWS))
     notes: list[str] = []
     for name in found.parameters.get("numeric", ()):
         column = found.columns[name]
         known = column.codes[rows] >= 0
-        numbers = text_numbers(column.values)[column.codes[rows][known]]
-        notes += giveaway(name, clicks[rows][known], numbers)
+        values = text_numbers(column.values)[column.codes[rows][known]]
+        notes += giveaway(name, clicks[rows][known], values)
     return notes
 
 

@@ -1,0 +1,175 @@
+"""What is worth a remark in a log: columns of several values, and fields that may be something else than they seem.
+
+In: a log, and the train table that was made of it. Out: notes, each with its fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ctrbench import MISSING, RARE, Column, Table, quoted, text_numbers
+from numpy.typing import NDArray
+
+from ctrbench_datasets._reading import Log
+
+GIVES_AWAY = 0.95
+"""A field with a higher AUC of its own was hardly known before the click."""
+
+ENOUGH_ROWS = 100_000
+"""So many rows tell such a field."""
+
+_PIECE = 10_000  # values that are looked at as Python's at once
+
+
+def of_sequences(log: Log, names: Sequence[str]) -> list[str]:
+    """What is in the columns with several values, which are left out of the tables."""
+    return [f"column {name!r} holds several values a row ({_described(log, name)}): left out" for name in names]
+
+
+def _described(log: Log, name: str) -> str:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = log.columns[name]
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+        flat = pc.list_flatten(column)
+        try:
+            distinct = len(Column.of(flat).values)
+        except (TypeError, ValueError):
+            return f"{lengths.mean():.1f} on average, at most {lengths.max():,}"
+    else:
+        try:
+            texts = Column.of(column)
+        except (TypeError, ValueError):
+            return "compound"
+        sign = _joined_by(texts.texts)
+        parts = [text.split(sign) if sign else [text] for text in texts.values]
+        lengths = np.append([len(part) for part in parts], 0)[texts.codes]
+        distinct = len({value for part in parts for value in part})
+    return f"{lengths.mean():.1f} on average, at most {int(lengths.max()):,}; {distinct:,} different ones"
+
+
+def _joined_by(texts: Any) -> str:
+    """The character between the values of a sequence: the one that occurs in most texts."""
+    counts = {sign: _holding(texts, sign) for sign in ("^", "|", ";", ",", " ", "\x02", "\x01")}
+    best = max(counts, key=lambda sign: counts[sign])
+    return best if counts[best] else ""
+
+
+def _holding(texts: Any, sign: str) -> int:
+    """How many texts hold a sign."""
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.match_substring(texts, sign), min_count=0).as_py())
+
+
+def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
+    """Fields that look as if they were something else, or known too late; those named as `numeric` are numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fractions, singles, joined, amounts = [], [], [], []
+    for field in train.schema.categorical:
+        if field.name in numeric or field.name.removesuffix(f" {MISSING}") in numeric:
+            continue
+        texts = field.words.strings
+        texts = texts.filter(pc.invert(pc.is_in(texts, value_set=pa.array([MISSING, RARE], texts.type))))
+        if len(texts) < 2:
+            continue
+        if _are_fractions(texts):
+            fractions.append(field.name)
+        elif _are_amounts(texts):
+            amounts.append(field.name)
+        elif len(texts) > len(train) / 2:
+            singles.append(field.name)
+        elif field.role == "context" and _many_joined(texts):
+            joined.append(field.name)
+    rows = f"{len(train):,} rows of train"
+    return [
+        *_giveaways(train),
+        *_remark(
+            amounts, "holds", "hold", "amounts with a currency's sign", "take it off, and numeric={} makes {} numeric"
+        ),
+        *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
+        *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
+        *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
+    ]
+
+
+def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
+    if not names:
+        return []
+    listed = ", ".join(map(quoted, names))
+    if len(names) == 1:
+        return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
+    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
+
+
+def _are_fractions(texts: Any) -> bool:
+    """Whether all are numbers, and some of these not whole."""
+    import pyarrow.compute as pc
+
+    if pc.all(pc.match_substring_regex(texts, "^[+-]?[0-9]+$")).as_py():
+        return False
+    some = False
+    for at in range(0, len(texts), _PIECE):  # most often the first piece tells
+        numbers = text_numbers(texts[at : at + _PIECE].to_pylist())
+        if not np.all(np.isfinite(numbers)):
+            return False
+        some = some or bool(np.any(numbers % 1))
+    return some
+
+
+def _are_amounts(texts: Any) -> bool:
+    """Whether all have a sign such as $ before or behind a number."""
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\p{Sc}\s?[0-9]|[0-9]\s?\p{Sc}\s*$")).as_py())
+
+
+def _giveaways(train: Table) -> list[str]:
+    """Fields of the context that tell clicks from other rows all by themselves.
+
+    A value counts by its click rate in every other row of train, judged on the rows between these; a number by itself.
+    """
+    import pandas as pd
+
+    rows = np.arange(0, len(train), max(1, len(train) // ENOUGH_ROWS))
+    known, rest = rows[::2], rows[1::2]
+    clicks = pd.Series(train.targets)
+    found: list[str] = []
+    for field in train.schema.fields:
+        if field.role != "context":
+            continue
+        values = train.rows[field.name].to_numpy()
+        scores = pd.Series(values[rest])
+        if field.kind == "categorical":
+            seen = clicks[known].groupby(values[known]).agg(["sum", "count"])
+            scores = scores.map((seen["sum"] + train.click_rate) / (seen["count"] + 1)).fillna(train.click_rate)
+        found += giveaway(field.name, train.targets[rest], scores.to_numpy())
+    return found
+
+
+def giveaway(name: str, labels: NDArray[Any], scores: NDArray[Any]) -> list[str]:
+    """A note where a field's scores, (rows,), have an AUC above `GIVES_AWAY` either way; otherwise nothing."""
+    import pandas as pd
+
+    clicks = labels == 1
+    ones, zeros = clicks.sum(), (~clicks).sum()
+    if not ones or not zeros:
+        return []
+    auc = (pd.Series(scores).rank()[clicks].sum() - ones * (ones + 1) / 2) / (ones * zeros)
+    if not max(auc, 1 - auc) > GIVES_AWAY:
+        return []
+    return [
+        f"field {name!r} alone tells clicks from other rows (AUC {max(auc, 1 - auc):.2f}): if it is not known before a "
+        f"click, drop={quoted(name)} leaves it out"
+    ]
+
+
+def _many_joined(texts: Any) -> bool:
+    sign = _joined_by(texts)
+    return sign in ("^", "|") and len(texts) > 4 and _holding(texts, sign) > len(texts) / 3
