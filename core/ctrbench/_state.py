@@ -36,9 +36,9 @@ _STANDARD = (
     "|importlib|io|itertools|json|logging|math|multiprocessing|operator|os|pathlib|pickle|posixpath|queue|random|re|shutil"
     "|signal|sqlite3|statistics|string|struct|subprocess|tempfile|threading|time|traceback|uuid|zipfile"
 )  # not inspect and types, of which compiled libraries replace parts as they load
-_LIBRARIES = "imblearn|lightgbm|numpy|pandas|pyarrow|scipy|sdv|sklearn|torch"
+_LIBRARIES = "imblearn|lightgbm|numpy|pandas|pyarrow|scipy|sdv|sklearn"
 _WATCHED = re.compile(
-    rf"({_STANDARD}|{_LIBRARIES.removesuffix('|torch')}|click|ctgan|ctrbench\w*|jinja2|pluggy|psutil|pydantic|rdt|rich"
+    rf"({_STANDARD}|{_LIBRARIES}|click|ctgan|ctrbench\w*|jinja2|pluggy|psutil|pydantic|rdt|rich"
     r"|sqlalchemy|tabulate|threadpoolctl)(\.(?!_).*)?"
     r"|pandas\.core\..*|torch(\.nn|\.nn\.functional|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
 )
@@ -147,7 +147,7 @@ def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
 def _is_at_home(value: Any, place: str) -> bool:
     """Whether a new function is its package's own, or a library's: torch puts other ones in place as it loads."""
     file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    homes = filter(None, (place.partition(".")[0], *_LIBRARIES.split("|")))
+    homes = filter(None, (place.partition(".")[0], "torch", *_LIBRARIES.split("|")))
     return any(f"{os.sep}{home}{os.sep}" in file for home in homes)
 
 

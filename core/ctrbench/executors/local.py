@@ -25,7 +25,6 @@ from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _outpu
 from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
-from ctrbench.registry import HOME
 from ctrbench.resources import interrupts_held
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.text import how_it_ended
@@ -146,7 +145,7 @@ class LocalExecutor:
             task.alone = True
             self._put_back(task, worker)
             return True
-        worker.served |= set() if _is_ours(mine) else {mine}
+        worker.served |= {mine} if task.job.plugin.foreign else set()
         return False
 
     def _put_back(self, task: _Task, worker: _Worker) -> None:
@@ -334,11 +333,6 @@ def _death(status: int | None, task: _Task) -> TaskResult:
         return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
-
-
-def _is_ours(registered: str) -> bool:
-    """Whether a plug-in, as people name it, comes with ctrbench: those are known to leave a worker as it was."""
-    return registered.rpartition("(")[2].startswith(f"{HOME} ")
 
 
 def _kernel_kills() -> int:
