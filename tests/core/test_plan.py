@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ctrbench import keys
 from ctrbench.choices import choose_datasets
 from ctrbench.ids import TaskKind
 from ctrbench.jobs import Compute, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob
@@ -143,11 +144,16 @@ def test_the_rows_of_a_data_set_stay_under_another_seed_only_where_a_suite_says_
     assert (found[0] == found[1]) is same
 
 
-def test_the_cost_of_a_task_foretells_that_of_the_same_plug_in_with_another_budget(toy_registry: Registry) -> None:
+def test_the_cost_of_a_task_foretells_that_of_the_same_plug_in_with_another_budget_or_source(
+    toy_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pool(budget: float, name: str = "bootstrap") -> tuple[str, float]:
         plan = planned(toy_registry, generators=(name,), budget=budget, repeats=1)
         [task] = [task for task in plan.tasks.values() if task.kind is TaskKind.POOL]
         return task.cost_key, task.effort
 
     assert pool(1.0)[0] == pool(0.5)[0] != pool(1.0, "negatives")[0]
+    before = pool(1.0)
+    monkeypatch.setattr(keys, "source_digest", lambda module, *, whole=False: f"edited {module}")
+    assert pool(1.0) == before
     assert (pool(1.0)[1], pool(0.5)[1]) == (10, 5)
