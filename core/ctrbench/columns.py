@@ -113,7 +113,7 @@ class Column:
     @property
     def counts(self) -> NDArray[np.int64]:
         """How many rows hold each value, (values,)."""
-        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
 
 
 def as_text(parts: Sequence[Any], where: str) -> list[Any]:
@@ -155,7 +155,7 @@ def text_numbers(texts: Iterable[str], decimal: str = ".") -> NDArray[np.float64
     for text in texts:
         plain = text.strip()
         if decimal != ".":
-            plain = "no" * 2 if "." in plain else plain.replace(decimal, ".")
+            plain = "" if "." in plain else plain.replace(decimal, ".")
         if _NUMBER.fullmatch(plain) and plain.isascii():
             found.append(float(plain))
         else:

@@ -90,7 +90,7 @@ CONSTANT = "constant prediction"
 """The fact that a model predicts the same for every row of test."""
 
 
-LACKS = "lacks"
+LACKS = "rows lacking"
 """The fact that a pool, after all its top-ups, has too few rows of a class: "714 positives"."""
 
 

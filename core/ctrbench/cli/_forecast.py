@@ -83,7 +83,7 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
     suite, limits = request.suite, request.limits
     with _existing(store) as results:
         chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
-        loaded, loading = [], {}
+        loaded, tasks = [], {}
         for dataset in chosen:
             state = choices.availability(dataset)
             if isinstance(state, Missing):
@@ -94,14 +94,14 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
                 )
                 continue
             task = plan.data_task(dataset, suite, limits)
-            loading[task.name] = task
+            tasks[task.name] = task
             loaded.append((dataset, _load(dataset, task, results)))
         if not loaded:
             raise UserError("; ".join(left_out))
         grid = plan.grid(
             suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
         )
-        why = reasons({**loading, **grid.tasks}, results, request.redo)
+        why = reasons({**tasks, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
     return _Forecast(grid, why, costs, left_out)
 
