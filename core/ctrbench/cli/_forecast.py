@@ -32,7 +32,7 @@ from ctrbench.text import counted, plain
 def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     suite, made = request.suite, _forecast(request, store)
-    _echo_tasks(made.grid.tasks, made.why, made.costs, slots)
+    _echo_tasks({**made.loading, **made.grid.tasks}, made.why, made.costs, slots)
     _echo_cells(made.grid, suite)
     echo(made.why, verbose=verbose)
     if suite.budget != 1:
@@ -66,6 +66,7 @@ LONG = 3600.0
 class _Forecast:
     """What a run would do, and what is known of its cost."""
 
+    loading: Mapping[str, Task]  # the tasks before the grid's: of each data set one
     grid: Plan
     why: Mapping[str, Reason]
     costs: Costs
@@ -103,10 +104,10 @@ def _forecast(request: RunRequest, store: str) -> _Forecast:
         )
         why = reasons({**tasks, **grid.tasks}, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
-    return _Forecast(grid, why, costs, left_out)
+    return _Forecast(tasks, grid, why, costs, left_out)
 
 
-def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:
+def _echo_tasks(graph: Mapping[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
     groups: dict[tuple[TaskKind, str], list[Task]] = defaultdict(list)
     for task in graph.values():
@@ -119,7 +120,7 @@ def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs,
         seconds = sum(cost.seconds for cost in known)
         memory = max((cost.memory for cost in known), default=0.0)
         total, largest = total + seconds, max(largest, memory)
-        unknown += len(told) - len(known) if kind is not TaskKind.SCORE else 0
+        unknown += len(told) - len(known) if kind in (TaskKind.POOL, TaskKind.TRAIN) else 0
         rows.append([
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
             costs.basis(tasks_[0]) if to_run else "",
@@ -127,11 +128,17 @@ def _echo_tasks(graph: dict[str, Task], why: Mapping[str, Reason], costs: Costs,
             f"{memory / 1e9:.1f} GB" if known else "",
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
-    click.echo(
-        f"\n{counted(len(graph), 'task')}, {sum(why[name].runs for name in graph)} to run: {duration(total)} of work, "
-        f"about {duration(total / slots)} on {counted(slots, 'worker')}, at most {largest / 1e9:.1f} GB in one of them"
-        + (f"; the cost of {unknown} of the pools and trainings is not known" if unknown else "")
-    )
+    click.echo(f"\n{_together(len(graph), sum(why[name].runs for name in graph), unknown, total, largest, slots)}")
+
+
+def _together(tasks: int, to_run: int, unknown: int, seconds: float, memory: float, slots: int) -> str:
+    """What all tasks take, as far as anybody knows: `unknown` pools and trainings were never done."""
+    counts = f"{counted(tasks, 'task')}, {to_run:,} to run"
+    nobody = f"what {'the' if not seconds else unknown} pools and trainings take is not known before a first run"
+    if not seconds:
+        return f"{counts}: {nobody}" if unknown else counts
+    known = f"{duration(seconds)} of work, about {duration(seconds / slots)} on {counted(slots, 'worker')}"
+    return f"{counts}: {known}, at most {memory / 1e9:.1f} GB in one of them" + (f"; {nobody}" if unknown else "")
 
 
 def _echo_cells(grid: Plan, suite: Suite) -> None:

@@ -5,40 +5,21 @@ In: a graph of tasks and a store. Out: a `Reason` for each task, and lines that 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import click
 
+from ctrbench.again import Earlier
 from ctrbench.driver import Redo, why_again
-from ctrbench.jobs import Job, ingredients, key
+from ctrbench.jobs import key
 from ctrbench.plan import Task
-from ctrbench.results import Json, Stage, Status, TaskResult
+from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.store import Store
 from ctrbench.text import counted, plain
 
 _SHOWN = 3  # so many tasks are named for each reason
-
-_CHANGES = {
-    "revision": "ctrbench itself computes it differently now",
-    "source": "the source of {plugin} changed",
-    "parameters": "the parameters of {plugin} changed ({parameters})",
-    "version": "what it reads has another version",
-    "data": "the data are different",
-    "pool": "its pool is different",
-    "predictions": "its training gave different predictions",
-    "rankings": "its training gave different rankings",
-    "scenario": "the scenario changed",
-    "shares": "the scenarios need different pools",
-    "seed": "the seed is different",
-    "model_seed": "the seed is different",
-    "draw_seed": "the seed is different",
-    "threads": "the number of threads is different",
-    "device": "the device is different",
-    "ranking": "the queries for rankings are different",
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,7 @@ class Reason:
 
 def reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
-    earlier = _Earlier(store)
+    earlier = Earlier(store)
     done: dict[str, TaskResult] = {}
     found: dict[str, Reason] = {}
     for name, task in graph.items():
@@ -67,7 +48,11 @@ def reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[
                 found[name] = Reason(False, done[name].describe())
                 continue
             stored = store.find(key(job)) if store else None
-            found[name] = _reason(stored, redo, task) if stored else Reason(True, earlier.why(task, job))
+            found[name] = (
+                _reason(stored, redo, task)
+                if stored
+                else Reason(True, str(earlier.change(task, job) or "no result yet"))
+            )
             if stored and not found[name].runs:
                 done[name] = stored
     return found
@@ -93,39 +78,3 @@ def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
     if why or stored.ok:
         return Reason(bool(why), why)
     return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
-
-
-class _Earlier:
-    """What the store knows of earlier tasks in the same places of a grid."""
-
-    def __init__(self, store: Store | None) -> None:
-        earlier = store.earlier() if store else []
-        self._keys = {each.key for each in earlier}
-        self._latest = {each.bookkeeping.position: each for each in earlier if each.bookkeeping.position}
-
-    def knows(self, task: Task) -> bool:
-        """Whether there ever was a result for this position."""
-        return task.id.position in self._latest
-
-    def why(self, task: Task, job: Job) -> str:
-        """What makes a task run whose result is not in the store."""
-        if key(job) in self._keys:
-            return "its artefact is lost or damaged"
-        if not self.knows(task):
-            return "no result yet"
-        latest = self._latest[task.id.position]
-        before = latest.bookkeeping.made_from
-        now = json.loads(json.dumps(ingredients(job)))
-        changed = [name for name in _CHANGES if name in before and before[name] != now.get(name)]
-        words = {
-            "plugin": task.plugin,
-            "parameters": _differences(before.get("parameters"), now["parameters"]),
-        }
-        told = dict.fromkeys(_CHANGES[name].format(**words) for name in changed[:2])
-        return f"{' and '.join(told) or 'something changed'} since {latest.run}"
-
-
-def _differences(before: Json, now: Mapping[str, Json]) -> str:
-    before = before if isinstance(before, Mapping) else {}
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in names[:3])
