@@ -98,7 +98,7 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
     [
         (["generator", "MyGan"], "must be lower-case letters, digits and _, beginning with a letter, as in my_gan"),
         (["generator", "my-gan"], "as in my_gan"),
-        (["model", "class"], "must be lower-case letters"),
+        (["model", "class"], "'class' is a word of Python"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["modell", "mine"], "modell"),
     ],
