@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_one_is_found_and_has_parameters_and_help(call) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "generator my_generator (ctrbench-my-generator 0.1.0)" in shown.stdout
     assert "share of values drawn without regard to the label" in shown.stdout
+
+
+def test_installing_one_for_editing_takes_nothing_but_hatchling(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hatchling.build import build_editable
+
+    project = packages / Starter("model", NAMES["model"]).distribution
+    monkeypatch.chdir(project)
+    monkeypatch.setitem(sys.modules, "editables", None)  # which hatchling takes otherwise, and few have installed
+    with zipfile.ZipFile(tmp_path / build_editable(str(tmp_path))) as wheel:
+        [path] = [name for name in wheel.namelist() if name.endswith(".pth")]
+        assert wheel.read(path).decode() == str(project)
 
 
 def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
