@@ -252,9 +252,8 @@ class _Work:
                 self.refuse(
                     name,
                     split,
-                    f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it or name "
-                    "another "
-                    f'label column, or say which values are clicks, as in label="{name} == 1"',
+                    f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it, or name a "
+                    "label column of 0 and 1",
                 )
                 values = np.where(bad, 0, values)
             found[split] = values.astype(np.int8)
@@ -528,8 +527,7 @@ def _check_classes(tables: Mapping[str, Table], source: str) -> None:
     if len(lacking) == len(tables) and len({what for _, what in lacking}) == 1:
         raise UserError(
             f"{source}, train: there are no {lacking[0][1]}, and none in valid and test; AUC needs both classes: "
-            "name another "
-            'label column, or say which values are clicks, as in label="rating >= 4"'
+            "name another label column, or say which values are clicks"
         )
     split, what = lacking[0]
     raise UserError(f"{source}, {split}: there are no {what}; AUC needs both classes: use more rows or other ratios")

@@ -109,7 +109,11 @@ def test_fresh_rows_are_encoded_under_a_schema_that_exists():
         ([1j, 2.0], "numeric", "field 'x' holds complex numbers"),
         (pd.Series([1j, None], dtype=object), "numeric", "field 'x' holds complex numbers"),
         (frame(["a", "b"], [0, 1j]), "categorical", "label 'label' holds complex numbers"),
-        (frame(["a", "b"], [0, 2]), "categorical", "label 'label': 2 in row 1 is neither 0 nor 1"),
+        (
+            frame(["a", "b"], [0, 2]),
+            "categorical",
+            "label 'label': 2 in row 1 is neither 0 nor 1; mend it, or name a label column of 0 and 1",
+        ),
         (frame(["a", "b"], ["ja", "no"]), "categorical", "label 'label': 'ja' in row 0 is neither 0 nor 1"),
         (frame(["a", "b"], [1, None]), "categorical", "label 'label': nan in row 1 is neither 0 nor 1"),
         (frame(["a", "b"], [0, 0]), "categorical", "log, train: there are no positives (label 1)"),
