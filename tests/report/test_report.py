@@ -468,7 +468,7 @@ def test_the_report_is_the_same_each_time_and_replaces_a_file_only_by_force(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("plot", "scenarios", "--out", "no/such/folder.svg"), "cannot be written"),
+        (("plot", "scenarios", "--out", "no/such/folder.svg"), "there is no folder no/such; make it"),
         (("report", "--html", "r.html", "--metric", "hit"), "did you mean 'hits'?"),
         (("report", "--html", "r.html", "--run", "never"), "no run 'never'"),
         (("plot", "heat", "--out", "f"), "did you mean 'heatmap'?"),
