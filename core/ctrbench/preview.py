@@ -1,25 +1,29 @@
-"""Why each task of a plan would run, or would not: for `ctrbench run --dry-run`.
+"""What a run would do, and why, before anything is done.
 
-In: a graph of tasks and a store. Out: a `Reason` for each task, and lines that sum them up.
+In: a request and a store. Out: a `Preview`: the plan, a `Reason` for each task, what tasks cost, and what is left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-import click
-
+from ctrbench import choices, loading, plan
+from ctrbench.choices import Chosen
+from ctrbench.costs import Costs
 from ctrbench.driver import Redo, why_again
+from ctrbench.errors import UserError
+from ctrbench.ids import TaskKind
+from ctrbench.interfaces import Dataset, Missing
 from ctrbench.jobs import Job, ingredients, key
-from ctrbench.plan import Task
+from ctrbench.plan import Plan, Task
 from ctrbench.results import Json, Stage, Status, TaskResult
+from ctrbench.session import RunRequest
+from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
-from ctrbench.text import counted, plain
-
-_SHOWN = 3  # so many tasks are named for each reason
 
 _CHANGES = {
     "revision": "ctrbench itself computes it differently now",
@@ -49,7 +53,54 @@ class Reason:
     why: str = ""
 
 
-def reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do, and what is known of its cost."""
+
+    grid: Plan
+    why: Mapping[str, Reason]
+    costs: Costs
+    left_out: list[str]
+
+    def spans(self) -> tuple[float, int]:
+        """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
+        told = [(task.kind, self.costs.of(task)) for name, task in self.grid.tasks.items() if self.why[name].runs]
+        unknown = sum(cost is None and kind is not TaskKind.SCORE for kind, cost in told)
+        return sum(cost.seconds for _, cost in told if cost), unknown
+
+
+def preview(request: RunRequest, store: str) -> Preview:
+    """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
+
+    UserError where no data set is at hand.
+    """
+    suite, limits = request.suite, request.limits
+    with _existing(store) as results:
+        chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
+        loaded, tasks = [], {}
+        for dataset in chosen:
+            state = choices.availability(dataset)
+            if isinstance(state, Missing):
+                fetch = shlex.quote(dataset.label)
+                left_out.append(
+                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
+                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
+                )
+                continue
+            task = plan.data_task(dataset, suite, limits)
+            tasks[task.name] = task
+            loaded.append((dataset, _load(dataset, task, results)))
+        if not loaded:
+            raise UserError("; ".join(left_out))
+        grid = plan.grid(
+            suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
+        )
+        why = _reasons({**tasks, **grid.tasks}, results, request.redo)
+        costs = Costs(results.spent() if results else {}, request.compute.threads)
+    return Preview(grid, why, costs, left_out)
+
+
+def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
     earlier = _Earlier(store)
     done: dict[str, TaskResult] = {}
@@ -71,21 +122,6 @@ def reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[
             if stored and not found[name].runs:
                 done[name] = stored
     return found
-
-
-def echo(found: Mapping[str, Reason], *, verbose: bool) -> None:
-    """A line for each reason, with the tasks that have it: a few of them, or all."""
-    groups: dict[Reason, list[str]] = defaultdict(list)
-    for name, reason in found.items():
-        if reason.why:
-            groups[reason].append(name)
-    for reason, names in sorted(groups.items(), key=lambda group: not group[0].runs):
-        head = f"{'runs' if reason.runs else 'does not run'}: {reason.why}: {counted(len(names), 'task')}"
-        if verbose:
-            click.echo("\n  ".join(plain(text) for text in [head, *names]))
-        else:
-            more = f" and {len(names) - _SHOWN} more (--verbose)" if len(names) > _SHOWN else ""
-            click.echo(plain(f"{head}: {', '.join(names[:_SHOWN])}{more}"))
 
 
 def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
@@ -129,3 +165,25 @@ def _differences(before: Json, now: Mapping[str, Json]) -> str:
     before = before if isinstance(before, Mapping) else {}
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in names[:3])
+
+
+@contextmanager
+def _existing(store: str) -> Iterator[Store | None]:
+    try:
+        opened = Store.open(store, create=False)
+    except NoStoreError:
+        yield None
+        return
+    with closing(opened):
+        yield opened
+
+
+def _load(dataset: Chosen[Dataset], task: Task, store: Store | None) -> TaskResult:
+    """A data set's result from the store, or by loading it without keeping it."""
+    job = loading.job_of(task)
+    found = store.find(key(job)) if store else None
+    if found is None or not found.ok:
+        found = loading.load(dataset, job)
+    if not found.ok:
+        raise loading.mistake(found)
+    return found
