@@ -10,10 +10,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
 from ctrbench import choices, contract, environment, keys, params, plan
+from ctrbench.again import Earlier
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen
 from ctrbench.errors import RunFailed, UserError
@@ -131,7 +133,7 @@ class Driver:
     limits: Limits = NO_LIMITS  # what the user says, over what the suite says
     redo: Redo = Redo.NONE
     results: dict[str, TaskResult] = field(default_factory=dict)  # by the task's name
-    _blamed: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
 
     def run(self, command: str) -> str:
         """Do the whole suite; the run's name in the store. UserError where no data set can be used."""
@@ -204,16 +206,32 @@ class Driver:
         self.watcher.planned(tasks)
         _Walk(self, run, tasks, _Announcer(grid, self)).go()
 
-    def blame(self, text: str) -> None:
-        """Tell the user once what a plug-in did to its worker."""
-        if text not in self._blamed:
-            self._blamed.add(text)
+    def tell(self, text: str) -> None:
+        """Tell the user something once."""
+        if text not in self._said:
+            self._said.add(text)
             self.watcher.note(text)
 
-    def stored(self, key: str, limits: Limits) -> TaskResult | None:
-        """The stored result that makes a task unnecessary."""
-        found = None if self.redo is Redo.ALL else self.store.find(key)
-        return None if found is None or why_again(found, self.redo, limits) else found
+    def stored(self, task: Task, job: Job, key: str) -> TaskResult | None:
+        """The stored result that makes a task unnecessary; why another one does not, the user is told once."""
+        if self.redo is Redo.ALL:
+            return None
+        found = self.store.find(key)
+        if found is not None:
+            why = why_again(found, self.redo, task.limits)
+            if not why:
+                return found
+        else:
+            change = self.earlier.change(task, job)
+            why = change.words if change and not change.follows else ""
+        if why:
+            self.tell(f"done anew: {why}")
+        return None
+
+    @cached_property
+    def earlier(self) -> Earlier:
+        """What the store knew of such tasks before this run's first."""
+        return Earlier(self.store)
 
 
 @dataclass
@@ -271,7 +289,7 @@ class _Walk:
         if cache_key in self._flying:
             self._flying[cache_key].append(task.name)
             return
-        found = self.driver.stored(cache_key, task.limits)
+        found = self.driver.stored(task, job, cache_key)
         if found is not None:
             store.link(self.run, task.name, cache_key)
             self._settle(task.name, found, "stored")
@@ -294,7 +312,7 @@ class _Walk:
         if result.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY):
             noted = _with_limits(noted, task.limits, result.stage)
         if noted.changed:
-            self.driver.blame(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
+            self.driver.tell(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
         result = replace(result, bookkeeping=noted)
         self.driver.store.keep(self.run, task.name, task.kind, cache_key, result)
         for waiting in self._flying.pop(cache_key):

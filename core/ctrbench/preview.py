@@ -5,44 +5,25 @@ In: a request and a store. Out: a `Preview`: the plan, a `Reason` for each task,
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from ctrbench import choices, loading, plan
+from ctrbench.again import Earlier
 from ctrbench.choices import Chosen
 from ctrbench.costs import Costs
 from ctrbench.driver import Redo, why_again
 from ctrbench.errors import UserError
 from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Dataset, Missing
-from ctrbench.jobs import Job, ingredients, key
+from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
-from ctrbench.results import Json, Stage, Status, TaskResult
+from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.session import RunRequest
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
-
-_CHANGES = {
-    "revision": "ctrbench itself computes it differently now",
-    "source": "the source of {plugin} changed",
-    "parameters": "the parameters of {plugin} changed ({parameters})",
-    "version": "what it reads has another version",
-    "data": "the data are different",
-    "pool": "its pool is different",
-    "predictions": "its training gave different predictions",
-    "rankings": "its training gave different rankings",
-    "scenario": "the scenario changed",
-    "shares": "the scenarios need different pools",
-    "seed": "the seed is different",
-    "model_seed": "the seed is different",
-    "draw_seed": "the seed is different",
-    "threads": "the number of threads is different",
-    "device": "the device is different",
-    "ranking": "the queries for rankings are different",
-}
 
 
 @dataclass(frozen=True)
@@ -57,6 +38,8 @@ class Reason:
 class Preview:
     """What a run would do, and what is known of its cost."""
 
+    tasks: Mapping[str, Task]
+    """All of them, those that load data sets before the grid's."""
     grid: Plan
     why: Mapping[str, Reason]
     costs: Costs
@@ -64,8 +47,8 @@ class Preview:
 
     def spans(self) -> tuple[float, int]:
         """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
-        told = [(task.kind, self.costs.of(task)) for name, task in self.grid.tasks.items() if self.why[name].runs]
-        unknown = sum(cost is None and kind is not TaskKind.SCORE for kind, cost in told)
+        told = [(task.kind, self.costs.of(task)) for name, task in self.tasks.items() if self.why[name].runs]
+        unknown = sum(cost is None and kind in (TaskKind.POOL, TaskKind.TRAIN) for kind, cost in told)
         return sum(cost.seconds for _, cost in told if cost), unknown
 
 
@@ -95,14 +78,15 @@ def preview(request: RunRequest, store: str) -> Preview:
         grid = plan.grid(
             suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
         )
-        why = _reasons({**tasks, **grid.tasks}, results, request.redo)
+        tasks |= grid.tasks
+        why = _reasons(tasks, results, request.redo)
         costs = Costs(results.spent() if results else {}, request.compute.threads)
-    return Preview(grid, why, costs, left_out)
+    return Preview(tasks, grid, why, costs, left_out)
 
 
 def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
     """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
-    earlier = _Earlier(store)
+    earlier = Earlier(store)
     done: dict[str, TaskResult] = {}
     found: dict[str, Reason] = {}
     for name, task in graph.items():
@@ -118,7 +102,11 @@ def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict
                 found[name] = Reason(False, done[name].describe())
                 continue
             stored = store.find(key(job)) if store else None
-            found[name] = _reason(stored, redo, task) if stored else Reason(True, earlier.why(task, job))
+            found[name] = (
+                _reason(stored, redo, task)
+                if stored
+                else Reason(True, str(earlier.change(task, job) or "no result yet"))
+            )
             if stored and not found[name].runs:
                 done[name] = stored
     return found
@@ -129,42 +117,6 @@ def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
     if why or stored.ok:
         return Reason(bool(why), why)
     return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
-
-
-class _Earlier:
-    """What the store knows of earlier tasks in the same places of a grid."""
-
-    def __init__(self, store: Store | None) -> None:
-        earlier = store.earlier() if store else []
-        self._keys = {each.key for each in earlier}
-        self._latest = {each.bookkeeping.position: each for each in earlier if each.bookkeeping.position}
-
-    def knows(self, task: Task) -> bool:
-        """Whether there ever was a result for this position."""
-        return task.id.position in self._latest
-
-    def why(self, task: Task, job: Job) -> str:
-        """What makes a task run whose result is not in the store."""
-        if key(job) in self._keys:
-            return "its artefact is lost or damaged"
-        if not self.knows(task):
-            return "no result yet"
-        latest = self._latest[task.id.position]
-        before = latest.bookkeeping.made_from
-        now = json.loads(json.dumps(ingredients(job)))
-        changed = [name for name in _CHANGES if name in before and before[name] != now.get(name)]
-        words = {
-            "plugin": task.plugin,
-            "parameters": _differences(before.get("parameters"), now["parameters"]),
-        }
-        told = dict.fromkeys(_CHANGES[name].format(**words) for name in changed[:2])
-        return f"{' and '.join(told) or 'something changed'} since {latest.run}"
-
-
-def _differences(before: Json, now: Mapping[str, Json]) -> str:
-    before = before if isinstance(before, Mapping) else {}
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in names[:3])
 
 
 @contextmanager

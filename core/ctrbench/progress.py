@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter, defaultdict
@@ -23,10 +24,11 @@ from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Forecast
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
-from ctrbench.text import plain
+from ctrbench.text import counted, plain, where
 
 _REFRESH = 0.5  # seconds between two pictures of the live display
-_SAY = 60.0  # seconds between two lines about one long task, where there is no live display
+_PAUSE = 10.0  # seconds between two lines that say how far the run is, where there is no live display
+_SAY = 60.0  # seconds between two lines about one long task, there
 
 
 def make_watcher(slots: int, costs: Costs) -> PlainWatcher:
@@ -35,7 +37,7 @@ def make_watcher(slots: int, costs: Costs) -> PlainWatcher:
 
 
 class PlainWatcher(Watcher):
-    """A line for each expensive task that ended, and for whatever went wrong."""
+    """A line now and then for an expensive task that ended, and one for whatever went wrong."""
 
     def __init__(self, slots: int, costs: Costs) -> None:
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
@@ -49,6 +51,7 @@ class PlainWatcher(Watcher):
         self._skips: set[str] = set()  # said once: a metric may skip every training for the same reason
         self._total = 0
         self._start = time.monotonic()
+        self._told = -math.inf  # when a line last said how far the run is
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -92,8 +95,10 @@ class PlainWatcher(Watcher):
         if result.ok:
             self._measured[task.kind, task.cost_key].add(spent)
         if self._worth_a_line(task, result) and not self._said_before(result):
-            what = f"{spent:.1f} s" if result.ok else result.describe()
-            self.note(f"[{self._done}/{self._total}] {task.name}: {what}{self._left()}")
+            self._told = time.monotonic() if result.ok else self._told
+            failed = f"{result.describe()}{where(result.traceback)}"
+            what = f"{spent:.1f} s{self._left()}" if result.ok else failed
+            self.note(f"[{self._done}/{self._total}] {task.name}: {what}")
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -102,7 +107,7 @@ class PlainWatcher(Watcher):
 
     def summary(self) -> str:
         """What became of the tasks so far, in words."""
-        parts = [f"{self._count['ok']} tasks done", f"{self._count['stored']} found in the store"]
+        parts = [f"{counted(self._count['ok'], 'task')} done", f"{self._count['stored']} found in the store"]
         parts += [f"{self._count[s]} {s}" for s in map(str, Status) if s != "ok" and self._count[s]]
         parts += [f"{self._count['blocked']} not run, as what they need is missing"] if self._count["blocked"] else []
         return ", ".join(parts)
@@ -112,8 +117,9 @@ class PlainWatcher(Watcher):
         return sum(self._count.values())
 
     def _worth_a_line(self, task: Task, result: TaskResult) -> bool:
-        """Whatever went wrong, and every expensive task."""
-        return not result.ok or task.kind is not TaskKind.SCORE
+        """Whatever went wrong, and of expensive tasks one now and then: a log is read afterwards."""
+        rested = time.monotonic() - self._told >= _PAUSE
+        return not result.ok or (rested and task.kind is not TaskKind.SCORE)
 
     def _said_before(self, result: TaskResult) -> bool:
         """Whether this is a skip by the same plug-in, for the same reason, as one that had a line."""

@@ -122,11 +122,11 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_other_ones() -> No
 def test_a_dry_run_does_nothing_and_knows_the_store() -> None:
     before = ctrbench(*FAST, "--dry-run")
     assert before.exit_code == 0, before.output
-    assert "20 tasks, 20 to run" in before.stdout
+    assert "21 tasks, 21 to run" in before.stdout
     assert not list(Path.cwd().iterdir())
     ctrbench(*FAST)
-    assert "20 tasks, 0 to run" in ctrbench(*FAST, "--dry-run").stdout
-    assert "26 tasks, 6 to run" in ctrbench(*FAST, "-s", "S2", "--dry-run").stdout
+    assert "21 tasks, 0 to run" in ctrbench(*FAST, "--dry-run").stdout
+    assert "27 tasks, 6 to run" in ctrbench(*FAST, "-s", "S2", "--dry-run").stdout
 
 
 def test_a_dry_run_never_downloads() -> None:

@@ -66,3 +66,16 @@ def test_a_skip_is_said_once_for_each_reason_and_a_failure_each_time(clock, caps
     once = ["score/no queries/pool/log/0123/0/ctgan", "score/no users/pool/log/0123/0/ctgan"]
     assert said == [*once, *(f"score/no luck/pool/log/0123/{repeat}/ctgan" for repeat in range(3))]
     assert watcher.summary().endswith("6 skipped, 3 failed")
+
+
+def test_a_log_of_short_tasks_stays_short_and_a_failure_is_never_held_back(clock, capsys) -> None:
+    watcher = PlainWatcher(1, Costs({}))
+    pools = [Task(replace(POOL, repeat=repeat), "ctgan", lambda results: None) for repeat in range(100)]
+    watcher.planned({task.name: task for task in pools})
+    failed = TaskResult(Status.FAILED, "ctgan", Stage.FIT, "no luck", 'x\n  File "/home/me/gan.py", line 7, in fit\n')
+    for number, task in enumerate(pools):
+        watcher.ended(task, failed if number in (12, 13) else TaskResult(Status.OK), "done")
+        clock[0] += 0.5
+    said = capsys.readouterr().err.splitlines()
+    assert [int(line[1:].split("/")[0]) for line in said] == [1, 13, 14, 21, 41, 61, 81]
+    assert said[1] == "[13/100] pool/log/0123/12/ctgan: ctgan: failed in fit: no luck (/home/me/gan.py:7)"

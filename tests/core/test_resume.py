@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,9 +129,16 @@ class Home:
     def done(self, *words: str) -> list[str]:
         """The expensive tasks that a run did, and how many tasks it did in all."""
         said = self(*GRID, *words)
-        counts = re.search(r"(\d+) tasks done", said)
+        counts = re.search(r"(\d+) tasks? done", said)
         assert counts, said
-        return [*re.findall(r"^\[\d+/\d+\] (\w+)/", said, re.M), counts[1]]
+        with closing(sqlite3.connect(self.folder / "ctrbench.db")) as store:
+            latest = "SELECT run FROM runs ORDER BY started DESC LIMIT 1"
+            kinds = store.execute(f"SELECT kind FROM tasks WHERE run = ({latest}) ORDER BY finished").fetchall()
+        return [*(kind for (kind,) in kinds if kind != "score"), counts[1]]
+
+    def said_anew(self, *words: str) -> list[str]:
+        """Why a run says that it does something anew."""
+        return re.findall(r"^done anew: (.*)", self(*GRID, *words), re.M)
 
     def why(self, *words: str) -> list[str]:
         """What a dry run says of reasons."""
@@ -151,6 +160,9 @@ def test_a_change_runs_just_what_depends_on_it_and_a_dry_run_says_so(home: Home)
     home.change("hk", "probabilities.mean()", "probabilities.max()")
     [why] = home.why()
     assert re.match(r"runs: the source of middle \(homemade 1.0\) changed since \d{8}-\S+: 2 tasks: score/middle/", why)
+    assert home.said_anew() == ["the source of middle (homemade 1.0) changed"]
+    assert home.said_anew() == []
+    home.change("hk", "probabilities.max()", "probabilities.min()")
     assert home.done() == ["2"], "a metric that changes trains nothing"
 
     home.change("hg", "rng(seed).permutation(len(train))", "rng(seed + 1).permutation(len(train))")
@@ -174,11 +186,12 @@ def test_a_dry_run_tells_failures_lost_artefacts_limits_and_fresh_runs_apart(hom
     assert line.startswith("does not run: draws (homemade 1.0): failed in fit: ValueError: no luck today; --retry-fail")
     retried = home.why(*bad, "--retry-failed")
     assert any("runs: failed before, --retry-failed: 1 task: pool/" in line for line in retried)
+    assert home.said_anew(*bad, "--retry-failed") == ["failed before, --retry-failed"]
     home(*GRID)
     assert any(line.startswith("runs: --fresh: 3 tasks: data/") for line in home.why("--fresh"))
     for path in (home.folder / "ctrbench-artefacts").rglob("*.parquet"):
         path.unlink()
-    assert any("its artefact is lost or damaged" in line for line in home.why())
+    assert any("an artefact is lost or damaged" in line for line in home.why())
 
 
 def test_a_parameter_that_a_suite_changes_is_named_with_its_values(home: Home) -> None:

@@ -31,7 +31,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     _echo_reasons(made.why, verbose=verbose)
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
-    for warning in warnings(made.grid.tasks.values(), made.costs):
+    for warning in warnings(made.tasks.values(), made.costs):
         click.echo(plain(warning))
     for reason in made.left_out:
         click.echo(plain(f"left out: {reason}"))
@@ -54,7 +54,7 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
 
 def _echo_tasks(made: Preview, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
-    graph, why, costs = made.grid.tasks, made.why, made.costs
+    graph, why, costs = made.tasks, made.why, made.costs
     groups: dict[tuple[TaskKind, str], list[Task]] = defaultdict(list)
     for task in graph.values():
         groups[task.kind, task.cost_key].append(task)
@@ -66,7 +66,7 @@ def _echo_tasks(made: Preview, slots: int) -> None:
         seconds = sum(cost.seconds for cost in known)
         memory = max((cost.memory for cost in known), default=0.0)
         total, largest = total + seconds, max(largest, memory)
-        unknown += len(told) - len(known) if kind is not TaskKind.SCORE else 0
+        unknown += len(told) - len(known) if kind in (TaskKind.POOL, TaskKind.TRAIN) else 0
         rows.append([
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
             costs.basis(tasks_[0]) if to_run else "",
@@ -74,11 +74,17 @@ def _echo_tasks(made: Preview, slots: int) -> None:
             f"{memory / 1e9:.1f} GB" if known else "",
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
-    click.echo(
-        f"\n{counted(len(graph), 'task')}, {sum(why[name].runs for name in graph)} to run: {duration(total)} of work, "
-        f"about {duration(total / slots)} on {counted(slots, 'worker')}, at most {largest / 1e9:.1f} GB in one of them"
-        + (f"; the cost of {unknown} of the pools and trainings is not known" if unknown else "")
-    )
+    click.echo(f"\n{_together(len(graph), sum(why[name].runs for name in graph), unknown, total, largest, slots)}")
+
+
+def _together(tasks: int, to_run: int, unknown: int, seconds: float, memory: float, slots: int) -> str:
+    """What all tasks take, as far as anybody knows: `unknown` pools and trainings were never done."""
+    counts = f"{counted(tasks, 'task')}, {to_run:,} to run"
+    nobody = f"what {'the' if not seconds else unknown} pools and trainings take is not known before a first run"
+    if not seconds:
+        return f"{counts}: {nobody}" if unknown else counts
+    known = f"{duration(seconds)} of work, about {duration(seconds / slots)} on {counted(slots, 'worker')}"
+    return f"{counts}: {known}, at most {memory / 1e9:.1f} GB in one of them" + (f"; {nobody}" if unknown else "")
 
 
 def _echo_cells(grid: Plan, suite: Suite) -> None:
