@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ctrbench.errors import UserError
-from ctrbench.text import encodable, one_line
+from ctrbench.text import encodable, fault
 
 
 def refuse_existing(file: Path, otherwise: str = "remove it") -> None:
@@ -27,6 +27,9 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
     """
     if os.path.isdir(file):
         raise UserError(f"{encodable(str(file))}: is a folder; name a file")
+    if not os.path.isdir(os.path.dirname(file) or "."):
+        parent = encodable(os.path.dirname(file))
+        raise UserError(f"{encodable(str(file))}: there is no folder {parent}; make it, or name another file")
     flows = os.path.exists(file) and not os.path.isfile(file)
     whole = Path(os.path.realpath(file))
     partial = whole.with_name(f".{whole.name[:40]}-{uuid.uuid4().hex[:8]}")
@@ -39,6 +42,6 @@ def whole_file(file: Path) -> Iterator[BinaryIO]:
         if not flows:
             os.replace(partial, whole)
     except OSError as error:
-        raise UserError(f"{encodable(str(file))}: cannot be written: {one_line(error)}") from None
+        raise UserError(f"{encodable(str(file))}: cannot be written: {fault(error)}") from None
     finally:
         partial.unlink(missing_ok=True)

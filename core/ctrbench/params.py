@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +70,8 @@ def parse(text: str, source: str = "") -> Spec:
     aliased = _ALIAS.match(text)
     named = _NAME.match(text, aliased.end() if aliased else 0)
     if named is None:
-        raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name")
+        hint = "; `ctrbench try FILE` writes a suite for a log of your own" if os.path.exists(text) else ""
+        raise UserError(f"{source or 'a plug-in'}: {text!r} does not begin with a name{hint}")
     at, values = named.end(), {}
     if at < len(text):
         if text[at] == "=" or (aliased and text[at] != "["):

@@ -125,7 +125,10 @@ class Registry:
         found = _called(name, self.of_kind(kind))
         if not found:
             known = [plugin.name for plugin in self.of_kind(kind)]
-            raise self._missing(kind, name, did_you_mean(name, known, "there are"), source)
+            hint = did_you_mean(name, known, "there are")
+            if kind == "dataset" and os.path.exists(name):
+                hint = "`ctrbench try FILE` writes a suite for a log of your own"
+            raise self._missing(kind, name, hint, source)
         return found[0]
 
     def of_object(self, kind: PluginKind, plugin: Plugin, source: str = "") -> Registered:

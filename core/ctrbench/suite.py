@@ -19,7 +19,7 @@ from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
 from ctrbench.scenarios import ClassShares, Scenario
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, fault
 
 ALL = "all"
 """Stands in a list of names for every installed plug-in that the list does not name."""
@@ -98,13 +98,14 @@ def load_suite(name_or_file: str) -> Suite:
     if name in packaged_suites():
         return parse_suite(suite_text(name), name, f"suite {name}")
     path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and (not name_or_file or not path.exists()):
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
         raise UserError(f"suite: none is called {name_or_file!r}; {hint}, or a path to a .toml file")
     try:
         return parse_suite(path.read_text(encoding="utf-8"), path.stem, os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"suite {name_or_file}: cannot be read: {error}") from None
+        why = fault(error) if isinstance(error, OSError) else error
+        raise UserError(f"suite {name_or_file}: cannot be read: {why}") from None
 
 
 def parse_suite(text: str, name: str, source: str) -> Suite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 import signal
@@ -151,6 +152,11 @@ def one_line(error: BaseException) -> str:
     return f"{name}: {said}" if said else name
 
 
+def fault(error: OSError) -> str:
+    """What the system says of a file or folder that cannot be used, in a few words."""
+    return encodable(error.strerror).lower() if isinstance(error.strerror, str) else one_line(error)
+
+
 def trace(error: BaseException) -> str:
     """The traceback of an exception, of bounded length; without its last line where it cannot even be asked for it."""
     for read in (traceback.format_exception, lambda error: traceback.format_tb(error.__traceback__)):
@@ -185,10 +191,19 @@ def where(traceback: str) -> str:
 
     The last line of the plug-in's own is what its author can mend: a library that it calls may stand below it.
     """
-    frames = _FRAME.findall(traceback)
-    own = [frame for frame in frames if not _LIBRARIES.search(frame[0])]
-    file, line = (own or frames or [("", "")])[-1]
+    file, line = (_own_frames(traceback) or _FRAME.findall(traceback) or [("", "")])[-1]
     return f" ({plain(file)}:{line})" if file else ""
+
+
+def where_in_own(traceback: str) -> str:
+    """The name of the file, and the line, where a traceback leaves the plug-in; "" where it was not in it."""
+    file, line = (_own_frames(traceback) or [("", "")])[-1]
+    return f" ({plain(os.path.basename(file))}:{line})" if file else ""
+
+
+def _own_frames(traceback: str) -> list[tuple[str, str]]:
+    """The files and lines that belong neither to Python, nor to a library, nor to ctrbench."""
+    return [frame for frame in _FRAME.findall(traceback) if not _LIBRARIES.search(frame[0])]
 
 
 def bounded(text: str, length: int) -> str:

@@ -18,9 +18,9 @@ from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import LACKS, PoolOutput, PoolResult
+from ctrbench.results import LACKS, PoolOutput, PoolResult, Status
 from ctrbench.store.runs import RunResults
-from ctrbench.text import counted, listed
+from ctrbench.text import bounded, counted, listed
 
 AGAIN = "original_again"
 """The scenario that tells what another seed does by itself."""
@@ -33,6 +33,9 @@ COLLAPSED = 0.05
 
 SEED_NOISE = 2.0
 """Up to so many times what re-seeding does, a movement may be the luck of a seed: near √F(.95; 30, 6)."""
+
+_CAUSE = 100
+"""Letters of a reason that stand in the verdict."""
 
 
 class Outcome(StrEnum):
@@ -260,14 +263,22 @@ class _Judge:
     def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
         if not self.effects.applicable:
             return [f"{self.effects.dataset}: this run has no generator, so it says nothing of synthetic data."]
+        if best is None and not self.effects.compared:
+            cause = self.cause("")
+            return [
+                f"{self.effects.dataset}: no answer, as no model has every score of {self.metric} on original{cause}."
+            ]
+        unmeasured = [f"{name}{self.cause(name)}" for name in self.unmeasured(judged)]
         if best is None:
-            return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}."]
+            every = _few(unmeasured) or "none was measured"
+            return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}: {every}."]
         mine = next(each for each in judged if each.generator == best.generator)
         lines = [self.first(best, judged), self.second(best, against)]
         lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
-        spoilt = [f"Collapsed: {_few(collapsed)}."] if collapsed else []
+        spoilt = [f"Not measured: {_few(unmeasured)}."] if unmeasured else []
+        spoilt += [f"Collapsed: {_few(collapsed)}."] if collapsed else []
         lacking = [f"{each.generator} ({each.lacks.removeprefix('too few ')})" for each in judged if each.lacks]
         spoilt += [f"Too few rows: {_few(lacking)}."] if lacking else []
         constant = self.effects.constant()
@@ -275,13 +286,35 @@ class _Judge:
         lines.append(" ".join(spoilt))
         return [line for line in [*lines, self.needed(best)] if line]
 
+    def unmeasured(self, judged: Sequence[GeneratorVerdict]) -> list[str]:
+        """The candidates that were to be run and have no score here, but for those whose pools say why."""
+        told = {each.generator: each for each in judged}
+        roles = self.info.role
+        candidates = [name for name in self.effects.generators if roles(name) is MethodRole.CANDIDATE]
+        silent = [name for name in candidates if name not in self.effects.same]
+        return silent + [name for name, each in told.items() if not each.claims and not each.lacks]
+
+    def cause(self, generator: str) -> str:
+        """Why scores of a generator, or of `original`, are missing, in brackets: a failure rather than a skip."""
+        arms = [
+            arm
+            for arm in self.effects.cells
+            if arm.generator == generator and (generator or arm.scenario == "original")
+        ]
+        lacking = [c for arm in arms for c in self.effects.cells[arm] if self.metric not in c.scores]
+        causes = [cell.cause(self.metric) for cell in lacking]
+        first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)
+        return f" ({bounded(first.reason, _CAUSE)})" if first and first.reason else ""
+
     def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:
         who = "candidate" if self.effects.candidates else "control"
         tried = f"the best of {len(self.claims)} tried" if len(self.claims) > 1 else "the only one tried"
+        asked = any(self.info.role(name) is MethodRole.CANDIDATE for name in self.effects.generators)
+        none = "no candidate applies; " if asked and not self.effects.candidates else ""
         moved = f"{best.generator} in {best.scenario}, {tried}, changes {self.metric} by {self.number(best)}"
         if best.low is None:
             said = "nothing is claimed of one repeat" if self.info.repeats == 1 else "the error is unknown"
-            return f"{self.effects.dataset}: {said}. {self.again()}{moved}."
+            return f"{self.effects.dataset}: {none}{said}. {self.again()}{moved}."
         hurting = [each.generator for each in judged if each.outcome is Outcome.HURTS]
         s = "s" * (len(hurting) == 1)
         hurt = f"hurt{s} somewhere and help{s} nowhere" if self.trusted else f"seem{s} to hurt somewhere"
@@ -290,7 +323,7 @@ class _Judge:
         if best.sign(self.effects.better) > 0:
             few = f"seem to help, but {self.info.repeats} repeats are too few to be sure"
             said = f"synthetic rows {'help' if self.trusted else few}"
-        return f"{self.effects.dataset}: {said}. {moved}.{others}"
+        return f"{self.effects.dataset}: {none}{said}. {moved}.{others}"
 
     def again(self) -> str:
         """How far scenarios moved beside what another seed does by itself; nothing where no A/A arm was run."""

@@ -99,8 +99,8 @@ def test_failures_tell_reason_file_line_and_what_they_cost(clumsy: Path) -> None
     assert shown.exit_code == 1
     first, second = shown.stdout.splitlines()
     assert first == f"clumsy (clumsy 0.1): failed in fit: LookupError: over a stone ({place}) (2 cells)"
-    assert second.strip() == (
-        "simulated / clumsy / S1 / item_rate / repeat 1; simulated / clumsy / S5 / item_rate / repeat 1"
+    assert second == (
+        "    simulated / clumsy / S1 / item_rate / repeat 1; simulated / clumsy / S5 / item_rate / repeat 1"
     )
     assert "Traceback" not in shown.stdout
     assert "    return stumble(train)" in ctrbench("failures", "--traceback").stdout

@@ -130,6 +130,21 @@ LOGS = {
 }
 
 
+@pytest.mark.parametrize("file", ["log.csv", "./log.csv"])
+def test_a_file_in_the_place_of_a_data_set_is_sent_to_try(file: str) -> None:
+    Path("log.csv").write_text("click,user\n")
+    answered(ctrbench("run", "-d", file), "`ctrbench try FILE` writes a suite for a log of your own")
+
+
+def test_what_can_be_downloaded_is_told_once_below_the_list() -> None:
+    listed = ctrbench("data", "list")
+    assert listed.exit_code == 0
+    assert listed.stdout.count("downloaded") == 1
+    assert listed.stdout.count("CTRBENCH_DATA") == 0
+    assert "not on this machine (2.9 GB)" in listed.stdout
+    answered(ctrbench("data", "describe", "criteo"), "criteo[path=FOLDER]")
+
+
 @pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])
 def test_a_mistake_in_a_command_is_one_line_and_exit_status_2(words: tuple[str, ...]) -> None:
     answered(ctrbench(*words), BAD_COMMANDS[words])

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_one_is_found_and_has_parameters_and_help(call) -> None:
     assert "share of values drawn without regard to the label" in shown.stdout
 
 
+def test_installing_one_for_editing_takes_nothing_but_hatchling(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hatchling.build import build_editable
+
+    project = packages / Starter("model", NAMES["model"]).distribution
+    monkeypatch.chdir(project)
+    monkeypatch.setitem(sys.modules, "editables", None)  # which hatchling takes otherwise, and few have installed
+    with zipfile.ZipFile(tmp_path / build_editable(str(tmp_path))) as wheel:
+        [path] = [name for name in wheel.namelist() if name.endswith(".pth")]
+        assert wheel.read(path).decode() == str(project)
+
+
 def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
     written = [str(packages / Starter(kind, name).distribution) for kind, name in NAMES.items()]
     settings = ["--isolated", "--line-length=120", "--select=E,F,W,I,B,UP"]
@@ -98,7 +112,7 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
     [
         (["generator", "MyGan"], "must be lower-case letters, digits and _, beginning with a letter, as in my_gan"),
         (["generator", "my-gan"], "as in my_gan"),
-        (["model", "class"], "must be lower-case letters"),
+        (["model", "class"], "'class' is a word of Python"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["modell", "mine"], "modell"),
     ],

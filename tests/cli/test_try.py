@@ -65,6 +65,23 @@ def test_it_tells_what_the_columns_are(tmp_path):
     }
 
 
+def test_a_log_whose_columns_have_other_names_is_known_by_its_values(tmp_path):
+    names = {"timestamp": "zeitpunkt", "user_id": "nutzer", "ad_id": "größe", "price": "preis"}
+    columns = {names[name]: COLUMNS[name] for name in names} | dict.fromkeys(names)
+    columns["preis"] = lambda n: COLUMNS["price"](n).replace(".", ",")
+    found = seen(written(tmp_path / "log.csv", sep=";", **columns))
+    assert (found.parameters["time"], found.parameters["derive"]) == ("zeitpunkt", ["hour", "weekday"])
+    assert found.parameters["numeric"] == ["preis"]
+    assert found.notes[:2] == [f"no column looks like the {r}: --{r} COLUMN names it" for r in ("user", "item")]
+
+
+def test_days_without_hours_and_one_of_two_times_are_not_guessed_to_be_the_time(tmp_path):
+    days = seen(written(tmp_path / "a.csv", timestamp=None, born=lambda n: f"1990-01-{n % 28 + 1:02} 00:00:00"))
+    two = {"opened": COLUMNS["timestamp"], "closed": COLUMNS["timestamp"]}
+    both = seen(written(tmp_path / "b.csv", timestamp=None, **two))
+    assert "time" not in {**days.parameters, **both.parameters}
+
+
 def test_it_says_how_the_file_is_written(tmp_path):
     found = seen(written(tmp_path / "log.tsv", sep="\t"))
     assert found.reasons["path"] == "300 rows, 8 columns, text with a tab between values, a header"

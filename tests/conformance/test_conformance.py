@@ -258,8 +258,9 @@ def test_a_changed_input_is_found():
     assert "a table" in failures("generator", Meddles)[UNTOUCHED]
 
 
-def test_an_exception_is_one_failed_check_and_one_line():
-    assert failures("generator", Raises) == {"fits": "ArithmeticError: no luck"}
+def test_an_exception_is_one_failed_check_and_one_line_that_says_where():
+    line = Raises.fit.__code__.co_firstlineno + 1
+    assert failures("generator", Raises) == {"fits": f"ArithmeticError: no luck (test_conformance.py:{line})"}
 
 
 def test_a_skip_on_one_log_is_made_good_by_the_other():

@@ -29,6 +29,13 @@ def test_a_link_stays_one_and_its_target_is_written(tmp_path: Path) -> None:
         assert (tmp_path / "there" / "r.md").read_bytes() == text
 
 
+def test_a_folder_that_is_not_there_is_named_and_is_not_made(tmp_path: Path) -> None:
+    missing = pytest.raises(UserError, match=r"there is no folder .*absent; make it, or name another file")
+    with missing, whole_file(tmp_path / "absent" / "report.html"):
+        raise AssertionError("nothing to write")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pipe_is_written_and_stays_one(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

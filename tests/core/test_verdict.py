@@ -292,3 +292,32 @@ def test_a_model_whose_predictions_are_constant_is_named() -> None:
     [board] = [each for each in boards(said, ["scenarios"]) if any(named in note for note in each.notes)]
     assert f"predicts the same for every row: {named}" in board.notes
     assert not any("same for every row" in line for line in verdicts(run(arm("gan", "S3", 0.0)))[0].lines)
+
+
+def lacking(generator: str, status: Status, reason: str) -> list[CellResult]:
+    return [
+        replace(cell, scores={}, result=TaskResult(status, generator, Stage.FIT, reason))
+        for scenario in ("S1", "S3")
+        for cell in arm(generator, scenario, 0.0)
+    ]
+
+
+def test_a_candidate_that_was_not_measured_is_named_with_its_reason() -> None:
+    found = judged(*HELPING, lacking("gan", Status.SKIPPED, "gan is for nominal fields"))
+    assert "Not measured: gan (gan is for nominal fields)." in found.lines
+    assert "Not measured" not in " ".join(judged(*HELPING).lines)
+
+
+def test_where_no_candidate_applies_the_controls_do_not_answer_for_them() -> None:
+    found = judged(*COPY, lacking("gan", Status.SKIPPED, "gan is for nominal fields"), made=pools("copy"))
+    assert found.lines[0].startswith("log: no candidate applies; ")
+
+
+def test_no_answer_says_why() -> None:
+    found = judged(lacking("gan", Status.FAILED, "ValueError: no luck"))
+    assert found.lines == ["log: no answer, as every generator lacks a score of auc: gan (ValueError: no luck)."]
+    out_of_memory = TaskResult(Status.FAILED, "dnn", Stage.FIT, "no memory")
+    original = [replace(cell, scores={}, result=out_of_memory) for cell in arm("", "original", 0)]
+    told = {"repeats": 5, "scenarios": SCENARIOS, "generators": ROLES, "datasets": DATASETS}
+    [broken] = verdicts(results([*original, *HELPING[0]], pools("vae"), **told))
+    assert broken.lines == ["log: no answer, as no model has every score of auc on original (no memory)."]

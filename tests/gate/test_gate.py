@@ -72,10 +72,13 @@ def test_a_run_is_exported_and_compared() -> None:
     fine = ctrbench(*same, "--fail-on", "auc,identical", "--junit", "r.xml", "--markdown", "r.md")
     assert fine.exit_code == 0, fine.output
     assert Path("r.md").read_text() == fine.stdout
+    assert "HEAD is the baseline's own run" in fine.stdout
+    assert "-0 … -0" not in fine.stdout
     assert ElementTree.parse("r.xml").getroot().get("failures") == "0"
     other = ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=0.2")
     assert other.exit_code == 0, other.output
     assert "not the baseline's rows" in other.stdout
+    assert "own run" not in other.stdout
     models = ["-m", "item_rate", "-m", "pair_memory"]
     ctrbench("run", "-d", SMALL, "-g", "none", *models, "-k", "auc", "--executor", "inline", "--repeats", "3")
     refused(ctrbench("compare", "baseline.json", "--fail-on", "identical"), "has no such metric")
@@ -87,7 +90,7 @@ def test_a_run_is_exported_and_compared() -> None:
     refused(ctrbench("compare", "baseline.json", "nobody", "--fail-on", "auc"), "no run 'nobody'")
     refused(ctrbench("compare", "baseline.json", "--fail-on", "acu"), "no such metric; did you mean 'auc'")
     refused(ctrbench("compare", "absent.json", "--fail-on", "auc"), "cannot be read")
-    refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "cannot be written")
+    refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "there is no folder absent; make it")
     refused(ctrbench("compare", "baseline.json", "", "--fail-on", "auc"), "HEAD is empty")
     refused(ctrbench(*same, "--fail-on", "auc", "--junit", "r", "--markdown", "./r"), "the same file")
     Path("notes.md").write_text("mine")

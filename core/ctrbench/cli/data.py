@@ -43,11 +43,19 @@ def list_() -> None:
     from ctrbench.interfaces import Missing
     from ctrbench.registry import load_registry
 
-    rows = []
+    rows, absent = [], False
     for plugin in load_registry().of_kind("dataset"):
         state = availability(Chosen(plugin, plugin.thing(), plugin.name))
-        rows.append([plugin.name, state.reason if isinstance(state, Missing) else "ready", plugin.help])
+        said = state.reason if isinstance(state, Missing) else "ready"
+        if isinstance(state, Missing) and state.download:  # the same of all of them: it is said below, once
+            said, absent = said.partition(": ")[0], True
+        rows.append([plugin.name, said, plugin.help])
     echo_table(rows, ["data set", "state", "what it is"])
+    if absent:
+        click.echo(
+            "\nWhat is not on this machine is downloaded when you name it with -d, or by `ctrbench data fetch NAME`."
+        )
+        click.echo("`ctrbench data describe NAME` says how to name a copy that you have.")
 
 
 @data.command()

@@ -31,7 +31,7 @@ def failures(traceback: bool, name: str | None, store: str) -> None:
     for failure in failed(results.stored):
         click.echo(plain(str(failure)))
         more = len(failure.cost) - _SHOWN
-        click.echo(plain(f"    {'; '.join(failure.cost[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"))
+        click.echo(f"    {plain('; '.join(failure.cost[:_SHOWN]))}{f' and {more} more' if more > 0 else ''}")
         if traceback and failure.result.traceback:
             click.echo(plain_lines(failure.result.traceback.rstrip()))
     for text in info.failed_data:
@@ -39,5 +39,6 @@ def failures(traceback: bool, name: str | None, store: str) -> None:
     for text in info.broken:
         click.echo(plain(f"broken plug-in: {text}"))
     if results.sound:
-        click.echo(f"nothing failed in run {results.run}")
+        unfinished = "" if results.stored.finished else "; it did not finish, and the same command resumes it"
+        click.echo(f"nothing failed in run {results.run}{unfinished}")
     raise SystemExit(0 if results.sound else 1)

@@ -25,13 +25,14 @@ Examples:
   ctrbench new synthetic-metric my_attack
   ctrbench new dataset my_log
 
-The package installs, passes `ctrbench check` and has tests of its own; its simple method is there to be replaced by
-yours. A metric judges predictions, a synthetic-metric the rows of a generator.
+KIND is generator, model, metric, synthetic-metric or dataset; a metric judges predictions, a synthetic-metric the rows
+of a generator. The package installs, passes `ctrbench check` and has tests of its own; its simple method is there to be
+replaced by yours.
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("kind", type=LateChoice(_kinds))
+@click.argument("kind", type=LateChoice(_kinds), metavar="KIND")
 @click.argument("name")
 @click.option(
     "--in",

@@ -61,7 +61,7 @@ def plot(
     from ctrbench.errors import UserError
     from ctrbench.files import refuse_existing, whole_file
     from ctrbench.report.pictures import NAMES, pictures
-    from ctrbench.text import counted, did_you_mean, one_line, plain
+    from ctrbench.text import counted, did_you_mean, fault, plain
 
     for name in names:
         if name not in NAMES:
@@ -92,7 +92,7 @@ def plot(
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"--out {out}: cannot be made: {one_line(error)}") from None
+            raise UserError(f"--out {out}: cannot be made: {fault(error)}") from None
     for file, picture in files.items():
         content = picture.render(kind)
         with whole_file(file) as target:

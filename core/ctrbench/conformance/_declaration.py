@@ -96,7 +96,7 @@ def _imported_alone(module: str) -> tuple[int, str, str]:
 
 def _expect_help(cls: type[Plugin]) -> None:
     mute = [parameter.name for parameter in params.parameters(cls) if not parameter.help]
-    expect(not mute, f'no help for {", ".join(mute)}: write Annotated[int, "the help"]')
+    expect(not mute, f'no help for {", ".join(mute)}: write Annotated[TYPE, "the help"]')
 
 
 def _valid_defaults(registered: Registered) -> Plugin:

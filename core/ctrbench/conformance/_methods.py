@@ -55,7 +55,7 @@ def check_generator(report: Recorder, plugin: Generator, log: Log, context: Cont
     def check_rows() -> None:
         pools = {count: pool, 3: sample(sampler, 3), 999: sample(sampler, 999)}
         for wanted, got in pools.items():
-            expect(wanted == len(got), f"asked for {wanted} rows it gave {len(got)}")
+            expect(wanted == len(got), f"asked for {wanted} rows, it gave {len(got)}")
 
     def check_seed() -> None:
         expect(sample(sampler).digest() == first, "asked again with the same seed it gives other rows")

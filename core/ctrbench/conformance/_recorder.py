@@ -17,7 +17,7 @@ import numpy as np
 
 from ctrbench.contract import ContractError, expect
 from ctrbench.errors import Skip, UserError
-from ctrbench.text import message, one_line
+from ctrbench.text import message, one_line, trace, where_in_own
 
 if TYPE_CHECKING:
     from ctrbench.table import Table
@@ -65,7 +65,7 @@ class Recorder:
         except (ContractError, UserError) as complaint:
             self.add(name, "failed", message(complaint))
         except BaseException as error:  # a plug-in may even call sys.exit
-            self.add(name, "failed", one_line(error))
+            self.add(name, "failed", f"{one_line(error)}{where_in_own(trace(error))}")
         else:
             self.add(name, "passed")
             return value

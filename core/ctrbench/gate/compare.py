@@ -312,7 +312,7 @@ def _why_thin(effect: Effect, margin: float) -> str:
 
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
-    said = []
+    said = ["HEAD is the baseline's own run: run the suite again, then compare"] if new.run == old.run else []
     for name, data in old.datasets.items():
         other = new.datasets.get(name)
         if other and other.fingerprint != data.fingerprint:

@@ -127,7 +127,7 @@ def _number(value: float | None) -> str:
 def _difference(metric: str, value: float | None) -> str:
     if value is None:
         return "—"
-    return f"×{value:.3g}" if metric in COSTS else f"{value:+.3g}"
+    return f"×{value:.3g}" if metric in COSTS else f"{value + 0.0:+.3g}"  # + 0.0: no zero is negative
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

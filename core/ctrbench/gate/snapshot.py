@@ -22,7 +22,7 @@ from ctrbench.interfaces import Better
 from ctrbench.results import CellResult, MetricInfo, PoolResult, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
-from ctrbench.text import encodable, one_line, plain
+from ctrbench.text import encodable, fault, plain
 
 FORMAT = 1
 
@@ -209,7 +209,7 @@ def read(file: Path) -> Snapshot:
     try:
         text = file.read_bytes()
     except OSError as error:
-        raise UserError(f"{name}: cannot be read: {one_line(error)}") from None
+        raise UserError(f"{name}: cannot be read: {fault(error)}") from None
     try:
         found = json.loads(text)
         if isinstance(found, dict) and isinstance(found.get("format"), int) and found["format"] > FORMAT:

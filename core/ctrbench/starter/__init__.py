@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
-from ctrbench.text import encodable, one_line
+from ctrbench.text import encodable, fault
 
 StarterKind = Literal["generator", "model", "metric", "synthetic-metric", "dataset"]
 KINDS: tuple[StarterKind, ...] = get_args(StarterKind)
@@ -71,7 +71,9 @@ class Starter:
 
 def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: Path) -> Path:
     """Write the package into a new folder below `parent`; that folder. UserError for a name that cannot be."""
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise UserError(f"new {kind}: the name {name!r} is a word of Python, which no module can have; choose another")
+    if not _NAME.fullmatch(name):
         meant = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f", as in {meant}" if _NAME.fullmatch(meant) and not keyword.iskeyword(meant) else ""
         raise UserError(
@@ -87,7 +89,7 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{encodable(str(target.parent))}: cannot be made: {one_line(error)}") from None
+            raise UserError(f"{encodable(str(target.parent))}: cannot be made: {fault(error)}") from None
         with whole_file(target) as file:
             file.write(text.encode())
     return folder

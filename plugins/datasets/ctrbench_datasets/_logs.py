@@ -372,13 +372,13 @@ def _with_decimals(
     """The codings, with the decimal comma where it is given, or where a column's numbers have commas and no points."""
     found, notes = dict(codings), []
     for name in recipe.numeric:
-        if (recipe.decimal or ("," if _has_decimal_commas(logs, name) else ".")) == ",":
+        if (recipe.decimal or ("," if has_decimal_commas(logs, name) else ".")) == ",":
             found[name] = replace(found.get(name, Coding()), decimal=",")
             notes += [] if recipe.decimal else [f"field {name!r} has decimal commas"]
     return found, notes
 
 
-def _has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
+def has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
     """Not "1,234", which may have a thousands separator."""
     values = [value for log in logs for value in _texts(log, name, 10_000)]
     commas = [value for value in values if "," in value]

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_numbers
+from numpy.typing import NDArray
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._labels import LabelRule
+from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._text import WORDS, Dialect, WrongEncodingError, read_text
@@ -144,7 +146,10 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     if found.dropped:
         reasons = "; ".join(f"{name}: {why}" for name, why in found.dropped.items())
         found.decide("drop", list(found.dropped), reasons)
-    return Proposal(found.parameters, found.reasons, found.others, _giveaways(found), _fallbacks(found))
+    nobody = [f"no column looks like the {role}: --{role} COLUMN names it" for role in ("user", "item")
+              if role not in found.parameters]  # fmt: skip
+    notes = [*nobody, *_giveaways(found)]
+    return Proposal(found.parameters, found.reasons, found.others, notes, _fallbacks(found))
 
 
 # Files
@@ -309,6 +314,9 @@ def _leave_out_outcomes(found: _Look) -> None:
 def _find_time(found: _Look, *, splits_given: bool) -> None:
     given = found.given.get("time")
     likely = [given] if given else [name for name in found.free if _letters(name) in TIMES]
+    if not likely:
+        written = [name for name in found.free if _is_written_as_time(found.columns.get(name))]
+        likely = written if len(written) == 1 else []
     times = sorted(((name, *_instants(found, name)) for name in likely), key=lambda each: not _tells(each[1]))
     for name, when, format in times:
         if when is None:
@@ -330,6 +338,13 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             found.decide("time_format", format, "as its digits look")
         if features:
             found.decide("derive", features, "of the time")
+
+
+def _is_written_as_time(column: Column | None) -> bool:
+    """Dates with a time of day that differs: what is called neither time nor date is no day of birth then."""
+    texts = [] if column is None else column.values[:1000].tolist()
+    hours = {text[:13] for text in texts if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", text)}
+    return len({hour[11:] for hour in hours}) > 1 and all(text[:13] in hours for text in texts)
 
 
 def _tells(when: Instants | None) -> bool:
@@ -409,7 +424,7 @@ def _find_numbers(found: _Look) -> None:
     """Columns of quantities: fractions, decimal points, signs, or a floating-point type; not identifiers."""
     roles = {*found.parameters.get("user", [])[1:], *found.parameters.get("item", [])[1:]}
     candidates = [name for name in found.log.names if name in found.columns and (name in roles or name in found.free)]
-    numeric = [name for name in candidates if _is_quantity(found.columns[name])]
+    numeric = [name for name in candidates if _is_quantity(found, name)]
     if numeric:
         found.decide("numeric", numeric, "fractions, decimal points or signs; all other columns are categories")
         found.decide(
@@ -428,15 +443,21 @@ def _giveaways(found: _Look) -> list[str]:
     for name in found.parameters.get("numeric", ()):
         column = found.columns[name]
         known = column.codes[rows] >= 0
-        values = text_numbers(column.values)[column.codes[rows][known]]
+        values = _numbers(found, name)[column.codes[rows][known]]
         notes += giveaway(name, clicks[rows][known], values)
     return notes
 
 
-def _is_quantity(column: Column) -> bool:
+def _numbers(found: _Look, name: str) -> NDArray[np.float64]:
+    """The values of a column as numbers, with a decimal comma where it has such; infinite where one is none."""
+    return text_numbers(found.columns[name].values, "," if has_decimal_commas([found.log], name) else ".")
+
+
+def _is_quantity(found: _Look, name: str) -> bool:
+    column = found.columns[name]
     if len(column.values) < 3:
         return False
-    numbers = text_numbers(column.values)
+    numbers = _numbers(found, name)
     if not np.isfinite(numbers).all():
         return False
     written = any(re.search(r"[.,]|^\s*-", text) for text in column.values)

@@ -39,7 +39,7 @@ class Origin:
             return Missing(f"path={path} has no readable {absent[0]}; name the folder of {', '.join(self.files)}")
         size = f" ({self.size})" if self.size else ""
         return Missing(
-            f"not on this machine: named with -d it is downloaded{size}; or give {self.name}[path=FOLDER] or set "
+            f"not on this machine{size}: named with -d it is downloaded; or give {self.name}[path=FOLDER] or set "
             "CTRBENCH_DATA",
             download=True,
         )
