@@ -328,7 +328,10 @@ def check_probabilities(values: object, rows: int, what: str = "predict") -> NDA
     expect(not odd, f"{what} returned {odd} values that are not finite")
     if rows:
         lowest, highest = float(values.min()), float(values.max())
-        expect(lowest >= 0 and highest <= 1, f"{what} returned values from {lowest} to {highest}, not probabilities")
+        expect(
+            lowest >= 0 and highest <= 1,
+            f"{what} returned values from {lowest:.9g} to {highest:.9g}, not probabilities",
+        )
     return values.astype(np.float64, copy=False)
 
 
@@ -367,10 +370,10 @@ def _is_undefined(value: object) -> bool:
 
 def _number(value: object, what: str) -> float:
     real = isinstance(value, int | float | np.integer | np.floating)
-    expect(real, f"{what} is {_text(value)}, not a number")
+    expect(real, f"{what} is {bounded(_text(value), 40)} ({class_name(type(value))}), not a number")
     try:
         number = float(value)  # type: ignore[arg-type]
     except OverflowError:  # an integer of hundreds of digits
         number = math.inf
-    expect(math.isfinite(number) and abs(number) <= LARGEST, f"{what} is {number:g}")
+    expect(math.isfinite(number) and abs(number) <= LARGEST, f"{what} is {number:g}, which no mean could hold")
     return number

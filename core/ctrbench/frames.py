@@ -44,6 +44,10 @@ class Frames:
     numeric: tuple[str, ...]
     name: str
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{split} {len(frame):,}" for split, frame in self.frames.items())
+        return f"<Frames {self.name!r}: {rows} rows>"
+
     def taken_in(self, folder: Path) -> Dataset:
         """The data set that reads them out of a folder, in which they are written once."""
         written = {split: _parquet(frame, f"{self.name}, {split}") for split, frame in self.frames.items()}

@@ -160,8 +160,11 @@ def test_the_leaderboard_prints_in_every_format(style: str) -> None:
 def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:
     ctrbench(*FAST)
     ctrbench(*FAST, "--seed", "2")
-    listed = ctrbench("leaderboard", "--runs").stdout.splitlines()[2:]
+    headers, _, *listed = ctrbench("leaderboard", "--runs").stdout.splitlines()
+    assert headers.split() == ["run", "started", "(UTC)", "took", "command"]
+    listed = [line for line in listed if line[0] != " "]  # long commands are folded
     assert len(listed) == 2
+    assert all(re.search(r":\d\d  \d+ s  ", line) for line in listed)
     assert "seed 1," in ctrbench("leaderboard", "--run", listed[1].split()[0]).stdout
     assert "seed 2," in ctrbench("leaderboard").stdout
 

@@ -40,6 +40,8 @@ class Count(int):
 def test_a_score_that_no_mean_could_hold_is_refused(value: Any) -> None:
     with pytest.raises(ContractError, match="the score is"):
         check_score(Score(value))
+    with pytest.raises(ContractError, match=r"the score is \[0. 0. .{1,40} \(ndarray\), not a number"):
+        check_score(Score(np.zeros(1000)))
     if value == 1e308:
         for odd in (Score(0.5, value), Score(0.5, None, {"low": -value}), Score(0.5, contributions=np.full(2, value))):
             with pytest.raises(ContractError, match=r"baseline is 1e\+308|'low' is -1e\+308|2 finite numbers"):
@@ -162,7 +164,7 @@ NUMBER = Field("x", kind="numeric")
         (fields(replace(NUMBER, missing_indicator="nobody")), "missing_indicator of 'x' is no categorical field"),
         (fields(replace(NUMBER, missing_indicator="user")), "missing_indicator of 'x' is no categorical field"),
         (fields(replace(NUMBER, imputed=float("nan"))), "imputed number of 'x' is nan"),
-        (fields(replace(NUMBER, imputed="zero")), "imputed number of 'x' is zero, not a number"),  # type: ignore[arg-type]
+        (fields(replace(NUMBER, imputed="zero")), "imputed number of 'x' is zero (str), not a number"),  # type: ignore[arg-type]
         (fields(label="user"), "stands twice among the fields and the label"),
         (fields(label=None), "'None' is no name that can be stored"),
         (fields(name="\ud800"), "is no name that can be stored"),

@@ -59,6 +59,7 @@ def test_frames_are_a_data_set_and_the_same_frames_are_not_loaded_again(tmp_path
 
     def run(seed: int) -> tuple[RunRecorder, ctrbench.Results]:
         log = ctrbench.from_frames(frame(900, seed), label="click", user="who", item="what", name="shop")
+        assert repr(log) == "<Frames 'shop': train 720, valid 90, test 90 rows>"
         recorder = RunRecorder()
         return recorder, ctrbench.run(datasets=log, **given, store=store, executor="inline", progress=recorder)
 

@@ -24,7 +24,7 @@ from ctrbench.cli import main
 from ctrbench.curves import POINTS, Curves
 from ctrbench.effects import Arm, Effects
 from ctrbench.findings import findings, headline
-from ctrbench.interfaces import Better, Published
+from ctrbench.interfaces import Better, Published, Score
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page
 from ctrbench.report.pictures import NAMES, estimate, pictures
@@ -146,6 +146,13 @@ def test_a_missing_score_is_named_and_never_passed_over() -> None:
     assert s5.conclusion == "unknown"
     assert "1 of 4 cells have no auc" in s5.says
     assert "gan (third 1.0): failed in fit" in s5.says
+
+
+def test_where_no_metric_gave_a_verdict_none_is_said_to_have_passed() -> None:
+    told = repeated({"S3": [0.01, 0.02, 0.01, 0.02, 0.015]})
+    assert "none gave a verdict" in page(told)
+    judged = replace(told.pools[0], scores={"identical": Score(4.0, 3.0, flagged=False)})
+    assert "none, which is no proof" in page(replace(told, pools=[judged]))
 
 
 @pytest.mark.parametrize(

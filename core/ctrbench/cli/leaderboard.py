@@ -74,15 +74,21 @@ def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | Non
 
 
 def _show_runs(store: str) -> None:
+    from ctrbench.progress import duration
     from ctrbench.store.store import Store
 
     with closing(Store.open(store, create=False)) as opened:
         known = opened.runs()
     rows = [
-        [each.run, _clock(each.started), _clock(each.finished) if each.finished else "not finished", each.command]
+        [
+            each.run,
+            _clock(each.started),
+            duration(each.finished - each.started) if each.finished else "unfinished",
+            each.command,
+        ]
         for each in known
     ]
-    echo_table(rows, ["run", "started (UTC)", "finished (UTC)", "command"])
+    echo_table(rows, ["run", "started (UTC)", "took", "command"])
 
 
 def _clock(seconds: float) -> str:

@@ -109,7 +109,8 @@ def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
         shown.append(("beside the best control", against, f"{against.generator or 'no pool'} in {against.scenario}"))
     told = [(name, verdict.signed(claim.mean, 5), f"{_range(claim)}; {where}") for name, claim, where in shown]
     flags = f"{len(mine.flagged)} of {mine.judged}" if mine.judged else "—"
-    told.append(("privacy metrics that flag it", flags, ", ".join(mine.flagged) or "none, which is no proof"))
+    none = "none, which is no proof" if mine.judged else "none gave a verdict"
+    told.append(("privacy metrics that flag it", flags, ", ".join(mine.flagged) or none))
     if mine.seconds is not None:
         told.append(("to make a pool", f"{mine.seconds:,.3g} s", "fit and sampling"))
     return told
