@@ -330,7 +330,7 @@ def check_probabilities(values: object, rows: int, what: str = "predict") -> NDA
         lowest, highest = float(values.min()), float(values.max())
         expect(
             lowest >= 0 and highest <= 1,
-            f"{what} returned values from {lowest:.4g} to {highest:.4g}, not probabilities",
+            f"{what} returned values from {lowest:.9g} to {highest:.9g}, not probabilities",
         )
     return values.astype(np.float64, copy=False)
 

@@ -27,8 +27,8 @@ LEAST_MISSING = 0.25
 MOST_NEW = 0.01
 """A pair is taken up to this share of rows whose combination the other half of the rows lacks."""
 
-MOST_ROWS = 500_000
-"""Of more rows so many are looked at, drawn by a fixed seed: figures hardly change, and time no longer grows."""
+MOST_ROWS = 250_000
+"""Of more rows so many are looked at, drawn by a fixed seed, so that time no longer grows."""
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,16 @@ class _Column:
 
 def _pair(first: _Column, second: _Column, half: NDArray[np.int64]) -> Pair:
     width = len(second.shares)
-    keys, counts = _count(first.codes * width + second.codes, half, len(first.shares) * width)
+    keys, (one, other) = _count(first.codes * width + second.codes, half, len(first.shares) * width)
     by_chance = float(first.shares[keys // width] @ second.shares[keys % width])
-    totals = np.maximum(counts.sum(axis=0), 1)  # (halves,)
-    alone = (counts * (counts[:, ::-1] == 0)).sum(axis=0)
+    alone = one.sum(where=other == 0) / max(one.sum(), 1), other.sum(where=one == 0) / max(other.sum(), 1)
     return Pair(
         first.name,
         second.name,
         combinations=len(keys),
         possible=first.values * second.values,
         missing=max(1 - by_chance, 0.0) if len(keys) else 0.0,
-        new=float((alone / totals).max()),
+        new=float(max(alone)),
         identifying=first.identifying or second.identifying,
     )
 
@@ -130,17 +129,16 @@ def _pair(first: _Column, second: _Column, half: NDArray[np.int64]) -> Pair:
 def _count(
     keys: NDArray[np.int64], half: NDArray[np.int64], possible: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The keys that occur, ascending, and how often in each half, (keys, 2)."""
-    halved = 2 * keys + half
+    """The keys that occur, ascending, and how often in each half, (2, keys)."""
     if possible <= 2 * len(keys):
-        table = np.bincount(halved, minlength=2 * possible).reshape(-1, 2)
-        there = np.flatnonzero(table.any(axis=1))
-        return there, table[there]
-    found, times = np.unique(halved, return_counts=True)  # ascending, so that a key's two halves stand together
+        table = np.bincount(keys + possible * half, minlength=2 * possible).reshape(2, -1)
+        there = np.flatnonzero(table[0] | table[1])
+        return there, table[:, there]
+    found, times = np.unique(2 * keys + half, return_counts=True)  # a key's two halves stand together
     key = found >> 1
     starts = np.diff(key, prepend=-1) != 0
-    table = np.zeros((int(starts.sum()), 2), np.int64)
-    table[np.cumsum(starts) - 1, found & 1] = times
+    table = np.zeros((2, int(starts.sum())), np.int64)
+    table[found & 1, np.cumsum(starts) - 1] = times
     return key[starts], table
 
 

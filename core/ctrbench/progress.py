@@ -8,6 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,7 @@ from ctrbench.costs import Costs, warnings
 from ctrbench.driver import How, Watcher
 from ctrbench.executors import Progress
 from ctrbench.ids import TaskKind
+from ctrbench.interfaces import Forecast
 from ctrbench.plan import Task
 from ctrbench.results import Status, TaskResult
 from ctrbench.text import counted, plain, where
@@ -41,8 +43,9 @@ class PlainWatcher(Watcher):
         self.console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._slots = slots
         self._costs = costs
-        self._measured: dict[tuple[TaskKind, str], list[float]] = defaultdict(list)
-        self._open: dict[str, Task] = {}
+        self._measured: dict[tuple[TaskKind, str], _Mean] = defaultdict(_Mean)
+        self._open: Counter[_Alike] = Counter()  # tasks that have not ended, by all that their cost depends on
+        self._one_of: dict[_Alike, Task] = {}
         self._flying: dict[str, _Flight] = {}
         self._count: Counter[str] = Counter()
         self._skips: set[str] = set()  # said once: a metric may skip every training for the same reason
@@ -62,7 +65,9 @@ class PlainWatcher(Watcher):
         """More tasks are known."""
         for warning in warnings(tasks.values(), self._costs):
             self.note(warning)
-        self._open.update(tasks)
+        for task in tasks.values():
+            self._open[_alike(task)] += 1
+            self._one_of.setdefault(_alike(task), task)
         self._total += len(tasks)
 
     def begun(self, task: Task) -> None:
@@ -81,14 +86,14 @@ class PlainWatcher(Watcher):
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
         """A task has a result."""
-        self._open.pop(task.name, None)
+        self._open[_alike(task)] -= 1
         self._flying.pop(task.name, None)
         self._count[str(result.status) if how == "done" else how] += 1
         if how != "done":
             return
         spent = sum(result.seconds.values())
         if result.ok:
-            self._measured[task.kind, task.cost_key].append(spent)
+            self._measured[task.kind, task.cost_key].add(spent)
         if self._worth_a_line(task, result) and not self._said_before(result):
             self._told = time.monotonic() if result.ok else self._told
             failed = f"{result.describe()}{where(result.traceback)}"
@@ -132,22 +137,23 @@ class PlainWatcher(Watcher):
     def _left(self) -> str:
         """The time left, from the tasks that have ended in this run or an earlier one; empty where nothing is known."""
         seconds = 0.0
-        for task in self._open.values():
-            guess = self._guess(task)
-            if guess is None:
-                return ""
-            seconds += guess
-        return f" · about {duration(seconds / self._slots)} left" if self._open else ""
+        for alike, count in self._open.items():
+            if count > 0:
+                guess = self._guess(self._one_of[alike])
+                if guess is None:
+                    return ""
+                seconds += count * guess
+        return f" · about {duration(seconds / self._slots)} left" if self._open.total() > 0 else ""
 
     def _guess(self, task: Task) -> float | None:
         same = self._measured.get((task.kind, task.cost_key))
         if same:
-            return sum(same) / len(same)
+            return same.total / same.count
         told = self._costs.of(task)
         if told is not None:
             return told.seconds
-        alike = [value for (kind, _), values in self._measured.items() if kind == task.kind for value in values]
-        return sum(alike) / len(alike) if alike else None
+        of_kind = [mean for (kind, _), mean in self._measured.items() if kind == task.kind]
+        return sum(mean.total for mean in of_kind) / sum(mean.count for mean in of_kind) if of_kind else None
 
 
 class LiveWatcher(PlainWatcher):
@@ -203,6 +209,27 @@ class LiveWatcher(PlainWatcher):
             line = f"  {name}  {duration(time.monotonic() - flight.start)}  {flight.said}"
             picture.add_row(Text(plain(line), overflow="ellipsis", no_wrap=True))
         self._live.update(picture, refresh=True)
+
+
+_Alike = tuple[TaskKind, str, float, Forecast | None]
+
+
+def _alike(task: Task) -> _Alike:
+    """Equal for tasks that are expected to take equally long."""
+    return task.kind, task.cost_key, task.effort, task.forecast
+
+
+@dataclass
+class _Mean:
+    """Seconds of tasks that ended."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float) -> None:
+        """Take in one more."""
+        self.total += seconds
+        self.count += 1
 
 
 class _Flight:

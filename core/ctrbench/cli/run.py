@@ -222,14 +222,14 @@ def run(
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     slots = workers or max(1, resources.cores() // threads)
     if dry_run:
-        from ctrbench.cli import _forecast
+        from ctrbench.cli import _preview
 
-        _forecast.show(request, store, slots, verbose)
+        _preview.show(request, store, slots, verbose)
         return
     if not yes and executor != "ray" and sys.stdin.isatty() and sys.stderr.isatty():
-        from ctrbench.cli import _forecast
+        from ctrbench.cli import _preview
 
-        if not _forecast.confirm(request, store, slots):
+        if not _preview.confirm(request, store, slots):
             click.echo("nothing was started", err=True)
             return
     sys.exit(_do(request, store))

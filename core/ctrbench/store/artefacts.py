@@ -73,14 +73,14 @@ class Artefacts:
         return self._put(partial(_write_arrow, stored) if stored.nbytes >= MAPPED_FROM else partial(_write, stored))
 
     def get_table(self, digest: str) -> Table:
-        """The table of that digest; its arrays are its caller's own: what he changes nobody else sees."""
+        """The table of that digest, as it was checked when it was stored; what its caller changes nobody else sees."""
         path = self.path(digest)
         if path.suffix == ".arrow":
             return self._mapped_table(digest)
         stored = self._get(digest)
         names = stored.column_names
         schema = self._schema(stored.schema.metadata)
-        return Table(
+        return Table.unchecked(
             stored.select(list(schema.names)).to_pandas(),
             schema,
             stored[_LABELS].to_numpy() if _LABELS in names else None,
@@ -247,10 +247,11 @@ class Artefacts:
     def _get(self, digest: str) -> Any:
         import pyarrow.parquet as pq
 
-        found = _recent.pop((self.folder, digest), None)
-        if found is None:
-            found = pq.read_table(self._read(digest))
-        _recent[self.folder, digest] = found
+        place = (self.folder, digest)
+        if place in _recent:
+            _recent.move_to_end(place)
+            return _recent[place]
+        found = _recent[place] = pq.read_table(self._read(digest))
         while len(_recent) > KEPT or sum(table.nbytes for table in _recent.values()) > KEPT_BYTES:
             _recent.popitem(last=False)
         return found

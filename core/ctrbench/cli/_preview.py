@@ -1,43 +1,37 @@
-"""`ctrbench run --dry-run`: what would run, what the store already holds, and how long the rest may take."""
+"""`ctrbench run --dry-run`: prints what would run, what the store already holds, and how long the rest may take."""
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import click
 
-from ctrbench import choices, loading, plan
-from ctrbench.choices import Chosen
 from ctrbench.cli._common import echo_table
-from ctrbench.cli._reasons import Reason, echo, reasons
-from ctrbench.costs import Costs, warnings
-from ctrbench.errors import UserError
+from ctrbench.costs import warnings
 from ctrbench.ids import TaskKind
-from ctrbench.interfaces import Dataset, Missing
-from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
+from ctrbench.preview import Preview, Reason, preview
 from ctrbench.progress import duration
-from ctrbench.results import TaskResult
 from ctrbench.session import RunRequest
-from ctrbench.store.database import NoStoreError
-from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from ctrbench.text import counted, plain
+
+LONG = 3600.0
+"""Seconds of a run beyond which it is asked for confirmation."""
+
+_SHOWN = 3  # so many tasks are named for each reason
 
 
 def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
-    suite, made = request.suite, _forecast(request, store)
-    _echo_tasks({**made.loading, **made.grid.tasks}, made.why, made.costs, slots)
+    suite, made = request.suite, preview(request, store)
+    _echo_tasks(made, slots)
     _echo_cells(made.grid, suite)
-    echo(made.why, verbose=verbose)
+    _echo_reasons(made.why, verbose=verbose)
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
-    for warning in warnings(made.grid.tasks.values(), made.costs):
+    for warning in warnings(made.tasks.values(), made.costs):
         click.echo(plain(warning))
     for reason in made.left_out:
         click.echo(plain(f"left out: {reason}"))
@@ -45,8 +39,8 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
 
 def confirm(request: RunRequest, store: str, slots: int) -> bool:
     """Whether to go on: where the run is known to take over an hour, whoever sits at the terminal is asked."""
-    made = _forecast(request, store)
-    seconds, unknown = spans(made.grid.tasks, made.why, made.costs)
+    made = preview(request, store)
+    seconds, unknown = made.spans()
     wall = seconds / slots
     if wall <= LONG:
         return True
@@ -58,57 +52,9 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
     return click.confirm("start?", err=True)
 
 
-LONG = 3600.0
-"""Seconds of a run beyond which it is asked for confirmation."""
-
-
-@dataclass(frozen=True)
-class _Forecast:
-    """What a run would do, and what is known of its cost."""
-
-    loading: Mapping[str, Task]  # the tasks before the grid's: of each data set one
-    grid: Plan
-    why: Mapping[str, Reason]
-    costs: Costs
-    left_out: list[str]
-
-
-def spans(graph: Mapping[str, Task], why: Mapping[str, Reason], costs: Costs) -> tuple[float, int]:
-    """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
-    told = [(task.kind, costs.of(task)) for name, task in graph.items() if why[name].runs]
-    unknown = sum(cost is None and kind is not TaskKind.SCORE for kind, cost in told)
-    return sum(cost.seconds for _, cost in told if cost), unknown
-
-
-def _forecast(request: RunRequest, store: str) -> _Forecast:
-    suite, limits = request.suite, request.limits
-    with _existing(store) as results:
-        chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
-        loaded, tasks = [], {}
-        for dataset in chosen:
-            state = choices.availability(dataset)
-            if isinstance(state, Missing):
-                fetch = shlex.quote(dataset.label)
-                left_out.append(
-                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
-                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
-                )
-                continue
-            task = plan.data_task(dataset, suite, limits)
-            tasks[task.name] = task
-            loaded.append((dataset, _load(dataset, task, results)))
-        if not loaded:
-            raise UserError("; ".join(left_out))
-        grid = plan.grid(
-            suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
-        )
-        why = reasons({**tasks, **grid.tasks}, results, request.redo)
-        costs = Costs(results.spent() if results else {}, request.compute.threads)
-    return _Forecast(tasks, grid, why, costs, left_out)
-
-
-def _echo_tasks(graph: Mapping[str, Task], why: Mapping[str, Reason], costs: Costs, slots: int) -> None:
+def _echo_tasks(made: Preview, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
+    graph, why, costs = made.tasks, made.why, made.costs
     groups: dict[tuple[TaskKind, str], list[Task]] = defaultdict(list)
     for task in graph.values():
         groups[task.kind, task.cost_key].append(task)
@@ -161,23 +107,16 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
         click.echo(plain(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings"))
 
 
-@contextmanager
-def _existing(store: str) -> Iterator[Store | None]:
-    try:
-        opened = Store.open(store, create=False)
-    except NoStoreError:
-        yield None
-        return
-    with closing(opened):
-        yield opened
-
-
-def _load(dataset: Chosen[Dataset], task: Task, store: Store | None) -> TaskResult:
-    """A data set's result from the store, or by loading it without keeping it."""
-    job = loading.job_of(task)
-    found = store.find(key(job)) if store else None
-    if found is None or not found.ok:
-        found = loading.load(dataset, job)
-    if not found.ok:
-        raise loading.mistake(found)
-    return found
+def _echo_reasons(found: Mapping[str, Reason], *, verbose: bool) -> None:
+    """A line for each reason, with the tasks that have it: a few of them, or all."""
+    groups: dict[Reason, list[str]] = defaultdict(list)
+    for name, reason in found.items():
+        if reason.why:
+            groups[reason].append(name)
+    for reason, names in sorted(groups.items(), key=lambda group: not group[0].runs):
+        head = f"{'runs' if reason.runs else 'does not run'}: {reason.why}: {counted(len(names), 'task')}"
+        if verbose:
+            click.echo("\n  ".join(plain(text) for text in [head, *names]))
+        else:
+            more = f" and {len(names) - _SHOWN} more (--verbose)" if len(names) > _SHOWN else ""
+            click.echo(plain(f"{head}: {', '.join(names[:_SHOWN])}{more}"))

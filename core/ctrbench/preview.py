@@ -1,0 +1,141 @@
+"""What a run would do, and why, before anything is done.
+
+In: a request and a store. Out: a `Preview`: the plan, a `Reason` for each task, what tasks cost, and what is left out.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from ctrbench import choices, loading, plan
+from ctrbench.again import Earlier
+from ctrbench.choices import Chosen
+from ctrbench.costs import Costs
+from ctrbench.driver import Redo, why_again
+from ctrbench.errors import UserError
+from ctrbench.ids import TaskKind
+from ctrbench.interfaces import Dataset, Missing
+from ctrbench.jobs import key
+from ctrbench.plan import Plan, Task
+from ctrbench.results import Stage, Status, TaskResult
+from ctrbench.session import RunRequest
+from ctrbench.store.database import NoStoreError
+from ctrbench.store.store import Store
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Whether a task would run, and why; no words for a good result that is stored."""
+
+    runs: bool
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do, and what is known of its cost."""
+
+    tasks: Mapping[str, Task]
+    """All of them, those that load data sets before the grid's."""
+    grid: Plan
+    why: Mapping[str, Reason]
+    costs: Costs
+    left_out: list[str]
+
+    def spans(self) -> tuple[float, int]:
+        """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
+        told = [(task.kind, self.costs.of(task)) for name, task in self.tasks.items() if self.why[name].runs]
+        unknown = sum(cost is None and kind in (TaskKind.POOL, TaskKind.TRAIN) for kind, cost in told)
+        return sum(cost.seconds for _, cost in told if cost), unknown
+
+
+def preview(request: RunRequest, store: str) -> Preview:
+    """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
+
+    UserError where no data set is at hand.
+    """
+    suite, limits = request.suite, request.limits
+    with _existing(store) as results:
+        chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
+        loaded, tasks = [], {}
+        for dataset in chosen:
+            state = choices.availability(dataset)
+            if isinstance(state, Missing):
+                fetch = shlex.quote(dataset.label)
+                left_out.append(
+                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
+                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
+                )
+                continue
+            task = plan.data_task(dataset, suite, limits)
+            tasks[task.name] = task
+            loaded.append((dataset, _load(dataset, task, results)))
+        if not loaded:
+            raise UserError("; ".join(left_out))
+        grid = plan.grid(
+            suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
+        )
+        tasks |= grid.tasks
+        why = _reasons(tasks, results, request.redo)
+        costs = Costs(results.spent() if results else {}, request.compute.threads)
+    return Preview(tasks, grid, why, costs, left_out)
+
+
+def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:
+    """Of each task, whether it would run and why; what reads the result of a task that runs may run too."""
+    earlier = Earlier(store)
+    done: dict[str, TaskResult] = {}
+    found: dict[str, Reason] = {}
+    for name, task in graph.items():
+        blocker = next((done[before] for before in task.after if before in done and not done[before].ok), None)
+        if blocker is not None:
+            done[name], found[name] = blocker, Reason(False)
+        elif any(before not in done for before in task.after):
+            found[name] = Reason(True, "what it reads is made again" if earlier.knows(task) else "no result yet")
+        else:
+            job = task.job(done)
+            if job.plugin.unsaid:
+                done[name] = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, job.plugin.unsaid)
+                found[name] = Reason(False, done[name].describe())
+                continue
+            stored = store.find(key(job)) if store else None
+            found[name] = (
+                _reason(stored, redo, task)
+                if stored
+                else Reason(True, str(earlier.change(task, job) or "no result yet"))
+            )
+            if stored and not found[name].runs:
+                done[name] = stored
+    return found
+
+
+def _reason(stored: TaskResult, redo: Redo, task: Task) -> Reason:
+    why = why_again(stored, redo, task.limits)
+    if why or stored.ok:
+        return Reason(bool(why), why)
+    return Reason(False, f"{stored.describe()}; --retry-failed tries what failed")
+
+
+@contextmanager
+def _existing(store: str) -> Iterator[Store | None]:
+    try:
+        opened = Store.open(store, create=False)
+    except NoStoreError:
+        yield None
+        return
+    with closing(opened):
+        yield opened
+
+
+def _load(dataset: Chosen[Dataset], task: Task, store: Store | None) -> TaskResult:
+    """A data set's result from the store, or by loading it without keeping it."""
+    job = loading.job_of(task)
+    found = store.find(key(job)) if store else None
+    if found is None or not found.ok:
+        found = loading.load(dataset, job)
+    if not found.ok:
+        raise loading.mistake(found)
+    return found
