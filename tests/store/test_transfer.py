@@ -158,7 +158,7 @@ def test_no_file_is_overwritten_and_an_unknown_run_is_named(store: Store, archiv
     assert archive.read_bytes() == before
     with pytest.raises(UserError, match="run monday: not in"):
         transfer.export(store, tmp_path / "b.zip", ["monday"])
-    with pytest.raises(UserError, match="there is no folder .*such; make it"):
+    with pytest.raises(UserError, match=r"there is no folder .*such; make it"):
         transfer.export(store, tmp_path / "no" / "such" / "b.zip")
     assert {path.name for path in tmp_path.iterdir()} == {"all.zip", "results.db", "results-artefacts"} | {
         f"results.db-{end}" for end in ("wal", "shm") if (tmp_path / f"results.db-{end}").exists()
