@@ -317,7 +317,7 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             continue
         distinct = len(np.unique(when.coarse + when.fine / 1e10))
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
-        features = features if len(np.unique(when.days)) > 1 else features[:1]
+        features = features if features and len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
             several = "another column is the time" if "time" in found.parameters else f"{distinct} different times"
             found.dropped[name] = f"a time that tells too little: {several}"

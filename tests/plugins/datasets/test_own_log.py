@@ -216,7 +216,7 @@ def test_a_row_without_a_time_is_named(tmp_path, bad):
     table = frame()
     table.loc[4, "when"] = bad
     message = refused(tmp_path, table, time="when")
-    assert "time 'when': row 5 has no number or ISO 8601 date" in message
+    assert "in row 5 is no number and no ISO 8601 date" in message
 
 
 def test_what_a_time_tells_may_be_fields(tmp_path):
@@ -480,3 +480,21 @@ def test_metrics_of_synthetic_rows_have_no_verdict_where_splits_are_apart(tmp_pa
     assert "random_oversampling" in by_time
     assert "!" not in by_time.split("run 2")[0]
     assert "metrics of synthetic rows have no verdict" in by_time
+
+
+@pytest.mark.parametrize("digits", ["%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d"])
+def test_digits_of_a_date_are_no_epoch(tmp_path, digits):
+    table = frame()
+    whole = pd.to_datetime(table["when"]).dt.floor("D" if digits == "%Y%m%d" else "h")
+    expected = load(tmp_path, table.assign(when=whole.dt.strftime("%Y-%m-%d %H:%M:%S")), time="when", derive="hour")
+    log = load(tmp_path, table.assign(when=whole.dt.strftime(digits)), time="when", derive="hour")
+    assert log.fingerprint == expected.fingerprint
+    assert any("of time 'when' are read as YYYYMMDD" in note for note in log.notes)
+
+
+def test_epochs_of_two_units_are_named(tmp_path):
+    seconds = 1_700_000_000 + 3600 * np.arange(40)
+    seconds[7] *= 1000
+    table = pd.DataFrame({"click": [0, 1] * 20, "ad": ["a", "b", "a", "b"] * 10, "ts": seconds})
+    told = "1 value of time 'ts' in another unit than most, or of no known time: first 1700025200000 in row 8"
+    assert any(told in note for note in load(tmp_path, table, time="ts").notes)
