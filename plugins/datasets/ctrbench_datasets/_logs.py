@@ -69,6 +69,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.ratios) <= 0 or not abs(sum(self.ratios) - 1) <= 1e-6:
             raise UserError(f"ratios={self.ratios} must be three positive shares that add up to 1")
+        if self.decimal not in ("", ".", ","):
+            raise UserError(f'decimal={self.decimal} must be a point or a comma in quotes, as in decimal=","')
         for feature in self.derive:
             if feature not in FEATURES:
                 raise UserError(f"derive={feature} is no feature of a time; there are {', '.join(FEATURES)}")
