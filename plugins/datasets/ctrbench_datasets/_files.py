@@ -12,6 +12,7 @@ import os
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,10 +89,10 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
                 return Sources(**splits)
         for each in named:
             found += _files_of(each, "path")
-        twice = {file for file in found if found.count(file) > 1}
-        if twice:
+        sources = Sources(tuple(found), **{split: tuple(_files_of(at, split)) for split, at in parts.items() if at})
+        if twice := [file for file, times in Counter(sources.all).items() if times > 1]:
             raise _Unusable(f"{min(twice)} is named twice; name it once")
-        return Sources(tuple(found), **{split: tuple(_files_of(at, split)) for split, at in parts.items() if at})
+        return sources
     except _Unusable as error:
         return Missing(str(error))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
         raise UserError(f"{path}: {given}= is for text, and {kind.format} says it itself; leave it out")
     with readable(path):
         found = {"parquet": _read_parquet, "feather": _read_feather, "jsonl": _read_jsonl}[kind.format](path, kind)
-        twice = sorted({name for name in found.column_names if found.column_names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
         stored_as = _without_pandas_index(found.schema)

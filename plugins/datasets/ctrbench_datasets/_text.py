@@ -12,6 +12,7 @@ import csv
 import io
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -201,12 +202,20 @@ def _encoding(path: Path, kind: Kind, dialect: Dialect) -> str:
     found = _ZEROS.get(zeros, "") if zeros[:2] != b"\1\1" else ""
     if given:
         return found if given in ("utf-16", "utf-32") and found.startswith(given) else given
-    if not found and _BINARY.search(head.partition(b"\n")[0]):
+    if not found and _BINARY.search(head if _is_no_utf8(head) else head.partition(b"\n")[0]):
         raise UserError(
             f"{path}: its first line is no text (it begins with {head[:8]!r}), so it is of a format that is not read; "
             f"convert it to .{KNOWN}"
         )
     return found or "utf-8"
+
+
+def _is_no_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 _BINARY = re.compile(rb"[\x00\x04-\x08\x0e-\x1b]")
@@ -240,6 +249,10 @@ _PAIRS = re.compile(r"[+-]?[\d.]+( \d+(:\d+)?:[^ :]+)+ *")
 def _check_is_table(path: Path, sample: str) -> None:
     """UserError for text that other tools read, and that is no table."""
     lines = _lines(sample, 5)
+    if not re.search(r"[\r\n]", sample):
+        raise UserError(
+            f"{path}: not a readable log (one line, {sample[:40]!r}, without an end); it needs a header and rows"
+        )
     if lines and all(re.fullmatch(r"\s*\{.*\}\s*", line) for line in lines):
         raise UserError(f"{path}: its lines are JSON; let its name end in .jsonl")
     if lines and all(map(_PAIRS.fullmatch, lines)):
@@ -523,7 +536,7 @@ def _parse(
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    twice = sorted({name for name in header.names if header.names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header.names).items() if times > 1)
     if twice:
         raise UserError(f"{text.path}: two columns are called {twice[0]!r}; rename one")
     bad = _BadRows(len(header.names), header.present)
@@ -552,10 +565,15 @@ def _parse(
     }
     with text.open() as file:
         source = pa.PythonFile(file, "r")
-        if text.path.stat().st_size < SPILLED_FROM:
-            table = arrow_csv.read_csv(source, **options)
-        else:
-            table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+        try:
+            if text.path.stat().st_size < SPILLED_FROM:
+                table = arrow_csv.read_csv(source, **options)
+            else:
+                table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error):
+                raise
+            raise UserError(f"{text.path}: a row is longer than {BLOCK >> 20} MiB; mend it, or say quote=") from None
     names = dict(zip(places, header.names, strict=True))
     table = table.rename_columns([names[place] for place in wanted])
     notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]

@@ -564,3 +564,11 @@ def test_all_words_for_missing_are_said_at_once(tmp_path):
 def test_the_text_that_stands_for_missing_is_noted_beside_missing_values(tmp_path):
     table = frame().assign(word=["a", "", MISSING, "b"] * 100)
     assert any("'(missing)' is taken for missing" in note for note in load(tmp_path, table).notes)
+
+
+def test_columns_of_test_alone_and_a_file_in_two_splits_are_named(tmp_path):
+    load(tmp_path, frame())
+    frame().assign(more=1).to_csv(tmp_path / "test.csv", index=False)
+    log = load(tmp_path, frame(), test=str(tmp_path / "test.csv"))
+    assert "test.csv has columns that log.csv lacks, left out: more" in log.notes
+    assert "log.csv is named twice" in refused(tmp_path, frame(), test=str(tmp_path / "log.csv"))

@@ -451,6 +451,7 @@ def test_an_encoding_that_the_mark_contradicts_is_refused(tmp_path):
         b"log.csv\0\0\0click,uid\n",
         b"\x80\x04\x95\0\0",
         b"\x04\x22\x4d\x18c,d",
+        b"ORC\n\x03\x00\x00\n\xf0\x00",
     ],
 )
 def test_what_is_no_text_is_no_log_in_another_encoding(tmp_path, begins):
@@ -519,3 +520,9 @@ def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     log = read_log(find_sources(str(tmp_path)).train)
     assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
     assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+def test_a_file_of_one_line_and_rows_beyond_a_block_are_named(tmp_path, monkeypatch):
+    assert "not a readable log (one line, 'hello', without an end)" in refused(tmp_path, "hello")
+    monkeypatch.setattr(_text, "BLOCK", 1 << 20)
+    assert "a row is longer than 1 MiB" in refused(tmp_path, "click,uid\n0," + "u" * (3 << 20) + "\n")
