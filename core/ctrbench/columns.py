@@ -101,8 +101,11 @@ class Column:
 
     @classmethod
     def of(cls, raw: Any) -> Column:
-        """From a pandas series or a pyarrow array; TypeError or ValueError, as a phrase, for what is neither."""
-        return _from_arrow(raw) if type(raw).__module__.startswith("pyarrow") else _from_series(raw)
+        """From a pandas series or a pyarrow array; TypeError or ValueError, as a phrase, for what is neither.
+
+        The empty text is a missing value, since a text file cannot tell them apart.
+        """
+        return _without_empty(_from_arrow(raw) if type(raw).__module__.startswith("pyarrow") else _from_series(raw))
 
     @cached_property
     def values(self) -> NDArray[np.object_]:
@@ -132,14 +135,24 @@ def as_text(parts: Sequence[Any], where: str) -> list[Any]:
 
 
 def of_same_values(columns: list[Column]) -> list[Column]:
-    """The columns with the same values; numbers that one has as text and another as a number meet."""
+    """The columns with the same values; numbers that one has as text and another as a number meet.
+
+    So do floats, which a text file writes as 1.0 throughout, and whole numbers.
+    """
     import pyarrow as pa
 
-    if all(column.texts is columns[0].texts for column in columns):
+    if all(column.texts is columns[0].texts for column in columns) and not _are_floats(columns[0]):
         return columns
     if len({column.numeric for column in columns}) > 1:
         columns = [
             column if column.numeric else replace(column, texts=_plain_numbers(column.values)) for column in columns
+        ]
+    else:
+        columns = [
+            replace(column, texts=as_strings(float_texts(column.values.astype(np.float64))))
+            if _are_floats(column)
+            else column
+            for column in columns
         ]
     found = pa.concat_arrays([column.texts for column in columns]).dictionary_encode()
     ends = np.cumsum([len(column.texts) for column in columns])[:-1]
@@ -187,6 +200,21 @@ def as_strings(texts: Sequence[str] | NDArray[np.object_]) -> Any:
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
         raise ValueError("holds halves of characters (surrogates), which no file can hold; mend it") from None
+
+
+_FLOAT = r"^-?(\d+\.\d+(e[+-]\d+)?|\de[+-]\d+|inf)$"
+
+
+def _are_floats(column: Column) -> bool:
+    """Whether texts are those of floats, each written as Python does; then each is another number, or -0.0."""
+    import pyarrow.compute as pc
+
+    if column.numeric or not len(column.texts):
+        return False
+    for some in (column.texts[:100], column.texts):
+        if not pc.all(pc.match_substring_regex(some, _FLOAT)).as_py():
+            return False
+    return bool((column.values.astype(np.float64).astype(str) == column.values).all())
 
 
 def _plain_numbers(texts: NDArray[np.object_]) -> Any:
@@ -250,6 +278,18 @@ def _from_arrow(column: Any) -> Column:
     return _distinct(Column(codes, _arrow_texts(values), numeric))
 
 
+def _without_empty(column: Column) -> Column:
+    """The column with its empty text, if it has one, as a missing value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    place = -1 if column.numeric else pc.index(column.texts, pa.scalar("", column.texts.type)).as_py()
+    if place < 0:
+        return column
+    codes = np.where(column.codes == place, -1, column.codes - (column.codes > place)).astype(np.int32)
+    return replace(column, codes=codes, texts=pa.concat_arrays([column.texts[:place], column.texts[place + 1 :]]))
+
+
 def _indices(chunk: Any) -> NDArray[np.int32]:
     found: NDArray[np.int32] = chunk.indices.fill_null(-1).to_numpy().astype(np.int32, copy=False)
     return found
@@ -266,11 +306,28 @@ def _arrow_texts(values: Any) -> Any:
     if pa.types.is_duration(kind):
         values = values.cast(pa.int64())
     try:
-        return values.cast(pa.string()).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        raise ValueError("holds bytes that are no UTF-8 text; drop it or write it as text") from None
+        texts = values.cast(pa.string()).cast(pa.large_string())
+        return _times_in_short(texts, kind) if pa.types.is_timestamp(kind) or pa.types.is_time(kind) else texts
+    except pa.ArrowInvalid as error:
+        what = "bytes that are no UTF-8 text" if "binary" in str(kind) else f"what is no {kind} ({error})"
+        raise ValueError(f"holds {what}; drop it or write it as text") from None
     except pa.ArrowNotImplementedError:
         raise TypeError(f"is of the type {kind}, which is no text; drop it or convert it") from None
+
+
+def _times_in_short(texts: Any, kind: Any) -> Any:
+    """Times without fractions of 0, and dates without times of 0, if all are so: as pandas writes them to text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def without(end: str, texts: Any) -> Any:
+        alike = pc.all(pc.match_substring_regex(texts, end)).as_py()
+        return pc.replace_substring_regex(texts, end, r"\1") if alike else texts
+
+    texts = without(r"\.0+(Z|[+-]\d+|)$", texts)
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return without(r" 00:00:00()$", texts)
+    return pc.replace_substring_regex(pc.replace_substring(texts, "Z", "+00:00"), r"([+-]\d\d)(\d\d)$", r"\1:\2")
 
 
 def _distinct(column: Column) -> Column:

@@ -249,12 +249,13 @@ class _Work:
             bad = (values != 0) & (values != 1)
             if bad.any():
                 at = int(bad.argmax())
-                self.refuse(
-                    name,
-                    split,
-                    f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it, or name a "
-                    "label column of 0 and 1",
+                what = (
+                    f"label {name!r} is missing in {rows.row(at)}; mend or drop the row"
+                    if np.isnan(values[at])
+                    else f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it, or "
+                    "name a label column of 0 and 1"
                 )
+                self.refuse(name, split, what)
                 values = np.where(bad, 0, values)
             found[split] = values.astype(np.int8)
         return found
@@ -308,6 +309,8 @@ class _Work:
         place = pc.index(train.texts, MISSING).as_py()
         if (train.codes < 0).any() or (place >= 0 and counts[place]):
             last.append(MISSING)
+        if (train.codes < 0).any() and place >= 0 and counts[place]:
+            self.notes.append(f"field {field.name!r}: the text {MISSING!r} is taken for missing, as the empty one is")
         vocabulary = pa.concat_arrays([ordered, as_strings(last)])
         if len(vocabulary) < 2 and field.name not in self.keep:
             self.found["constant"].append((field.name, vocabulary[0].as_py()))
@@ -344,9 +347,10 @@ class _Work:
         if bad.any():
             at = int(bad.argmax())
             text = rows.value(name, at)
-            word = text.strip("'")
-            means_none = text.startswith("'") and word and not any(map(str.isdigit, word))
-            fix = f", or say missing={quoted(word)} where it means that there is none" if means_none else ""
+            words = _words(rows.column(name), bad) if text.startswith(("'", '"')) else []
+            told = words[0] if len(words) == 1 else f"({', '.join(words[:10])})"
+            fix = f", or say missing={told} where {'it means' if len(words) == 1 else 'these mean'} that there is none"
+            fix = fix if words else ""
             self.refuse(
                 name,
                 split,
@@ -463,6 +467,12 @@ def _frequent(counts: NDArray[np.int64], train: Column, coding: Coding) -> NDArr
         first[order[: coding.top]] = True
         kept &= first
     return kept
+
+
+def _words(column: Column, rows: NDArray[np.bool_]) -> list[str]:
+    """The values of some rows that hold no digit, such as NA, in quotes where a parameter needs them."""
+    held = column.values[np.unique(column.codes[rows])]
+    return [quoted(text) for text in held if text and not any(map(str.isdigit, text))]
 
 
 def _without(texts: Any, text: str) -> Any:

@@ -141,13 +141,13 @@ class FrameLog(Dataset):
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """The splits; nothing is left to the seed."""
-        import pandas as pd
+        import pyarrow.parquet as pq
 
-        train, valid, test = (pd.read_parquet(Path(self.folder) / f"{split}.parquet") for split in SPLITS)
+        train, valid, test = (pq.read_table(Path(self.folder) / f"{split}.parquet") for split in SPLITS)
         roles: dict[str, Role] = dict.fromkeys(self.user, "user") | dict.fromkeys(self.item, "item")  # type: ignore[assignment]
         fields = [
             Field(column, "numeric" if column in self.numeric else "categorical", roles.get(column, "context"))
-            for column in map(str, train.columns)
+            for column in train.column_names
             if column != self.label
         ]
         return encode_splits(train, valid, test, label=self.label, fields=fields, source=self.called)

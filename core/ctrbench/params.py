@@ -2,8 +2,8 @@
 
 Grammar: NAME, NAME[key=value, key=value], or ALIAS=NAME[…], which tables then call ALIAS. A value is a bare word
 (anything without , [ ] ( ) and quotes: numbers, true, none, ./a/path; ` name=` within it is taken for a next key whose
-comma is missing), a text in single or double quotes (a backslash takes the next character as it is), or a tuple of
-values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
+comma is missing), a text in single or double quotes (inside, a backslash comes before such a quote or a backslash), or
+a tuple of values in parentheses. Types and ranges come from the annotations, and pydantic checks them.
 """
 
 from __future__ import annotations
@@ -273,6 +273,8 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
         return _quoted(text, at, source)
     if at < len(text) and text[at] == "(":
         return _tuple(text, at, source)
+    if at < len(text) and text[at] in "“”„‘’‚«»":
+        raise _unreadable(text, at, source, f"{text[at]} is no quote here, but was pasted from a page: type \" or '")
     bare = _BARE.match(text, at)
     if bare is None or not bare[0].strip():
         raise _unreadable(text, at, source, "expected a value")
@@ -284,7 +286,7 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
 def _quoted(text: str, at: int, source: str) -> tuple[str, int]:
     quote, here, letters = text[at], at + 1, []
     while here < len(text) and text[here] != quote:
-        here += text[here] == "\\"
+        here += text[here] == "\\" and text[here + 1 : here + 2] in ("\\", quote)
         letters.append(text[here : here + 1])
         here += 1
     if here >= len(text):

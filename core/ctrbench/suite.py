@@ -102,7 +102,7 @@ def load_suite(name_or_file: str) -> Suite:
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
         raise UserError(f"suite: none is called {name_or_file!r}; {hint}, or a path to a .toml file")
     try:
-        return parse_suite(path.read_text(encoding="utf-8"), path.stem, os.fspath(path))
+        return parse_suite(path.read_text(encoding="utf-8-sig"), path.stem, os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
         why = fault(error) if isinstance(error, OSError) else error
         raise UserError(f"suite {name_or_file}: cannot be read: {why}") from None
@@ -113,7 +113,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     try:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and what is too deep
-        raise UserError(f"{source}: not TOML: {error}") from None
+        raise UserError(f"{source}: not TOML: {error}{_hint_at_pasted(text, error)}") from None
     own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
     known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
     _refuse_unknown(raw, known, source)
@@ -121,6 +121,8 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
+    if not values.get("datasets", True):
+        raise UserError(f"{source}: datasets=[] leaves nothing to run on; name one, or leave it out")
     numbers = dict.fromkeys(("repeats", "model_seeds", "seed", "data_seed"), int)
     for key, kind in {"description": str, **numbers, "budget": float}.items():
         if key in raw:
@@ -129,6 +131,8 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
         if key in raw:
             values[key] = tuple(_typed(raw, key, list, source))
     if "doses" in raw:
+        if not raw["doses"]:
+            raise UserError(f"{source}: doses=[] names no share; leave it out")
         values.setdefault("scenarios", ())
     on = _typed(raw, "on", dict, source, {})
     environments = _typed(raw, "environments", dict, source, {})
@@ -137,6 +141,14 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     }
     values["on"] = {dataset: _settings(table, f"{source}: on.{dataset}") for dataset, table in on.items()}
     return checked(Suite(**values), source)
+
+
+def _hint_at_pasted(text: str, error: Exception) -> str:
+    """What to do about quotes that no program reads, if the error is in a line that has them."""
+    place = re.search(r"at line (\d+)", str(error))
+    line = text.splitlines()[int(place[1]) - 1] if place else ""
+    odd = re.search("[“”„‘’‚«»]", line)
+    return f'; {odd[0]} was pasted from a page: type "' if odd else ""
 
 
 def checked(suite: Suite, source: str) -> Suite:
@@ -231,6 +243,9 @@ def _names(raw: Any, section: str, source: str) -> tuple[str, ...]:
     return tuple(raw)
 
 
+_KINDS = {int: "a whole number", float: "a number", str: "a text in quotes", list: "a list", dict: "a table"}
+
+
 def _typed(raw: Mapping[str, Any], key: str, kind: type, source: str, default: Any = None) -> Any:
     if key not in raw:
         return default
@@ -239,7 +254,7 @@ def _typed(raw: Mapping[str, Any], key: str, kind: type, source: str, default: A
         with suppress(OverflowError):
             value = float(value)
     if type(value) is not kind:
-        raise UserError(f"{source}: {key}={raw[key]!r} must be a {kind.__name__}")
+        raise UserError(f"{source}: {key}={raw[key]!r} must be {_KINDS[kind]}")
     return value
 
 

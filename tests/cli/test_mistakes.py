@@ -110,6 +110,10 @@ BAD_COMMANDS = {
     ("run", "--suite", "quik"): "did you mean 'quick'?",
     ("run", "--suite", "absent.toml"): "absent.toml: cannot be read",
     ("run", "--workers", "0"): "--workers",
+    ("run", "—repeats", "3"): "— was pasted from a page: options begin with --",
+    ("store", "verify"): "No such command 'verify'; there are check, export, gc, import",
+    ("data", "describe", "simulated", "--seed", "-1"): "-1 is not in the range",
+    ("try", "log.csv", "--minutes", "nan"): "--minutes nan: give a number of minutes",
     ("rum",): "did you mean 'run'?",
     ("leaderboard",): "there is no store yet; `ctrbench run` makes one",
     ("show", "dn"): "did you mean 'dnn'?",
@@ -170,6 +174,12 @@ def test_brackets_that_a_shell_has_taken_apart_are_to_be_quoted(monkeypatch: pyt
     result = ctrbench(*words)
     assert result.exit_code == 2
     assert 'quote a plug-in with parameters: "NAME[key=value, key=value]"' in result.stderr
+
+
+def test_a_long_option_with_one_dash_is_told_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", "-repeats", "3"]
+    monkeypatch.setattr("sys.argv", ["ctrbench", *words])
+    assert "did you mean --repeats?" in ctrbench(*words).stderr
 
 
 @pytest.mark.parametrize("value", ["rating >= 4", "event == click", "my log.csv", "a b=c", "x y = z", "a=b"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -161,12 +162,16 @@ NO_LABEL = {"click": None, "gender": None, "brand": None}
     ("changes", "given", "complaint"),
     [
         (NO_LABEL, {}, "no column of user_id, ad_id, price, history, timestamp looks like a click"),
-        ({}, {"user": "uid"}, "--user uid is not a column; the columns are user_id, gender"),
+        ({}, {"user": "uid"}, "--user uid is not a column; did you mean 'user_id'?"),
+        ({}, {"time": "tiem"}, "--time tiem is not a column; the columns are user_id, gender"),
+        ({}, {"label": "clik"}, "--label clik: label=clik is not a column; did you mean 'click'?"),
+        ({"click": lambda n: ["Y", "N"][n % 2]}, {}, "log.csv: label 'click': 'Y' in row 1 is neither 0 nor 1"),
+        ({"click": lambda n: "1"}, {}, "log.csv: 'click' has one value only"),
         ({}, {"time": "price"}, "--time price: it is no column of times"),
     ],
 )
 def test_where_nothing_can_be_made_of_it_one_line_says_what_to_say(tmp_path, changes, given, complaint):
-    if given.get("time"):
+    if given.get("time") == "price":
         changes = {"price": lambda n: "dear"}
     with pytest.raises(UserError) as caught:
         seen(written(tmp_path / "log.csv", **changes), **given)
@@ -331,3 +336,12 @@ def test_every_sample_that_ctr_libraries_ship_gives_a_leaderboard_without_an_edi
     scores = [record["value"] for record in ran]
     assert scores
     assert all(0 <= score <= 1 for score in scores), scores
+
+
+@pytest.mark.parametrize(
+    ("form", "read"), [("%d.%m.%Y %H:%M", True), ("%d/%b/%Y:%H:%M:%S %z", True), ("%m/%d/%y", False)]
+)
+def test_dates_are_read_where_there_is_one_way_to(tmp_path, form, read):
+    days = [datetime(2026, 1, 1 + n % 12, n % 24, tzinfo=UTC) for n in range(600)]
+    proposal = seen(written(tmp_path / "log.csv", timestamp=lambda n: days[n % 600].strftime(form)))
+    assert proposal.parameters.get("time_format") == (form if read else None)

@@ -115,7 +115,7 @@ def test_fresh_rows_are_encoded_under_a_schema_that_exists():
             "label 'label': 2 in row 1 is neither 0 nor 1; mend it, or name a label column of 0 and 1",
         ),
         (frame(["a", "b"], ["ja", "no"]), "categorical", "label 'label': 'ja' in row 0 is neither 0 nor 1"),
-        (frame(["a", "b"], [1, None]), "categorical", "label 'label': nan in row 1 is neither 0 nor 1"),
+        (frame(["a", "b"], [1, None]), "categorical", "label 'label' is missing in row 1; mend or drop the row"),
         (frame(["a", "b"], [0, 0]), "categorical", "log, train: there are no positives (label 1)"),
         (frame(["a", "b"], [1, 1]), "categorical", "log, train: there are no negatives (label 0)"),
         (frame([], []), "categorical", "log, train: the table has no rows"),

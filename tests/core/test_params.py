@@ -93,6 +93,7 @@ def test_a_spec_becomes_the_plug_in_it_describes(text: str, expected: Thing) -> 
         ("thing[epochs=5]]", "expected , or ]"),
         ("thing[dims=(1, 2]", "expected , or )"),
         ("thing[path='x]", "the quote ' is not closed"),
+        ("thing[path=“x”]", "“ is no quote here, but was pasted from a page"),
         ("thing[epochs=5, epochs=6]", "epochs is given twice"),
         ("thing(5)", "expected [ after the name"),
         ("", "does not begin with a name"),

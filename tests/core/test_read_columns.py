@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from ctrbench.columns import Column, Rows, as_text, text_numbers
+from ctrbench.columns import Column, Rows, as_text, of_same_values, text_numbers
 
 
 def test_decimals_become_the_nearest_numbers():
@@ -46,3 +46,16 @@ def test_a_number_and_its_text_meet() -> None:
 def test_texts_are_numbers_where_they_are_written_as_such() -> None:
     assert text_numbers(["1", " -2.5e1", "Yes", "no", "1_0", "x"]).tolist() == [1, -25, 1, 0, np.inf, np.inf]
     assert text_numbers(["1,5", "1.5"], ",").tolist() == [1.5, np.inf]
+
+
+def test_texts_that_are_all_floats_are_numbers_and_others_stay() -> None:
+    floats, mixed, decimals = (pa.array(texts) for texts in (["1.0", "2.5"], ["1.0", "1"], ["1.50", "2.25"]))
+    of = [
+        of_same_values([Column.of(texts), Column.of(texts)])[0].values.tolist() for texts in (floats, mixed, decimals)
+    ]
+    assert of == [["1", "2.5"], ["1.0", "1"], ["1.50", "2.25"]]
+
+
+def test_the_empty_text_is_missing() -> None:
+    column = Column.of(pa.array(["a", "", "b", None, "a"]))
+    assert (column.codes.tolist(), column.values.tolist()) == ([0, -1, 1, -1, 0], ["a", "b"])

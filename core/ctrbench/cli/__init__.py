@@ -125,8 +125,17 @@ def _masked(error: click.ClickException) -> click.ClickException:
     said = error.format_message()
     if "unexpected extra argument" in said and any(word.count("[") > word.count("]") for word in sys.argv[1:]):
         said += '; quote a plug-in with parameters: "NAME[key=value, key=value]"'
+    context = getattr(error, "ctx", None)
+    if pasted := re.search(r"(?<![^\s('])[‐‑‒–—―−]+\w", said):
+        said += f"; {pasted[0][0]} was pasted from a page: options begin with --"
+    elif isinstance(error, click.NoSuchOption) and re.fullmatch(r"-\w", error.option_name):
+        said += "".join(
+            f"; did you mean -{word}?" for word in sys.argv[1:] if re.match(rf"{error.option_name}\w+", word)
+        )
+    elif "No such command" in said and context and isinstance(context.command, click.Group):
+        said = f"{said.partition('.')[0]}; there are {', '.join(context.command.list_commands(context))}."
     shown = _without_addresses(said)
-    return error if shown == error.format_message() else click.UsageError(shown, getattr(error, "ctx", None))
+    return error if shown == error.format_message() else click.UsageError(shown, context)
 
 
 def _without_addresses(text: str) -> str:

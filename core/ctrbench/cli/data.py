@@ -60,7 +60,7 @@ def list_() -> None:
 
 @data.command()
 @click.argument("name", type=PluginName("dataset"))
-@click.option("--seed", type=int, default=1, show_default=True, help="The suite's seed.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="The suite's seed.")
 @click.option("--traceback", is_flag=True, help="If the plug-in fails, show its whole traceback.")
 def describe(name: str, seed: int, traceback: bool) -> None:
     """Load a data set that is at hand and describe it: sizes, fields, which fields depend on each other."""
@@ -94,7 +94,11 @@ def fetch(name: str) -> None:
 @click.argument("file", type=click.Path())
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="train", show_default=True)
 @click.option(
-    "--seed", default=1, show_default=True, help="The suite's seed, by which some data sets are made or split."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="The suite's seed, by which some data sets are made or split.",
 )
 def export(name: str, file: str, split: str, seed: int) -> None:
     """Write a split as CSV or Parquet, for a tool that makes rows for `from_file`."""

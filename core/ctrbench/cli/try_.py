@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def try_(
     from ctrbench.suggest import suggest
     from ctrbench.text import counted, encodable, plain
 
+    if not math.isfinite(minutes):
+        raise UserError(f"--minutes {minutes}: give a number of minutes")
     target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
     if target.suffix != ".toml":
         raise UserError(f"--output {output}: a suite's name must end in .toml")

@@ -12,13 +12,14 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import glob
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ctrbench import Missing, UserError
 
@@ -88,10 +89,10 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
                 return Sources(**splits)
         for each in named:
             found += _files_of(each, "path")
-        twice = {file for file in found if found.count(file) > 1}
-        if twice:
+        sources = Sources(tuple(found), **{split: tuple(_files_of(at, split)) for split, at in parts.items() if at})
+        if twice := [file for file, times in Counter(sources.all).items() if times > 1]:
             raise _Unusable(f"{min(twice)} is named twice; name it once")
-        return Sources(tuple(found), **{split: tuple(_files_of(at, split)) for split, at in parts.items() if at})
+        return sources
     except _Unusable as error:
         return Missing(str(error))
 
@@ -100,11 +101,22 @@ class _Unusable(Exception):
     """What is wrong with what the user named."""
 
 
+def _not_there(parameter: str, text: str) -> _Unusable:
+    fix = "name a file or folder that is"
+    if "://" in text:
+        fix = "addresses are not read: download the file, and name it by its path"
+    elif "$" in text:
+        fix = "$ stands for itself here: write the path out"
+    return _Unusable(f"{parameter}={text} is not there or may not be read; {fix}")
+
+
 def _expanded(path: str) -> Path:
+    if not path:
+        raise _Unusable("the path is empty; name a file or folder")
     try:
         return Path(path).expanduser()
     except RuntimeError:  # the home folder of a user who does not exist
-        raise _Unusable(f"path={path} is not there or may not be read; name a file or folder that is") from None
+        raise _not_there("path", path) from None
 
 
 def _files_of(text: str, parameter: str) -> list[Path]:
@@ -122,7 +134,7 @@ def _files_of(text: str, parameter: str) -> list[Path]:
         matches = []
     files = [file for match in matches for file in ([match] if match.is_file() else _logs_below(match))]
     if not files:
-        raise _Unusable(f"{parameter}={text} is not there or may not be read; name a file or folder that is")
+        raise _not_there(parameter, text)
     return files
 
 
@@ -199,6 +211,9 @@ def kind_of(path: Path) -> Kind:
         )
     if mark in ("parquet", "feather"):
         return Kind(mark, None)
+    if mark == "zip":
+        with readable(path), zipfile.ZipFile(path) as archive:
+            by_name = kind_by_name(Path(_only_member(path, archive)))[0] or by_name
     if by_name in ("parquet", "feather"):
         raise UserError(f"{path}: {by_name} files pack themselves and are not read out of a {mark} file; unpack it")
     return Kind(by_name or "text", mark)
@@ -219,14 +234,44 @@ def open_bytes(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
 
             with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
                 yield stream
+        elif packing == "gz":
+            import gzip
+
+            with gzip.open(path) as unpacked:
+                yield cast(IO[bytes], unpacked)
         else:
             import bz2
-            import gzip
             import lzma
 
-            unpack: Any = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[packing]
-            with unpack(path, "rb") as stream:
-                yield stream
+            with open(path, "rb") as file:
+                yield io.BufferedReader(
+                    _Streams(file, {"bz2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor}[packing])
+                )
+
+
+class _Streams(io.RawIOBase):
+    """Streams packed one after the other. What follows the first one is never skipped, as Python does with damage."""
+
+    def __init__(self, packed: IO[bytes], unpacker: Callable[[], Any]) -> None:
+        self._packed, self._unpacker, self._stream = packed, unpacker, unpacker()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data:
+            more = b""
+            if self._stream.eof:
+                more = self._stream.unused_data.lstrip(b"\0") or self._packed.read(1 << 20).lstrip(b"\0")  # padding
+                if not more:
+                    return 0
+                self._stream = self._unpacker()
+            elif self._stream.needs_input and not (more := self._packed.read(1 << 20)):
+                raise EOFError("it ends before the end of its stream")
+            data = self._stream.decompress(more, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
@@ -236,6 +281,8 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
         for name in archive.namelist()
         if not name.endswith("/") and not name.startswith("__MACOSX/") and not Path(name).name.startswith(".")
     ]
+    if "[Content_Types].xml" in names:
+        raise UserError(f"{path}: an Excel workbook or another document of Office; save the sheet as CSV")
     if len(names) != 1:
         held = f"{len(names)} files ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else "no file"
         raise UserError(f"{path}: the archive holds {held}; pack one log in an archive, or unpack it")

@@ -9,16 +9,17 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, UserError, did_you_mean, text_numbers
+from ctrbench import Column, UserError, did_you_mean, quoted, text_numbers
 from numpy.typing import NDArray
 
 from ctrbench_datasets._reading import Log
 
-_SIGN = re.compile(r">=|<=|==|!=|=|>|<|\bin\b")
+_SIGN = re.compile(r">=|<=|==|!=|=>|=<|<>|=|>|<|≥|≤|≠|\bin\b")
+_MEANT = {"=>": ">=", "≥": ">=", "=<": "<=", "≤": "<=", "<>": "!=", "≠": "!="}
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -44,7 +45,8 @@ class LabelRule:
         if text in names:
             return cls(text)
         rules = [
-            cls(text[: sign.start()].strip(), sign[0], text[sign.end() :].strip()) for sign in _SIGN.finditer(text)
+            cls(text[: sign.start()].strip(), _MEANT.get(sign[0], sign[0]), text[sign.end() :].strip())
+            for sign in _SIGN.finditer(text)
         ]
         there = [rule for rule in rules if rule.column in names and rule.value]
         return (there or [rule for rule in rules if rule.column and rule.value] or [cls(text)])[0]
@@ -58,14 +60,12 @@ class LabelRule:
             column = Column.of(log.columns[self.column])
         except (TypeError, ValueError) as error:
             raise UserError(f"{where} {error}") from None
-        if (column.codes < 0).any():
-            row = log.where(int(np.argmax(column.codes < 0)))
-            raise UserError(f"{where} is missing in {row}; mend or drop the row")
-        clicks = self._clicks(column, where)
-        return log.with_column(self.column, clicks[column.codes].astype(np.int8))
+        clicks, notes = self._clicks(column, where)
+        found = log.with_column(self.column, clicks[column.codes].astype(np.int8))
+        return replace(found, notes=(*found.notes, *notes))
 
-    def _clicks(self, column: Column, where: str) -> NDArray[np.bool_]:
-        """Which of the distinct values are clicks."""
+    def _clicks(self, column: Column, where: str) -> tuple[NDArray[np.bool_], list[str]]:
+        """Which of the distinct values are clicks, and what is worth noting."""
         numbers = text_numbers(column.values)
         if self.sign in _COMPARE:
             limit = text_numbers([self.value])[0]
@@ -74,16 +74,22 @@ class LabelRule:
                 odd = self.value if np.isinf(limit) else column.values[bad][0]
                 raise UserError(f"{where} {self.sign} {self.value}: {odd!r} is no number; compare with == or in")
             found: NDArray[np.bool_] = _COMPARE[self.sign](numbers, limit)
-            return found
-        listed = self.value.strip("()").split(",") if self.sign == "in" else [self.value]
-        wanted = [text.strip().strip("'\"") for text in listed]
+            return found, []
+        listed = self.value.strip("()[]{}").split(",") if self.sign == "in" else [self.value]
+        wanted = [text.strip().strip("'\"“”„‘’‚") for text in listed]
         values = text_numbers(wanted)
         equal = np.isin(column.values, wanted) | (np.isfinite(numbers) & np.isin(numbers, values[np.isfinite(values)]))
+        absent = [
+            text
+            for text, value in zip(wanted, values, strict=True)
+            if text not in column.values and not (np.isfinite(value) and value in numbers)
+        ]
         if not equal.any():
             raise UserError(
                 f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], column.values[:12], 'it has')}"
             )
-        return ~equal if self.sign == "!=" else equal
+        notes = [f"label {self.column!r}: no row is {text!r}" for text in absent]
+        return ~equal if self.sign == "!=" else equal, notes
 
 
 def check_label(rule: LabelRule, log: Log, source: str) -> None:
@@ -93,21 +99,36 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
         hint = did_you_mean(rule.column, log.names, "the columns are")
         if likely and "did you mean" not in hint:
             hint += f"; 0 and 1 stand in {', '.join(likely[:5])}"
+        if len(log.names) == 1:
+            hint += "; if these are several names, say delimiter="
         raise UserError(f"{source}: label={rule.column} is not a column; {hint}")
-    if rule.sign:
-        return
     try:
         column = Column.of(log.columns[rule.column])
     except (TypeError, ValueError):
         return  # encoding says so
+    if (column.codes < 0).any():
+        row = log.where(int(np.argmax(column.codes < 0)))
+        raise UserError(f"{source}: label {rule.column!r} is missing in {row}; mend or drop the row")
+    if rule.sign:
+        return
     numbers = text_numbers(column.values)
     others = [value for value, number in zip(column.values, numbers, strict=True) if number not in (0, 1)]
     if others and len(column.values) <= 100:
         at = int(np.argmax(np.isin(column.codes, np.flatnonzero(~np.isin(numbers, (0, 1))))))
         value = column.values[column.codes[at]]
         shown = ", ".join(sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))[:12])
-        example = f'"{rule.column} >= {_middle(numbers)}"' if np.isfinite(numbers).all() and len(numbers) > 2 else ""
-        example = example or f'"{rule.column} == {column.values[numbers != 0][0]}"'
+        if others == [rule.column]:
+            raise UserError(
+                f"{source}: {log.where(at)} repeats the header; delete such rows, or name the files one by one"
+            )
+        if np.isfinite(numbers).all() and len(numbers) > 2:
+            meant = f">= {_middle(numbers)}"
+        elif np.isfinite(numbers).all() or 1 in numbers:
+            meant = f"== {column.values[int(np.argmax(np.where(np.isfinite(numbers), numbers, -np.inf)))]}"
+        else:
+            meant = f"== {column.values[numbers != 0][0]}"
+        example = quoted(f"{rule.column} {meant}")
+        example = example if example.startswith('"') else f'"{example}"'
         text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
         raise UserError(
             f"{source}: label {rule.column!r}: {text} in {log.where(at)} is neither 0 nor 1 (it has {shown}); mend "

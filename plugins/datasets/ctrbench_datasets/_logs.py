@@ -69,6 +69,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.ratios) <= 0 or not abs(sum(self.ratios) - 1) <= 1e-6:
             raise UserError(f"ratios={self.ratios} must be three positive shares that add up to 1")
+        if self.decimal not in ("", ".", ","):
+            raise UserError(f'decimal={self.decimal} must be a point or a comma in quotes, as in decimal=","')
         for feature in self.derive:
             if feature not in FEATURES:
                 raise UserError(f"derive={feature} is no feature of a time; there are {', '.join(FEATURES)}")
@@ -104,7 +106,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     """
     rule = LabelRule.of(recipe.label, logs[0].names)
     for log in logs:
-        _check_there(log, logs[0], rule, source)
+        notes = [*notes, *_check_there(log, logs[0], rule, source)]
         check_label(rule, log, source)
     roles = _roles(recipe, rule, logs[0], source)
     logs = [rule.labels(log, source) for log in logs]
@@ -135,8 +137,10 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))), apart=apart)
 
 
-def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:
-    lacking = [name for name in first.names if name not in log.names]
+def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> list[str]:
+    """A note on columns that only this log has; UserError for one that only the first has."""
+    there = set(log.names)
+    lacking = [name for name in first.names if name not in there]
     if lacking:
         name = rule.column if rule.column in lacking else lacking[0]
         what = "label" if name == rule.column else "column"
@@ -144,6 +148,10 @@ def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> None:
             f"{source}: {log.files[0][0]} lacks the {what} {name!r} that {first.files[0][0]} has; splits need the "
             "same columns"
         )
+    known = set(first.names)
+    more = [name for name in log.names if name not in known]
+    shown = ", ".join(more[:5])
+    return [f"{log.files[0][0]} has columns that {first.files[0][0]} lacks, left out: {shown}"] if more else []
 
 
 def _roles(recipe: Recipe, rule: LabelRule, log: Log, source: str) -> dict[str, str]:

@@ -10,15 +10,16 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, Missing, Proposal, UserError, counted, plain, text_numbers
+from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, plain, text_numbers
 from numpy.typing import NDArray
 
 from ctrbench_datasets._files import Sources, find_sources, kind_of
-from ctrbench_datasets._labels import LabelRule
+from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
@@ -66,6 +67,15 @@ SPLIT_WORDS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
     "test": "test",
 }  # fmt: skip
+
+DATES = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y",
+    "%m/%d/%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%a, %d %b %Y",
+)  # fmt: skip
+CLOCKS = (
+    "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", ":%H:%M:%S %z",
+    " %H:%M:%S GMT",
+)  # fmt: skip
 
 FEW_TIMES = 10
 """A split by time needs at least this many different times."""
@@ -125,7 +135,15 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
             raise
         encoding, why = FALLBACK, "it is not UTF-8: look at the letters with accents, and say another if they are wrong"
         log, made_up, form = _read(sources.train, encoding)
+    if not len(log):
+        raise UserError(f"{path}: the table has no rows; give it some")
     found = _Look(log, _columns(log), given)
+    for role in ("user", "item", "time"):
+        if role in given and given[role] not in log.names:
+            hint = did_you_mean(given[role], log.names, "the columns are")
+            raise UserError(f"--{role} {given[role]} is not a column; {hint}")
+        if role in ("user", "item") and role in given and given[role] not in found.columns:
+            raise UserError(f"--{role} {given[role]} holds lists or other compound values; name another column")
     found.decide("path", _paths(sources.train, path), f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
     found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
     if encoding:
@@ -233,10 +251,20 @@ def _letters(name: str) -> str:
 
 def _find_label(found: _Look) -> None:
     if given := found.given.get("label"):
+        check = LabelRule.of(given, found.log.names)
+        check_label(check, found.log, f"--label {given}")
+        check.labels(found.log, f"--label {given}")
         found.decide("label", given, "as you say")
         return
     rules = [rule for rule in (_rule(name, column) for name, column in found.columns.items()) if rule]
     if not rules:
+        named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
+        if _rank(_letters(named)) < _UNNAMED:
+            check_label(LabelRule(named), found.log, str(found.parameters["path"]))
+            raise UserError(
+                f"{found.parameters['path']}: {named!r} has one value only, so it tells no clicks from other rows; say "
+                'which column does, as in --label "rating >= 4"'
+            )
         raise UserError(
             f"no column of {', '.join(found.log.names[:12])} looks like a click: none has two values or a rating, and "
             'none is called click; say which is, as in --label "rating >= 4" or --label "event == click"'
@@ -277,7 +305,7 @@ def _rule(name: str, column: Column) -> _Rule | None:
     if set(numbers) == {0.0, 1.0}:
         kind = "0 and 1" if rank < _UNNAMED else "0 and 1, though its name tells nothing"
         return _Rule(name, name, rank, kind, float(shares[numbers == 1].sum()))
-    if letters in EVENTS and (clicks := [value for value in values if _letters(value) in CLICKS]):
+    if (letters in EVENTS or rank < _UNNAMED) and (clicks := [value for value in values if _letters(value) in CLICKS]):
         clicked = float(shares[list(values).index(clicks[0])])
         return _Rule(name, f"{name} == {clicks[0]}", 30, f"events, of which {clicks[0]} is one", clicked)
     if (rank >= _UNNAMED and letters not in RATINGS) or not np.isfinite(numbers).all():
@@ -325,7 +353,7 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             continue
         distinct = len(np.unique(when.coarse + when.fine / 1e10))
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
-        features = features if len(np.unique(when.days)) > 1 else features[:1]
+        features = features if features and len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
             several = "another column is the time" if "time" in found.parameters else f"{distinct} different times"
             found.dropped[name] = f"a time that tells too little: {several}"
@@ -357,12 +385,29 @@ def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
     compact = column is not None and all(
         re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]
     )
-    for format in (["%y%m%d%H"] if compact else []) + [""]:
+    written = [] if column is None else list(column.values[:1000])
+    for format in (["%y%m%d%H"] if compact else []) + ["", *_formats(written)]:
         try:
             return instants(found.log.columns[name], format, name, found.log.where), format
         except UserError:
             continue
     return None, ""
+
+
+def _formats(texts: Sequence[str]) -> list[str]:
+    """How dates other than ISO 8601 are written; none where there are two ways, as for 01/02/2026."""
+    there = [f"{date}{clock}" for date in DATES for clock in CLOCKS]
+    for text in texts:
+        there = [format for format in there if _fits(text, format)]
+    return there if len(there) == 1 else []
+
+
+def _fits(text: str, format: str) -> bool:
+    try:
+        datetime.strptime(text, format)
+    except ValueError:
+        return False
+    return True
 
 
 def _date(when: Instants, pick: Callable[[Any], Any]) -> str:
@@ -379,8 +424,6 @@ def _find_owner(found: _Look, role: str, words: Sequence[str]) -> None:
     if identifier is None:
         likely = sorted((words.index(_letters(name)), name) for name in free if _letters(name) in words)
         identifier = next((name for _, name in likely if len(found.columns[name].values) > 1), None)
-    elif identifier not in found.log.names:
-        raise UserError(f"--{role} {identifier} is not a column; the columns are {', '.join(found.log.names)}")
     if identifier is None:
         return
     column = found.columns[identifier]

@@ -7,12 +7,17 @@ log needs no more memory than one of its columns.
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from ctrbench import UserError, as_text
+import numpy as np
+from ctrbench import UserError, as_text, text_numbers
 
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import BLOCK, Dialect, read_text
@@ -115,6 +120,8 @@ def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Se
     """
     paths = [files] if isinstance(files, Path) else list(files)
     parts = [_read(path, dialect, only) for path in paths]
+    if len(paths) > 1:
+        parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
     notes = [note for part in parts for note in part.notes]
     for path, part in zip(paths[1:], parts[1:], strict=True):
@@ -129,7 +136,23 @@ def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Se
             notes.append(f"{path.name} has columns that {paths[0].name} lacks, left out: {', '.join(more[:5])}")
     if len(parts) == 1:
         return Log(parts[0].columns, parts[0].files, tuple(notes))
-    return Log(_joined([part.columns for part in parts], names), tuple(part.files[0] for part in parts), tuple(notes))
+    told = [part.files[0] for part in parts]
+    if len({name for name, *_ in told}) < len(told):  # part-0.parquet of each day
+        top = os.path.commonpath([path.parent for path in paths])
+        told = [(os.path.relpath(path, top), *each[1:]) for path, each in zip(paths, told, strict=True)]
+    return Log(_joined([part.columns for part in parts], names), tuple(told), tuple(notes))
+
+
+def _with_folders(log: Log, path: Path) -> Log:
+    """The log with what the folders of its file say, as in day=2026-01-31/part-0.parquet, in columns of their own."""
+    import pyarrow as pa
+
+    for key, value in (folder.split("=", 1) for folder in path.parts[:-1] if re.match(r"[^=]+=[^=]", folder)):
+        if key not in log.names:
+            texts = pa.array([None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)], pa.string())
+            codes = pa.array(np.zeros(len(log), np.int32))
+            log = log.with_column(key, pa.chunked_array([pa.DictionaryArray.from_arrays(codes, texts)]))
+    return log
 
 
 def _joined(parts: list[Any], names: Sequence[str]) -> Stored:
@@ -156,9 +179,12 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
     if kind.format == "text":
         found = read_text(path, kind, dialect, only)
         return Log(found.table, ((path.name, found.table.num_rows, tuple(found.left_out)),), tuple(found.notes))
+    given = next((name for name in ("delimiter", "quote", "encoding", "columns") if getattr(dialect, name)), "")
+    if given:
+        raise UserError(f"{path}: {given}= is for text, and {kind.format} says it itself; leave it out")
     with readable(path):
         found = {"parquet": _read_parquet, "feather": _read_feather, "jsonl": _read_jsonl}[kind.format](path, kind)
-        twice = sorted({name for name in found.column_names if found.column_names.count(name) > 1})
+        twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
         stored_as = _without_pandas_index(found.schema)
@@ -170,7 +196,36 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
         else:
             columns = found.select(list(stored_as.values())).rename_columns(list(stored_as))
             columns = columns.replace_schema_metadata(None)
+    if dialect.missing:
+        columns = _without(columns, dialect.missing)
     return Log(columns, ((path.name, columns.num_rows, ()),))
+
+
+def _without(columns: Any, words: Sequence[str]) -> Stored:
+    """The columns with nothing in the place of these values, which may be texts or numbers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def read(name: str) -> Any:
+        return pa.chunked_array([cleaned(chunk) for chunk in columns[name].chunks], columns.schema.field(name).type)
+
+    def cleaned(values: Any) -> Any:
+        if pa.types.is_dictionary(values.type):
+            held = cleaned(values.dictionary)
+            if held.null_count == values.dictionary.null_count:
+                return values
+            gone = held.is_null().take(values.indices)
+            return pa.DictionaryArray.from_arrays(pc.if_else(gone, None, values.indices), values.dictionary)
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            listed = pa.array(words, values.type)
+        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            numbers = text_numbers(words)
+            listed = pa.array(numbers[np.isfinite(numbers)]).cast(values.type, safe=False)
+        else:
+            return values
+        return pc.if_else(pc.is_in(values, listed), pa.scalar(None, values.type), values)
+
+    return Stored(columns.schema, len(columns), read)
 
 
 def _read_parquet(path: Path, kind: Kind) -> Stored:
@@ -210,8 +265,14 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
     import pyarrow as pa
     from pyarrow import json as arrow_json
 
-    def parsed(texts: Sequence[str]) -> Any:
-        asked = pa.schema([(name, pa.string()) for name in texts])
+    with open_bytes(path, kind.packing) as file:
+        if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+            raise UserError(
+                f"{path}: a list in JSON; write one object a line, as df.to_json(orient='records', lines=True)"
+            )
+
+    def parsed(types: Mapping[str, Any]) -> Any:
+        asked = pa.schema(list(types.items()))
         with open_bytes(path, kind.packing) as file:
             return arrow_json.read_json(
                 pa.PythonFile(file, "r"),
@@ -219,9 +280,23 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
                 parse_options=arrow_json.ParseOptions(explicit_schema=asked),
             )
 
-    table = parsed([])
-    dates = [column.name for column in table.schema if pa.types.is_timestamp(column.type)]
-    return parsed(dates).select(table.column_names) if dates else table  # text stays text
+    table = parsed({})
+    asked = {each.name: pa.string() for each in table.schema if pa.types.is_timestamp(each.type)}  # text stays text
+    asked |= {each.name: pa.decimal256(76, 0) for each in table.schema if _may_be_ids(table[each.name])}
+    try:
+        return parsed(asked).select(table.column_names) if asked else table
+    except pa.ArrowInvalid:  # numbers that are no whole ones after all, such as 1e22
+        return table
+
+
+def _may_be_ids(column: Any) -> bool:
+    """Whether floats were whole numbers with more digits than they keep."""
+    import pyarrow as pa
+
+    if not pa.types.is_floating(column.type):
+        return False
+    sizes = np.abs(column.drop_null().to_numpy())
+    return bool((sizes % 1 == 0).all() and 2**53 <= sizes.max(initial=0) < 1e76)
 
 
 def _without_pandas_index(schema: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ import csv
 import io
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any
 
 from ctrbench import UserError, counted
 
-from ctrbench_datasets._files import Kind, open_bytes, readable
+from ctrbench_datasets._files import KNOWN, Kind, open_bytes, readable
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
 """Possible delimiters where none is given, likelier ones first."""
@@ -94,6 +95,7 @@ def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | No
     with readable(path):
         text = _Text(path, kind, _encoding(path, kind, dialect))
         sample = _sample(text)
+        _check_is_table(path, sample)
         if not sample.strip():
             raise UserError(f"{path}: the file is empty; it needs a header and rows")
         text = replace(text, delimiter=dialect.delimiter or _delimiter(sample, path))
@@ -184,13 +186,48 @@ class _Characters(io.RawIOBase):
 
 
 def _encoding(path: Path, kind: Kind, dialect: Dialect) -> str:
+    """By the byte-order mark, else as given, else by where the first letters have zero bytes, else UTF-8."""
     with open_bytes(path, kind.packing) as file:
-        head = file.read(4)
+        head = file.read(1024)
     marked = next((name for mark, name in BOMS if head.startswith(mark)), "")
-    if dialect.encoding:
-        plain = dialect.encoding.lower().replace("_", "-")
-        return "utf-8-sig" if plain in ("utf-8", "utf8") else dialect.encoding
-    return marked or "utf-8"
+    given = codecs.lookup(dialect.encoding).name if dialect.encoding else ""
+    if marked:
+        family = marked.removesuffix("-sig")
+        if not given.startswith(family) and given:
+            raise UserError(
+                f"{path}: encoding={dialect.encoding}, but its byte-order mark says {family}; leave encoding out"
+            )
+        return marked
+    zeros = bytes(min(byte, 1) for byte in head[:4])
+    found = _ZEROS.get(zeros, "") if zeros[:2] != b"\1\1" else ""
+    if given:
+        return found if given in ("utf-16", "utf-32") and found.startswith(given) else given
+    if not found and _BINARY.search(head if _is_no_utf8(head) else head.partition(b"\n")[0]):
+        raise UserError(
+            f"{path}: its first line is no text (it begins with {head[:8]!r}), so it is of a format that is not read; "
+            f"convert it to .{KNOWN}"
+        )
+    return found or "utf-8"
+
+
+def _is_no_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+_BINARY = re.compile(rb"[\x00\x04-\x08\x0e-\x1b]")
+"""What no line of names holds, not even as a delimiter."""
+
+_ZEROS = {
+    b"\1\0\1\0": "utf-16-le",
+    b"\0\1\0\1": "utf-16-be",
+    b"\1\0\0\0": "utf-32-le",
+    b"\0\0\0\1": "utf-32-be",
+}
+"""Which of the first four bytes are 0 in text of ASCII letters without a byte-order mark."""
 
 
 def _sample(text: _Text) -> str:
@@ -205,6 +242,23 @@ def _sample(text: _Text) -> str:
 
 
 # What the file looks like
+
+_PAIRS = re.compile(r"[+-]?[\d.]+( \d+(:\d+)?:[^ :]+)+ *")
+
+
+def _check_is_table(path: Path, sample: str) -> None:
+    """UserError for text that other tools read, and that is no table."""
+    lines = _lines(sample, 5)
+    if not re.search(r"[\r\n]", sample):
+        raise UserError(
+            f"{path}: not a readable log (one line, {sample[:40]!r}, without an end); it needs a header and rows"
+        )
+    if lines and all(re.fullmatch(r"\s*\{.*\}\s*", line) for line in lines):
+        raise UserError(f"{path}: its lines are JSON; let its name end in .jsonl")
+    if lines and all(map(_PAIRS.fullmatch, lines)):
+        raise UserError(
+            f"{path}: its lines are index:value pairs, as of libsvm or libffm; write a column for each field"
+        )
 
 
 def _lines(sample: str, most: int = 200) -> list[str]:
@@ -260,18 +314,20 @@ def _quoting(text: _Text, sample: str, dialect: Dialect) -> _Quoting:
     """
     if dialect.quote == "none":
         return _Quoting("")
-    quote, escape = dialect.quote or '"', dialect.escape
+    first = _lines(sample, 2)
+    width = first[0].count(text.separator) + 1
+    quote = dialect.quote or ("'" if _encloses("'", first, text.separator) else '"')
+    escape = dialect.escape
     grammar = _Grammar(quote, text.separator, escape)
     first_bad = _first_bad_line(text, grammar)
     if first_bad is None:
         return _Quoting(quote, escape)
-    width = _lines(sample)[0].count(text.separator) + 1
     if not dialect.quote:
         slashed = replace(grammar, escape="\\")
         if not escape and slashed.fits(text) and slashed.used(text):
             note = f"a quotation mark inside quotes is written \\{quote}, first in line {first_bad}"
             return _Quoting(quote, "\\", True, (note,))
-        if width > 1 and _all_of_width(text, width):
+        if width > 1 and not _encloses(quote, first, text.separator) and _all_of_width(text, width):
             note = f"quotation marks are text: from line {first_bad} on they do not enclose values"
             return _Quoting("", notes=(note,))
     over = _over_lines(text, grammar, width, trusted=bool(dialect.quote))
@@ -280,6 +336,12 @@ def _quoting(text: _Text, sample: str, dialect: Dialect) -> _Quoting:
             f"{text.path}: line {first_bad}: {over}; mend it, or say quote=none where quotation marks are text"
         )
     return _Quoting(quote, escape, True, over)
+
+
+def _encloses(quote: str, first: Sequence[str], separator: str) -> bool:
+    """Whether all names or all values of the first row stand in quotes, so that these cannot be text."""
+    between, width = quote + separator + quote, first[0].count(separator)
+    return any(len(line) > 1 and line[0] == line[-1] == quote and line[1:-1].count(between) == width for line in first)
 
 
 def _first_bad_line(text: _Text, grammar: _Grammar) -> int | None:
@@ -474,7 +536,7 @@ def _parse(
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    twice = sorted({name for name in header.names if header.names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header.names).items() if times > 1)
     if twice:
         raise UserError(f"{text.path}: two columns are called {twice[0]!r}; rename one")
     bad = _BadRows(len(header.names), header.present)
@@ -503,10 +565,15 @@ def _parse(
     }
     with text.open() as file:
         source = pa.PythonFile(file, "r")
-        if text.path.stat().st_size < SPILLED_FROM:
-            table = arrow_csv.read_csv(source, **options)
-        else:
-            table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+        try:
+            if text.path.stat().st_size < SPILLED_FROM:
+                table = arrow_csv.read_csv(source, **options)
+            else:
+                table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error):
+                raise
+            raise UserError(f"{text.path}: a row is longer than {BLOCK >> 20} MiB; mend it, or say quote=") from None
     names = dict(zip(places, header.names, strict=True))
     table = table.rename_columns([names[place] for place in wanted])
     notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]
@@ -575,8 +642,12 @@ class _BadRows:
         more = f", and {count - len(self.shown):,} more" if count > len(self.shown) else ""
         told = f"{'; '.join(self.shown)}{more}"
         if count > MOST_BAD_ROWS * total:
-            if self.longer == total:
-                raise UserError(f"{text.path}: its rows have more values than its header has names; mend the header")
+            if self.longer > total / 2:
+                first = repr(_lines(_sample(text), 1)[0][:40])
+                raise UserError(
+                    f"{text.path}: its rows have more values than its header has names ({first}); mend it, or delete "
+                    "the lines above it"
+                )
             told_by = WORDS.get(text.delimiter, repr(text.delimiter))
             raise UserError(
                 f"{text.path}: {count:,} of {total:,} rows do not fit the header: {told}; mend them, or say "

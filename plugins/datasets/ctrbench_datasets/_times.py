@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, UserError
+from ctrbench import Column, UserError, counted
 from numpy.typing import NDArray
 
 DAY = 86_400
@@ -76,7 +76,7 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
     if kinds.is_nested(kind) or kinds.is_boolean(kind) or kinds.is_null(kind):
         raise UserError(f"{where} is of the type {kind}, which is no time; name another column")
     if raw.null_count:
-        _refuse(where, row, int(np.argmax(raw.is_null().to_numpy())))
+        _refuse(where, row, int(np.argmax(raw.is_null().to_numpy())), "an empty value")
     if kinds.is_timestamp(kind):
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
         ticks = raw.cast(pa.timestamp(kind.unit)).cast(pa.int64()).to_numpy()
@@ -88,25 +88,26 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
         wide = pa.int64() if kinds.is_duration(kind) or kind.bit_width == 64 else pa.int32()
         return _plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False)
     if kinds.is_integer(kind) and not format:
-        return _numbers(raw.to_numpy())
+        return _numbers(raw.to_numpy(), where, row)
     if (kinds.is_floating(kind) or kinds.is_decimal(kind)) and not format:
         values = raw.cast(pa.float64(), safe=False).to_numpy()
         if not np.isfinite(values).all():
-            _refuse(where, row, int(np.argmin(np.isfinite(values))))
-        return _numbers(values)
+            at = int(np.argmin(np.isfinite(values)))
+            _refuse(where, row, at, str(values[at]))
+        return _numbers(values, where, row)
     try:
         column = Column.of(raw)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} {error}") from None
     if format:
         return _by_format(column, format, where, row)
-    texts = pa.array(column.values.tolist(), pa.string())
-    if pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\d{1,18}\s*$")).as_py():
-        return _numbers(pc.utf8_trim_whitespace(texts).cast(pa.int64()).to_numpy()[column.codes])
-    if pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$")).as_py():
+    texts = pc.utf8_trim_whitespace(pa.array(column.values.tolist(), pa.string()))
+    if pc.all(pc.match_substring_regex(texts, r"^[+-]?\d{1,18}$")).as_py():
+        return _numbers(texts.cast(pa.int64()).to_numpy()[column.codes], where, row)
+    if pc.all(pc.match_substring_regex(texts, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
         values = np.array([float(text) for text in column.values])
         if np.isfinite(values).all():
-            return _numbers(values[column.codes])
+            return _numbers(values[column.codes], where, row)
     return _iso(column, texts, where, row)
 
 
@@ -122,16 +123,48 @@ def _plain(values: NDArray[Any], *, calendar: bool) -> Instants:
     return Instants(values, np.zeros(len(values), np.int64), calendar)
 
 
-def _numbers(values: NDArray[Any]) -> Instants:
-    """Numbers in their order; calendar times if they are as large as epochs from 1973 to 5138 in s, ms, µs or ns."""
-    size = float(np.median(np.abs(values))) if len(values) else 0.0
+def _numbers(values: NDArray[Any], where: str, row: Callable[[int], str]) -> Instants:
+    """Numbers in their order: digits of dates, or calendar times if as large as epochs from 1973 to 5138."""
+    if (dates := _digits(values, where)) is not None:
+        return dates
+    sizes = np.abs(values)
+    size = float(np.median(sizes)) if len(values) else 0.0
     for low, per_second in ((1e8, 1), (1e11, 10**3), (1e14, 10**6), (1e17, 10**9)):
         if low <= size < 1000 * low:
             coarse, fine = values // per_second, values % per_second
+            notes: tuple[str, ...] = ()
+            odd = (sizes < low) | (sizes >= 1000 * low)
+            if odd.any():
+                at = int(odd.argmax())
+                notes = (
+                    f"{counted(int(odd.sum()), 'value')} of {where.rsplit(': ', 1)[-1]} in another unit than most, or "
+                    f"of no known time: first {values[at]} in {row(at)}; mend or drop such rows",
+                )
             if values.dtype.kind == "f":
-                return Instants(coarse, (fine * (10**9 // per_second)).astype(np.int64), calendar=True)
-            return Instants(coarse.astype(np.int64), fine.astype(np.int64), calendar=True)
+                return Instants(coarse, (fine * (10**9 // per_second)).astype(np.int64), calendar=True, notes=notes)
+            return Instants(coarse.astype(np.int64), fine.astype(np.int64), calendar=True, notes=notes)
     return _plain(values, calendar=False)
+
+
+def _digits(values: NDArray[Any], where: str) -> Instants | None:
+    """20260131, and 2026013123 or longer, as what their digits say; None where one of them would be no date."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 0)
+    digits = len(str(int(low))) if low > 0 else 0
+    if digits not in (8, 10, 12, 14) or high >= 10**digits or not 1900 <= low // 10 ** (digits - 4) <= 2099:
+        return None
+    whole = values.astype(np.int64)
+    rest = whole * 10 ** (14 - digits)
+    parts = [rest // 10**10, *(rest // 10**power % 100 for power in (8, 6, 4, 2, 0))]
+    seconds, bad = _seconds(*parts)
+    if bad.any() or (whole != values).any() or parts[0].max() > 2099:
+        return None
+    form = "YYYYMMDDHHMMSS"[:digits]
+    return Instants(
+        seconds,
+        np.zeros(len(values), np.int64),
+        calendar=True,
+        notes=(f"the values of {where.rsplit(': ', 1)[-1]} are read as {form}",),
+    )
 
 
 def _by_format(column: Column, format: str, where: str, row: Callable[[int], str]) -> Instants:
@@ -164,20 +197,35 @@ def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> I
     hour, minute, second = part("H"), part("M"), part("S")
     zone = pc.fill_null(pc.struct_field(found, "z"), "").to_pylist()
     fraction = pc.fill_null(pc.struct_field(found, "f"), "").to_pylist()
-    months = (year - 1970) * 12 + np.clip(month, 1, 12) - 1
-    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    length = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first
-    bad |= (month < 1) | (month > 12) | (day < 1) | (day > length) | (hour > 23) | (minute > 59) | (second > 59)
+    local, odd = _seconds(year, month, day, hour, minute, second)
+    bad |= odd
     if bad.any():
-        _refuse(where, row, int(np.argmax(bad[column.codes])))
+        at = int(np.argmax(bad[column.codes]))
+        _refuse(where, row, at, repr(column.values[column.codes[at]]))
     offsets = {text: _offset(text) for text in set(zone)}
-    seconds = (first + day - 1) * DAY + hour * 3600 + minute * 60 + second - np.array([offsets[text] for text in zone])
+    seconds = local - np.array([offsets[text] for text in zone])
     nanos = np.array([int(text.ljust(9, "0")) if text else 0 for text in fraction], np.int64)
     notes: tuple[str, ...] = ()
     if "" in offsets and len(offsets) > 1:
         without = zone.count("") / len(zone)
         notes = (f"{without:.0%} of the values of {where.rsplit(': ', 1)[-1]} have no offset and are taken for UTC",)
     return Instants(seconds[column.codes], nanos[column.codes], calendar=True, notes=notes)
+
+
+def _seconds(
+    year: NDArray[np.int64],
+    month: NDArray[np.int64],
+    day: NDArray[np.int64],
+    hour: NDArray[np.int64],
+    minute: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Seconds since 1970, and which of them are of no date or no time of day."""
+    months = (year - 1970) * 12 + np.clip(month, 1, 12) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    length = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first
+    bad = (month < 1) | (month > 12) | (day < 1) | (day > length) | (hour > 23) | (minute > 59) | (second > 59)
+    return (first + day - 1) * DAY + hour * 3600 + minute * 60 + second, bad
 
 
 def _offset(text: str) -> int:
@@ -188,5 +236,8 @@ def _offset(text: str) -> int:
     return (1 if text[0] == "+" else -1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
 
 
-def _refuse(where: str, row: Callable[[int], str], at: int) -> None:
-    raise UserError(f"{where}: {row(at)} has no number or ISO 8601 date; mend or drop the row, or say time_format=")
+def _refuse(where: str, row: Callable[[int], str], at: int, value: str) -> None:
+    raise UserError(
+        f"{where}: {value} in {row(at)} is no number and no ISO 8601 date; mend or drop the row, or say how times are "
+        'written, as in time_format="%d.%m.%Y %H:%M"'
+    )

@@ -204,7 +204,7 @@ def test_a_file_that_vanished_is_the_users_mistake(tmp_path, monkeypatch):
         ({"drop": "click"}, "drop=click is named by label too"),
         ({"drop": "price"}, "numeric=price is named by drop too"),
         ({"drop": ("when", "uid", "ad", "price"), "numeric": ()}, "no field is left beside the label 'click'"),
-        ({"time": "ad"}, "time 'ad': row 1 has no number or ISO 8601 date"),
+        ({"time": "ad"}, "in row 1 is no number and no ISO 8601 date"),
         ({"ratios": (0.5, 0.3, 0.3)}, "must be three positive shares that add up to 1"),
         ({"ratios": (1.2, -0.1, -0.1)}, "must be three positive shares that add up to 1"),
     ],

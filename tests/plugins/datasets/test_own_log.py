@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ctrbench import MISSING, Context, Missing, Splits, UserError, params
+from ctrbench import MISSING, Context, Missing, Splits, UserError, from_frames, params
 from ctrbench_datasets.csv_log import CsvLog
 
 
@@ -66,6 +66,11 @@ def vocabulary(log: Splits, name: str) -> tuple[str, ...]:
         ("event != view", lambda f: f.event != "view"),
         ("event in (click, buy)", lambda f: f.event.isin(["click", "buy"])),
         ("rating in (4, 5.0)", lambda f: f.rating >= 4),
+        ("rating in [4, 5]", lambda f: f.rating >= 4),
+        ("rating ≥ 4", lambda f: f.rating >= 4),
+        ("rating => 4", lambda f: f.rating >= 4),
+        ("event <> view", lambda f: f.event != "view"),
+        ("event == “click”", lambda f: f.event == "click"),
     ],
 )
 def test_a_label_may_be_a_rule(tmp_path, rule, clicks):
@@ -109,7 +114,7 @@ def test_a_row_without_a_label_is_named(tmp_path):
     table = frame().astype({"rating": object})
     table.loc[7, "rating"] = None
     assert "label 'rating' is missing in row 8" in refused(tmp_path, table, label="rating >= 4")
-    assert "label 'rating': nan in row 8 is neither" in refused(
+    assert "label 'rating' is missing in row 8" in refused(
         tmp_path, table.assign(rating=table.rating.map({1: 0, 2: 0, 3: 1, 4: 1, 5: 1})), label="rating"
     )
 
@@ -216,7 +221,7 @@ def test_a_row_without_a_time_is_named(tmp_path, bad):
     table = frame()
     table.loc[4, "when"] = bad
     message = refused(tmp_path, table, time="when")
-    assert "time 'when': row 5 has no number or ISO 8601 date" in message
+    assert "in row 5 is no number and no ISO 8601 date" in message
 
 
 def test_what_a_time_tells_may_be_fields(tmp_path):
@@ -480,3 +485,90 @@ def test_metrics_of_synthetic_rows_have_no_verdict_where_splits_are_apart(tmp_pa
     assert "random_oversampling" in by_time
     assert "!" not in by_time.split("run 2")[0]
     assert "metrics of synthetic rows have no verdict" in by_time
+
+
+@pytest.mark.parametrize("digits", ["%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d"])
+def test_digits_of_a_date_are_no_epoch(tmp_path, digits):
+    table = frame()
+    whole = pd.to_datetime(table["when"]).dt.floor("D" if digits == "%Y%m%d" else "h")
+    expected = load(tmp_path, table.assign(when=whole.dt.strftime("%Y-%m-%d %H:%M:%S")), time="when", derive="hour")
+    log = load(tmp_path, table.assign(when=whole.dt.strftime(digits)), time="when", derive="hour")
+    assert log.fingerprint == expected.fingerprint
+    assert any("of time 'when' are read as YYYYMMDD" in note for note in log.notes)
+
+
+def test_epochs_of_two_units_are_named(tmp_path):
+    seconds = 1_700_000_000 + 3600 * np.arange(40)
+    seconds[7] *= 1000
+    table = pd.DataFrame({"click": [0, 1] * 20, "ad": ["a", "b", "a", "b"] * 10, "ts": seconds})
+    told = "1 value of time 'ts' in another unit than most, or of no known time: first 1700025200000 in row 8"
+    assert any(told in note for note in load(tmp_path, table, time="ts").notes)
+
+
+def test_a_value_of_a_rule_that_no_row_has_is_noted(tmp_path):
+    log = load(tmp_path, frame(), label="event in (click, byu)", drop="click")
+    assert "label 'event': no row is 'byu'" in log.notes
+
+
+@pytest.mark.parametrize(
+    ("clicks", "message"),
+    [
+        ([-1, 1] * 200, 'as in label="click == 1"'),
+        ([2, 1] * 200, 'as in label="click == 2"'),
+        ([0, 1, "int", 1] * 100, 'as in label="click == 1"'),
+        ([0, 1] * 199 + ["click", 1], "row 399 repeats the header; delete such rows"),
+    ],
+)
+def test_the_rule_that_is_proposed_makes_clicks_of_clicks(tmp_path, clicks, message):
+    assert message in refused(tmp_path, frame().assign(click=clicks))
+
+
+def test_a_log_has_one_fingerprint_in_text_in_parquet_and_as_frames(tmp_path):
+    rows = np.arange(60)
+    table = pd.DataFrame(
+        {
+            "click": rows % 2,
+            "whole": np.where(rows % 5, rows % 4, np.nan),
+            "part": (rows % 4) / 2 - 0.5,
+            "text": np.array(["", "a", "b"], object)[rows % 3],
+            "day": pd.Timestamp("2026-01-01") + pd.to_timedelta(rows % 4, "D"),
+            "hour": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rows % 4, "h"),
+        }
+    )
+    parts = {"train": table[:40], "valid": table[40:50], "test": table[50:]}
+    found = set()
+    for suffix in ("csv", "parquet"):
+        folder = tmp_path / suffix
+        folder.mkdir()
+        for split, part in parts.items():
+            part.to_csv(folder / f"{split}.csv", index=False) if suffix == "csv" else part.to_parquet(
+                folder / f"{split}.parquet"
+            )
+        log = CsvLog(path=str(folder), label="click").load(seed=1, context=Context())
+        found.add(log.fingerprint)
+        assert vocabulary(log, "whole") == ("0", "1", "2", "3", MISSING)
+        assert vocabulary(log, "text") == ("a", "b", MISSING)
+    frames = from_frames(*parts.values(), label="click").taken_in(tmp_path)
+    found.add(frames.load(seed=1, context=Context()).fingerprint)
+    assert len(found) == 1
+
+
+def test_all_words_for_missing_are_said_at_once(tmp_path):
+    table = frame().astype({"price": object})
+    for place, word in ((3, "NA"), (5, "-"), (7, "n/a, none")):
+        table.loc[place::10, "price"] = word
+    fix = 'say missing=(NA, -, "n/a, none") where these mean that there is none'
+    assert fix in refused(tmp_path, table, numeric="price")
+
+
+def test_the_text_that_stands_for_missing_is_noted_beside_missing_values(tmp_path):
+    table = frame().assign(word=["a", "", MISSING, "b"] * 100)
+    assert any("'(missing)' is taken for missing" in note for note in load(tmp_path, table).notes)
+
+
+def test_columns_of_test_alone_and_a_file_in_two_splits_are_named(tmp_path):
+    load(tmp_path, frame())
+    frame().assign(more=1).to_csv(tmp_path / "test.csv", index=False)
+    log = load(tmp_path, frame(), test=str(tmp_path / "test.csv"))
+    assert "test.csv has columns that log.csv lacks, left out: more" in log.notes
+    assert "log.csv is named twice" in refused(tmp_path, frame(), test=str(tmp_path / "log.csv"))

@@ -164,7 +164,7 @@ def test_a_log_is_downloaded_once_when_it_is_named(web, tmp_path, monkeypatch):
     missing = data.availability()
     assert isinstance(missing, Missing)
     assert missing.download
-    assert "named with -d it is downloaded (5.9 MB)" in missing.reason
+    assert "not on this machine (5.9 MB): named with -d it is downloaded" in missing.reason
     assert data.version() == sums["ml-1m.zip"]
     first = load(data)
     assert data.availability() == Ready()

@@ -420,3 +420,109 @@ def test_a_column_that_is_made_takes_the_place_of_that_name():
     log = Log.of(pa.table({"a": [1, 2], "b": [3, 4]}))
     assert log.with_column("a", np.array([5, 6])).table.to_pydict() == {"a": [5, 6], "b": [3, 4]}
     assert log.with_column("c", np.array([5, 6])).names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_no_stream_after_the_first_is_skipped(tmp_path, pack):
+    head, tail = pack(TEXT[:12].encode()), pack(TEXT[12:].encode())
+    assert rows(log_of(tmp_path, head + tail, "log.csv")) == EXPECTED
+    assert "log.csv" in refused(tmp_path, head + b"?" + tail[1:], "log.csv")
+    assert "cut off" in refused(tmp_path, head + tail[:-9], "log.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_letters_without_a_mark_are_recognised(tmp_path, encoding):
+    assert rows(log_of(tmp_path, TEXT.encode(encoding))) == EXPECTED
+    assert rows(log_of(tmp_path, TEXT.encode(encoding), dialect=Dialect(encoding=encoding[:6]))) == EXPECTED
+
+
+def test_an_encoding_that_the_mark_contradicts_is_refused(tmp_path):
+    marked = TEXT.encode("utf-8-sig")
+    assert "its byte-order mark says utf-8;" in refused(tmp_path, marked, dialect=Dialect(encoding="cp1252"))
+    marked = b"\xff\xfe" + TEXT.encode("utf-16-le")
+    assert rows(log_of(tmp_path, marked, dialect=Dialect(encoding="utf-16-le"))) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        b"7z\xbc\xaf\x27\x1c\0\4",
+        b"SQLite format 3\0",
+        b"log.csv\0\0\0click,uid\n",
+        b"\x80\x04\x95\0\0",
+        b"\x04\x22\x4d\x18c,d",
+        b"ORC\n\x03\x00\x00\n\xf0\x00",
+    ],
+)
+def test_what_is_no_text_is_no_log_in_another_encoding(tmp_path, begins):
+    message = refused(tmp_path, begins + TEXT.encode())
+    assert "of a format that is not read" in message
+    assert "encoding=" not in message
+
+
+def test_text_that_is_no_table_is_named(tmp_path):
+    assert ".jsonl" in refused(tmp_path, '{"click": 1, "ad": 2}\n{"click": 0, "ad": 3}\n', "log.txt")
+    assert "libsvm" in refused(tmp_path, "1 1:0.5 3:1\n0 2:1\n", "log.txt")
+    sheet = tmp_path / "log.xlsx"
+    with zipfile.ZipFile(sheet, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    with pytest.raises(UserError, match="save the sheet as CSV"):
+        read_log(sheet)
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("log.jsonl", '{"click": 1}\n{"click": 0}\n')
+    assert rows(read_log(tmp_path / "log.zip")) == [[1], [0]]
+
+
+def test_quotes_around_all_names_or_values_are_no_text(tmp_path):
+    single = "\n".join(",".join(f"'{value}'" for value in line.split(",")) for line in TEXT.splitlines())
+    assert rows(log_of(tmp_path, single)) == EXPECTED
+    double = single.replace("'", '"')
+    assert rows(log_of(tmp_path, double)) == EXPECTED
+    assert "line 3: the quotation mark before 'b'" in refused(tmp_path, double.replace('"b"', '"b'))
+    assert "line 4: the quotation mark before 'é' is never closed" in refused(tmp_path, double[:-1])
+
+
+def test_lines_above_the_header_are_named(tmp_path):
+    assert "('# of May'); mend it, or delete the lines above it" in refused(tmp_path, "# of May\n# by me\n" + TEXT)
+
+
+def test_whole_numbers_of_json_keep_every_digit(tmp_path):
+    ids = [2**53 + 1, 2**63 + 1, 2**64 + 1, 10**30 + 1]
+    lines = "".join(f'{{"ad": {number}, "x": {number % 7}.5, "e": 1e22}}\n' for number in ids)
+    found = log_of(tmp_path, lines, "log.jsonl").table
+    assert [int(value.as_py()) for value in found["ad"]] == ids
+    assert found["e"].to_pylist() == [1e22] * 4
+    assert "write one object a line" in refused(tmp_path, '[{"click": 1}]', "log.json")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl"])
+def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
+    frame = pd.DataFrame({"ad": ["NA", "a", "?", "a"], "age": [-999, 1, 2, -999], "rate": [0.5, -999.0, 1.5, 2.5]})
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        getattr(frame, f"to_{suffix}")(path)
+    log = read_log(path, Dialect(missing=("NA", "?", "-999")))
+    assert log.table.to_pydict() == {
+        "ad": [None, "a", None, "a"], "age": [None, 1, 2, None], "rate": [0.5, None, 1.5, 2.5],
+    }  # fmt: skip
+    with pytest.raises(UserError, match="delimiter= is for text"):
+        read_log(path, Dialect(delimiter=";"))
+
+
+def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
+    for day in ("2026-01-01", "2026-01-02"):
+        folder = tmp_path / f"day={day}"
+        folder.mkdir()
+        pd.DataFrame({"click": [0, 1]}).to_parquet(folder / "part-0.parquet")
+    log = read_log(find_sources(str(tmp_path)).train)
+    assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
+    assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+def test_a_file_of_one_line_and_rows_beyond_a_block_are_named(tmp_path, monkeypatch):
+    assert "not a readable log (one line, 'hello', without an end)" in refused(tmp_path, "hello")
+    monkeypatch.setattr(_text, "BLOCK", 1 << 20)
+    assert "a row is longer than 1 MiB" in refused(tmp_path, "click,uid\n0," + "u" * (3 << 20) + "\n")
