@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from ctrbench.results import Environment, Pool, RunInfo
 from ctrbench.store import transfer
 from ctrbench.store.database import _without, runs
 from ctrbench.store.store import Store
-from ctrbench.text import command_line, secrets_of, shown_address, without_password
+from ctrbench.text import command_line, may_be_address, secrets_of, shown_address, without_password
 from ctrbench_datasets.csv_log import CsvLog
 
 SECRET = "geheim"
@@ -169,3 +170,12 @@ def test_a_short_password_is_hidden_where_it_stands_and_not_in_the_words_around_
     said = _without(["p"], 'connection to "h", port 1 failed for "me:p@h"')
     assert said == 'connection to "h", port 1 failed for "me:***@h"'
     assert _without(["longsecret"], "xlongsecretx") == "x***x"
+
+
+@pytest.mark.parametrize("part", ["x", "a.", "pwd", "ab://y ", "a:", ":/", "--pwd ", "pwd= ", "ab://y@"])
+def test_a_long_text_is_looked_through_in_no_time(part: str) -> None:
+    text, began = part * (300_000 // len(part)), time.process_time()
+    without_password(text)
+    shown_address(text)
+    may_be_address(text)
+    assert time.process_time() - began < 5
