@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from ctrbench import Score, UserError
@@ -71,7 +72,10 @@ def test_whatever_a_plug_in_says_can_be_stored(store: Store) -> None:
     assert found is not None
     assert (found.reason, found.plugin) == ("a\\x00b \\udc80 \U0001f600", "m\\x00")
     assert found.bookkeeping == noted
-    good = TaskResult(Status.OK, output=TrainOutput(7, 0.5, {"\0": "\0\x1b"}), curves={"\0": [(1, 0.5)]})
+    kept = dict.fromkeys(("valid", "test"), store.artefacts.put_array(np.ones(1)))
+    good = TaskResult(
+        Status.OK, output=TrainOutput(7, 0.5, {"\0": "\0\x1b"}), artefacts=kept, curves={"\0": [(1, 0.5)]}
+    )
     store.keep(run, "train", TaskKind.TRAIN, KEYS[1], good)
     assert store.find(KEYS[1]) == good
 
@@ -80,7 +84,14 @@ def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
     for key, seconds in zip(KEYS, (1.0, 3.0), strict=False):
         noted = Bookkeeping(cost_key="deep", effort=2.0)
-        done = TaskResult(Status.OK, "dnn", output=TrainOutput(7, 0.5), seconds={"fit": seconds}, bookkeeping=noted)
+        done = TaskResult(
+            Status.OK,
+            "dnn",
+            output=TrainOutput(7, 0.5),
+            artefacts=dict.fromkeys(("valid", "test"), KEYS[9]),
+            seconds={"fit": seconds},
+            bookkeeping=noted,
+        )
         store.keep(run, key, TaskKind.TRAIN, key, done)
     assert sorted((spent.fit, spent.effort) for spent in store.spent()["deep"]) == [(1.0, 2.0), (3.0, 2.0)]
 

@@ -19,7 +19,7 @@ from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
-from ctrbench.results import CellResult, MetricInfo, PoolResult, TaskResult
+from ctrbench.results import LARGEST, CellResult, MetricInfo, Moment, Number, PoolResult, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import encodable, one_line, plain
@@ -36,12 +36,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-LARGEST = 1e50
-"""What is further from 0 counts as no value: its powers would leave the range of numbers."""
-
-_Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 _Variance = Annotated[float, Field(ge=-(LARGEST**2), le=LARGEST**2)]
-_Time = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970
 _Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
@@ -101,7 +96,7 @@ class ArmScores(_Strict):
     generator: str
     scenario: str = ""
     model: str = ""
-    values: dict[str, list[_Value | None]]  # metric or cost → each repeat's, the mean over its model seeds
+    values: dict[str, list[Number | None]]  # metric or cost → each repeat's, the mean over its model seeds
     test_variance: dict[str, _Variance] = {}  # metric → what the mean's variance owes to the test rows; where known
     lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
 
@@ -123,8 +118,8 @@ class Snapshot(_Strict):
     format: _Count
     run: str
     command: str
-    started: _Time
-    finished: _Time
+    started: Moment
+    finished: Moment
     suite: str
     seed: int
     repeats: _Count
