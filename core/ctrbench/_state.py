@@ -22,7 +22,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -64,6 +64,7 @@ class Watch:
         self._modules: dict[str, Any] = {}
         self._classes: set[type] = set()
         self._code: list[_Entry] = []
+        self._bodies: dict[types.FunctionType, tuple[str, tuple[Any, ...]]] = {}
         self._learn()
 
     def changes(self, *, patches: bool = True, but: Collection[str] = ()) -> list[str]:
@@ -100,6 +101,10 @@ class Watch:
                 new = [name for name, old, value in pairs if old is not value and not _is_at_home(value, place)]
                 found += [f"{place}.{name}" for name in new]
                 self._code[at] = where, place, names, now
+        for function, (place, body) in self._bodies.items():
+            if not all(map(operator.is_, _body(function), body)):
+                found.append(f"{place}.{function.__name__}")
+                self._bodies[function] = place, _body(function)
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -131,12 +136,25 @@ class Watch:
         values = list(module.items())
         kept = {word: value for word, value in values if callable(value) or _is_constant(word, value, ours=ours)}
         self._code.append((module, name, tuple(kept), tuple(kept.values())))
+        self._take_bodies(kept.values(), name)
         for value in kept.values():
             if isinstance(value, type) and value not in self._classes:
                 self._classes.add(value)
                 methods = {word: what for word, what in list(vars(value).items()) if hasattr(type(what), "__get__")}
                 place = f"{value.__module__}.{value.__qualname__}"
                 self._code.append((vars(value), place, tuple(methods), tuple(methods.values())))
+                self._take_bodies(methods.values(), place)
+
+    def _take_bodies(self, values: Iterable[Any], place: str) -> None:
+        """What functions do: another's code can be put into one that stays where it is."""
+        for value in values:
+            function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            if type(function) is types.FunctionType and function not in self._bodies:
+                self._bodies[function] = place, _body(function)
+
+
+def _body(function: types.FunctionType) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
 def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
@@ -215,6 +233,10 @@ def _umask() -> int:
     return before
 
 
+def _surroundings() -> Any:
+    return os.getcwd(), time.tzname, time.timezone
+
+
 def _interpreter() -> Any:
     return (
         sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
@@ -268,12 +290,22 @@ def _torch() -> Any:
         "torch", torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled(),
         str(torch.get_default_dtype()), str(torch.get_default_device()), torch.are_deterministic_algorithms_enabled(),
         torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"),
-        torch.backends.mkldnn.enabled,
+        torch.backends.mkldnn.enabled, _meddlers(torch),
     )  # fmt: skip
 
 
+def _meddlers(torch: Any) -> int:
+    """Hooks of all modules or optimisers, and modes, through which every call would go."""
+    places = (sys.modules.get(f"torch.{name}") for name in ("nn.modules.module", "optim.optimizer"))
+    names = [(place, name) for place in places for name in dir(place) if re.fullmatch(r"_global_\w+_hooks\w*", name)]
+    count = (
+        getattr(torch._C, "_len_torch_function_stack", int)() + getattr(torch._C, "_len_torch_dispatch_stack", int)()
+    )
+    return int(count) + sum(len(getattr(place, name)) for place, name in names)
+
+
 _FRESH = {
-    "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True),
+    "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True, 0),
 }
 """A library's state as it comes, for one that a task has loaded."""
 
@@ -283,6 +315,7 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
     "the process's rights": _rights,
     "the process's priority or processors (if nobody did so from outside)": _share,
     "the mask of new files": _umask,
+    "the working directory or the time zone": _surroundings,
     "the interpreter": _interpreter,
     "arithmetic": _arithmetic,
     "warnings that are errors": _warnings,
@@ -312,6 +345,7 @@ def put_back() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(environment)
+            time.tzset()
             sys.setrecursionlimit(recursion)
             log.setLevel(level)
             log.manager.disable, log.handlers = disabled, handlers
