@@ -161,31 +161,35 @@ def take(results: RunResults) -> Snapshot:
         ("cells", info.prediction_metrics),
         ("pools", info.synthetic_metrics),
     )
-    return Snapshot(
-        format=FORMAT,
-        run=results.run,
-        command=results.command,
-        started=results.started,
-        finished=results.finished,
-        suite=info.suite,
-        seed=info.seed,
-        repeats=info.repeats,
-        model_seeds=info.model_seeds,
-        budget=info.budget,
-        environments=[
-            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.environments
-        ],
-        datasets={
-            name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
-            for name, data in info.datasets.items()
-        },
-        metrics={
-            name: MetricEntry(better=told.better, unit=told.unit, of=of)
-            for of, metrics in kinds
-            for name, told in metrics.items()
-        },
-        places=[*_cells(results), *_pools(results)],
-    )
+    try:
+        return Snapshot(
+            format=FORMAT,
+            run=results.run,
+            command=results.command,
+            started=results.started,
+            finished=results.finished,
+            suite=info.suite,
+            seed=info.seed,
+            repeats=info.repeats,
+            model_seeds=info.model_seeds,
+            budget=info.budget,
+            environments=[
+                MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields})
+                for each in results.environments
+            ],
+            datasets={
+                name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
+                for name, data in info.datasets.items()
+            },
+            metrics={
+                name: MetricEntry(better=told.better, unit=told.unit, of=of)
+                for of, metrics in kinds
+                for name, told in metrics.items()
+            },
+            places=[*_cells(results), *_pools(results)],
+        )
+    except ValidationError as error:
+        raise UserError(f"run {results.run}: cannot be taken down: {_first(error)}") from None
 
 
 def write(snapshot: Snapshot, file: Path) -> None:
@@ -211,12 +215,15 @@ def read(file: Path) -> Snapshot:
             raise UserError(f"{name}: a newer ctrbench made it (format {found['format']}); use that one")
         return Snapshot.model_validate(found)
     except ValidationError as error:
-        cause = error.errors()[0]
-        where = ".".join(map(str, cause["loc"]))
-        said = f"{where}: {cause['msg']}".removeprefix(": ")
+        said = _first(error)
     except (ValueError, RecursionError) as error:
         said = str(error)
     raise UserError(f"{name}: `ctrbench export` did not make it: {plain(said)[:200]}")
+
+
+def _first(error: ValidationError) -> str:
+    cause = error.errors()[0]
+    return plain(f"{'.'.join(map(str, cause['loc']))}: {cause['msg']}".removeprefix(": "))[:200]
 
 
 def _cells(results: RunResults) -> Iterable[ArmScores]:

@@ -7,6 +7,7 @@ a row that is not of this form, in one line. Nothing behind this edge meets JSON
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, cached_property
@@ -168,6 +169,30 @@ def checked(kind: type[_R], row: Mapping[Any, Any]) -> _R:
         raise BadRowError(_first(error)) from None
 
 
+def check_grid(info: RunInfo | None, places: Sequence[Cell | Pool]) -> None:
+    """BadRowError unless the places of a run are a grid of its data sets, scenarios, repeats and model seeds."""
+    if info is None:
+        if places:
+            raise BadRowError("it has cells, but does not say which data sets")
+        return
+    arms: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    for place in places:
+        _expect([place.dataset], info.datasets, "about.datasets")
+        if isinstance(place, Cell):
+            _expect([place.scenario], info.scenarios, "about.scenarios")
+            where = (place.dataset, place.generator, place.scenario, place.model)
+            arms[where].append((place.repeat, place.model_seed))
+        else:
+            arms[place.dataset, place.generator].append((place.repeat, 0))
+    for arm, found in arms.items():
+        seeds = info.model_seeds if len(arm) == 4 else 1  # a pool has none
+        within = all(repeat < info.repeats and seed < seeds for repeat, seed in found)
+        if not within or not len(set(found)) == len(found) == info.repeats * seeds:
+            raise BadRowError(f"{' × '.join(filter(None, arm))}: not so many repeats as the run has")
+        if arm[1]:
+            _expect([arm[:2]], arms, "its pools")
+
+
 def task_result(row: Mapping[Any, Any]) -> TaskResult:
     """The result in a row of `tasks`."""
     return checked(TaskRow, row).result
@@ -292,7 +317,7 @@ _ARTEFACTS = {TaskKind.DATA: ("train", "valid", "test"), TaskKind.POOL: ("pool",
 """What other tasks read of one that went well."""
 
 
-def _expect(wanted: Sequence[str], names: Collection[str], where: str) -> None:
+def _expect(wanted: Sequence[object], names: Collection[object], where: str) -> None:
     for name in wanted:
         if name not in names:
             raise BadRowError(f"{where}: there is no {name!r}")
