@@ -64,7 +64,7 @@ class Watch:
         self._modules: dict[str, Any] = {}
         self._classes: set[type] = set()
         self._code: list[_Entry] = []
-        self._bodies: dict[types.FunctionType, tuple[str, tuple[Any, ...]]] = {}
+        self._bodies: dict[types.FunctionType, tuple[Any, ...]] = {}
         self._learn()
 
     def changes(self, *, patches: bool = True, but: Collection[str] = ()) -> list[str]:
@@ -101,10 +101,10 @@ class Watch:
                 new = [name for name, old, value in pairs if old is not value and not _is_at_home(value, place)]
                 found += [f"{place}.{name}" for name in new]
                 self._code[at] = where, place, names, now
-        for function, (place, body) in self._bodies.items():
+        for function, body in self._bodies.items():
             if not all(map(operator.is_, _body(function), body)):
-                found.append(f"{place}.{function.__name__}")
-                self._bodies[function] = place, _body(function)
+                found.append(f"{function.__module__}.{function.__qualname__}")
+                self._bodies[function] = _body(function)
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -136,21 +136,21 @@ class Watch:
         values = list(module.items())
         kept = {word: value for word, value in values if callable(value) or _is_constant(word, value, ours=ours)}
         self._code.append((module, name, tuple(kept), tuple(kept.values())))
-        self._take_bodies(kept.values(), name)
+        self._take_bodies(kept.values())
         for value in kept.values():
             if isinstance(value, type) and value not in self._classes:
                 self._classes.add(value)
                 methods = {word: what for word, what in list(vars(value).items()) if hasattr(type(what), "__get__")}
                 place = f"{value.__module__}.{value.__qualname__}"
                 self._code.append((vars(value), place, tuple(methods), tuple(methods.values())))
-                self._take_bodies(methods.values(), place)
+                self._take_bodies(methods.values())
 
-    def _take_bodies(self, values: Iterable[Any], place: str) -> None:
+    def _take_bodies(self, values: Iterable[Any]) -> None:
         """What functions do: another's code can be put into one that stays where it is."""
         for value in values:
             function = getattr(value, "fget", None) or getattr(value, "__func__", value)
             if type(function) is types.FunctionType and function not in self._bodies:
-                self._bodies[function] = place, _body(function)
+                self._bodies[function] = _body(function)
 
 
 def _body(function: types.FunctionType) -> tuple[Any, ...]:
