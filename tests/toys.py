@@ -317,8 +317,32 @@ def patch_scikit_learn() -> None:
     LogisticRegression.predict_proba = lambda self, rows: np.full((len(rows), 2), 0.5)
 
 
+def hook_all_of_torch() -> None:
+    import torch
+
+    torch.nn.modules.module.register_module_forward_hook(lambda module, args, output: output * 0)
+
+
+def enter_a_mode_of_torch() -> None:
+    from torch.overrides import BaseTorchFunctionMode
+
+    BaseTorchFunctionMode().__enter__()
+
+
+def move_the_clocks() -> None:
+    os.environ["TZ"] = "XYZ-7"
+    time.tzset()
+
+
 CARELESS: dict[str, Callable[[], object]] = {
     "torch": settings_of_torch,
+    "hook of torch": hook_all_of_torch,
+    "mode of torch": enter_a_mode_of_torch,
+    "folder": lambda: os.chdir("/"),
+    "time zone": move_the_clocks,
+    "code": lambda: setattr(Table.digest, "__code__", (lambda self: "").__code__),
+    "defaults": lambda: setattr(pd.DataFrame.duplicated, "__defaults__", (None, False)),
+    "code of a property": lambda: setattr(Table.click_rate.fget, "__code__", (lambda self: 0.5).__code__),
     "alarm": lambda: signal.alarm(600),
     "handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "file size": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),

@@ -22,8 +22,9 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any
 
 _LEAVE = 0.3  # seconds that a thread has to end after its task
@@ -64,6 +65,7 @@ class Watch:
         self._modules: dict[str, Any] = {}
         self._classes: set[type] = set()
         self._code: list[_Entry] = []
+        self._bodies: dict[types.FunctionType, tuple[Any, ...]] = {}
         self._learn()
 
     def changes(self, *, patches: bool = True, but: Collection[str] = ()) -> list[str]:
@@ -100,6 +102,10 @@ class Watch:
                 new = [name for name, old, value in pairs if old is not value and not _is_at_home(value, place)]
                 found += [f"{place}.{name}" for name in new]
                 self._code[at] = where, place, names, now
+        for function, body in self._bodies.items():
+            if not all(map(operator.is_, _body(function), body)):
+                found.append(f"{function.__module__}.{function.__qualname__}")
+                self._bodies[function] = _body(function)
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
         return found[:3]
 
@@ -131,12 +137,25 @@ class Watch:
         values = list(module.items())
         kept = {word: value for word, value in values if callable(value) or _is_constant(word, value, ours=ours)}
         self._code.append((module, name, tuple(kept), tuple(kept.values())))
+        self._take_bodies(kept.values())
         for value in kept.values():
             if isinstance(value, type) and value not in self._classes:
                 self._classes.add(value)
                 methods = {word: what for word, what in list(vars(value).items()) if hasattr(type(what), "__get__")}
                 place = f"{value.__module__}.{value.__qualname__}"
                 self._code.append((vars(value), place, tuple(methods), tuple(methods.values())))
+                self._take_bodies(methods.values())
+
+    def _take_bodies(self, values: Iterable[Any]) -> None:
+        """What functions do: another's code can be put into one that stays where it is."""
+        for value in values:
+            function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            if type(function) is types.FunctionType and function not in self._bodies:
+                self._bodies[function] = _body(function)
+
+
+def _body(function: types.FunctionType) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
 
 
 def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
@@ -215,6 +234,10 @@ def _umask() -> int:
     return before
 
 
+def _surroundings() -> Any:
+    return os.getcwd(), time.tzname, time.timezone
+
+
 def _interpreter() -> Any:
     return (
         sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
@@ -268,12 +291,27 @@ def _torch() -> Any:
         "torch", torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled(),
         str(torch.get_default_dtype()), str(torch.get_default_device()), torch.are_deterministic_algorithms_enabled(),
         torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda"),
-        torch.backends.mkldnn.enabled,
+        torch.backends.mkldnn.enabled, _meddlers(torch),
     )  # fmt: skip
 
 
+def _meddlers(torch: Any) -> int:
+    """Hooks of all modules or optimisers, and modes, through which every call would go."""
+    count = (
+        getattr(torch._C, "_len_torch_function_stack", int)() + getattr(torch._C, "_len_torch_dispatch_stack", int)()
+    )
+    return int(count) + sum(map(len, _global_hooks()))
+
+
+@cache
+def _global_hooks() -> list[Collection[Any]]:
+    """The places where torch keeps hooks of all modules and optimisers."""
+    places = [vars(sys.modules[f"torch.{name}"]) for name in ("nn.modules.module", "optim.optimizer")]
+    return [place[name] for place in places for name in place if re.fullmatch(r"_global_\w+_hooks\w*", name)]
+
+
 _FRESH = {
-    "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True),
+    "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True, 0),
 }
 """A library's state as it comes, for one that a task has loaded."""
 
@@ -283,6 +321,7 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
     "the process's rights": _rights,
     "the process's priority or processors (if nobody did so from outside)": _share,
     "the mask of new files": _umask,
+    "the working directory or the time zone": _surroundings,
     "the interpreter": _interpreter,
     "arithmetic": _arithmetic,
     "warnings that are errors": _warnings,
@@ -312,6 +351,7 @@ def put_back() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(environment)
+            time.tzset()
             sys.setrecursionlimit(recursion)
             log.setLevel(level)
             log.manager.disable, log.handlers = disabled, handlers

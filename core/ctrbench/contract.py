@@ -18,6 +18,7 @@ import numpy as np
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Forecast, Missing, Proposal, Published, Ready, Score, Splits
 from ctrbench.ranking import check_queries
+from ctrbench.results import LARGEST
 from ctrbench.table import MISSING, RARE, Field, FieldKind, Role, Schema, Stacked, Table
 from ctrbench.text import LINE, PAGE, bounded, class_name, encodable, one_line, own
 from ctrbench.vocabulary import Vocabulary
@@ -336,9 +337,6 @@ def check_probabilities(values: object, rows: int, what: str = "predict") -> NDA
 
 
 # Metrics
-
-LARGEST = 1e50
-"""A score further from 0 cannot be averaged: its square would leave the range of numbers."""
 
 
 def check_score(score: object, rows: int | None = None) -> Score:

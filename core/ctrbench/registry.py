@@ -13,9 +13,10 @@ import math
 import os
 import re
 import sys
+import threading
 from abc import ABCMeta
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
@@ -56,6 +57,7 @@ _BASES: dict[PluginKind, tuple[type, ...]] = {
 }
 _HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
 _MOST_COMPLAINTS = 20  # about one entry point
+_MOST_PLUGINS = 1_000  # of one entry point
 _LONGEST_UNIT = 100
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 
@@ -231,6 +233,10 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
             return []
 
     def register(kind: PluginKind, thing: Any) -> None:
+        if any(each.thing is thing for each in taken):
+            return
+        if len(taken) == _MOST_PLUGINS:
+            raise ValueError(f"it registers more than {_MOST_PLUGINS:,} plug-ins")
         complaint = ask(lambda: _complaint(kind, thing))
         if isinstance(complaint, NoAnswer):
             refuse(f"{class_name(thing) if type(thing) is ABCMeta else kind}: {complaint.error}", complaint.traceback)
@@ -266,17 +272,24 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
 
 def _left_by_loading(brought: Brought) -> list[str]:
     """What an import changes in its process or leaves there, in words; it is done in a copy of this one."""
-    watch, register, package = _state.Watch(), atexit.register, brought.entry.value.split(":")[0].split(".")[0]
+    watch, package = _state.Watch(), brought.entry.value.split(":")[0].split(".")[0]
     found: list[str] = []
 
-    def note(deed: Any, *more: Any, **named: Any) -> Any:
-        if str(sys._getframe(1).f_globals.get("__name__")).split(".")[0] == package:
-            found.append("what is done when the process ends")
-        return register(deed, *more, **named)
+    def noting(register: Callable[..., Any]) -> Callable[..., Any]:
+        def note(deed: Any, *more: Any, **named: Any) -> Any:
+            if str(sys._getframe(1).f_globals.get("__name__")).split(".")[0] == package:
+                found.append("what is done when the process ends")
+            return register(deed, *more, **named)
 
-    atexit.register = note  # type: ignore[assignment]
+        return note
+
+    places: list[tuple[Any, str]] = [(atexit, "register"), (threading, "_register_atexit")]
+    before = [getattr(module, name) for module, name in places]
+    for (module, name), register in zip(places, before, strict=True):
+        setattr(module, name, noting(register))
     _load(brought, Registry(), apart=False)
-    atexit.register = register
+    for (module, name), register in zip(places, before, strict=True):
+        setattr(module, name, register)
     found += watch.changes(but=_state.OF_WORKERS)
     found += [f"which programs run ({name})" for name in _guard.programs_below(os.getpid())]
     _expect_sound()
@@ -374,9 +387,10 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
         if len(owners) == 1:
             registry.plugins.append(owners[0])
         for loser in claimants:
-            rivals = [str(other) for other in claimants if other is not loser]
+            rivals = [other for other in claimants if other is not loser]
             if rivals and (len(owners) > 1 or loser is not owners[0]):
-                error = f"the {loser.kind} name {loser.name!r} is taken by {', '.join(rivals)}"
+                shown = bounded(", ".join(map(str, rivals[:_MOST_COMPLAINTS])), LINE)
+                error = f"the {loser.kind} name {loser.name!r} is taken by {shown}"
                 source = f"{loser.distribution}:{loser.name}"
                 registry.broken.append(Broken(source, loser.distribution, loser.version, error, name=loser.name))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, TypeVar
+
+from annotated_types import Interval
 
 from ctrbench.ids import TaskKind, score_name
 from ctrbench.interfaces import Aspect, Better, MethodRole, Published, Score
@@ -19,10 +21,21 @@ if TYPE_CHECKING:
 else:
     Json = object  # the edge of the store has read it from JSON; to check each part again would cost, and copy it
 
-Facts = Mapping[str, int | float | str]
+LARGEST = 1e50
+"""A score further from 0 cannot be averaged: its square would leave the range of numbers."""
+
+Number = Annotated[float, Interval(ge=-LARGEST, le=LARGEST)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+Moment = Annotated[float, Interval(ge=0, le=1e11)]  # seconds since 1970
+Seconds = Annotated[float, Interval(ge=0, le=1e11)]
+Whole = Annotated[int, Interval(gt=-(2**63), lt=2**63)]
+Count = Annotated[int, Interval(ge=0, lt=2**63)]
+"""Numbers that can be added, drawn and told as a date; the edge of the store holds every row to them."""
+
+Facts = Mapping[str, Whole | float | str]
 """What a plug-in says of its fit."""
 
-LearningCurves = Mapping[str, Sequence[tuple[int, float]]]
+LearningCurves = Mapping[str, Sequence[tuple[Whole, float]]]
 """What a plug-in reported while it ran: for each number its points, (step, value)."""
 
 T = TypeVar("T")
@@ -66,8 +79,8 @@ class DataOutput:
     kind: ClassVar[TaskKind] = TaskKind.DATA
     fingerprint: str
     schema: str  # as `Schema.outline` writes it, whose long vocabularies are the artefact `words`
-    rows: Mapping[str, int]  # split → how many
-    click_rate: Mapping[str, float]  # split → share of clicks
+    rows: Mapping[str, Count]  # split → how many
+    click_rate: Mapping[str, Share]  # split → share of clicks
     notes: Sequence[str] = ()
     ranking: str = ""  # digest of the queries of top-k metrics, where it has some
     apart: str = ""  # why its splits are not of one law, where they are not
@@ -79,11 +92,11 @@ class PoolOutput:
 
     kind: ClassVar[TaskKind] = TaskKind.POOL
     fingerprint: str
-    rows: int
-    top_ups: int  # rows beyond those of real train, drawn where a class fell short
-    click_rate: float  # of the first rows, as many as real train has
+    rows: Count
+    top_ups: Count  # rows beyond those of real train, drawn where a class fell short
+    click_rate: Share  # of the first rows, as many as real train has
     facts: Facts = field(default_factory=dict)
-    variety: float | None = None  # distinct rows over those of real train, among equally many; not in older stores
+    variety: Number | None = None  # distinct rows over those of real train, among equally many; not in older stores
 
 
 CONSTANT = "constant prediction"
@@ -99,8 +112,8 @@ class TrainOutput:
     """What is known of a training; its predictions are artefacts."""
 
     kind: ClassVar[TaskKind] = TaskKind.TRAIN
-    rows: int  # of the scenario's table
-    click_rate: float
+    rows: Count  # of the scenario's table
+    click_rate: Share
     facts: Facts = field(default_factory=dict)
 
 
@@ -111,9 +124,9 @@ Output = DataOutput | PoolOutput | TrainOutput | Score
 class Inputs:
     """What a result was made from: its seeds, and the fingerprints of its data set and pool; None where it has none."""
 
-    seed: int | None = None
-    draw_seed: int | None = None
-    model_seed: int | None = None
+    seed: Count | None = None
+    draw_seed: Count | None = None
+    model_seed: Count | None = None
     data: str | None = None
     pool: str | None = None
 
@@ -124,11 +137,11 @@ class Bookkeeping:
 
     position: str = ""  # `TaskId.position` of the task that was done
     cost_key: str = ""  # equal for tasks of which one's cost foretells another's
-    effort: float = 1.0  # to which the time of its fit is in proportion
+    effort: Number = 1.0  # to which the time of its fit is in proportion
     made_from: Mapping[str, Json] = field(default_factory=dict)  # all that changes the result, by name
-    time_limit: float | None = None  # seconds; of a task that ran out of time or memory
-    stage_limit: float | None = None  # seconds
-    memory_limit: int | None = None  # bytes
+    time_limit: Seconds | None = None  # seconds; of a task that ran out of time or memory
+    stage_limit: Seconds | None = None  # seconds
+    memory_limit: Count | None = None  # bytes
     killed_from_outside: bool = False
     changed: Sequence[str] = ()  # of its worker's state, which was therefore replaced
 
@@ -148,10 +161,10 @@ class TaskResult:
     output: Output | None = None  # where it went well
     artefacts: Mapping[str, str] = field(default_factory=dict)  # name → digest
     curves: LearningCurves = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)  # stage → wall time
-    peak_memory: int = 0  # bytes of its own: pages of mapped files do not count
-    peak_gpu_memory: int = 0  # bytes; 0 without a GPU
-    started: float = 0.0  # seconds since 1970; 0 where it is not known
+    seconds: Mapping[str, Seconds] = field(default_factory=dict)  # stage → wall time
+    peak_memory: Count = 0  # bytes of its own: pages of mapped files do not count
+    peak_gpu_memory: Count = 0  # bytes; 0 without a GPU
+    started: Moment = 0.0  # 0 where it is not known
     host: str = ""  # a digest of the worker's name
     inputs: Inputs = Inputs()
     bookkeeping: Bookkeeping = Bookkeeping()
@@ -209,9 +222,9 @@ class Cell:
     generator: str  # "" where the scenario uses no pool
     scenario: str
     model: str
-    repeat: int
+    repeat: Count
     train: str  # the training's name
-    model_seed: int = 0  # which of a repeat's model seeds
+    model_seed: Count = 0  # which of a repeat's model seeds
 
 
 @dataclass(frozen=True)
@@ -220,7 +233,7 @@ class Pool:
 
     dataset: str
     generator: str
-    repeat: int
+    repeat: Count
     task: str  # the name of the task that makes it
     maker: str  # the name of the generator that does the work, for seeds
     same_as: str = ""
@@ -322,12 +335,12 @@ class DatasetInfo:
     plugin: str  # as in "simulated (ctrbench 0.1.0)"
     parameters: Mapping[str, Json]
     fingerprint: str
-    rows: Mapping[str, int]  # split → how many
-    click_rate: Mapping[str, float]  # split → share of clicks
+    rows: Mapping[str, Count]  # split → how many
+    click_rate: Mapping[str, Share]  # split → share of clicks
     notes: Sequence[str] = ()
     ranking: str = ""  # digest of the queries of top-k metrics, where it has some
     published: Sequence[Published] = ()  # what others found on it
-    train_share: float = 1.0  # of its train, which is all that is seen
+    train_share: Share = 1.0  # of its train, which is all that is seen
 
 
 @dataclass(frozen=True)
@@ -338,7 +351,7 @@ class ScenarioInfo:
     keeps_real: bool  # whether real rows stand in its training table
     role: MethodRole = MethodRole.CANDIDATE
     adds: str = ""  # of which class it adds synthetic rows to all real ones, where that is all that it does
-    dose: float = 0.0  # how many, as a share of the real ones
+    dose: Number = 0.0  # how many, as a share of the real ones
 
 
 @dataclass(frozen=True)
@@ -362,10 +375,10 @@ class RunInfo:
     """What a run says of itself once its data sets are loaded; mappings are in the order in which tables show them."""
 
     suite: str
-    seed: int
-    budget: float
-    repeats: int
-    model_seeds: int
+    seed: Count
+    budget: Number
+    repeats: Count
+    model_seeds: Count
     datasets: Mapping[str, DatasetInfo]
     scenarios: Mapping[str, ScenarioInfo]
     prediction_metrics: Mapping[str, MetricInfo]
@@ -401,10 +414,10 @@ class Environment:
     plugins: Mapping[str, str] = field(default_factory=dict)  # distribution → version
     libraries: Mapping[str, str] = field(default_factory=dict)  # distribution → version
     cpu: str = ""
-    cores: int | None = None
+    cores: Count | None = None
     device: str = ""
-    gpu: Mapping[str, str | int | None] = field(default_factory=dict)  # name, memory in bytes, cuda
-    threads: int = 1
+    gpu: Mapping[str, str | Whole | None] = field(default_factory=dict)  # name, memory in bytes, cuda
+    threads: Count = 1
     platform: str = ""
     host: str = ""  # a digest of the machine's name
     git: str = ""  # commit of ctrbench's own tree

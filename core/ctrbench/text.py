@@ -47,7 +47,7 @@ LINE, PAGE = 2_000, 40_000
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-_SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]+:/+")
+_SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,63}:/+")  # none is longer, and text may be
 _ADDRESS = re.compile(
     r"(?P<account>(?P<user>[\w.+-]*)(?::[^\s:/@?#\[\]]*)?@)?"
     r"(?P<place>(?:[\w.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?(?:/[\w./+-]*)?)(?:\?(?P<query>\S*))?"
@@ -57,9 +57,12 @@ _NAMES = re.compile(r"password|passfile|options|service|ssl\w*|krb\w*|gss\w*|cha
 _OF_FILES = re.compile(r"(?:sqlite(?:\+\w+)?|file):", re.IGNORECASE)
 _LIBRARIES = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<|/core/ctrbench/")
 _FILE = re.compile(r"(?:sqlite(?:\+\w+)?|file):///+", re.IGNORECASE)
-_ASSIGNED = re.compile(r"(?is)([\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token)[\w-]*\s*=\s*)\S.*")
+_ASSIGNED = re.compile(
+    r"(?is)((?<![\w-])(?=[\w-]*(?:passw(?:or)?d|passphrase|pwd|secret|token))[\w-]*\s*=\s*)\S.*"
+)  # each word is looked at once, however long it is
+_BREAK = re.compile(r"[\s'\")>,;]")
 _KNOWN = re.compile(r"(?i)(?:postgres(?:ql)?|sqlite|mysql|mariadb|oracle|mssql)(?:\+\w+)?:")
-_BARE = re.compile(r"(?s)(--?[\w-]+=)?[^\[\]=,]*:.*@.*|(--?[\w-]+=)?//.*@.*")
+_BARE = re.compile(r"(?s)(--?[\w-]+=)?[^\[\]=,:]*:.*@.*|(--?[\w-]+=)?//.*@.*")
 
 
 def without_password(text: str) -> str:
@@ -67,15 +70,13 @@ def without_password(text: str) -> str:
 
     A password may hold any sign, so an address is taken to reach to the word that holds the last `@`.
     """
-    found = _SCHEME.search(text)
-    if not found:
-        return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
-    rest = text[found.end() :]
-    account, at, behind = rest.rpartition("@") if not _FILE.fullmatch(found[0]) else ("", "", rest)
-    word = re.match(r"[^\s'\")>,;]*", behind)
-    end = len(account + at) + (word.end() if word else 0)
-    before = _ASSIGNED.sub(rf"\1{HIDDEN}", text[: found.start()])
-    return before + shown_address(found[0] + rest[:end]) + without_password(rest[end:])
+    shown, at, account = [], 0, text.rfind("@") + 1
+    while found := _SCHEME.search(text, at):
+        host = found.end() if _FILE.fullmatch(found[0]) else max(found.end(), account)
+        end = stop.start() if (stop := _BREAK.search(text, host)) else len(text)
+        shown += [_ASSIGNED.sub(rf"\1{HIDDEN}", text[at : found.start()]), shown_address(text[found.start() : end])]
+        at = end
+    return "".join(shown) + _ASSIGNED.sub(rf"\1{HIDDEN}", text[at:])
 
 
 def shown_address(value: str) -> str:

@@ -157,6 +157,8 @@ def test_what_ends_or_blocks_its_import_is_broken_and_all_others_work(install, m
         ("import ctrbench.text; ctrbench.text.LINE = 5", "ctrbench.text.LINE"),
         ("import threading, time; threading.Thread(target=time.sleep, args=(1e6,)).start()", "the thread"),
         ("import atexit, os; atexit.register(lambda: os._exit(3))", "what is done when the process ends"),
+        ("import threading, time; threading._register_atexit(time.sleep, 1e6)", "what is done when the process ends"),
+        ("from ctrbench import text; text.plain.__code__ = (lambda text: '').__code__", "ctrbench.text.plain"),
         (
             "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True, env={})",
             "programs run (sleep)",

@@ -198,3 +198,10 @@ def test_every_hook_has_a_signature_and_a_docstring() -> None:
     ]
     assert len(hooks) == 6
     assert all(hook.__doc__ and hook.__annotations__ for hook in hooks)
+
+
+def test_a_plug_in_may_be_registered_again_and_not_without_end(plug_in) -> None:
+    again = GOOD.replace("register(Mine)", "[register(Mine) for _ in range(100_000)]")
+    assert names(load_registry([plug_in(again)])) == ["mine"]
+    more = GOOD.replace("register(Mine)", "[register(type('Mine', (Mine,), {})) for _ in range(100_000)]")
+    assert len(load_registry([plug_in(more)]).broken) <= 20

@@ -45,7 +45,8 @@ def stored(kind: TaskKind, result: TaskResult) -> dict[str, Any]:
 @pytest.mark.parametrize(("kind", "output"), OUTPUTS)
 def test_a_result_of_every_kind_comes_back_equal(kind: TaskKind, output: Any) -> None:
     result = TaskResult(
-        Status.OK, "m (d 1)", output=output, artefacts={"pool": "b" * 64}, curves={"loss": [(1, 0.5), (2, 0.25)]},
+        Status.OK, "m (d 1)", output=output, artefacts=dict.fromkeys(("train", "valid", "test", "pool"), "b" * 64),
+        curves={"loss": [(1, 0.5), (2, 0.25)]},
         seconds={"fit": 1.5}, peak_memory=7, started=1.5, host="0123456789ab", inputs=Inputs(1, 2, 3, "d", "p"),
         bookkeeping=NOTED,
     )  # fmt: skip
@@ -111,3 +112,50 @@ def test_a_cell_of_unknown_fields_is_bad() -> None:
     assert rows.checked(rows.GridRow, row).place.model_seed == 0
     with pytest.raises(rows.BadRowError, match="a cell has no 'x'"):
         rows.checked(rows.GridRow, {**row, "fields": {**fields, "x": 1}})
+
+
+@pytest.mark.parametrize(
+    ("table", "at", "value", "said"),
+    [
+        ("runs", ("started",), 1e308, "started: "),
+        ("runs", ("finished",), -1.0, "finished: "),
+        ("runs", ("about", "repeats"), 10**400, "about: repeats: "),
+        ("runs", ("about", "budget"), 1e300, "about: budget: "),
+        ("runs", ("about", "datasets", "toy", "rows"), {}, "about.datasets.toy.rows: there is no 'train'"),
+        ("runs", ("about", "datasets", "toy", "published"), [{"title": 7}], "published: "),
+        (
+            "runs", ("about", "datasets", "toy", "published"),
+            [{"title": "t", "source": "s", "metric": "auc", "figures": [["g", "S5", 3, 0.5]]}], "figures: ",
+        ),
+        ("tasks", ("finished",), 1e20, "finished: "),
+        ("tasks", ("seconds", "fit"), 1e308, "seconds.fit: "),
+        ("tasks", ("outputs",), {}, "outputs: there is no 'pool'"),
+        ("tasks", ("values", "effort"), -1e300, "values: effort: "),
+        ("tasks", ("values", "facts"), {"n": 10**400}, "values: facts"),
+        ("tasks", ("values", "history"), {"loss": [[10**400, 1.0]]}, "values.history: "),
+        ("tasks", ("inputs",), {"seed": 10**400}, "inputs: seed: "),
+    ],
+)  # fmt: skip
+def test_numbers_that_no_table_can_show_and_parts_that_others_need_are_looked_for(
+    table: str, at: tuple[str, ...], value: object, said: str
+) -> None:
+    if table == "runs":
+        kind: type[rows.Row] = rows.RunRow
+        about = json.loads(json.dumps(rows.run_json(INFO)))
+        about["datasets"]["toy"] = {
+            "plugin": "toy", "parameters": {}, "fingerprint": "f", "rows": {"train": 9},
+            "click_rate": {}, "published": [],
+        }  # fmt: skip
+        row = {"run": "r", "started": 1.0, "finished": 2.0, "command": "", "about": about, "environment": {}}
+    else:
+        kind = rows.TaskRow
+        result = TaskResult(Status.OK, "m", output=OUTPUTS[1][1], artefacts={"pool": "b" * 64}, seconds={"fit": 1.0})
+        row = stored(TaskKind.POOL, result)
+    rows.checked(kind, row)
+    inner: Any = row
+    for name in at[:-1]:
+        inner = inner[name]
+    inner[at[-1]] = value
+    with pytest.raises(rows.BadRowError) as caught:
+        rows.checked(kind, row)
+    assert str(caught.value).removeprefix("Value error, ").lstrip(": ").startswith(said)

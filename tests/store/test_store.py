@@ -3,12 +3,25 @@
 import multiprocessing
 import time
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from ctrbench import Score, UserError
 from ctrbench.ids import TaskKind
 from ctrbench.keys import digest
-from ctrbench.results import Bookkeeping, Cell, Environment, Inputs, RunInfo, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import (
+    Bookkeeping,
+    Cell,
+    DatasetInfo,
+    Environment,
+    Inputs,
+    RunInfo,
+    ScenarioInfo,
+    Stage,
+    Status,
+    TaskResult,
+    TrainOutput,
+)
 from ctrbench.store.database import run_tasks, tasks
 from ctrbench.store.store import Store
 
@@ -71,7 +84,10 @@ def test_whatever_a_plug_in_says_can_be_stored(store: Store) -> None:
     assert found is not None
     assert (found.reason, found.plugin) == ("a\\x00b \\udc80 \U0001f600", "m\\x00")
     assert found.bookkeeping == noted
-    good = TaskResult(Status.OK, output=TrainOutput(7, 0.5, {"\0": "\0\x1b"}), curves={"\0": [(1, 0.5)]})
+    kept = dict.fromkeys(("valid", "test"), store.artefacts.put_array(np.ones(1)))
+    good = TaskResult(
+        Status.OK, output=TrainOutput(7, 0.5, {"\0": "\0\x1b"}), artefacts=kept, curves={"\0": [(1, 0.5)]}
+    )
     store.keep(run, "train", TaskKind.TRAIN, KEYS[1], good)
     assert store.find(KEYS[1]) == good
 
@@ -80,7 +96,14 @@ def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
     for key, seconds in zip(KEYS, (1.0, 3.0), strict=False):
         noted = Bookkeeping(cost_key="deep", effort=2.0)
-        done = TaskResult(Status.OK, "dnn", output=TrainOutput(7, 0.5), seconds={"fit": seconds}, bookkeeping=noted)
+        done = TaskResult(
+            Status.OK,
+            "dnn",
+            output=TrainOutput(7, 0.5),
+            artefacts=dict.fromkeys(("valid", "test"), KEYS[9]),
+            seconds={"fit": seconds},
+            bookkeeping=noted,
+        )
         store.keep(run, key, TaskKind.TRAIN, key, done)
     assert sorted((spent.fit, spent.effort) for spent in store.spent()["deep"]) == [(1.0, 2.0), (3.0, 2.0)]
 
@@ -95,12 +118,13 @@ def test_a_store_without_runs_says_so(store: Store) -> None:
 
 
 def test_a_run_is_the_latest_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = RunInfo("toys", 1, 1.0, 1, 1, {}, {}, {}, {})
+    log = DatasetInfo("log", {}, "f", {"train": 9}, {})
+    info = RunInfo("toys", 1, 1.0, 1, 1, {"log": log}, {"original": ScenarioInfo("", True)}, {}, {})
     names = []
     for clock in (2e9, 1e9, 1e9 + 5):
         monkeypatch.setattr(time, "time", lambda clock=clock: clock)
         names.append(begin(store))
-        store.describe_run(names[-1], info, [], [Cell("d", "", "original", "m", 0, "train")])
+        store.describe_run(names[-1], info, [], [Cell("log", "", "original", "m", 0, "train")])
         store.finish_run(names[-1], info)
         assert store.load_run().run == names[-1]
     assert [head.run for head in store.runs()] == names[::-1]

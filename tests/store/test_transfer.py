@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sqlite3
 import stat
 import zipfile
@@ -235,7 +236,20 @@ def a_table_lacks(content: Content) -> None:
     del content["runs.jsonl"]
 
 
+def a_cell_of_another_scenario(content: Content) -> None:
+    content["run_cells.jsonl"] = re.sub(rb'"scenario": "\w+"', b'"scenario": "S77"', content["run_cells.jsonl"])
+
+
+def a_cell_lacks(content: Content) -> None:
+    content["run_cells.jsonl"] = content["run_cells.jsonl"].replace(content["run_cells.jsonl"].splitlines()[-1], b"")
+
+
+def repeats_that_nobody_did(content: Content) -> None:
+    content["runs.jsonl"] = re.sub(rb'"repeats": \d+', b'"repeats": 1000000', content["runs.jsonl"])
+
+
 ATTACKS = [
+    a_cell_of_another_scenario, a_cell_lacks, repeats_that_nobody_did,
     evil_name, absolute_name, stranger, wrong_hash, wrong_digest, no_json, more_columns, no_number, deep, no_cell,
     infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
 ]  # fmt: skip

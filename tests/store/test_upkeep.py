@@ -82,6 +82,7 @@ def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
         ),
         ("update tasks set seconds = 'null' where kind = 'pool'", "seconds: Input should be a valid dictionary"),
         ("update run_cells set fields = '{\"a\": 1}' where position = 0", "cannot be read"),
+        ("update run_cells set fields = replace(fields, 'original', 'else')", "about.scenarios: there is no 'else'"),
         ("update run_tasks set run = 'gone'", "a row of run_tasks names no row of runs"),
     ],
 )

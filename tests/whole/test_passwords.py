@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -16,11 +17,11 @@ from click.testing import CliRunner
 from ctrbench import params, provenance
 from ctrbench.cli import main
 from ctrbench.errors import UserError
-from ctrbench.results import Environment, Pool, RunInfo
+from ctrbench.results import DatasetInfo, Environment, Pool, RunInfo
 from ctrbench.store import transfer
 from ctrbench.store.database import _without, runs
 from ctrbench.store.store import Store
-from ctrbench.text import command_line, secrets_of, shown_address, without_password
+from ctrbench.text import command_line, may_be_address, secrets_of, shown_address, without_password
 from ctrbench_datasets.csv_log import CsvLog
 
 SECRET = "geheim"
@@ -120,7 +121,8 @@ def test_a_password_that_an_earlier_ctrbench_kept_is_not_shown_or_passed_on(tmp_
     with closing(Store.open(str(tmp_path / "old.db"))) as store:
         run = store.begin_run("ctrbench run", "quick", Environment())
         pool = Pool("d", "g", 0, "p", "g")
-        store.describe_run(run, RunInfo("quick", 1, 1.0, 1, 1, {}, {}, {}, {}), [pool], [])
+        log = DatasetInfo("log (ctrbench 0)", {}, "0", {"train": 1}, {"train": 0.5})
+        store.describe_run(run, RunInfo("quick", 1, 1.0, 1, 1, {"d": log}, {}, {}, {}), [pool], [])
         kept = f"ctrbench run --store 'postgresql://me:x {SECRET}@h/db' -m dnn"
         store.database.write(lambda connection: connection.execute(sa.update(runs).values(command=kept)))
         assert SECRET not in store.runs()[0].command
@@ -169,3 +171,12 @@ def test_a_short_password_is_hidden_where_it_stands_and_not_in_the_words_around_
     said = _without(["p"], 'connection to "h", port 1 failed for "me:p@h"')
     assert said == 'connection to "h", port 1 failed for "me:***@h"'
     assert _without(["longsecret"], "xlongsecretx") == "x***x"
+
+
+@pytest.mark.parametrize("part", ["x", "a.", "pwd", "ab://y ", "a:", ":/", "--pwd ", "pwd= ", "ab://y@"])
+def test_a_long_text_is_looked_through_in_no_time(part: str) -> None:
+    text, began = part * (300_000 // len(part)), time.process_time()
+    without_password(text)
+    shown_address(text)
+    may_be_address(text)
+    assert time.process_time() - began < 5

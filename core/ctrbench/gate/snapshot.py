@@ -19,7 +19,7 @@ from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
-from ctrbench.results import CellResult, MetricInfo, PoolResult, TaskResult
+from ctrbench.results import LARGEST, CellResult, MetricInfo, Moment, Number, PoolResult, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import encodable, fault, plain
@@ -36,12 +36,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-LARGEST = 1e50
-"""What is further from 0 counts as no value: its powers would leave the range of numbers."""
-
-_Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 _Variance = Annotated[float, Field(ge=-(LARGEST**2), le=LARGEST**2)]
-_Time = Annotated[float, Field(ge=0, le=1e11)]  # seconds since 1970
 _Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
@@ -101,7 +96,7 @@ class ArmScores(_Strict):
     generator: str
     scenario: str = ""
     model: str = ""
-    values: dict[str, list[_Value | None]]  # metric or cost → each repeat's, the mean over its model seeds
+    values: dict[str, list[Number | None]]  # metric or cost → each repeat's, the mean over its model seeds
     test_variance: dict[str, _Variance] = {}  # metric → what the mean's variance owes to the test rows; where known
     lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
 
@@ -123,8 +118,8 @@ class Snapshot(_Strict):
     format: _Count
     run: str
     command: str
-    started: _Time
-    finished: _Time
+    started: Moment
+    finished: Moment
     suite: str
     seed: int
     repeats: _Count
@@ -166,31 +161,35 @@ def take(results: RunResults) -> Snapshot:
         ("cells", info.prediction_metrics),
         ("pools", info.synthetic_metrics),
     )
-    return Snapshot(
-        format=FORMAT,
-        run=results.run,
-        command=results.command,
-        started=results.started,
-        finished=results.finished,
-        suite=info.suite,
-        seed=info.seed,
-        repeats=info.repeats,
-        model_seeds=info.model_seeds,
-        budget=info.budget,
-        environments=[
-            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.environments
-        ],
-        datasets={
-            name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
-            for name, data in info.datasets.items()
-        },
-        metrics={
-            name: MetricEntry(better=told.better, unit=told.unit, of=of)
-            for of, metrics in kinds
-            for name, told in metrics.items()
-        },
-        places=[*_cells(results), *_pools(results)],
-    )
+    try:
+        return Snapshot(
+            format=FORMAT,
+            run=results.run,
+            command=results.command,
+            started=results.started,
+            finished=results.finished,
+            suite=info.suite,
+            seed=info.seed,
+            repeats=info.repeats,
+            model_seeds=info.model_seeds,
+            budget=info.budget,
+            environments=[
+                MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields})
+                for each in results.environments
+            ],
+            datasets={
+                name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
+                for name, data in info.datasets.items()
+            },
+            metrics={
+                name: MetricEntry(better=told.better, unit=told.unit, of=of)
+                for of, metrics in kinds
+                for name, told in metrics.items()
+            },
+            places=[*_cells(results), *_pools(results)],
+        )
+    except ValidationError as error:
+        raise UserError(f"run {results.run}: cannot be taken down: {_first(error)}") from None
 
 
 def write(snapshot: Snapshot, file: Path) -> None:
@@ -216,12 +215,15 @@ def read(file: Path) -> Snapshot:
             raise UserError(f"{name}: a newer ctrbench made it (format {found['format']}); use that one")
         return Snapshot.model_validate(found)
     except ValidationError as error:
-        cause = error.errors()[0]
-        where = ".".join(map(str, cause["loc"]))
-        said = f"{where}: {cause['msg']}".removeprefix(": ")
+        said = _first(error)
     except (ValueError, RecursionError) as error:
         said = str(error)
     raise UserError(f"{name}: `ctrbench export` did not make it: {plain(said)[:200]}")
+
+
+def _first(error: ValidationError) -> str:
+    cause = error.errors()[0]
+    return plain(f"{'.'.join(map(str, cause['loc']))}: {cause['msg']}".removeprefix(": "))[:200]
 
 
 def _cells(results: RunResults) -> Iterable[ArmScores]:

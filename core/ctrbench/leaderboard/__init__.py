@@ -61,7 +61,7 @@ def remarks(results: RunResults) -> list[str]:
         repeats += f" of {info.model_seeds} model seeds"
     lines = [
         f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}, "
-        f"ctrbench {versions['ctrbench']}, torch {versions.get('torch', '-')}"
+        f"ctrbench {versions.get('ctrbench', '-')}, torch {versions.get('torch', '-')}"
     ]
     if info.budget != 1:
         lines.append(f"budget {info.budget:g}: every epoch and step count was multiplied by it; not the full settings")

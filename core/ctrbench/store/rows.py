@@ -7,7 +7,8 @@ a row that is not of this form, in one line. Nothing behind this edge meets JSON
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
@@ -19,23 +20,27 @@ from ctrbench.interfaces import Published, Score
 from ctrbench.results import (
     Bookkeeping,
     Cell,
+    Count,
     DataOutput,
     DatasetInfo,
     Environment,
     Inputs,
+    Moment,
+    Number,
     Output,
     Pool,
     RunInfo,
+    Seconds,
     Stage,
     Status,
     TaskResult,
+    Whole,
 )
 from ctrbench.table import Schema
 from ctrbench.text import one_line, without_password
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RunName = Annotated[str, Field(pattern=r"^[\w-]{1,32}$")]
-_Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 _T = TypeVar("_T")
 
 
@@ -53,8 +58,8 @@ class RunRow(Row):
     """A row of `runs`."""
 
     run: RunName
-    started: float
-    finished: float | None
+    started: Moment
+    finished: Moment | None
     command: Annotated[str, AfterValidator(without_password)]  # an earlier ctrbench may have kept one
     about: dict[str, Any]
     environment: dict[str, Any]
@@ -86,13 +91,13 @@ class TaskRow(Row):
     traceback: str
     outputs: dict[str, Digest]
     values: dict[str, Any]
-    seconds: dict[str, Annotated[float, Field(ge=0)]]
-    peak_memory: _Bytes
-    finished: float
+    seconds: dict[str, Seconds]
+    peak_memory: Count
+    finished: Moment
     run: RunName
-    started: float = 0.0
+    started: Moment = 0.0
     host: Annotated[str, Field(pattern="^[0-9a-f]{0,12}$")] = ""
-    peak_gpu_memory: _Bytes = 0
+    peak_gpu_memory: Count = 0
     inputs: dict[str, Any] = {}
 
     @cached_property
@@ -105,9 +110,9 @@ class TaskRow(Row):
             stage=decoded(Stage, self.stage, "stage") if self.stage else None,
             reason=self.reason,
             traceback=self.traceback,
-            output=_output(self.kind, self.values) if self.status is Status.OK else None,
+            output=_output(self.kind, self.values, self.outputs) if self.status is Status.OK else None,
             artefacts=self.outputs,
-            curves=decoded(dict[str, list[tuple[int, float]]], self.values.get("history", {}), "values.history"),
+            curves=decoded(dict[str, list[tuple[Whole, float]]], self.values.get("history", {}), "values.history"),
             seconds=self.seconds,
             peak_memory=self.peak_memory,
             peak_gpu_memory=self.peak_gpu_memory,
@@ -162,6 +167,30 @@ def checked(kind: type[_R], row: Mapping[Any, Any]) -> _R:
         return kind.model_validate(dict(row))
     except (ValidationError, RecursionError) as error:
         raise BadRowError(_first(error)) from None
+
+
+def check_grid(info: RunInfo | None, places: Sequence[Cell | Pool]) -> None:
+    """BadRowError unless the places of a run are a grid of its data sets, scenarios, repeats and model seeds."""
+    if info is None:
+        if places:
+            raise BadRowError("it has cells, but does not say which data sets")
+        return
+    arms: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    for place in places:
+        _expect([place.dataset], info.datasets, "about.datasets")
+        if isinstance(place, Cell):
+            _expect([place.scenario], info.scenarios, "about.scenarios")
+            where = (place.dataset, place.generator, place.scenario, place.model)
+            arms[where].append((place.repeat, place.model_seed))
+        else:
+            arms[place.dataset, place.generator].append((place.repeat, 0))
+    for arm, found in arms.items():
+        seeds = info.model_seeds if len(arm) == 4 else 1  # a pool has none
+        within = all(repeat < info.repeats and seed < seeds for repeat, seed in found)
+        if not within or not len(set(found)) == len(found) == info.repeats * seeds:
+            raise BadRowError(f"{' × '.join(filter(None, arm))}: not so many repeats as the run has")
+        if arm[1]:
+            _expect([arm[:2]], arms, "its pools")
 
 
 def task_result(row: Mapping[Any, Any]) -> TaskResult:
@@ -222,9 +251,14 @@ def run_info(about: Mapping[str, Any]) -> RunInfo:
             name: dict(told) | {"published": [_published(table) for table in told.get("published", ())]}
             for name, told in about["datasets"].items()
         }
+    except BadRowError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadRowError("about: it does not say which data sets it had") from None
-    return decoded(RunInfo, {"model_seeds": 1, **about, "datasets": datasets}, "about")
+    info = decoded(RunInfo, {"model_seeds": 1, **about, "datasets": datasets}, "about")
+    for name, told in info.datasets.items():
+        _expect(["train"], told.rows, f"about.datasets.{name}.rows")
+    return info
 
 
 def run_json(info: RunInfo) -> dict[str, Any]:
@@ -279,20 +313,32 @@ _NOTED = [(field.name, _WRITTEN.get(field.name, field.name)) for field in fields
 _OUTPUTS = {each.kind: each for each in get_args(Output) if each is not Score}
 """What each kind of task has as its output; scores are made by plug-ins, and read apart."""
 
+_ARTEFACTS = {TaskKind.DATA: ("train", "valid", "test"), TaskKind.POOL: ("pool",), TaskKind.TRAIN: ("valid", "test")}
+"""What other tasks read of one that went well."""
+
+
+def _expect(wanted: Sequence[object], names: Collection[object], where: str) -> None:
+    for name in wanted:
+        if name not in names:
+            raise BadRowError(f"{where}: there is no {name!r}")
+
 
 class _Score(Row):
-    value: float
-    baseline: float | None
-    details: dict[str, float]
+    value: Number
+    baseline: Number | None
+    details: dict[str, Number]
     flagged: bool | None = None
 
 
-def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
+def _output(kind: TaskKind, values: Mapping[str, Any], artefacts: Collection[str]) -> Output:
+    _expect(_ARTEFACTS.get(kind, ()), artefacts, "outputs")
     if kind is TaskKind.SCORE:
         raw = {name: values[name] for name in _Score.model_fields if name in values}
         return Score(**dict(decoded(_Score, raw, "values")))
     output: Output = decoded(_OUTPUTS[kind], values, "values")
     if isinstance(output, DataOutput):
+        _expect(["train"], output.rows, "values.rows")
+        _expect(["train"], output.click_rate, "values.click_rate")
         try:
             Schema.from_json(output.schema)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -301,8 +347,12 @@ def _output(kind: TaskKind, values: Mapping[str, Any]) -> Output:
 
 
 def _published(table: Mapping[str, Any]) -> Published:
-    named = {kind: {(g, s, m): value for g, s, m, value in table.get(kind, ())} for kind in ("figures", "deviations")}
-    return Published(**{**table, **named})
+    listed = {kind: decoded(_FIGURES, table.get(kind, ()), kind) for kind in ("figures", "deviations")}
+    named = {kind: {(g, s, m): value for g, s, m, value in figures} for kind, figures in listed.items()}
+    return decoded(Published, {**table, **named}, "published")
+
+
+_FIGURES = list[tuple[str, str, str, Number]]
 
 
 def _dataset_json(told: DatasetInfo) -> dict[str, Any]:

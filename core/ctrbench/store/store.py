@@ -187,14 +187,15 @@ class Store:
     def _loaded(self, head: sa.RowMapping) -> RunResults:
         read = self.database.read
         run = rows.checked(rows.RunRow, head)
-        if (info := run.info) is None:
-            raise rows.BadRowError("it has cells, but does not say which data sets")
         mine = run_tasks.c.run == run.run
         links = {short_name(row["task"]): row for row in read(sa.select(run_tasks).where(mine))}
         used = tasks.c.key.in_(sa.select(run_tasks.c.key).where(mine))
         stored = {row["key"]: _readable(row) for row in read(sa.select(tasks).where(used))}
         grid = read(sa.select(run_cells).where(run_cells.c.run == run.run).order_by(run_cells.c.position))
         places = [rows.checked(rows.GridRow, row).place for row in grid]
+        info = run.info
+        rows.check_grid(info, places)
+        assert info is not None, "only a run with cells is loaded"
         makers = runs.c.run.in_(sa.select(tasks.c.run).where(used)) | (runs.c.run == run.run)
         environments = read(sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.started))
 

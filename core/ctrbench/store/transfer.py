@@ -25,7 +25,7 @@ from ctrbench.ids import TaskKind
 from ctrbench.results import Status
 from ctrbench.store.artefacts import SUFFIXES, LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
-from ctrbench.store.rows import GridRow, LinkRow, Row, RunRow, TaskRow, checked
+from ctrbench.store.rows import BadRowError, GridRow, LinkRow, Row, RunRow, TaskRow, check_grid, checked
 from ctrbench.store.store import Store
 from ctrbench.text import encodable, one_line, plain, without_password
 
@@ -250,7 +250,19 @@ def _merge(store: Store, connection: sa.Connection, archive: zipfile.ZipFile) ->
         )
     for batch in _batches(_lines(archive, "run_cells")):
         connection.execute(store.database.insert(run_cells).on_conflict_do_nothing(), batch)
+    for row in _lines(archive, "runs"):
+        _check_grid(connection, row["run"])
     return imported
+
+
+def _check_grid(connection: sa.Connection, run: str) -> None:
+    """Refuse a run whose cells do not fit together."""
+    read = (connection.execute(sa.select(table).where(table.c.run == run)).mappings() for table in (runs, run_cells))
+    try:
+        [about], grid = read
+        check_grid(checked(RunRow, about).info, [checked(GridRow, place).place for place in grid])
+    except BadRowError as error:
+        raise _UnusableError(f"run {run}: {error}") from None
 
 
 def _batches(rows: Iterator[_R]) -> Iterator[list[_R]]:

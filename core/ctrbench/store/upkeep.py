@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from ctrbench.errors import UserError
-from ctrbench.results import Status, TaskResult
+from ctrbench.results import Cell, Pool, Status, TaskResult
 from ctrbench.store import rows
 from ctrbench.store.artefacts import DIGEST, SUFFIXES
 from ctrbench.store.database import run_cells, run_tasks, runs, tasks
@@ -169,11 +169,16 @@ def _bad_rows(store: Store) -> list[BadRow]:
         (run_cells, rows.GridRow, "run {run}: its {kind} {position}"),
         (runs, rows.RunRow, "run {run}"),
     ]
-    found = []
+    found: list[BadRow] = []
+    grids: dict[str, list[Cell | Pool]] = defaultdict(list)
     for table, kind, name in kinds:
         for row in store.database.read(sa.select(table)):
             try:
-                rows.checked(kind, row)
+                good = rows.checked(kind, row)
+                if isinstance(good, rows.GridRow):
+                    grids[good.run].append(good.place)
+                elif isinstance(good, rows.RunRow):
+                    rows.check_grid(good.info, grids[good.run])
             except rows.BadRowError as error:
                 own = {column.name: row[column.name] for column in table.primary_key}
                 found.append(BadRow(table, own, name.format(**row), str(error)))
