@@ -347,7 +347,7 @@ class _Work:
         if bad.any():
             at = int(bad.argmax())
             text = rows.value(name, at)
-            words = _words(rows.column(name), bad) if text.startswith(("'", '"')) else []
+            words = _words(rows, name, bad) if text.startswith(("'", '"')) else []
             told = words[0] if len(words) == 1 else f"({', '.join(words[:10])})"
             fix = f", or say missing={told} where {'it means' if len(words) == 1 else 'these mean'} that there is none"
             fix = fix if words else ""
@@ -469,9 +469,13 @@ def _frequent(counts: NDArray[np.int64], train: Column, coding: Coding) -> NDArr
     return kept
 
 
-def _words(column: Column, rows: NDArray[np.bool_]) -> list[str]:
-    """The values of some rows that hold no digit, such as NA, in quotes where a parameter needs them."""
-    held = column.values[np.unique(column.codes[rows])]
+def _words(rows: Rows, name: str, bad: NDArray[np.bool_]) -> list[str]:
+    """The values of bad rows that hold no digit, such as NA, in quotes where a parameter needs them."""
+    try:
+        column = rows.column(name)
+    except (TypeError, ValueError):  # lists, or texts beside numbers
+        return []
+    held = column.values[np.unique(column.codes[bad])]
     return [quoted(text) for text in held if text and not any(map(str.isdigit, text))]
 
 

@@ -291,8 +291,9 @@ def scatter(
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
         front = _front([(x, estimate.mean) for _, x, estimate in found], panel.better)
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
-        if found and (high := max(x for _, x, _ in found)) > 20 * max(min(x for _, x, _ in found), 1e-12):
-            axis.set_xscale("symlog", linthresh=min((x for _, x, _ in found if x > 0), default=high), linscale=0.5)
+        positive = [x for _, x, _ in found if x > 0]
+        if positive and max(positive) > 20 * min(positive):
+            axis.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
             axis.xaxis.set_major_formatter(lambda x, _: f"{x:,g}" if x or room is PAGE else "")
         else:
             axis.locator_params(axis="x", nbins=room.ticks)

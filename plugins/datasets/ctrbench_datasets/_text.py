@@ -218,8 +218,8 @@ def _is_no_utf8(head: bytes) -> bool:
     return False
 
 
-_BINARY = re.compile(rb"[\x00\x04-\x08\x0e-\x1b]")
-"""What no line of names holds, not even as a delimiter."""
+_BINARY = re.compile(rb"[\x00\x04-\x06\x08\x0e-\x1a]")
+"""What no text holds, not even as a delimiter or to colour a terminal."""
 
 _ZEROS = {
     b"\1\0\1\0": "utf-16-le",
