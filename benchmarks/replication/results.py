@@ -1,7 +1,7 @@
-"""The tables of docs/results, made from the archives of results next to the page.
+"""The tables and pictures of docs/results, made from the archives of results beside them.
 
-In: `*.zip.xz` in a folder, packed archives of `ctrbench store export --without-rows`, and a page with marks. Out: the
-page with its tables updated; identical bytes each time.
+In: `*.zip.xz` in a folder, packed archives of `ctrbench store export --without-rows`, and pages with marks. Out: the
+pages with their tables updated, and the pictures; identical bytes each time.
 
     make results
     python benchmarks/replication/results.py --folder docs/results
@@ -28,6 +28,7 @@ from ctrbench.reading import Results
 from ctrbench.report import drawing
 from ctrbench.results import PoolResult
 from ctrbench.store import transfer
+from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
 from tabulate import tabulate
 
@@ -41,10 +42,10 @@ TITLES = {"smoten[chunks=4]": "SMOTEN, 4 chunks", "gaussian_copula": "Gaussian c
 
 
 class Replication:
-    """All runs of the archives, by what they examine."""
+    """The paper's tables, and the same question on other logs."""
 
     def __init__(self, runs: Sequence[Results]) -> None:
-        of_suite = {each.stored.info.suite: each for each in runs}
+        of_suite = _by_suite(runs)
         self.runs = {"frappe": of_suite["frappe"], "logs": of_suite["logs"]}
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
         self.tvae = [  # one run per pool, in the order of their seeds
@@ -81,17 +82,7 @@ class Replication:
         return drawing.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
 
     def _runs(self) -> str:
-        rows = []
-        for stored in (*(run.stored for run in self.runs.values()), *(effects.results for effects in self.tvae)):
-            libraries = stored.environments[-1].libraries
-            data = ", ".join(
-                f"{name.split('[')[0]} {one.fingerprint[:12]}" for name, one in stored.info.datasets.items()
-            )
-            done = f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
-            versions = f"{libraries['ctrbench']}, torch {libraries['torch']}"
-            device = str(stored.environments[-1].gpu.get("name") or "CPU")
-            rows.append((stored.run, stored.info.suite, stored.info.seed, done, data, versions, device))
-        return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
+        return _runs([*(run.stored for run in self.runs.values()), *(effects.results for effects in self.tvae)])
 
     def _claims(self) -> str:
         """The mean over the paper's generators, models and both doses, and the least difference that can be seen."""
@@ -143,8 +134,7 @@ class Replication:
                     tested = of.tested.get(arm)
                     mark = "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
                     paper = published.figures[(generator.partition("[")[0], scenario, model)]
-                    mean = float(np.mean([score for score in of.scores(arm) if score is not None]))
-                    row += [f"{paper:.5f}", f"{mean:.5f}{mark}"]
+                    row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{mark}"]
                 row += [f"{published.figures[('tvae', scenario, model)]:.5f}", self._tvae_mean(scenario, model)]
                 row += [f"{published.figures[(name, scenario, model)]:.5f}" for name in NOT_DONE]
                 rows.append(row)
@@ -193,6 +183,105 @@ class Replication:
         ]
         rows.append(("mean of all", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
         return _table(rows, ["generator", *SCENARIOS])
+
+
+class Today:
+    """Generators of today beside the paper's: what a pool is worth, what it gives away, and what a budget buys."""
+
+    def __init__(self, runs: Sequence[Results]) -> None:
+        of_suite = _by_suite(runs)
+        self.frontier, self.budget, self.whole = (
+            Effects(of_suite[suite].stored, "frappe", "auc") for suite in ("frappe_frontier", "frappe_budget", "paper")
+        )
+        metrics = self.frontier.results.info.synthetic_metrics
+        self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
+
+    def tables(self) -> dict[str, str]:
+        """The page's tables by the name of their mark."""
+        runs = _runs([self.frontier.results, self.budget.results])
+        return {"frontier": self._frontier(), "budget": self._budget(), "runs": runs}
+
+    def picture(self) -> bytes:
+        """What `dnn` learns from a pool alone, against the privacy metrics that flag the pool."""
+        of = self.frontier
+        generators = [name for name in of.generators if _pools(of, name)]
+        points = []
+        for name in generators:
+            gain = _estimate(of.cell(Arm(name, "S5", "dnn")))
+            points.append(None if gain is None else (float(self._flags(name)[0]), gain))
+        panel = drawing.Scatter(f"privacy metrics that flag the pool, of {len(self.attacks)}", "lower", points)
+        seconds = [_seconds(of, name) for name in generators]
+        return drawing.render(
+            partial(drawing.scatter, [panel], generators, seconds, "S5: difference of test AUC to original"), "svg"
+        )
+
+    def _flags(self, generator: str) -> tuple[int, int]:
+        """How many privacy metrics flag one of a generator's pools, of how many that gave a verdict."""
+        verdicts = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
+        return sum(map(any, verdicts)), sum(any(each is not None for each in some) for some in verdicts)
+
+    def _frontier(self) -> str:
+        """A row a generator, best in S5 first."""
+        of, rows = self.frontier, []
+        for name in of.generators:
+            worth = _auc(of, Arm(name, "S5", "dnn"))
+            flagged, judged = self._flags(name)
+            told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
+            row = (f"{flagged} of {judged}", f"{told[0]:,.0f}", *(f"{value:.3f}" for value in told[1:]))
+            rows.append((-worth, (name, f"{worth:.4f}", *row, f"{_seconds(of, name):,.1f}")))
+        heads = ["S5, AUC", "flags", "identical", "interaction_disclosure", "detection", "seconds"]
+        return _table([row for _, row in sorted(rows)], ["generator", *heads])
+
+    def _budget(self) -> str:
+        """A row a generator and budget; the whole fit is the first pool of the paper's."""
+        of_whole = [(self.whole, name, "tvae[epochs=300]") for name in self.whole.generators]
+        rows = []
+        for of, name, shown in [*((self.budget, name, name) for name in self.budget.generators), *of_whole]:
+            identical, detection = (_score(of, name, metric) for metric in ("identical", "detection"))
+            worth = _auc(of, Arm(name, "S5", "dnn"))
+            rows.append((shown, f"{worth:.4f}", f"{detection:.3f}", f"{identical:,.0f}"))
+        return _table(rows, ["generator", "S5, AUC", "detection", "identical"])
+
+
+def _by_suite(runs: Sequence[Results]) -> dict[str, Results]:
+    return {each.stored.info.suite: each for each in runs}
+
+
+def _auc(of: Effects, arm: Arm) -> float:
+    """The mean AUC of an arm over its repeats."""
+    return float(np.mean([score for score in of.scores(arm) if score is not None]))
+
+
+def _pools(of: Effects, generator: str) -> list[PoolResult]:
+    return [pool for pool in of.results.pools if pool.generator == generator and pool.result.ok]
+
+
+def _scores(of: Effects, generator: str, metric: str) -> list[Score]:
+    return [pool.scores[metric] for pool in _pools(of, generator) if metric in pool.scores]
+
+
+def _score(of: Effects, generator: str, metric: str) -> float:
+    """The mean of a metric over a generator's pools, NaN where it has none."""
+    found = [score.value for score in _scores(of, generator, metric)]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _seconds(of: Effects, generator: str) -> float:
+    """The mean seconds of a pool, fit and sampling."""
+    return float(np.mean([sum(pool.result.seconds.values()) for pool in _pools(of, generator)]))
+
+
+def _runs(runs: Sequence[RunResults]) -> str:
+    """Where the numbers come from."""
+    rows = []
+    for stored in runs:
+        libraries = stored.environments[-1].libraries
+        data = ", ".join(f"{name.split('[')[0]} {one.fingerprint[:12]}" for name, one in stored.info.datasets.items())
+        done = f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
+        versions = f"{libraries['ctrbench']}, torch {libraries['torch']}"
+        device = str(stored.environments[-1].gpu.get("name") or "CPU")
+        rows.append((stored.run, stored.info.suite, stored.info.seed, done, data, versions, device))
+    return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
 
 
 def _pool(of: Effects, scenario: str) -> str:
@@ -277,20 +366,28 @@ def renewed(page: str, tables: dict[str, str]) -> str:
     return page
 
 
+PAGES: dict[str, tuple[str, type[Replication] | type[Today]]] = {
+    "README.md": ("scenarios.svg", Replication),
+    "frontier.md": ("frontier.svg", Today),
+}
+"""Each page with its picture, and what makes both."""
+
+
 @click.command(help=__doc__)
 @click.option("--folder", type=click.Path(path_type=Path, exists=True), default=FOLDER, help="page and archives")
 @click.option("--to", type=click.Path(path_type=Path), help="where to write instead, for a comparison")
 def main(folder: Path, to: Path | None) -> None:
-    """Update the page and the reports."""
+    """Update the pages and the reports."""
     to = to or folder
     to.mkdir(parents=True, exist_ok=True)
     with opened(folder) as runs:
-        replication = Replication(runs)
-        page = renewed((folder / "README.md").read_text(encoding="utf-8"), replication.tables())
-        (to / "scenarios.svg").write_bytes(replication.picture())
-        for name, run in sorted(replication.runs.items()):
+        for page, (picture, maker) in PAGES.items():
+            made = maker(runs)
+            text = renewed((folder / page).read_text(encoding="utf-8"), made.tables())
+            (to / page).write_text(text, encoding="utf-8")
+            (to / picture).write_bytes(made.picture())
+        for name, run in sorted(Replication(runs).runs.items()):
             run.report(to / f"{name}.html", force=True)
-    (to / "README.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

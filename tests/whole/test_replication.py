@@ -24,21 +24,25 @@ def script() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def replication(script: ModuleType) -> Iterator[Any]:
+def made(script: ModuleType) -> Iterator[dict[str, Any]]:
+    """What makes the tables and the picture of each page."""
     with script.opened(FOLDER) as runs:
-        yield script.Replication(runs)
+        yield {page: maker(runs) for page, (_, maker) in script.PAGES.items()}
 
 
-def test_the_pages_tables_are_made_from_the_archive(script: ModuleType, replication: Any) -> None:
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert script.renewed(page, replication.tables()) == page, "make results renews the page"
+@pytest.mark.parametrize("page", ["README.md", "frontier.md"])
+def test_a_pages_tables_are_made_from_the_archives(page: str, script: ModuleType, made: dict[str, Any]) -> None:
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    assert script.renewed(text, made[page].tables()) == text, "make results renews the page"
 
 
-def test_the_pages_picture_is_made_from_the_archive(replication: Any) -> None:
-    assert replication.picture() == (FOLDER / "scenarios.svg").read_bytes(), "make results renews the picture"
+@pytest.mark.parametrize("page", ["README.md", "frontier.md"])
+def test_a_pages_picture_is_made_from_the_archives(page: str, script: ModuleType, made: dict[str, Any]) -> None:
+    picture, _ = script.PAGES[page]
+    assert made[page].picture() == (FOLDER / picture).read_bytes(), "make results renews the picture"
 
 
-def test_the_archive_holds_no_rows(replication: Any) -> None:
-    artefacts = replication.frappe.results.artefacts
+def test_the_archives_hold_no_rows(made: dict[str, Any]) -> None:
+    artefacts = made["README.md"].frappe.results.artefacts
     for digest in artefacts.digests():
         assert set(artefacts.get_arrays(digest)) == {"values"}, "a table, or predictions beside each other"
