@@ -228,7 +228,7 @@ def tasks_in(store: str) -> int:
     return 0
 
 
-SLOWER = ["run", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "logistic", "--repeats", "10"]
+SLOWER = ["run", "-d", SMALL, "-g", "random_oversampling", "-m", "item_rate", "-m", "logistic", "--repeats", "5"]
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
@@ -237,7 +237,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_number
     assert undisturbed.exit_code == 0, undisturbed.output
     run = start(*SLOWER)
     assert run.stderr
-    while tasks_in("ctrbench.db") < 40:
+    while tasks_in("ctrbench.db") < 20:
         assert run.poll() is None
         time.sleep(0.05)
     family = psutil.Process(run.pid).children(recursive=True)
@@ -254,7 +254,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_ends_with_the_same_number
     assert resumed.exit_code == 0
     found = re.search(r"(\d+) tasks? done, (\d+) found in the store", resumed.stderr)
     assert found
-    assert int(found[2]) >= 40
+    assert int(found[2]) >= 20
     assert int(found[1]) >= 1
     assert tables(resumed.stdout) == tables(undisturbed.stdout)
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from ctrbench import UserError, counted
 
-from ctrbench_datasets._files import KNOWN, Kind, open_bytes, readable
+from ctrbench_datasets._encodings import encoding_of
+from ctrbench_datasets._files import Kind, open_bytes, readable
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
 """Possible delimiters where none is given, likelier ones first."""
@@ -35,13 +36,6 @@ BLOCK = 1 << 24
 SPILLED_FROM = 1 << 25
 """What is parsed of a file of so many bytes lies in a scratch file, and not in memory."""
 
-BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 MOST_BAD_ROWS = 0.05
 """Up to this share of rows that do not fit the header are left out with a note; more are an error."""
 
@@ -93,7 +87,7 @@ class TextFile:
 def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | None = None) -> TextFile:
     """Parse a file; `only` names the columns to keep. UserError where it cannot be read as a table."""
     with readable(path):
-        text = _Text(path, kind, _encoding(path, kind, dialect))
+        text = _Text(path, kind, encoding_of(path, kind, dialect.encoding))
         sample = _sample(text)
         _check_is_table(path, sample)
         if not sample.strip():
@@ -183,51 +177,6 @@ class _Characters(io.RawIOBase):
         keep = 0 if self._done else len(self._text.delimiter) - 1
         self._kept = block[len(block) - keep :] if keep else ""
         return block[: len(block) - keep].encode()
-
-
-def _encoding(path: Path, kind: Kind, dialect: Dialect) -> str:
-    """By the byte-order mark, else as given, else by where the first letters have zero bytes, else UTF-8."""
-    with open_bytes(path, kind.packing) as file:
-        head = file.read(1024)
-    marked = next((name for mark, name in BOMS if head.startswith(mark)), "")
-    given = codecs.lookup(dialect.encoding).name if dialect.encoding else ""
-    if marked:
-        family = marked.removesuffix("-sig")
-        if not given.startswith(family) and given:
-            raise UserError(
-                f"{path}: encoding={dialect.encoding}, but its byte-order mark says {family}; leave encoding out"
-            )
-        return marked
-    zeros = bytes(min(byte, 1) for byte in head[:4])
-    found = _ZEROS.get(zeros, "") if zeros[:2] != b"\1\1" else ""
-    if given:
-        return found if given in ("utf-16", "utf-32") and found.startswith(given) else given
-    if not found and _BINARY.search(head if _is_no_utf8(head) else head.partition(b"\n")[0]):
-        raise UserError(
-            f"{path}: its first line is no text (it begins with {head[:8]!r}), so it is of a format that is not read; "
-            f"convert it to .{KNOWN}"
-        )
-    return found or "utf-8"
-
-
-def _is_no_utf8(head: bytes) -> bool:
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return True
-    return False
-
-
-_BINARY = re.compile(rb"[\x00\x04-\x06\x08\x0e-\x1a]")
-"""What no text holds, not even as a delimiter or to colour a terminal."""
-
-_ZEROS = {
-    b"\1\0\1\0": "utf-16-le",
-    b"\0\1\0\1": "utf-16-be",
-    b"\1\0\0\0": "utf-32-le",
-    b"\0\0\0\1": "utf-32-be",
-}
-"""Which of the first four bytes are 0 in text of ASCII letters without a byte-order mark."""
 
 
 def _sample(text: _Text) -> str:
