@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import numpy as np
 from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, plain, text_numbers
 from numpy.typing import NDArray
 
+from ctrbench_datasets._characters import WrongEncodingError
 from ctrbench_datasets._files import Sources, find_sources, kind_of
 from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
-from ctrbench_datasets._text import WORDS, Dialect, WrongEncodingError, read_text
-from ctrbench_datasets._times import Instants, instants
+from ctrbench_datasets._text import WORDS, Dialect, read_text
+from ctrbench_datasets._times import Instants, formats_of, instants
 
 CLICKS = ("click", "clicked", "isclick", "isclicked", "clk", "clicks", "clickflag")
 LABELS = ("label", "y", "target", "labels", "response", "ctr", "class")
@@ -67,15 +68,6 @@ SPLIT_WORDS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
     "test": "test",
 }  # fmt: skip
-
-DATES = (
-    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y",
-    "%m/%d/%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%a, %d %b %Y",
-)  # fmt: skip
-CLOCKS = (
-    "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", ":%H:%M:%S %z",
-    " %H:%M:%S GMT",
-)  # fmt: skip
 
 FEW_TIMES = 10
 """A split by time needs at least this many different times."""
@@ -385,29 +377,13 @@ def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
     compact = column is not None and all(
         re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]
     )
-    written = [] if column is None else list(column.values[:1000])
-    for format in (["%y%m%d%H"] if compact else []) + ["", *_formats(written)]:
+    written = [] if column is None else column.values[:1000].tolist()
+    for format in chain(["%y%m%d%H"] if compact else [], [""], formats_of(written)):
         try:
             return instants(found.log.columns[name], format, name, found.log.where), format
         except UserError:
             continue
     return None, ""
-
-
-def _formats(texts: Sequence[str]) -> list[str]:
-    """How dates other than ISO 8601 are written; none where there are two ways, as for 01/02/2026."""
-    there = [f"{date}{clock}" for date in DATES for clock in CLOCKS]
-    for text in texts:
-        there = [format for format in there if _fits(text, format)]
-    return there if len(there) == 1 else []
-
-
-def _fits(text: str, format: str) -> bool:
-    try:
-        datetime.strptime(text, format)
-    except ValueError:
-        return False
-    return True
 
 
 def _date(when: Instants, pick: Callable[[Any], Any]) -> str:

@@ -19,8 +19,9 @@ from urllib.parse import unquote
 import numpy as np
 from ctrbench import UserError, as_text, text_numbers
 
+from ctrbench_datasets._characters import BLOCK
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
-from ctrbench_datasets._text import BLOCK, Dialect, read_text
+from ctrbench_datasets._text import Dialect, read_text
 
 PLAIN = Dialect()
 

@@ -20,19 +20,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ctrbench import UserError, counted
+from ctrbench import UserError
 
+from ctrbench_datasets._characters import BLOCK, Text, lines_of, sample_of
 from ctrbench_datasets._encodings import encoding_of
-from ctrbench_datasets._files import Kind, open_bytes, readable
+from ctrbench_datasets._files import Kind, readable
+from ctrbench_datasets._quotes import Quoting, quoting_of
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
 """Possible delimiters where none is given, likelier ones first."""
 
-STAND_IN = b"\x1f"
-"""Replaces a delimiter of several characters, which pyarrow does not support."""
-
-SAMPLE = 1 << 18
-BLOCK = 1 << 24
 SPILLED_FROM = 1 << 25
 """What is parsed of a file of so many bytes lies in a scratch file, and not in memory."""
 
@@ -87,107 +84,16 @@ class TextFile:
 def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | None = None) -> TextFile:
     """Parse a file; `only` names the columns to keep. UserError where it cannot be read as a table."""
     with readable(path):
-        text = _Text(path, kind, encoding_of(path, kind, dialect.encoding))
-        sample = _sample(text)
+        text = Text(path, kind, encoding_of(path, kind, dialect.encoding))
+        sample = sample_of(text)
         _check_is_table(path, sample)
         if not sample.strip():
             raise UserError(f"{path}: the file is empty; it needs a header and rows")
         text = replace(text, delimiter=dialect.delimiter or _delimiter(sample, path))
         sample = sample.replace(text.delimiter, text.separator)
-        quoting = _quoting(text, sample, dialect)
+        quoting = quoting_of(text, sample, dialect.quote, dialect.escape)
         header = _header(text, sample, quoting, dialect)
         return _parse(text, quoting, header, sample, dialect, only)
-
-
-# The stream of characters
-
-
-class WrongEncodingError(UserError):
-    """A file has bytes that its encoding does not know."""
-
-
-@dataclass(frozen=True)
-class _Text:
-    path: Path
-    kind: Kind
-    encoding: str
-    delimiter: str = ","
-
-    @property
-    def separator(self) -> str:
-        """What separates values once the stream has been translated."""
-        return self.delimiter if len(self.delimiter) == 1 and self.delimiter.isascii() else STAND_IN.decode()
-
-    @contextmanager
-    def open(self) -> Iterator[_Characters]:
-        with open_bytes(self.path, self.kind.packing) as raw:
-            yield _Characters(raw, self)
-
-
-class _Characters(io.RawIOBase):
-    """The file as UTF-8 without a byte-order mark, whatever its encoding, for pyarrow to read like a file."""
-
-    def __init__(self, raw: Any, text: _Text) -> None:
-        self._raw = raw
-        self._text = text
-        self._decode = codecs.getincrementaldecoder(text.encoding)().decode
-        self._kept = ""  # the end of the last block, which may be half of a long delimiter
-        self._lines = 0
-        self._ready: list[bytes] = []
-        self._done = False
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes; none only at the end."""
-        ready = sum(map(len, self._ready))
-        while not self._done and (size < 0 or ready < size):
-            self._ready.append(self._block())
-            ready += len(self._ready[-1])
-        data = b"".join(self._ready)
-        given, rest = (data, b"") if size < 0 else (data[:size], data[size:])
-        self._ready = [rest]
-        return given
-
-    def _block(self) -> bytes:
-        raw = self._raw.read(1 << 20)
-        try:
-            block = self._decode(raw, not raw)
-        except UnicodeError as error:
-            start = error.start if isinstance(error, UnicodeDecodeError) else 0
-            line = self._lines + raw[:start].count(b"\n") + 1
-            bad = f"byte 0x{error.object[start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
-            name = "UTF-8" if self._text.encoding.startswith("utf-8") else self._text.encoding
-            raise WrongEncodingError(
-                f"{self._text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
-                "say which, as in encoding=cp1252"
-            ) from None
-        self._lines += raw.count(b"\n")
-        self._done = not raw
-        if self._text.separator == self._text.delimiter:
-            return block.encode()
-        block = self._kept + block
-        if STAND_IN.decode() in block:
-            raise UserError(
-                f"{self._text.path}: holds the control character 0x1f, so delimiter={self._text.delimiter} of "
-                "several characters cannot be told; use another delimiter"
-            )
-        block = block.replace(self._text.delimiter, STAND_IN.decode())
-        keep = 0 if self._done else len(self._text.delimiter) - 1
-        self._kept = block[len(block) - keep :] if keep else ""
-        return block[: len(block) - keep].encode()
-
-
-def _sample(text: _Text) -> str:
-    """The first lines, all of them complete unless one is longer than the sample."""
-    with replace(text, delimiter=",").open() as file:
-        data = file.read(SAMPLE)
-        whole = not file.read(1)
-    if not whole:
-        end = max(data.rfind(b"\n"), data.rfind(b"\r"))
-        data = data[: end + 1] if end > 0 else data
-    return data.decode("utf-8", "replace")
 
 
 # What the file looks like
@@ -197,7 +103,7 @@ _PAIRS = re.compile(r"[+-]?[\d.]+( \d+(:\d+)?:[^ :]+)+ *")
 
 def _check_is_table(path: Path, sample: str) -> None:
     """UserError for text that other tools read, and that is no table."""
-    lines = _lines(sample, 5)
+    lines = lines_of(sample, 5)
     if not re.search(r"[\r\n]", sample):
         raise UserError(
             f"{path}: not a readable log (one line, {sample[:40]!r}, without an end); it needs a header and rows"
@@ -210,17 +116,13 @@ def _check_is_table(path: Path, sample: str) -> None:
         )
 
 
-def _lines(sample: str, most: int = 200) -> list[str]:
-    return [line for line in re.split(r"\r\n|\n|\r", sample)[:most] if line]
-
-
 def _delimiter(sample: str, path: Path) -> str:
     """The one that cuts most lines into as many values as the first, at least two; in a tie, the one with more values.
 
     The delimiter that the file's suffix stands for is preferred where it fits: tabs at once, commas where all lines
     agree.
     """
-    lines = _lines(sample)
+    lines = lines_of(sample)
     suffixes = {suffix.lower() for suffix in path.suffixes}
     tabs = bool(suffixes & {".tsv", ".tab"})
     best, found = (0.0, 0), ("\t" if tabs else ",")
@@ -243,154 +145,6 @@ def _count(line: str, delimiter: str) -> int:
     return len(re.findall(d, re.sub(rf'(?:(?<=^)|(?<={d}))"(?:[^"]|"")*"(?={d}|$)', "", line))) + 1
 
 
-# Quotes
-
-
-@dataclass(frozen=True)
-class _Quoting:
-    quote: str  # empty: none
-    escape: str = ""
-    several_lines: bool = False
-    notes: tuple[str, ...] = ()
-
-
-def _quoting(text: _Text, sample: str, dialect: Dialect) -> _Quoting:
-    """Whether quotation marks enclose values or are text, judged from the whole file.
-
-    They enclose values where every value that begins with one ends with one, on the same line. Where values would span
-    several lines although every line is a row by itself, they are text: quoted text over several lines does not make
-    each line a whole row.
-    """
-    if dialect.quote == "none":
-        return _Quoting("")
-    first = _lines(sample, 2)
-    width = first[0].count(text.separator) + 1
-    quote = dialect.quote or ("'" if _encloses("'", first, text.separator) else '"')
-    escape = dialect.escape
-    grammar = _Grammar(quote, text.separator, escape)
-    first_bad = _first_bad_line(text, grammar)
-    if first_bad is None:
-        return _Quoting(quote, escape)
-    if not dialect.quote:
-        slashed = replace(grammar, escape="\\")
-        if not escape and slashed.fits(text) and slashed.used(text):
-            note = f"a quotation mark inside quotes is written \\{quote}, first in line {first_bad}"
-            return _Quoting(quote, "\\", True, (note,))
-        if width > 1 and not _encloses(quote, first, text.separator) and _all_of_width(text, width):
-            note = f"quotation marks are text: from line {first_bad} on they do not enclose values"
-            return _Quoting("", notes=(note,))
-    over = _over_lines(text, grammar, width, trusted=bool(dialect.quote))
-    if isinstance(over, str):
-        raise UserError(
-            f"{text.path}: line {first_bad}: {over}; mend it, or say quote=none where quotation marks are text"
-        )
-    return _Quoting(quote, escape, True, over)
-
-
-def _encloses(quote: str, first: Sequence[str], separator: str) -> bool:
-    """Whether all names or all values of the first row stand in quotes, so that these cannot be text."""
-    between, width = quote + separator + quote, first[0].count(separator)
-    return any(len(line) > 1 and line[0] == line[-1] == quote and line[1:-1].count(between) == width for line in first)
-
-
-def _first_bad_line(text: _Text, grammar: _Grammar) -> int | None:
-    """The number of the first line in which a value begins with a quotation mark and does not end with one."""
-    with text.open() as file:
-        for block, before in _whole_lines(file):
-            if grammar.mark in block and (at := grammar.first_bad(block)) is not None:
-                return before + block[:at].count(b"\n") + 1
-    return None
-
-
-def _all_of_width(text: _Text, width: int) -> bool:
-    """Whether all lines, cut at every delimiter, have this many values."""
-    with text.open() as file:
-        for block, _ in _whole_lines(file):
-            if any(line and line.count(text.separator.encode()) + 1 != width for line in block.splitlines()):
-                return False
-    return True
-
-
-@dataclass(frozen=True)
-class _Grammar:
-    """Which texts are rows of values, some in quotes, with inner quotes doubled or escaped."""
-
-    quote: str
-    delimiter: str
-    escape: str = ""
-
-    @property
-    def mark(self) -> bytes:
-        return self.quote.encode()
-
-    @property
-    def separator(self) -> bytes:
-        return self.delimiter.encode()
-
-    def _value(self, lines: bool) -> bytes:
-        """A quoted value with what must come before and after it."""
-        q, d = re.escape(self.mark), re.escape(self.separator)
-        ends = b"" if lines else rb"\r\n"
-        e = re.escape(self.escape.encode())
-        inner = b"[^" + q + e + ends + b"]++|" + q + q + (b"|" + e + (b"." if not lines else rb"[\s\S]") if e else b"")
-        return b"(?<![^\\r\\n" + d + b"])" + q + b"(?:" + inner + b")*+" + q + b"(?=[\\r\\n" + d + b"]|\\Z)"
-
-    def first_bad(self, block: bytes, lines: bool = False) -> int | None:
-        """The position of the first value that begins with a quotation mark and does not end with one."""
-        q, d = re.escape(self.mark), re.escape(self.separator)
-        good = b"(?:" + self._value(lines) + b"|[^" + q + b"]++|(?<=[^\\r\\n" + d + b"])" + q + b")*+"
-        found = re.compile(good).match(block)
-        end = found.end() if found else 0
-        return None if end == len(block) else end
-
-    def fits(self, text: _Text) -> bool:
-        with text.open() as file:
-            return self.first_bad(file.read(), lines=True) is None
-
-    def used(self, text: _Text) -> bool:
-        """Whether the escape comes before a quotation mark anywhere."""
-        with text.open() as file:
-            return (self.escape + self.quote).encode() in file.read()
-
-
-def _whole_lines(file: _Characters) -> Iterator[tuple[bytes, int]]:
-    """Blocks that end where a line ends, and the number of lines before each."""
-    rest, before = b"", 0
-    while data := file.read(BLOCK):
-        data = rest + data
-        end = data.rfind(b"\n") + 1 or (data.rfind(b"\r", 0, len(data) - 1) + 1)
-        block, rest = data[:end], data[end:]
-        if block:
-            yield block, before
-            before += block.count(b"\n")
-    if rest:
-        yield rest, before
-
-
-def _over_lines(text: _Text, grammar: _Grammar, width: int, *, trusted: bool) -> tuple[str, ...] | str:
-    """A note on the values that span several lines; or why they cannot be what the writer meant."""
-    with text.open() as file:
-        data = file.read()
-    at = grammar.first_bad(data, lines=True)
-    if at is not None:
-        if trusted:
-            return ()
-        closed = re.compile(re.escape(grammar.mark)).search(data, at + 1)
-        shown = _lines(data[at : at + 30].decode("utf-8", "replace"))[0]
-        why = "is never closed" if closed is None else "does not enclose a value"
-        return f"the quotation mark before {shown[1:]!r} {why}"
-    joined = whole = values = 0
-    for found in re.finditer(grammar._value(lines=True), data):
-        inside = [line for line in found[0].splitlines()[1:-1] if line]
-        if found[0].count(b"\n") or found[0].count(b"\r"):
-            values += 1
-            joined += len(inside)
-            whole += sum(line.count(grammar.separator) + 1 == width for line in inside)
-    if width > 1 and whole and 2 * whole >= joined and not trusted:
-        return f"quotation marks join {whole:,} lines that are rows by themselves"
-    return (f"{counted(values, 'value')} in quotes reach over several lines",) if values else ()
-
-
 # The header
 
 
@@ -401,7 +155,7 @@ class _Header:
     notes: tuple[str, ...] = ()
 
 
-def _header(text: _Text, sample: str, quoting: _Quoting, dialect: Dialect) -> _Header:
+def _header(text: Text, sample: str, quoting: Quoting, dialect: Dialect) -> _Header:
     rows = _rows(text, sample, quoting)
     first = rows[0]
     if dialect.columns:
@@ -420,9 +174,9 @@ def _header(text: _Text, sample: str, quoting: _Quoting, dialect: Dialect) -> _H
     return _Header(_named(first), present=True)
 
 
-def _rows(text: _Text, sample: str, quoting: _Quoting) -> list[list[str]]:
+def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
     """The first rows of the sample."""
-    lines = _lines(sample)
+    lines = lines_of(sample)
     if not quoting.quote:
         return [line.split(text.separator) for line in lines]
     try:
@@ -472,7 +226,7 @@ def _named(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _told_by(text: _Text) -> str:
+def _told_by(text: Text) -> str:
     return f" between {WORDS.get(text.delimiter, repr(text.delimiter))}s" if text.delimiter in WORDS else ""
 
 
@@ -480,7 +234,7 @@ def _told_by(text: _Text) -> str:
 
 
 def _parse(
-    text: _Text, quoting: _Quoting, header: _Header, sample: str, dialect: Dialect, only: Sequence[str] | None
+    text: Text, quoting: Quoting, header: _Header, sample: str, dialect: Dialect, only: Sequence[str] | None
 ) -> TextFile:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
@@ -584,7 +338,7 @@ class _BadRows:
             self.shown.append(f"row {number} has {row.actual_columns} instead of {self.width} values ({start!r})")
         return "skip"
 
-    def notes(self, text: _Text, rows: int) -> list[str]:
+    def notes(self, text: Text, rows: int) -> list[str]:
         if not self.numbers:
             return []
         count, total = len(self.numbers), rows + len(self.numbers)
@@ -592,7 +346,7 @@ class _BadRows:
         told = f"{'; '.join(self.shown)}{more}"
         if count > MOST_BAD_ROWS * total:
             if self.longer > total / 2:
-                first = repr(_lines(_sample(text), 1)[0][:40])
+                first = repr(lines_of(sample_of(text), 1)[0][:40])
                 raise UserError(
                     f"{text.path}: its rows have more values than its header has names ({first}); mend it, or delete "
                     "the lines above it"

@@ -7,7 +7,7 @@ has them, and features derived from these; or a UserError that names the first r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,15 @@ from ctrbench import Column, UserError, counted
 from numpy.typing import NDArray
 
 DAY = 86_400
+
+DATES = (  # besides ISO 8601
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y",
+    "%m/%d/%y", "%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%b %d, %Y", "%a, %d %b %Y",
+)  # fmt: skip
+CLOCKS = (
+    "", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", ":%H:%M:%S", ":%H:%M:%S %z",
+    " %H:%M:%S GMT",
+)  # fmt: skip
 
 FEATURES = ("hour", "weekday", "weekend", "days")
 """What can be derived: hour 0 to 23, weekday 1 (Monday) to 7, weekend 0 or 1, whole days since train's first row."""
@@ -226,6 +235,23 @@ def _seconds(
     length = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) - first
     bad = (month < 1) | (month > 12) | (day < 1) | (day > length) | (hour > 23) | (minute > 59) | (second > 59)
     return (first + day - 1) * DAY + hour * 3600 + minute * 60 + second, bad
+
+
+def formats_of(texts: Sequence[str]) -> Iterator[str]:
+    """How dates other than ISO 8601 are written; nothing where there are two ways, as for 01/02/2026."""
+    there = [f"{date}{clock}" for date in DATES for clock in CLOCKS]
+    for text in texts:
+        there = [format for format in there if _fits(text, format)]
+    if len(there) == 1:
+        yield there[0]
+
+
+def _fits(text: str, format: str) -> bool:
+    try:
+        datetime.strptime(text, format)
+    except ValueError:
+        return False
+    return True
 
 
 def _offset(text: str) -> int:
