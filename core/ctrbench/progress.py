@@ -89,7 +89,7 @@ class PlainWatcher(Watcher):
         self._open[_alike(task)] -= 1
         self._flying.pop(task.name, None)
         self._count[str(result.status) if how == "done" else how] += 1
-        if how != "done":
+        if how != "done" or (task.kind is TaskKind.DATA and result.users_mistake):  # the run ends with the mistake
             return
         spent = sum(result.seconds.values())
         if result.ok:

@@ -317,3 +317,8 @@ def test_a_run_that_stopped_before_its_grid_was_known_says_so_and_how_it_goes_on
             f"ctrbench: store begun.db: run {name} stopped before its data sets were loaded, so it has no cells yet; "
             "`ctrbench run -d big_log` resumes it"
         )
+
+
+def test_a_mistake_that_shows_as_a_log_is_loaded_is_one_line_too() -> None:
+    Path("log.csv").write_text("click,user\n" + "0,a\n1,b\n" * 50, encoding="utf-8")
+    refused(ctrbench("run", "-d", "csv_log[path=log.csv, label=clik]", "--executor", "inline"), "did you mean 'click'?")
