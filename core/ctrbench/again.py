@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ctrbench.jobs import Job, ingredients, key
+from ctrbench.jobs import Job, ingredients
 from ctrbench.plan import Task
 from ctrbench.results import Json
 from ctrbench.store.store import Store
@@ -61,9 +61,9 @@ class Earlier:
         """Whether there ever was a result for this position."""
         return task.id.position in self._latest
 
-    def change(self, task: Task, job: Job) -> Change | None:
-        """What makes a task run whose result is not in the store; None where it never had one."""
-        if key(job) in self._keys:
+    def change(self, task: Task, job: Job, key: str) -> Change | None:
+        """What makes a task run that has no result by that key which could be used; None where it never had one."""
+        if key in self._keys:
             return Change("an artefact is lost or damaged")
         if not self.knows(task):
             return None

@@ -222,7 +222,7 @@ class Driver:
             if not why:
                 return found
         else:
-            change = self.earlier.change(task, job)
+            change = self.earlier.change(task, job, key)
             why = change.words if change and not change.follows else ""
         if why:
             self.tell(f"done anew: {why}")

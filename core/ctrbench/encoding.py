@@ -347,10 +347,7 @@ class _Work:
         if bad.any():
             at = int(bad.argmax())
             text = rows.value(name, at)
-            words = _words(rows, name, bad) if text.startswith(("'", '"')) else []
-            told = words[0] if len(words) == 1 else f"({', '.join(words[:10])})"
-            fix = f", or say missing={told} where {'it means' if len(words) == 1 else 'these mean'} that there is none"
-            fix = fix if words else ""
+            fix = _meant_missing(rows, name, bad) if text.startswith(("'", '"')) else ""
             self.refuse(
                 name,
                 split,
@@ -469,14 +466,17 @@ def _frequent(counts: NDArray[np.int64], train: Column, coding: Coding) -> NDArr
     return kept
 
 
-def _words(rows: Rows, name: str, bad: NDArray[np.bool_]) -> list[str]:
-    """The values of bad rows that hold no digit, such as NA, in quotes where a parameter needs them."""
+def _meant_missing(rows: Rows, name: str, bad: NDArray[np.bool_]) -> str:
+    """How to say that words among numbers, such as NA, mean that there is none; empty where there are no words."""
     try:
         column = rows.column(name)
     except (TypeError, ValueError):  # lists, or texts beside numbers
-        return []
+        return ""
     held = column.values[np.unique(column.codes[bad])]
-    return [quoted(text) for text in held if text and not any(map(str.isdigit, text))]
+    words = [quoted(text) for text in held if text and not any(map(str.isdigit, text))]
+    if len(words) < 2:
+        return "".join(f", or say missing={word} where it means that there is none" for word in words)
+    return f", or say missing=({', '.join(words[:10])}) where these mean that there is none"
 
 
 def _without(texts: Any, text: str) -> Any:

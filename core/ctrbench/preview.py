@@ -101,12 +101,12 @@ def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict
                 done[name] = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, job.plugin.unsaid)
                 found[name] = Reason(False, done[name].describe())
                 continue
-            stored = store.find(key(job)) if store else None
-            found[name] = (
-                _reason(stored, redo, task)
-                if stored
-                else Reason(True, str(earlier.change(task, job) or "no result yet"))
-            )
+            cache_key = key(job)
+            stored = store.find(cache_key) if store else None
+            if stored:
+                found[name] = _reason(stored, redo, task)
+            else:
+                found[name] = Reason(True, str(earlier.change(task, job, cache_key) or "no result yet"))
             if stored and not found[name].runs:
                 done[name] = stored
     return found

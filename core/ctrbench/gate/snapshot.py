@@ -153,43 +153,46 @@ class Snapshot(_Strict):
 
 
 def take(results: RunResults) -> Snapshot:
-    """The snapshot of a run; UserError for one that did not finish."""
-    info = results.info
+    """The snapshot of a run; UserError for one that did not finish, or that holds what no comparison could use."""
     if results.finished is None:
         raise UserError(f"run {results.run}: did not finish; the command that started it resumes it")
+    try:
+        return _taken(results, results.finished)
+    except ValidationError as error:
+        raise UserError(f"run {results.run}: cannot be taken down: {_first(error)}") from None
+
+
+def _taken(results: RunResults, finished: float) -> Snapshot:
+    info = results.info
     kinds: tuple[tuple[Literal["cells", "pools"], Mapping[str, MetricInfo]], ...] = (
         ("cells", info.prediction_metrics),
         ("pools", info.synthetic_metrics),
     )
-    try:
-        return Snapshot(
-            format=FORMAT,
-            run=results.run,
-            command=results.command,
-            started=results.started,
-            finished=results.finished,
-            suite=info.suite,
-            seed=info.seed,
-            repeats=info.repeats,
-            model_seeds=info.model_seeds,
-            budget=info.budget,
-            environments=[
-                MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields})
-                for each in results.environments
-            ],
-            datasets={
-                name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
-                for name, data in info.datasets.items()
-            },
-            metrics={
-                name: MetricEntry(better=told.better, unit=told.unit, of=of)
-                for of, metrics in kinds
-                for name, told in metrics.items()
-            },
-            places=[*_cells(results), *_pools(results)],
-        )
-    except ValidationError as error:
-        raise UserError(f"run {results.run}: cannot be taken down: {_first(error)}") from None
+    return Snapshot(
+        format=FORMAT,
+        run=results.run,
+        command=results.command,
+        started=results.started,
+        finished=finished,
+        suite=info.suite,
+        seed=info.seed,
+        repeats=info.repeats,
+        model_seeds=info.model_seeds,
+        budget=info.budget,
+        environments=[
+            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.environments
+        ],
+        datasets={
+            name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))
+            for name, data in info.datasets.items()
+        },
+        metrics={
+            name: MetricEntry(better=told.better, unit=told.unit, of=of)
+            for of, metrics in kinds
+            for name, told in metrics.items()
+        },
+        places=[*_cells(results), *_pools(results)],
+    )
 
 
 def write(snapshot: Snapshot, file: Path) -> None:
