@@ -268,7 +268,8 @@ def _score(of: Effects, generator: str, metric: str) -> float:
 
 def _seconds(of: Effects, generator: str) -> float:
     """The mean seconds of a pool, fit and sampling."""
-    return float(np.mean([sum(pool.result.seconds.values()) for pool in _pools(of, generator)]))
+    found = [pool.result.seconds for pool in _pools(of, generator)]
+    return float(np.mean([seconds["fit"] + seconds["sample"] for seconds in found]))
 
 
 def _runs(runs: Sequence[RunResults]) -> str:
@@ -386,8 +387,8 @@ def main(folder: Path, to: Path | None) -> None:
             text = renewed((folder / page).read_text(encoding="utf-8"), made.tables())
             (to / page).write_text(text, encoding="utf-8")
             (to / picture).write_bytes(made.picture())
-        for name, run in sorted(Replication(runs).runs.items()):
-            run.report(to / f"{name}.html", force=True)
+        for name in ("frappe", "logs"):
+            _by_suite(runs)[name].report(to / f"{name}.html", force=True)
 
 
 if __name__ == "__main__":
