@@ -28,7 +28,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from ctrbench import Context, Predictions, environment, intervals, keys, resources
+from ctrbench import Context, Predictions, digests, environment, intervals, resources
 from ctrbench.effects import Arm
 from ctrbench.intervals import Effect
 from ctrbench.store.runs import RunResults
@@ -68,7 +68,7 @@ class Bank:
         [self.dataset] = results.info.datasets.values()
         self.environment = results.environments[0]
         self.trainings = results.info.repeats
-        seed = keys.seed(results.info.seed, "data", Simulated.name)
+        seed = digests.seed(results.info.seed, "data", Simulated.name)
         splits = Simulated(**self.dataset.parameters).load(seed=seed, context=Context())
         if splits.fingerprint != self.dataset.fingerprint:
             raise click.ClickException("`simulated` no longer makes the rows of the bank: give a new --store")
@@ -93,8 +93,8 @@ class Bank:
 
     def digest(self) -> str:
         """What identifies the bank, and the code whose intervals are studied."""
-        studied = [keys.source_digest(module) for module in ("ctrbench.intervals", Auc.__module__)]
-        return keys.digest([self.digests, self.dataset.fingerprint, studied])[:12]
+        studied = [digests.source_digest(module) for module in ("ctrbench.intervals", Auc.__module__)]
+        return digests.digest([self.digests, self.dataset.fingerprint, studied])[:12]
 
     def truth(self, arm: Contrast) -> float:
         """The mean difference over all trainings and test rows; 0 for an arm against itself."""

@@ -23,7 +23,7 @@ from ctrbench import choices
 from ctrbench.driver import How, Watcher
 from ctrbench.plan import Task
 from ctrbench.results import TaskResult
-from ctrbench.session import prepare
+from ctrbench.running import prepare
 from ctrbench.store.store import Store
 
 

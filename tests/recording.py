@@ -13,7 +13,7 @@ from ctrbench.executors.inline import InlineExecutor
 from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import TaskResult
-from ctrbench.session import RunRequest
+from ctrbench.running import RunRequest
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
 from ctrbench.suite import Suite

@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 from ctrbench.gate import compare, snapshot
 from ctrbench.registry import Registry, load_registry
-from ctrbench.session import RunRequest
+from ctrbench.running import RunRequest
 from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ctrbench.columns import Column, Rows, as_text, text_numbers
     from ctrbench.dependencies import Dependencies, find_dependencies
     from ctrbench.driver import Watcher
+    from ctrbench.dry_run import Preview, preview
     from ctrbench.encoding import Coding, encode, encode_splits
     from ctrbench.errors import Skip, UserError
     from ctrbench.frames import Frames, from_frames
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
     from ctrbench.reading import Results, load
     from ctrbench.results import CellResult, PoolResult, TaskResult
     from ctrbench.row_files import file_digest, read_rows
+    from ctrbench.running import run
     from ctrbench.scenarios import ClassShares, Scenario
-    from ctrbench.session import run
     from ctrbench.suite import Suite, load_suite
     from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
     from ctrbench.text import counted, did_you_mean, plain
@@ -71,12 +72,13 @@ _HOMES = {
         "SyntheticMetric",
     ),
     "params": ("quoted", "searched"),
+    "dry_run": ("Preview", "preview"),
     "ranking": ("Queries", "with_ranking"),
     "reading": ("Results", "load"),
     "results": ("CellResult", "PoolResult", "TaskResult"),
     "row_files": ("file_digest", "read_rows"),
     "scenarios": ("ClassShares", "Scenario"),
-    "session": ("run",),
+    "running": ("run",),
     "suite": ("Suite", "load_suite"),
     "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
     "text": ("counted", "did_you_mean", "plain"),
@@ -111,6 +113,7 @@ __all__ = [
     "PredictionMetric",
     "Predictions",
     "Predictor",
+    "Preview",
     "Proposal",
     "Published",
     "Queries",
@@ -146,6 +149,7 @@ __all__ = [
     "load_suite",
     "model_within",
     "plain",
+    "preview",
     "quoted",
     "read_rows",
     "run",

@@ -6,16 +6,38 @@ line that names the argument, the value and what it must be, for anything else.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import BoundArguments
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from ctrbench.errors import UserError
 from ctrbench.text import bounded, did_you_mean, message, plain
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def same_as(other: Callable[P, object]) -> Callable[[Callable[[BoundArguments], T]], Callable[P, T]]:
+    """A decorator: a function of a call's arguments takes what another one takes, with its defaults, and says so."""
+    signature = inspect.signature(other)
+
+    def decorated(function: Callable[[BoundArguments], T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            return function(given)
+
+        told = inspect.signature(function).return_annotation
+        vars(call)["__signature__"] = signature.replace(return_annotation=told)
+        return call
+
+    return decorated
 
 
 def typed(name: str, value: object, kinds: type[T] | tuple[type[T], ...], wanted: str) -> T:

@@ -1,7 +1,7 @@
-"""How much, how little, for whom: differences to `original` along the axes of the question.
+"""How much, how little: differences to `original` along the axes of the question.
 
-In: the effects of a data set. Out: `Curve`s over doses of synthetic rows and over shares of train, and the effects on
-slices of the test rows. What is best of a curve is told with the price of having chosen it.
+In: the effects of a data set. Out: `Curve`s over doses of synthetic rows and over shares of train. What is best of a
+curve is told with the price of having chosen it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
 from ctrbench.results import CellResult
-from ctrbench.store.runs import RunResults
 
 LEAST_DOSES = 3
 """So many points make a curve of doses: S1 and S2 by themselves do not."""
@@ -125,16 +124,6 @@ def shares(effects: Effects) -> list[Effects]:
     ]
     names.sort(key=lambda name: found[name].train_share)
     return [effects if name == effects.dataset else Effects(effects.results, name, effects.metric) for name in names]
-
-
-def slices_of(results: RunResults, metric: str) -> list[str]:
-    """The metrics that are a metric on a slice of the test rows: `auc_cold_users` is one of `auc`, and so named."""
-    told = results.info.prediction_metrics
-    return [
-        name
-        for name, one in told.items()
-        if name.startswith(f"{metric}_") and (one.better, one.unit) == (told[metric].better, told[metric].unit)
-    ]
 
 
 def _told(effects: Effects, generator: str, scenario: str) -> tuple[Effect | None, Sequence[CellResult]]:

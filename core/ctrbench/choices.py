@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from ctrbench import _state, contract, keys, params
+from ctrbench import _state, contract, digests, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, Metric, Missing, Model, Plugin, Ready
@@ -226,7 +226,7 @@ def model_within(text: str) -> tuple[Model, str]:
     spec = params.parse(text, "model")
     registered = load_registry().get("model", spec.name, "model")
     model = build(registered, spec.values)
-    return cast(Model, model), keys.digest(PluginCall.of(registered, model).identity())
+    return cast(Model, model), digests.digest(PluginCall.of(registered, model).identity())
 
 
 _N = TypeVar("_N", bound=str | Plugin)

@@ -14,7 +14,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
-from ctrbench import choices, contract, environment, keys, params, plan
+from ctrbench import choices, contract, digests, environment, params, plan
 from ctrbench.again import Earlier
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen
@@ -194,7 +194,10 @@ class Driver:
                 scenario.name: ScenarioInfo(scenario.help, scenario.keeps_real, scenario.role, *(scenario.dose or ()))
                 for scenario in choices.choose_scenarios(suite, self.registry)
             },
-            prediction_metrics={m.label: MetricInfo(m.plugin.better, m.plugin.unit) for m in grid.prediction_metrics},
+            prediction_metrics={
+                m.label: MetricInfo(m.plugin.better, m.plugin.unit, slice_of=m.plugin.slice_of)
+                for m in grid.prediction_metrics
+            },
             synthetic_metrics={
                 m.label: MetricInfo(m.plugin.better, m.plugin.unit, m.plugin.aspect) for m in grid.synthetic_metrics
             },
@@ -280,7 +283,7 @@ class _Walk:
             if asked.mistake:
                 raise asked.mistake
             failed = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, asked.error, asked.traceback)
-            nobody_else_s = keys.digest(["plan", self.run, task.name])  # it is asked again by every run
+            nobody_else_s = digests.digest(["plan", self.run, task.name])  # it is asked again by every run
             store.keep(self.run, task.name, task.kind, nobody_else_s, failed)
             self._settle(task.name, failed, "done")
             return

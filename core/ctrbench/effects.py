@@ -18,6 +18,7 @@ from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import CONSTANT, CellResult, Stage, Status
+from ctrbench.significance import benjamini_hochberg, holm
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import counted
@@ -199,7 +200,7 @@ class Effects:
         """Verdicts on effects that are claimed side by side; what has no seeds in its error is not tested."""
         tested = [i for i, effect in enumerate(effects) if effect is not None and effect.testable]
         p = [effect.p for i in tested if (effect := effects[i]) is not None]
-        both = zip(intervals.holm(p), intervals.benjamini_hochberg(p), strict=True)
+        both = zip(holm(p), benjamini_hochberg(p), strict=True)
         adjusted = dict(zip(tested, both, strict=True))
         return [
             None if effect is None else TestedEffect(effect, *adjusted.get(i, (None, None)))

@@ -20,7 +20,7 @@ from ctrbench import arguments
 from ctrbench.encoding import encode_splits
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
-from ctrbench.interfaces import Context, Dataset, Missing, Ready, Splits
+from ctrbench.interfaces import Context, Dataset, Location, Missing, Ready, Splits
 from ctrbench.table import Field, Role
 from ctrbench.text import did_you_mean
 
@@ -122,7 +122,7 @@ class FrameLog(Dataset):
     """A log that was given as data frames."""
 
     name: ClassVar[str] = "frames"
-    folder: Annotated[str, "where its three Parquet files lie"] = ""
+    folder: Annotated[str, "where its three Parquet files lie", Location()] = ""
     label: Annotated[str, "the column of clicks, 0 and 1"] = "label"
     user: Annotated[tuple[str, ...], "columns that describe the user, the identifier first"] = ()
     item: Annotated[tuple[str, ...], "columns that describe the item, the identifier first"] = ()
@@ -133,6 +133,10 @@ class FrameLog(Dataset):
     def title(self) -> str:
         """What tables call it."""
         return self.called
+
+    def version(self) -> str:
+        """The digest of the files, after which their folder is called."""
+        return Path(self.folder).name
 
     def availability(self) -> Ready | Missing:
         """Ready where the files are there."""

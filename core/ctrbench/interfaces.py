@@ -350,7 +350,12 @@ class Metric(Plugin, ABC):
 
 @dataclass(frozen=True)
 class PredictionMetric(Metric, ABC):
-    """A number about a trained model's predictions on the real test split."""
+    """A number about a trained model's predictions on the real test split.
+
+    `slice_of` names the metric that this one is on a part of the test rows: `auc_cold_users` is `auc` on some of them.
+    """
+
+    slice_of: ClassVar[str] = ""
 
     @abstractmethod
     def score(self, predictions: Predictions) -> Score:

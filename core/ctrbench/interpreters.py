@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
-from ctrbench import asking, keys
+from ctrbench import asking, digests
 from ctrbench.errors import UserError
 from ctrbench.hookspecs import PROJECT
 from ctrbench.interfaces import Generator, Model, Plugin, PredictionMetric, SyntheticMetric
@@ -85,7 +85,7 @@ class Told:
             {name: getattr(thing, name) for name in _TOLD if hasattr(thing, name)},
             registered.distribution,
             registered.version,
-            keys.source_digest(thing.__module__) or registered.version,
+            digests.source_digest(thing.__module__) or registered.version,
         )
 
     def registered(self, python: str) -> Registered:

@@ -1,4 +1,4 @@
-"""What repeated, paired comparisons tell: intervals, tests, and how small an effect they could have found.
+"""What repeated, paired comparisons tell: intervals, p-values, and how small an effect they could have found.
 
 In: the differences of R repeats, and the covariance that they owe to the test rows which they share. Out: an `Effect`.
 Seeds are the readers and test rows the cases of a multi-reader multi-case design (Obuchowski and Rockette 1995).
@@ -22,8 +22,6 @@ Basis = Literal["seeds and test rows", "test rows only", "seeds only", "nothing"
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
-BLOCKS = 5
-"""A rank test over data sets takes at least so many of them."""
 TRUSTED = 5
 """From so many repeats on intervals hold as often as they say (docs/statistics.md)."""
 MOST_REPEATS = 1000
@@ -235,34 +233,6 @@ def combined(effects: Sequence[Effect]) -> Effect:
     return Effect(mean, variance, df, min(effect.repeats for effect in effects), worst.basis, spread)
 
 
-@dataclass(frozen=True)
-class RankTest:
-    """Friedman's test of methods over blocks, and the largest groups that Nemenyi's test does not tell apart."""
-
-    p: float
-    groups: tuple[tuple[int, ...], ...]  # numbers of methods, by rank
-
-
-def friedman(table: NDArray[np.float64]) -> RankTest:
-    """Ranks of (methods, blocks), higher values being better; at least three methods (Demšar 2006)."""
-    from scikit_posthocs import posthoc_nemenyi_friedman
-    from scipy import stats
-
-    ranks = stats.rankdata(-table, axis=0).mean(axis=1)
-    order = [int(i) for i in np.argsort(ranks, kind="stable")]
-    alike = posthoc_nemenyi_friedman(table.T).to_numpy() >= ALPHA
-    groups: list[tuple[int, ...]] = []
-    for first in range(len(order)):
-        last = first
-        while last + 1 < len(order) and alike[order[first], order[last + 1]]:
-            last += 1
-        group = tuple(order[first : last + 1])
-        if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
-            groups.append(group)
-    p = 1.0 if np.ptp(table, axis=0).max() == 0 else float(stats.friedmanchisquare(*table).pvalue)
-    return RankTest(p, tuple(groups))
-
-
 def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:
     """Sums of the contributions of rows that depend on each other, (groups,); the rows' own where all are independent.
 
@@ -273,22 +243,6 @@ def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | No
     sums = np.bincount(group, contributions)
     scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
     return scaled
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: the chance of any false claim in the family stays at the level."""
-    return _adjusted(p, "holm")
-
-
-def benjamini_hochberg(p: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's adjusted p-values: the expected share of false claims stays at the level."""
-    return _adjusted(p, "fdr_bh")
-
-
-def _adjusted(p: Sequence[float], method: str) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(value) for value in multipletests(p, method=method)[1]] if len(p) else []
 
 
 def _quantile(share: float, df: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
-from ctrbench import contract, keys, params
+from ctrbench import contract, digests, params
 from ctrbench.asking import NoAnswer, ask
 from ctrbench.interfaces import Dataset, Plugin
 from ctrbench.results import Inputs, Json
@@ -50,15 +50,15 @@ class PluginCall:
                 str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
                 python=registered.python, foreign=foreign,
             )  # fmt: skip
-        source, whole = (keys.source_digest(kind.__module__, whole=whole) for whole in (False, True))
+        source, whole = (digests.source_digest(kind.__module__, whole=whole) for whole in (False, True))
         if source is None:
-            source = keys.typed_source(kind) if kind.__module__ == "__main__" else registered.version
+            source = digests.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         call = cls(
             str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs, foreign=foreign
         )
         call = replace(call, whole_source=whole) if whole and whole != source else call
         if isinstance(plugin, Dataset):
-            return call
+            return replace(call, locations=params.locations(plugin))
         try:
             return replace(call, version=version_of(registered, plugin), locations=params.locations(plugin))
         except NoAnswer as none:
@@ -214,7 +214,7 @@ Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob
 
 def key(job: Job) -> str:
     """The job's cache key."""
-    return keys.digest([keys.RESULTS_REVISION, *job.identity()])
+    return digests.digest([digests.RESULTS_REVISION, *job.identity()])
 
 
 def reads(job: Job) -> set[str]:
@@ -260,7 +260,7 @@ def inputs(job: Job) -> Inputs:
 
 def ingredients(job: Job) -> dict[str, Json]:
     """What changes the job's result, under names that people know: two of them tell what changed between two runs."""
-    found: dict[str, Json] = {"revision": keys.RESULTS_REVISION}
+    found: dict[str, Json] = {"revision": digests.RESULTS_REVISION}
     for field in fields(job):
         match getattr(job, field.name):
             case PluginCall() as call:

@@ -19,7 +19,7 @@ from typing import assert_never, cast
 
 import numpy as np
 
-from ctrbench import contract, environment, gpu, interpreters, intervals, keys, resources
+from ctrbench import contract, digests, environment, gpu, interpreters, intervals, resources
 from ctrbench.contract import ContractError
 from ctrbench.curves import Curves
 from ctrbench.errors import Skip, UserError
@@ -221,7 +221,7 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
     with stages(Stage.LOAD):
         splits = contract.check_splits(plugin.load(seed=job.seed, context=context))
         if job.train_share < 1:
-            splits = thinned(splits, job.train_share, seed=keys.seed(job.seed, "train share"))
+            splits = thinned(splits, job.train_share, seed=digests.seed(job.seed, "train share"))
     with stages(Stage.KEEP):
         tables = contract.tables(splits)
         kept = tables if splits.ranking is None else {**tables, "ranking": splits.ranking}
@@ -391,7 +391,7 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
     while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
         if parts:  # a sampler may write all its rows to the same memory
             parts[-1] = parts[-1].take(np.arange(len(train)))
-        part = sampler.sample(len(train), seed=keys.seed(job.seed, "sample", len(parts)))
+        part = sampler.sample(len(train), seed=digests.seed(job.seed, "sample", len(parts)))
         parts.append(contract.check_pool(part, train, len(train)).settled())
         have += np.bincount(part.targets, minlength=2)
     lacking = np.maximum(wanted - have, 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ctrbench import contract, keys, params
+from ctrbench import contract, digests, params
 from ctrbench.asking import NoAnswer
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
@@ -101,7 +101,7 @@ class Plan:
 def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     rows = suite.seed if suite.data_seed is None else suite.data_seed
-    seed = keys.seed(rows, "data", dataset.registered.name)
+    seed = digests.seed(rows, "data", dataset.registered.name)
 
     def job(results: TaskResults) -> Job:
         return DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed, dataset.train_share)
@@ -181,18 +181,18 @@ class _DatasetGrid:
             self.makers[generator.label] = _maker(generator, self.schema, self.rows)
         maker = self.makers[generator.label]
         name = maker.call.name
-        what = keys.digest(maker.call.identity())[:12]
+        what = digests.digest(maker.call.identity())[:12]
         place = PoolId(self.dataset.label, what, repeat, generator.label)
         shared = self.made.setdefault((what, repeat), place)
         same_as = name if maker.is_another else ""
         self.plan.pools.append(Pool(self.dataset.label, generator.label, repeat, str(shared), name, same_as))
         if shared is place:
             names = (self.dataset.registered.name, name, repeat)
-            seed = keys.seed(self.suite.seed, "pool", *names)
+            seed = digests.seed(self.suite.seed, "pool", *names)
             job = PoolJob(maker.call, self.data, seed, self.compute, _shares(scenarios))
             self.add(place, generator, lambda results: job, (), maker.forecast)
             for metric in self.plan.synthetic_metrics:
-                self.score_pool(metric, place, keys.seed(self.suite.seed, "metric", *names))
+                self.score_pool(metric, place, digests.seed(self.suite.seed, "metric", *names))
         return generator, shared, name
 
     def cell(
@@ -213,10 +213,10 @@ class _DatasetGrid:
         if train in self.plan.tasks:
             return
         names = (self.dataset.registered.name, repeat)
-        draw = keys.seed(self.suite.seed, "draw", *names, maker)
+        draw = digests.seed(self.suite.seed, "draw", *names, maker)
         own: list[str | int] = [scenario.name] if scenario.model_seeds == "other" else []
         own += [model_seed] if model_seed else []  # the first is that of a run with one
-        seed = keys.seed(self.suite.seed, "model", *names, model.registered.name, *own)
+        seed = digests.seed(self.suite.seed, "model", *names, model.registered.name, *own)
         call = model.call
 
         def job(results: TaskResults) -> Job:
@@ -324,7 +324,7 @@ def _forecast(chosen: Chosen[P], question: Callable[[P], object]) -> Forecast | 
 
 def _cost_key(kind: TaskKind, chosen: Chosen[Plugin], *more: object) -> str:
     who = replace(chosen.call, parameters=params.unbudgeted(chosen.plugin), source="")  # an update costs about as much
-    return keys.digest([kind, who.identity(), *more])[:16]
+    return digests.digest([kind, who.identity(), *more])[:16]
 
 
 def _pool_ref(made: TaskResult) -> PoolRef:

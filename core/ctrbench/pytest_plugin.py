@@ -68,9 +68,9 @@ class Run:
         `inline` does all work in the test's own process, where a debugger and coverage see it; `local` in worker
         processes, which may hang or die. UserError where a name or a number cannot be used.
         """
-        from ctrbench import session
+        from ctrbench import running
 
-        return session.run(
+        return running.run(
             suite=suite,
             datasets=datasets,
             generators=generators,

@@ -368,6 +368,7 @@ class MetricInfo:
     better: Better
     unit: str
     aspect: Aspect | None = None  # of a metric of synthetic rows
+    slice_of: str = ""  # of a prediction metric on a part of the test rows: the metric that it is there
 
 
 @dataclass(frozen=True)
@@ -395,11 +396,22 @@ class RunInfo:
             return told.role
         return MethodRole.CONTROL if generator.partition("[")[0] in _CONTROLS else MethodRole.CANDIDATE
 
+    def slices_of(self, metric: str) -> list[str]:
+        """The metrics that are this one on a part of the test rows; of runs older than `slice_of`, by their names."""
+        return [
+            name
+            for name, told in self.prediction_metrics.items()
+            if name != metric and (told.slice_of or _SLICES.get(name.partition("[")[0])) == metric
+        ]
+
     @property
     def leading_metric(self) -> str:
         """The prediction metric that tables show where none is named; "" where there is none."""
         return next(iter(self.prediction_metrics), "")
 
+
+_SLICES = dict.fromkeys(("auc_cold_users", "auc_rare_items", "auc_new_pairs"), "auc")
+"""The metrics on slices that there were before metrics said what they are."""
 
 _CONTROLS = ("random_oversampling", "independent", "negative_sampling", "uniform", "label_shuffle", "oracle")
 """The controls among the generators that there were before plug-ins said what they are."""

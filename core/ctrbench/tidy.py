@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ctrbench.axes import Curve, Point, dose_curves, share_curves, slices_of
+from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
@@ -102,7 +102,7 @@ def shares(results: RunResults, metric: str) -> pd.DataFrame:
 def slices(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a data set, generator, scenario and slice of the test rows: its mean difference to original over models."""
     rows: list[Row] = []
-    for name in slices_of(results, metric) if metric else ():
+    for name in results.info.slices_of(metric) if metric else ():
         for effects in _parts(results, name):
             for generator in effects.distinct:
                 for scenario in effects.pool_scenarios:

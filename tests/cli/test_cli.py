@@ -316,19 +316,19 @@ def test_commands_of_other_distributions_appear_and_are_loaded_when_invoked(
 
 
 def test_hours_of_work_are_asked_about_and_a_budget_is_named() -> None:
-    from ctrbench.cli import _preview
-    from ctrbench.session import prepare
+    from ctrbench.cli import _dry_run
+    from ctrbench.running import prepare
 
     named = {"datasets": [SMALL], "generators": ["tabddpm"], "models": ["dnn"], "scenarios": ["S1"], "metrics": ["auc"]}
     with CliRunner().isolation(input="n\n") as (_, said, *_rest):
-        assert not _preview.confirm(prepare("paper", named, {"repeats": 50}), "none.db", 1)
+        assert not _dry_run.confirm(prepare("paper", named, {"repeats": 50}), "none.db", 1)
     assert re.search(rb"this will take about \d+(\.\d)? [hd]", said.getvalue())
     assert re.search(rb"--budget 0\.\d+", said.getvalue())
 
 
 def test_minutes_of_work_are_not_asked_about() -> None:
-    from ctrbench.cli import _preview
-    from ctrbench.session import prepare
+    from ctrbench.cli import _dry_run
+    from ctrbench.running import prepare
 
     named = {"datasets": [SMALL], "generators": ["none"], "models": ["item_rate"], "metrics": ["auc"]}
-    assert _preview.confirm(prepare("quick", named, {}), "none.db", 1)
+    assert _dry_run.confirm(prepare("quick", named, {}), "none.db", 1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from ctrbench import Score, leaderboard, tidy
-from ctrbench.axes import dose_curves, share_curves, slices_of
+from ctrbench.axes import dose_curves, share_curves
 from ctrbench.effects import Arm, Effects
 from ctrbench.report.pictures import pictures
 from ctrbench.results import CellResult, DatasetInfo, MetricInfo, ScenarioInfo
@@ -98,11 +98,11 @@ def test_generators_are_not_ranked_over_shares_of_one_data_set() -> None:
     assert [board.dataset for board in leaderboard.boards(thinned(), ["generators"])] == ["log", "log at 10 %"]
 
 
-def test_slices_are_the_metrics_named_after_the_leading_one() -> None:
+def test_slices_are_the_metrics_that_say_so() -> None:
     metrics = {
         "auc": MetricInfo("higher", "AUC"),
-        "auc_cold": MetricInfo("higher", "AUC"),
-        "auc_loss": MetricInfo("lower", "AUC"),
+        "auc_cold": MetricInfo("higher", "AUC", slice_of="auc"),
+        "auc_weighted": MetricInfo("higher", "AUC"),
         "pr_auc": MetricInfo("higher", "AUC"),
     }
     sliced = [
@@ -112,7 +112,7 @@ def test_slices_are_the_metrics_named_after_the_leading_one() -> None:
         for c in DOSED.cells
     ]
     run = replace(DOSED, cells=sliced, info=replace(DOSED.info, prediction_metrics=metrics))
-    assert slices_of(run, "auc") == ["auc_cold"]
+    assert run.info.slices_of("auc") == ["auc_cold"]
     [board] = leaderboard.boards(run, ["slices"])
     assert [[entry.text for entry in row] for row in board.rows[:2]] == [
         ["none", "original", "0.80000", "0.40000"],
@@ -141,3 +141,8 @@ def test_boards_frames_and_pictures_tell_the_same() -> None:
     for made, run, other in ((tidy.doses, DOSED, thinned()), (tidy.shares, thinned(), DOSED)):
         full, empty = made(run, "auc"), made(other, "auc")
         assert (len(full) > 0, len(empty), dict(full.dtypes)) == (True, 0, dict(empty.dtypes))
+
+
+def test_runs_of_before_metrics_said_so_have_the_slices_that_there_were() -> None:
+    metrics = dict.fromkeys(("auc", "auc_new_pairs", "auc_weighted"), MetricInfo("higher", "AUC"))
+    assert replace(DOSED.info, prediction_metrics=metrics).slices_of("auc") == ["auc_new_pairs"]

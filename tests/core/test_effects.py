@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ctrbench import Score
 from ctrbench.effects import Arm, Effects
-from ctrbench.intervals import holm
 from ctrbench.registry import load_registry
 from ctrbench.results import CellResult, MetricInfo, RunInfo, ScenarioInfo, Status, TaskResult
+from ctrbench.significance import holm
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store

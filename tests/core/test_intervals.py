@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from ctrbench import Field, Predictions, Schema, Table, intervals
-from ctrbench.intervals import Effect, Spread, effect, friedman
+from ctrbench.intervals import Effect, Spread, effect
 from ctrbench_metrics.auc import Auc
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,11 +74,6 @@ def test_what_was_never_seen_to_vary_proves_nothing() -> None:
 def test_what_rounding_leaves_of_no_test_noise_is_none() -> None:
     alone = made([0.0], np.array([[-1e-20]]))
     assert (alone.variance, alone.half_width) == (0, 0)
-
-
-def test_methods_that_are_all_alike_are_not_told_apart() -> None:
-    found = friedman(np.zeros((3, 6)))
-    assert (found.p, found.groups) == (1.0, ((0, 1, 2),))
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6, unique=True), st.floats(0, 1))
@@ -228,14 +223,3 @@ def test_an_effect_of_the_detectable_size_is_found_four_times_in_five() -> None:
     error = found.error * np.sqrt(rng.chisquare(found.df, 100_000) / found.df)
     means = found.detectable + found.error * rng.standard_normal(len(error))
     assert np.mean(np.abs(means) > stats.t.ppf(0.975, found.df) * error) == pytest.approx(0.8, abs=0.005)
-
-
-# Many effects at once
-
-
-def test_adjusted_p_values_worked_by_hand() -> None:
-    p = [0.01, 0.04, 0.03, 0.005]
-    assert intervals.holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert intervals.benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert intervals.holm([]) == []
-    assert intervals.benjamini_hochberg([0.2]) == [0.2]

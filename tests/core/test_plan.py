@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ctrbench import keys
+from ctrbench import digests
 from ctrbench.choices import choose_datasets
 from ctrbench.ids import TaskKind
 from ctrbench.jobs import Compute, PoolJob, ScorePoolJob, ScorePredictionsJob, TrainJob
@@ -154,6 +154,6 @@ def test_the_cost_of_a_task_foretells_that_of_the_same_plug_in_with_another_budg
 
     assert pool(1.0)[0] == pool(0.5)[0] != pool(1.0, "negatives")[0]
     before = pool(1.0)
-    monkeypatch.setattr(keys, "source_digest", lambda module, *, whole=False: f"edited {module}")
+    monkeypatch.setattr(digests, "source_digest", lambda module, *, whole=False: f"edited {module}")
     assert pool(1.0) == before
     assert (pool(1.0)[1], pool(0.5)[1]) == (10, 5)

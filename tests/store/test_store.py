@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from ctrbench import Score, UserError
+from ctrbench.digests import digest
 from ctrbench.ids import TaskKind
-from ctrbench.keys import digest
 from ctrbench.results import (
     Bookkeeping,
     Cell,

@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench import formats, leaderboard
 from ctrbench.cli import main
+from ctrbench.digests import digest
 from ctrbench.formats import FORMATS
 from ctrbench.ids import PoolId, TaskKind
 from ctrbench.interfaces import Score
-from ctrbench.keys import digest
 from ctrbench.results import (
     Environment,
     Stage,

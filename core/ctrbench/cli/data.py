@@ -200,7 +200,7 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
     import math
     from typing import cast
 
-    from ctrbench import contract, keys, params
+    from ctrbench import contract, digests, params
     from ctrbench.asking import NoAnswer
     from ctrbench.choices import Chosen, availability, build
     from ctrbench.errors import RunFailed, UserError
@@ -215,7 +215,7 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    rows, context = keys.seed(seed, "data", registered.name), Context(progress=_say_progress)
+    rows, context = digests.seed(seed, "data", registered.name), Context(progress=_say_progress)
     told = dataset.ask(lambda plugin: contract.check_splits(plugin.load(seed=rows, context=context)), math.inf)
     if isinstance(told, NoAnswer):
         if told.mistake:

@@ -14,7 +14,7 @@ from ctrbench.cli._common import LateChoice, Numbers, PluginName, SuiteName, col
 
 if TYPE_CHECKING:
     from ctrbench.registry import PluginKind
-    from ctrbench.session import RunRequest
+    from ctrbench.running import RunRequest
 
 
 def _executors() -> Sequence[str]:
@@ -189,7 +189,7 @@ def run(
     from ctrbench.driver import Redo
     from ctrbench.errors import UserError
     from ctrbench.limits import parse_memory, parse_timeouts
-    from ctrbench.session import compute_on, prepare
+    from ctrbench.running import compute_on, prepare
     from ctrbench.suite import SECTIONS
 
     if debug:
@@ -222,14 +222,14 @@ def run(
         click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     slots = workers or max(1, resources.cores() // threads)
     if dry_run:
-        from ctrbench.cli import _preview
+        from ctrbench.cli import _dry_run
 
-        _preview.show(request, store, slots, verbose)
+        _dry_run.show(request, store, slots, verbose)
         return
     if not yes and executor != "ray" and sys.stdin.isatty() and sys.stderr.isatty():
-        from ctrbench.cli import _preview
+        from ctrbench.cli import _dry_run
 
-        if not _preview.confirm(request, store, slots):
+        if not _dry_run.confirm(request, store, slots):
             click.echo("nothing was started", err=True)
             return
     sys.exit(_do(request, store))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ctrbench import environment, keys
+from ctrbench import digests, environment
 from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Job, key
@@ -66,7 +66,7 @@ class Slot:
 
     def take(self, task: str, job: Job, limits: Limits, inputs: Mapping[str, object]) -> list[Progress | Done]:
         """Begin a job; `inputs` are references to the contents of what it reads, by digest."""
-        if keys.source_digest(job.plugin.module) not in (None, job.plugin.source):
+        if digests.source_digest(job.plugin.module) not in (None, job.plugin.source):
             reason = f"the node {platform.node()} has another source of {job.plugin.module} than the driver"
             return [Done(task, TaskResult(Status.FAILED, job.plugin.registered, Stage.HAND_OVER, reason), {}, b"")]
         self._fetch(inputs)
@@ -100,5 +100,5 @@ class Slot:
 
 def installed() -> dict[str, str]:
     """What must be equal on all machines of a run for equal results."""
-    harness = keys.source_digest("ctrbench.perform") or ""
+    harness = digests.source_digest("ctrbench.perform") or ""
     return {"Python": platform.python_version(), "ctrbench's source": harness[:12], **environment.libraries()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from ctrbench.axes import Curve, Point, dose_curves, share_curves, slices_of
+from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.axes import shares as shares_of
 from ctrbench.effects import Arm, Effects
 from ctrbench.leaderboard._board import Board, Entry, Record
@@ -81,7 +81,7 @@ def shares(part: Part) -> list[Board]:
 
 def slices(part: Part) -> list[Board]:
     """For whom: a row a generator and scenario, a column a slice of the test rows."""
-    names = slices_of(part.results, part.metric)
+    names = part.results.info.slices_of(part.metric)
     effects = [part.effects, *(Effects(part.results, part.dataset, name) for name in names)]
     if not names or not part.effects.compared:
         return []

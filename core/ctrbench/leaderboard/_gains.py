@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ctrbench.effects import Arm, Effects, TestedEffect
-from ctrbench.intervals import ALPHA, BLOCKS, Effect, combined, friedman
+from ctrbench.intervals import ALPHA, Effect, combined
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult
+from ctrbench.significance import BLOCKS, friedman
 from ctrbench.text import counted
 
 

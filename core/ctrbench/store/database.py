@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ctrbench.digests import digest
 from ctrbench.errors import UserError
-from ctrbench.keys import digest
 from ctrbench.text import HIDDEN, encodable, is_address, may_be_address, secrets_of, shown_address
 
 SCHEMA_VERSION = 2

@@ -29,6 +29,7 @@ class AucRareItems(PredictionMetric):
     imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "AUC"
+    slice_of: ClassVar[str] = "auc"
 
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the item."""

@@ -3,23 +3,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from ctrbench import keys
+from ctrbench import digests
 
 
 def test_a_seed_depends_on_everything_that_it_is_derived_from() -> None:
     seeds = [
-        keys.seed(1, "model", "simulated", "dnn", 0),
-        keys.seed(2, "model", "simulated", "dnn", 0),
-        keys.seed(1, "pool", "simulated", "dnn", 0),
-        keys.seed(1, "model", "simulated", "dnn", 1),
-        keys.seed(1, "model", "simulated", "deepfm", 0),
+        digests.seed(1, "model", "simulated", "dnn", 0),
+        digests.seed(2, "model", "simulated", "dnn", 0),
+        digests.seed(1, "pool", "simulated", "dnn", 0),
+        digests.seed(1, "model", "simulated", "dnn", 1),
+        digests.seed(1, "model", "simulated", "deepfm", 0),
     ]
     assert len(set(seeds)) == 5
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 
 def test_seeds_are_the_same_on_every_machine_and_in_every_version() -> None:
-    assert keys.seed(1, "model", "simulated", 0, "dnn") == 4009413209
+    assert digests.seed(1, "model", "simulated", 0, "dnn") == 4009413209
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest(package: Path) -> str | None:
-    keys.source_digest.cache_clear()
-    return keys.source_digest(f"{package.name}.method")
+    digests.source_digest.cache_clear()
+    return digests.source_digest(f"{package.name}.method")
 
 
 def test_the_source_of_a_helper_counts_even_when_it_is_imported_inside_a_function(package: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_module_that_says_nonsense_of_itself_or_is_gone_has_no_source(
     for odd in (None, "hello"):
         monkeypatch.setattr(module, "__spec__", odd)
         assert digest(package) is None
-    assert keys.source_digest("") is None
+    assert digests.source_digest("") is None
 
 
 def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) -> None:
@@ -78,11 +78,11 @@ def test_a_method_that_few_jobs_call_counts_only_in_the_whole(package: Path) -> 
     before = digest(package)
     more = "    def fit_after(self):\n        from . import _helper\n        return _helper.VALUE\n"
     (package / "method.py").write_text(plain + more)
-    assert digest(package) == before == keys.source_digest(f"{package.name}.method")
-    whole = keys.source_digest(f"{package.name}.method", whole=True)
+    assert digest(package) == before == digests.source_digest(f"{package.name}.method")
+    whole = digests.source_digest(f"{package.name}.method", whole=True)
     (package / "_helper.py").write_text("VALUE = 2\n")
     assert digest(package) == before
-    assert keys.source_digest(f"{package.name}.method", whole=True) not in (whole, before)
+    assert digests.source_digest(f"{package.name}.method", whole=True) not in (whole, before)
     (package / "method.py").write_text("def fit_after():\n    return 1\n")
     assert digest(package) != before, "a function of that name is another thing"
 
@@ -112,9 +112,9 @@ def test_a_source_that_cannot_be_parsed_as_it_is_counts_by_its_bytes(package: Pa
 
 
 def test_a_text_that_is_no_utf_8_has_a_digest_of_its_own() -> None:
-    assert len({keys.digest(text) for text in ("a\udc80", "a\udc81", r"a\udc80")}) == 3
+    assert len({digests.digest(text) for text in ("a\udc80", "a\udc81", r"a\udc80")}) == 3
 
 
 def test_a_module_without_python_source_has_no_digest() -> None:
-    assert keys.source_digest("itertools") is None
-    assert keys.source_digest("no_such_module_at_all") is None
+    assert digests.source_digest("itertools") is None
+    assert digests.source_digest("no_such_module_at_all") is None

@@ -5,12 +5,17 @@ In: a request and a store. Out: a `Preview`: the plan, a `Reason` for each task,
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from inspect import BoundArguments
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from ctrbench import choices, loading, plan
+from ctrbench import arguments, choices, loading, plan, running
 from ctrbench.again import Earlier
 from ctrbench.choices import Chosen
 from ctrbench.costs import Costs
@@ -20,10 +25,15 @@ from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Dataset, Missing
 from ctrbench.jobs import key
 from ctrbench.plan import Plan, Task
+from ctrbench.reading import place_of
 from ctrbench.results import Stage, Status, TaskResult
-from ctrbench.session import RunRequest
+from ctrbench.running import RunRequest, run
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
+from ctrbench.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Reason:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Preview:
     """What a run would do, and what is known of its cost."""
 
@@ -45,6 +55,60 @@ class Preview:
     costs: Costs
     left_out: list[str]
 
+    @classmethod
+    def of(cls, request: RunRequest, store: str) -> Preview:
+        """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
+
+        UserError where no data set is at hand.
+        """
+        suite, limits = request.suite, request.limits
+        with _existing(store) as results:
+            chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
+            loaded, tasks = [], {}
+            for dataset in chosen:
+                state = choices.availability(dataset)
+                if isinstance(state, Missing):
+                    fetch = shlex.quote(dataset.label)
+                    left_out.append(
+                        f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
+                        f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
+                    )
+                    continue
+                task = plan.data_task(dataset, suite, limits)
+                tasks[task.name] = task
+                loaded.append((dataset, _load(dataset, task, results)))
+            if not loaded:
+                raise UserError("; ".join(left_out))
+            grid = plan.grid(
+                suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
+            )
+            tasks |= grid.tasks
+            why = _reasons(tasks, results, request.redo)
+            costs = Costs(results.spent() if results else {}, request.compute.threads)
+        return cls(tasks, grid, why, costs, left_out)
+
+    def __repr__(self) -> str:
+        return f"<Preview: {counted(len(self.tasks), 'task')}, {sum(why.runs for why in self.why.values()):,} to run>"
+
+    def frame(self) -> pd.DataFrame:
+        """A row a task: its name, kind and plug-in, whether it runs and why, and what it takes.
+
+        Seconds of its own and bytes of memory are NaN where nobody knows them, or it does not run.
+        """
+        import pandas as pd
+
+        columns = {
+            "task": "string", "kind": "string", "plugin": "string", "runs": "bool", "why": "string",
+            "seconds": "float64", "memory": "float64",
+        }  # fmt: skip
+        rows = []
+        for name, task in self.tasks.items():
+            reason = self.why[name]
+            cost = self.costs.of(task) if reason.runs else None
+            known = (cost.seconds, cost.memory) if cost else (math.nan, math.nan)
+            rows.append((name, str(task.kind), task.label, reason.runs, reason.why, *known))
+        return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
     def spans(self) -> tuple[float, int]:
         """Seconds of work that are known to lie ahead, and how many pools and trainings nobody knows the cost of."""
         told = [(task.kind, self.costs.of(task)) for name, task in self.tasks.items() if self.why[name].runs]
@@ -52,36 +116,16 @@ class Preview:
         return sum(cost.seconds for _, cost in told if cost), unknown
 
 
-def preview(request: RunRequest, store: str) -> Preview:
-    """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
+@arguments.same_as(run)
+def preview(call: BoundArguments) -> Preview:
+    """What `ctrbench.run` would do with the same arguments, and what is known of its cost, as `run --dry-run` shows it.
 
-    UserError where no data set is at hand.
+    Nothing is downloaded, stored or trained; `progress` and the executor's own arguments change nothing. UserError as
+    for `run`.
     """
-    suite, limits = request.suite, request.limits
-    with _existing(store) as results:
-        chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
-        loaded, tasks = [], {}
-        for dataset in chosen:
-            state = choices.availability(dataset)
-            if isinstance(state, Missing):
-                fetch = shlex.quote(dataset.label)
-                left_out.append(
-                    f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
-                    f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
-                )
-                continue
-            task = plan.data_task(dataset, suite, limits)
-            tasks[task.name] = task
-            loaded.append((dataset, _load(dataset, task, results)))
-        if not loaded:
-            raise UserError("; ".join(left_out))
-        grid = plan.grid(
-            suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
-        )
-        tasks |= grid.tasks
-        why = _reasons(tasks, results, request.redo)
-        costs = Costs(results.spent() if results else {}, request.compute.threads)
-    return Preview(tasks, grid, why, costs, left_out)
+    request, logs = running.asked(call)
+    with TemporaryDirectory() as folder:
+        return Preview.of(request.with_frames(logs, Path(folder)), place_of(call.arguments["store"]))
 
 
 def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict[str, Reason]:

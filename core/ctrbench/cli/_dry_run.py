@@ -9,11 +9,11 @@ import click
 
 from ctrbench.cli._common import echo_table
 from ctrbench.costs import warnings
+from ctrbench.dry_run import Preview, Reason
 from ctrbench.ids import TaskKind
 from ctrbench.plan import Plan, Task
-from ctrbench.preview import Preview, Reason, preview
 from ctrbench.progress import duration
-from ctrbench.session import RunRequest
+from ctrbench.running import RunRequest
 from ctrbench.suite import Suite
 from ctrbench.text import counted, plain
 
@@ -25,7 +25,7 @@ _SHOWN = 3  # so many tasks are named for each reason
 
 def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
-    suite, made = request.suite, preview(request, store)
+    suite, made = request.suite, Preview.of(request, store)
     _echo_tasks(made, slots)
     _echo_cells(made.grid, suite)
     _echo_reasons(made.why, verbose=verbose)
@@ -39,7 +39,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
 
 def confirm(request: RunRequest, store: str, slots: int) -> bool:
     """Whether to go on: where the run is known to take over an hour, whoever sits at the terminal is asked."""
-    made = preview(request, store)
+    made = Preview.of(request, store)
     seconds, unknown = made.spans()
     wall = seconds / slots
     if wall <= LONG:

@@ -6,10 +6,12 @@ store, as `Results`.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from inspect import BoundArguments
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -76,36 +78,15 @@ def run(
     UserError if a name or a value cannot be used. A method that fails raises nothing: see `Results.failures`. Ctrl-C
     loses nothing that was finished.
     """
-    given = {name: value for name, value in locals().items() if value is not None and name != "progress"}
+    call = inspect.signature(run).bind(**locals())
     arguments.typed("progress", progress, (bool, Watcher), "True, False, or an object that is a ctrbench.Watcher")
-    for flag in ("everything", "retry_failed", "fresh"):
-        arguments.flag(flag, given[flag])
-    named = {section: _several(section, given[section]) for section in SECTIONS if section in given}
-    logs = named.get("datasets", [])
-    plain = {section: [each for each in some if not isinstance(each, Frames)] for section, some in named.items()}
-    request = prepare(
-        suite,
-        plain,
-        {"repeats": repeats, "model_seeds": model_seeds, "seed": seed, "budget": budget},
-        {"doses": _numbers("doses", doses), "train_shares": _numbers("train_shares", train_shares)},
-        everything=everything,
-        compute=compute_on(device, threads, executor),
-        limits=limits_of(timeout, memory, "run"),
-        redo=Redo.ALL if fresh else Redo.FAILED if retry_failed else Redo.NONE,
-        executor=executor,
-        workers=workers,
-        ray_address=ray_address,
-    )
+    request, logs = asked(call)
     place = place_of(store)
     if not may_be_address(place) and not Path(place).absolute().parent.is_dir():
         raise UserError(f"store {place}: there is no folder {Path(place).parent}; make it, or name another store")
     with closing(Store.open(place)) as opened:
-        if logs:
-            folder = opened.artefacts.folder / "frames"
-            taken = [each.taken_in(folder) if isinstance(each, Frames) else each for each in logs]
-            datasets = cast("list[str | Dataset]", taken)  # the plan refuses a plug-in of another kind by its name
-            request = replace(request, suite=replace(request.suite, datasets=tuple(datasets)))
-        name = request.execute(opened, _command(given), progress)
+        request = request.with_frames(logs, opened.artefacts.folder / "frames")
+        name = request.execute(opened, _command(call), progress)
         return Results(opened.load_run(name), opened.database.shown)
 
 
@@ -128,6 +109,11 @@ class RunRequest:
         arguments.whole("threads", self.compute.threads, 1, MOST_WORKERS)
         if self.workers is not None:
             arguments.whole("workers", self.workers, 1, MOST_WORKERS)
+
+    def with_frames(self, logs: Sequence[str | Dataset | Frames], folder: Path) -> RunRequest:
+        """With these data sets, the frames among them written into a folder; as it is where there are none."""
+        taken = [each.taken_in(folder) if isinstance(each, Frames) else each for each in logs]
+        return replace(self, suite=replace(self.suite, datasets=tuple(taken))) if logs else self
 
     def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
         """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
@@ -158,6 +144,28 @@ class RunRequest:
         from ctrbench.progress import PlainWatcher, make_watcher
 
         return (PlainWatcher if self.debug else make_watcher)(workers.slots, Costs(store.spent(), self.compute.threads))
+
+
+def asked(call: BoundArguments) -> tuple[RunRequest, list[str | Dataset | Frames]]:
+    """What a call of `run` asks for, and the data sets that it names; UserError where that cannot be done."""
+    given = call.arguments
+    for name in ("everything", "retry_failed", "fresh"):
+        arguments.flag(name, given[name])
+    named = {section: _several(section, given[section]) for section in SECTIONS if given[section] is not None}
+    plain = {section: [each for each in some if not isinstance(each, Frames)] for section, some in named.items()}
+    request = prepare(
+        given["suite"],
+        plain,
+        {name: given[name] for name in ("repeats", "model_seeds", "seed", "budget")},
+        {name: _numbers(name, given[name]) for name in ("doses", "train_shares")},
+        everything=given["everything"],
+        compute=compute_on(given["device"], given["threads"], given["executor"]),
+        limits=limits_of(given["timeout"], given["memory"], "run"),
+        redo=Redo.ALL if given["fresh"] else Redo.FAILED if given["retry_failed"] else Redo.NONE,
+        **{name: given[name] for name in ("executor", "workers", "ray_address")},
+    )
+    # the plan refuses a plug-in of another kind by its name
+    return request, cast("list[str | Dataset | Frames]", named.get("datasets", []))
 
 
 def prepare(
@@ -271,9 +279,13 @@ def _lives_here(suite: Suite) -> bool:
     return any(isinstance(each, Plugin) and type(each).__module__ == "__main__" for each in made)
 
 
-def _command(given: Mapping[str, object]) -> str:
+def _command(call: BoundArguments) -> str:
     """The call as it is recorded."""
-    said = (f"{name}={_shown(value)}" for name, value in given.items() if value is not False)
+    said = (
+        f"{name}={_shown(value)}"
+        for name, value in call.arguments.items()
+        if name != "progress" and value is not None and value is not False
+    )
     return f"ctrbench.run({', '.join(said)})"
 
 

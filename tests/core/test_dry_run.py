@@ -1,0 +1,49 @@
+"""What a run would do, told without doing it."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import ctrbench
+import pandas as pd
+import pytest
+from ctrbench import UserError
+
+LOG = pd.DataFrame({"who": [f"u{i % 7}" for i in range(120)], "what": [i % 5 for i in range(120)]})
+LOG["click"] = (LOG["what"] > 2).astype(int)
+FRAMES = ctrbench.from_frames(LOG, label="click", user="who", item="what", name="my log")
+ASKED: dict[str, Any] = {
+    "datasets": FRAMES, "generators": "independent", "models": "item_rate", "scenarios": "S5", "metrics": "auc",
+    "repeats": 2,
+}  # fmt: skip
+
+
+def test_python_is_told_what_a_run_would_do_and_nothing_is_kept(tmp_path: Path) -> None:
+    store = tmp_path / "r.db"
+    before = ctrbench.preview(**ASKED, store=store)
+    assert not any(tmp_path.iterdir())
+    table = before.frame()
+    assert table["runs"].all()
+    assert table["kind"].value_counts().to_dict() == {"train": 4, "score": 4, "pool": 2, "data": 1}
+    assert repr(before) == "<Preview: 11 tasks, 11 to run>"
+    assert before.spans() == (0.0, 6), "nobody knows yet what the pools and trainings take"
+    assert table["seconds"].isna().all()
+
+    assert ctrbench.run(**ASKED, store=store, executor="inline", progress=False).sound
+    after = ctrbench.preview(**ASKED, store=store)
+    assert repr(after) == "<Preview: 11 tasks, 0 to run>"
+    assert dict(after.frame().dtypes) == dict(table.dtypes)
+    again = ctrbench.preview(**ASKED, store=store, fresh=True).frame()
+    assert again["runs"].all()
+    assert (again["seconds"] >= 0).all()
+
+
+def test_a_preview_takes_what_a_run_takes() -> None:
+    asked, told = (inspect.signature(each) for each in (ctrbench.run, ctrbench.preview))
+    assert told.parameters == asked.parameters
+    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
+        ctrbench.preview(epochs=3)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="repeats"):
+        ctrbench.preview(**{**ASKED, "repeats": 0})
