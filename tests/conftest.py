@@ -16,12 +16,16 @@ import pytest
 import sqlalchemy as sa
 from ctrbench.registry import Registry, load_registry
 from ctrbench.store.store import Store
+from hypothesis import settings
 from places import SHARED, TESTS
 from toys import TOYS
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each on two cores would wait for one another
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+settings.register_profile("same", derandomize=True)  # a build is red for what was changed, not by chance
+settings.load_profile("same")
 
 THIRD_PARTY = TESTS / "third_party"
 collect_ignore = ["third_party"]  # the toybox has tests of its own, for those who have it installed

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,17 +56,26 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
             continue
         if path is None or source is None:
             continue
-        try:
-            tree = ast.parse(source)
-            _drop_docstrings(tree)
-            if not whole:
-                _drop_rarely_called(tree)
-            seen[name] = ast.dump(tree)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):  # beside what is used, or nested too deeply
-            seen[name] = hashlib.sha256(source).hexdigest()
-            continue
-        pending += [other for other in _imports(tree, name, path) if other.split(".")[0] == package]
+        seen[name], imports = _read(source, whole or not any(each.encode() in source for each in RARELY_CALLED))
+        pending += [other for other in _names(imports, name, path) if other.split(".")[0] == package]
     return digest(seen) if seen else None
+
+
+_Import = tuple[int, str, tuple[str, ...]]
+"""Of an `import` its level, 0 where it is absolute, the module that it names, and what it takes of that."""
+
+
+@cache
+def _read(source: bytes, whole: bool) -> tuple[str, tuple[_Import, ...]]:
+    """What counts of a module's source, and all that its functions and itself import; many modules share the same."""
+    try:
+        tree = ast.parse(source)
+        _drop_docstrings(tree)
+        if not whole:
+            _drop_rarely_called(tree)
+        return ast.dump(tree), tuple(_imports(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # beside what is used, or nested too deeply
+        return hashlib.sha256(source).hexdigest(), ()
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
@@ -116,15 +126,20 @@ def _source_path(module: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST, module: str, path: Path) -> list[str]:
-    """All modules that an `import` in the tree may mean, inside functions too."""
-    here = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    names: list[str] = []
+def _imports(tree: ast.AST) -> Iterator[_Import]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = here[: len(here) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+
+
+def _names(imports: Iterable[_Import], module: str, path: Path) -> list[str]:
+    """All modules that a module's imports may mean."""
+    here = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    names: list[str] = []
+    for level, named, taken in imports:
+        above = here[: len(here) - level + 1] if level else []
+        base = ".".join([*above, *([named] if named else [])])
+        names += [base, *(f"{base}.{each}" for each in taken)]
     return names

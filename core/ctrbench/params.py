@@ -34,7 +34,9 @@ _MOST_EFFORT = 1e30  # beyond it nobody can forecast anything
 FLAGS = {"datasets": "-d", "generators": "-g", "models": "-m", "scenarios": "-s", "metrics": "-k"}
 """The options of the command line that name what a section of a suite names."""
 
-_BARE = re.compile(r"[^,\[\]()'\"]*")
+_PASTED = "“”„‘’‚«»"
+"""Quotes of word processors and web pages, which no shell and no grammar here takes for quotes."""
+_BARE = re.compile(rf"(?![{_PASTED}])[^,\[\]()'\"]*")
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
 _ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
@@ -273,7 +275,7 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
         return _quoted(text, at, source)
     if at < len(text) and text[at] == "(":
         return _tuple(text, at, source)
-    if at < len(text) and text[at] in "“”„‘’‚«»":
+    if at < len(text) and text[at] in _PASTED:
         raise _unreadable(text, at, source, f"{text[at]} is no quote here, but was pasted from a page: type \" or '")
     bare = _BARE.match(text, at)
     if bare is None or not bare[0].strip():

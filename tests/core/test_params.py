@@ -7,7 +7,7 @@ from ctrbench import Budgeted, UserError, params
 from ctrbench.interfaces import Plugin
 from ctrbench.registry import Registered
 from ctrbench_generators.from_file import FromFile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 
@@ -118,6 +118,7 @@ def test_the_budget_scales_only_what_is_marked_and_rounds_up() -> None:
 
 
 @given(st.text(max_size=20), st.lists(st.integers(), max_size=3))
+@example("»", [])
 def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int]) -> None:
     thing = Thing(path=path, dims=tuple(dims))
     assert built(params.label(thing, ["path", "dims"])) == thing

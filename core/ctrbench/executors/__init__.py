@@ -72,12 +72,12 @@ class WorkerSettings:
 
     def close_log(self, job: Job, process: int) -> Path | None:
         """Give a finished job's log its name, which is returned; None where nothing was printed."""
-        written, log = self.open_log(job, process), self.logs / f"{key(job)[:16]}.log"
-        bound(written)
-        if not written.exists() or not written.stat().st_size:
+        name = key(job)[:16]
+        written = self.logs / f".{name}-{process}.log"
+        if not bound(written):
             written.unlink(missing_ok=True)
             return None
-        return written.replace(log)
+        return written.replace(self.logs / f"{name}.log")
 
     @property
     def checkpoints(self) -> Path:
