@@ -19,7 +19,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.leaderboard import VIEWS, Board, Entry, boards, remarks
 from ctrbench.results import Json
 from ctrbench.store.runs import RunResults
-from ctrbench.text import did_you_mean, markdown, plain
+from ctrbench.text import PADDING, cells, did_you_mean, markdown, plain
 from ctrbench.verdict import Claim, GeneratorVerdict, Leader, Outcome, Verdict, verdicts
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
@@ -32,9 +32,6 @@ MOST_ROWS = 14
 
 MOST_CONTROLS = 5
 """So many of them may be controls where candidates need the room."""
-
-PADDING = 2
-"""Letters by which tabulate makes a column wider than its head."""
 
 _LATEX = (
     {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
@@ -159,8 +156,8 @@ def _fitted(rows: Sequence[Sequence[str]], columns: Sequence[str], width: int) -
     """A table within a width: the two first columns are folded as far as need be, and no number ever is."""
     from tabulate import tabulate
 
-    heads = [len(name) + PADDING for name in columns]
-    widths = [max(heads[place], *(len(row[place]) for row in rows)) for place in range(len(columns))]
+    heads = [cells(name) + PADDING for name in columns]
+    widths = [max(heads[place], *(cells(row[place]) for row in rows)) for place in range(len(columns))]
     over = sum(widths) + 2 * (len(widths) - 1) - width
     folded: list[int | None] = [None] * len(widths)
     for place in sorted(range(min(2, len(widths))), key=lambda place: -widths[place]):

@@ -260,6 +260,18 @@ def _parts(word: str) -> list[str]:
     return re.findall(r"[^\W_]+", word.casefold())
 
 
+PADDING = 2
+"""Cells by which tabulate makes a column wider than its head."""
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes: two for a letter of Chinese or Japanese, none for a combining one."""
+    from wcwidth import wcswidth
+
+    wide: int = wcswidth(text)
+    return wide if wide >= 0 else len(text)
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 cell", "2 cells"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

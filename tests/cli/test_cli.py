@@ -113,6 +113,20 @@ def test_what_a_run_ends_with_fits_the_terminal(columns: str, monkeypatch: pytes
     assert max(map(len, said)) <= int(columns)
 
 
+def test_letters_that_take_two_cells_leave_columns_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ctrbench.cli._common import echo_table
+    from ctrbench.text import cells
+
+    monkeypatch.setenv("COLUMNS", "80")
+    echo_table([["推荐" * 30, "7"], ["é" * 90, "8"]], ["生成器", "件"])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cells, lines)) <= 80
+    numbers = [line for line in lines if line.rstrip()[-1:] in ("7", "8")]
+    assert {cells(line.rstrip()[:-1]) for line in numbers} == {cells(lines[0].rstrip()[:-1])}
+
+
 def test_the_same_seed_gives_the_same_tables_and_another_seed_other_ones() -> None:
     first = ctrbench(*FAST, "--store", "a.db")
     same = ctrbench(*FAST, "--store", "b.db", "--executor", "inline")

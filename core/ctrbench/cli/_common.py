@@ -125,10 +125,11 @@ def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
     """Print a plain table; its texts are made safe for a terminal, and its widest columns folded to fit it."""
     from tabulate import tabulate
 
-    from ctrbench.text import plain
+    from ctrbench.text import PADDING, cells, plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
-    widths = [max(len(row[place]) for row in [headers, *safe]) for place in range(len(headers))]
+    heads = [cells(name) + PADDING for name in headers]
+    widths = [max([heads[place], *(cells(row[place]) for row in safe)]) for place in range(len(headers))]
     most: dict[int, int] = {}
     over = sum(widths) + 2 * (len(widths) - 1) - width()
     for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
