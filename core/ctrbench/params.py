@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
 from ctrbench.results import Json
-from ctrbench.text import did_you_mean, own, shown_address
+from ctrbench.text import did_you_mean, own, plain, shown_address
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
@@ -254,14 +254,14 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         wanted = _length(base)
         if isinstance(value, tuple | list) and wanted is not None and len(value) != wanted:
             what = next(iter(_metadata(hint, str)), _type_text(base))
-            raise UserError(f"{who}: {key}={_text(value)} has {len(value)} values, not {wanted}: {what}") from None
+            raise UserError(f"{who}: {key}={_shown(value)} has {len(value)} values, not {wanted}: {what}") from None
         ranges = [each for each in errors if each["type"].startswith(("greater_than", "less_than", "too_"))]
         if get_origin(base) in (Union, UnionType) and not ranges:
-            raise UserError(f"{who}: {key}={_text(value)} should be {_type_text(base)}") from None
+            raise UserError(f"{who}: {key}={_shown(value)} should be {_type_text(base)}") from None
         first = (ranges or errors)[0]
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise UserError(f"{who}: {key}{inside}={_text(first['input'])} {complaint}") from None
+        raise UserError(f"{who}: {key}{inside}={_shown(first['input'])} {complaint}") from None
 
 
 def _length(hint: Any) -> int | None:
@@ -343,6 +343,11 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return quoted(shown_address(value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: on one line."""
+    return plain(_text(value))
 
 
 def _type_text(hint: Any) -> str:

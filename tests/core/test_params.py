@@ -117,6 +117,11 @@ def test_the_budget_scales_only_what_is_marked_and_rounds_up() -> None:
     assert params.scaled(Thing(epochs=1), 0.01) == Thing(epochs=1)
 
 
+def test_a_message_about_a_value_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"path=\(0, a uto\) should be a valid string$"):
+        params.build(Thing, str(THING), {"path": (0, "a\nuto")})
+
+
 @given(st.text(max_size=20), st.lists(st.integers(), max_size=3))
 @example("»", [])
 def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int]) -> None:
