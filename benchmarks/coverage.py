@@ -66,7 +66,7 @@ class Bank:
         if results.artefacts is None or not all("auc" in cell.scores for cell in results.cells):
             raise click.ClickException("a training of the bank has no AUC: the same command again tries it once more")
         [self.dataset] = results.info.datasets.values()
-        self.environment = results.environments[0]
+        self.environment = results.machines[0]
         self.trainings = results.info.repeats
         seed = digests.seed(results.info.seed, "data", Simulated.name)
         splits = Simulated(**self.dataset.parameters).load(seed=seed, context=Context())

@@ -276,11 +276,11 @@ def _runs(runs: Sequence[RunResults]) -> str:
     """Where the numbers come from."""
     rows = []
     for stored in runs:
-        libraries = stored.environments[-1].libraries
+        libraries = stored.machines[-1].libraries
         data = ", ".join(f"{name.split('[')[0]} {one.fingerprint[:12]}" for name, one in stored.info.datasets.items())
         done = f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
         versions = f"{libraries['ctrbench']}, torch {libraries['torch']}"
-        device = str(stored.environments[-1].gpu.get("name") or "CPU")
+        device = str(stored.machines[-1].gpu.get("name") or "CPU")
         rows.append((stored.run, stored.info.suite, stored.info.seed, done, data, versions, device))
     return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
 

@@ -50,7 +50,7 @@ class Preview:
 
     tasks: Mapping[str, Task]
     """All of them, those that load data sets before the grid's."""
-    grid: Plan
+    plan: Plan
     why: Mapping[str, Reason]
     costs: Costs
     left_out: list[str]
@@ -62,7 +62,7 @@ class Preview:
         UserError where no data set is at hand.
         """
         suite, limits = request.suite, request.limits
-        with _existing(store) as results:
+        with _existing(store) as stored:
             chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
             loaded, tasks = [], {}
             for dataset in chosen:
@@ -76,15 +76,15 @@ class Preview:
                     continue
                 task = plan.data_task(dataset, suite, limits)
                 tasks[task.name] = task
-                loaded.append((dataset, _load(dataset, task, results)))
+                loaded.append((dataset, _load(dataset, task, stored)))
             if not loaded:
                 raise UserError("; ".join(left_out))
             grid = plan.grid(
-                suite, request.registry, loaded, request.compute, limits, results.artefacts if results else None
+                suite, request.registry, loaded, request.compute, limits, stored.artefacts if stored else None
             )
             tasks |= grid.tasks
-            why = _reasons(tasks, results, request.redo)
-            costs = Costs(results.spent() if results else {}, request.compute.threads)
+            why = _reasons(tasks, stored, request.redo)
+            costs = Costs(stored.spent() if stored else {}, request.compute.threads)
         return cls(tasks, grid, why, costs, left_out)
 
     def __repr__(self) -> str:

@@ -36,7 +36,8 @@ KINDS: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
 }
 """What may live elsewhere. A data set may not: it is asked for too much before anything runs."""
 
-_TOLD = ("name", "cpus", "gpus", "role", "supports_weights", "better", "unit", "aspect")  # that a class declares
+_TOLD = ("name", "cpus", "gpus", "role", "supports_weights", "better", "unit", "aspect", "slice_of")
+"""What a class declares."""
 _NOT_ASKED = ("version", "equivalent")  # methods that would be needed here, before a job
 
 _LEND = """

@@ -1,4 +1,4 @@
-"""The four kinds of task: data, pool, train, score.
+"""The kinds of task: load data, make a pool, train, score predictions or a pool.
 
 In: a job, and a workspace with artefacts, limits and someone to report to. Out: a `TaskResult`, whatever the
 plug-in does short of killing its process.

@@ -20,7 +20,7 @@ def of(results: RunResults) -> dict[str, Json]:
         "started": results.started,
         "finished": results.finished,
         "about": rows.run_json(results.info),
-        "environments": [asdict(environment) for environment in results.environments],  # a result names one by its run
+        "environments": [asdict(environment) for environment in results.machines],  # a result names one by its run
         "pools": [_pool(pool) for pool in results.pools],
         "cells": [_cell(cell) for cell in results.cells],
     }

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
+import ctrbench
+import numpy as np
+import pandas as pd
 import pytest
-from ctrbench import Score, leaderboard, tidy
+from ctrbench import Better, PredictionMetric, Predictions, Score, leaderboard, tidy
 from ctrbench.axes import dose_curves, share_curves
 from ctrbench.effects import Arm, Effects
 from ctrbench.report.pictures import pictures
@@ -146,3 +151,26 @@ def test_boards_frames_and_pictures_tell_the_same() -> None:
 def test_runs_of_before_metrics_said_so_have_the_slices_that_there_were() -> None:
     metrics = dict.fromkeys(("auc", "auc_new_pairs", "auc_weighted"), MetricInfo("higher", "AUC"))
     assert replace(DOSED.info, prediction_metrics=metrics).slices_of("auc") == ["auc_new_pairs"]
+
+
+@dataclass(frozen=True)
+class AucOfEven(PredictionMetric):
+    """AUC on every other test row."""
+
+    name: ClassVar[str] = "even"
+    better: ClassVar[Better] = "higher"
+    unit: ClassVar[str] = "AUC"
+    slice_of: ClassVar[str] = "auc"
+
+    def score(self, predictions: Predictions) -> Score:
+        return Score(float(np.mean(predictions.probabilities[::2])))
+
+
+def test_the_slices_of_a_strangers_metric_are_shown(tmp_path: Path) -> None:
+    log = pd.DataFrame({"who": np.arange(200) % 7, "what": np.arange(200) % 5, "click": (np.arange(200) % 5 > 2) * 1})
+    results = ctrbench.run(
+        datasets=ctrbench.from_frames(log, label="click", user="who", item="what"),
+        generators="independent", models="item_rate", scenarios="S3", metrics=["auc", AucOfEven()], repeats=1,
+        store=tmp_path / "r.db", executor="inline", progress=False,
+    )  # fmt: skip
+    assert set(results.frame("slices")["slice"]) == {"even"}

@@ -177,7 +177,7 @@ def test_a_store_of_version_1_is_brought_to_this_schema_with_all_it_holds(where:
     assert store.find(KEYS[1]) == GOOD
     run = store.load_run("r")
     assert (run.info.budget, run.info.model_seeds, run.info.datasets["log"].notes) == (0.1 + 0.2, 1, ["n"])
-    assert run.environments == [Environment("r", "3.11")]
+    assert run.machines == [Environment("r", "3.11")]
     assert [cell.scores for cell in run.cells] == [{"auc": Score(0.1 + 0.2)}]
     store.close()
     after = everything(where)

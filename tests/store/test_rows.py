@@ -16,6 +16,7 @@ from ctrbench.results import (
     DatasetInfo,
     Environment,
     Inputs,
+    MetricInfo,
     PoolOutput,
     Stage,
     Status,
@@ -94,7 +95,15 @@ def test_a_row_that_no_ctrbench_writes_is_bad_in_one_line(changes: dict[str, Any
 def test_what_a_run_says_of_itself_comes_back_equal() -> None:
     published = Published("Table 1", "a paper", "auc", {("gan", "S3", "dnn"): 0.5})
     data = DatasetInfo("log (x 1)", {"path": "x"}, "f", {"train": 9}, {"train": 0.5}, ["n"], "q", [published])
-    info = replace(INFO, datasets={"log": data}, left_out=["frappe"], failed_data=[], broken=["x:y: no"])
+    metrics = {"auc": MetricInfo("higher", "AUC"), "auc_few": MetricInfo("higher", "AUC", slice_of="auc")}
+    info = replace(
+        INFO,
+        datasets={"log": data},
+        prediction_metrics=metrics,
+        left_out=["frappe"],
+        failed_data=[],
+        broken=["x:y: no"],
+    )
     assert rows.run_info(json.loads(json.dumps(rows.run_json(info)))) == info
 
 

@@ -27,7 +27,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     suite, made = request.suite, Preview.of(request, store)
     _echo_tasks(made, slots)
-    _echo_cells(made.grid, suite)
+    _echo_cells(made.plan, suite)
     _echo_reasons(made.why, verbose=verbose)
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")

@@ -180,7 +180,7 @@ def _taken(results: RunResults, finished: float) -> Snapshot:
         model_seeds=info.model_seeds,
         budget=info.budget,
         environments=[
-            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.environments
+            MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.machines
         ],
         datasets={
             name: DatasetEntry(fingerprint=data.fingerprint, rows=dict(data.rows))

@@ -55,7 +55,7 @@ def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: st
 def remarks(results: RunResults) -> list[str]:
     """What holds for all tables of a run: how it was made, and what is missing from it."""
     info = results.info
-    versions = _merged(environment.libraries for environment in results.environments)
+    versions = _merged(environment.libraries for environment in results.machines)
     repeats = f"repeats {info.repeats}"
     if info.model_seeds > 1:
         repeats += f" of {info.model_seeds} model seeds"

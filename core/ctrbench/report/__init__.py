@@ -57,7 +57,7 @@ def page(results: RunResults, metric: str = "") -> str:
         failures=[str(failure) for failure in failures(results)],
         remarks=leaderboard.remarks(results),
         scenarios=[(name, each.help) for name, each in results.info.scenarios.items()],
-        environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.environments],
+        environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.machines],
         inline=_inline,
     )
 

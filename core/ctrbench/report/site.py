@@ -42,7 +42,7 @@ class Source:
     def about(self) -> str:
         """Suite, repeats, date and versions in a line."""
         info = self.results.info
-        versions = {each.libraries.get("ctrbench", "-") for each in self.results.environments}
+        versions = {each.libraries.get("ctrbench", "-") for each in self.results.machines}
         budget = f", budget {info.budget:g}" if info.budget != 1 else ""
         made = f"{counted(info.repeats, 'repeat')}{budget}, {clock(self.results.started)}"
         return f"suite {info.suite}, {made}, ctrbench {', '.join(sorted(versions))}, from {self.origin}"

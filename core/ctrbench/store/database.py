@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -170,9 +170,14 @@ class Database:
         """Let go of all connections."""
         self._engine.dispose()
 
-    def read(self, query: sa.Select[Any]) -> Sequence[sa.RowMapping]:
-        """The rows of a query."""
-        return self.look(lambda connection: connection.execute(query).mappings().all())
+    def read(self, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[sa.RowMapping]:
+        """The rows of a query, `values` standing for what it leaves open."""
+
+        def rows() -> Sequence[sa.RowMapping]:
+            with self._engine.connect() as connection:
+                return connection.execute(query, values).mappings().all()
+
+        return self._insist(rows, "read")
 
     def look(self, work: Callable[[sa.Connection], _T]) -> _T:
         """Do a group of queries, which all see the same state."""

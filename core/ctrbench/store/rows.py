@@ -263,7 +263,6 @@ def run_info(about: Mapping[str, Any]) -> RunInfo:
 
 def run_json(info: RunInfo) -> dict[str, Any]:
     """What a run says of itself, for the column `about`."""
-    metrics = {name: {"better": told.better, "unit": told.unit} for name, told in info.prediction_metrics.items()}
     return {
         "suite": info.suite,
         "seed": info.seed,
@@ -272,7 +271,7 @@ def run_json(info: RunInfo) -> dict[str, Any]:
         "model_seeds": info.model_seeds,
         "datasets": {name: _dataset_json(told) for name, told in info.datasets.items()},
         "scenarios": {name: asdict(told) for name, told in info.scenarios.items()},
-        "prediction_metrics": metrics,
+        "prediction_metrics": {name: asdict(told) for name, told in info.prediction_metrics.items()},
         "synthetic_metrics": {name: asdict(told) for name, told in info.synthetic_metrics.items()},
         "broken": list(info.broken),
         "left_out": list(info.left_out),

@@ -33,7 +33,7 @@ class RunResults:
     finished: float | None
     command: str
     info: RunInfo
-    environments: Sequence[Environment]  # of all runs that did work for this one
+    machines: Sequence[Environment]  # with their versions, of all runs that did work for this one
     cells: Sequence[CellResult]
     pools: Sequence[PoolResult]
     artefacts: Artefacts | None = None

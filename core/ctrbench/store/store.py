@@ -67,7 +67,7 @@ class Store:
 
         One whose artefacts are lost cannot, nor one whose row cannot be read.
         """
-        found = self.database.read(sa.select(tasks).where(tasks.c.key == key))
+        found = self.database.read(_FINDING, {"asked": key})
         if not found:
             return None
         try:
@@ -246,6 +246,10 @@ class Store:
                 connection.execute(statement, row)
 
         self.database.write(work)
+
+
+_FINDING = sa.select(tasks).where(tasks.c.key == sa.bindparam("asked"))
+"""The task of a key; made once, since it is asked for each task of a run."""
 
 
 def _link(run: str, task: str, key: str, blocked_by: str = "") -> dict[str, str]:
