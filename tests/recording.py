@@ -33,7 +33,7 @@ class RunRecorder(Watcher):
         self.notes: list[str] = []
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
-        {"done": self.done, "stored": self.found, "blocked": self.blocked}[how].append(task.name)
+        {"done": self.done, "equal": self.found, "stored": self.found, "blocked": self.blocked}[how].append(task.name)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

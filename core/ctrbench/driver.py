@@ -47,7 +47,8 @@ _NOT_THE_METHODS = (Stage.LOAD, Stage.READ, Stage.KEEP, Stage.HAND_OVER)
 """Stages in which a failure is a file's or the machine's, not the method's: such tasks are always tried again."""
 
 
-How = Literal["done", "stored", "blocked"]
+How = Literal["done", "equal", "stored", "blocked"]
+"""By work of its own, by that of an equal task of this run, by that of an earlier run, or not at all."""
 """How a run comes by a result: by doing the task, from the store, or because a task before it has none."""
 
 
@@ -72,7 +73,7 @@ class Watcher:
         """A running task said how far it is."""
 
     def ended(self, task: Task, result: TaskResult, how: How) -> None:
-        """A task has a result."""
+        """A task has a result; `how` it came by it: done, equal (to another of this run), stored, or blocked."""
 
     def note(self, text: str) -> None:
         """Something that the user should know."""
@@ -249,6 +250,7 @@ class _Walk:
     def __post_init__(self) -> None:
         self._flying: dict[str, list[str]] = {}  # key → the tasks that wait for its result
         self._keys: dict[str, str] = {}
+        self._made: set[str] = set()  # keys of what this walk has done
         self._jobs: dict[str, Job] = {}  # those that the executor has
         self._missing = {name: len(task.after) for name, task in self.tasks.items()}
         self._ready = deque(name for name, count in self._missing.items() if not count)
@@ -295,7 +297,7 @@ class _Walk:
         found = self.driver.stored(task, job, cache_key)
         if found is not None:
             store.link(self.run, task.name, cache_key)
-            self._settle(task.name, found, "stored")
+            self._settle(task.name, found, "equal" if cache_key in self._made else "stored")
             return
         self._flying[cache_key] = [task.name]
         self.driver.watcher.begun(task)
@@ -318,10 +320,11 @@ class _Walk:
             self.driver.tell(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
         result = replace(result, bookkeeping=noted)
         self.driver.store.keep(self.run, task.name, task.kind, cache_key, result)
+        self._made.add(cache_key)
         for waiting in self._flying.pop(cache_key):
             if waiting != task.name:
                 self.driver.store.link(self.run, waiting, cache_key)
-            self._settle(waiting, result, "done" if waiting == task.name else "stored")
+            self._settle(waiting, result, "done" if waiting == task.name else "equal")
 
     def _settle(self, task: str, result: TaskResult, how: How) -> None:
         self.driver.results[task] = result

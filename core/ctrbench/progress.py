@@ -108,6 +108,7 @@ class PlainWatcher(Watcher):
     def summary(self) -> str:
         """What became of the tasks so far, in words."""
         parts = [f"{counted(self._count['ok'], 'task')} done", f"{self._count['stored']} found in the store"]
+        parts += [f"{self._count['equal']} equal to others"] if self._count["equal"] else []
         parts += [f"{self._count[s]} {s}" for s in map(str, Status) if s != "ok" and self._count[s]]
         parts += [f"{self._count['blocked']} not run, as what they need is missing"] if self._count["blocked"] else []
         return ", ".join(parts)

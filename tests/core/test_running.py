@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from ctrbench import UserError
+from ctrbench import TaskResult, UserError
 from ctrbench.cli import main
+from ctrbench.driver import How
+from ctrbench.plan import Task
 from ctrbench_generators.independent import Independent
 from ctrbench_generators.smoten import Smoten
 from ctrbench_models.item_rate import ItemRate
@@ -273,3 +275,21 @@ def test_a_plug_in_of_a_script_runs_and_one_that_was_typed_is_never_taken_for_an
     ends = [subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120) for _ in range(2)]
     assert [end.returncode for end in ends] == [0, 0], ends[-1].stderr
     assert ("\n0 tasks done" in ends[1].stderr) is again
+
+
+class Ways(ctrbench.Watcher):
+    """By how each task came by its result."""
+
+    def __init__(self) -> None:
+        self.how: dict[str, str] = {}
+
+    def ended(self, task: Task, result: TaskResult, how: How) -> None:
+        self.how[task.name] = how
+
+
+def test_work_that_equals_other_work_of_the_run_is_not_said_to_have_been_stored(tmp_path: Path) -> None:
+    given = {**SELECTION, "generators": "none", "scenarios": ["original", ctrbench.Scenario("twin")], "metrics": "auc"}
+    for expected in ("equal", "stored"):
+        ways = Ways()
+        ctrbench.run(**given, store=tmp_path / "r.db", executor="inline", progress=ways)
+        assert {how for name, how in ways.how.items() if "/twin/" in name} == {expected}
