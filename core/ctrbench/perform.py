@@ -51,9 +51,20 @@ from ctrbench.jobs import (
     reads,
 )
 from ctrbench.ranking import Catalogue, rank
-from ctrbench.results import CONSTANT, LACKS, DataOutput, Facts, PoolOutput, Stage, Status, TaskResult, TrainOutput
+from ctrbench.results import (
+    CONSTANT,
+    LACKS,
+    NOBODY,
+    DataOutput,
+    Facts,
+    PoolOutput,
+    Stage,
+    Status,
+    TaskResult,
+    TrainOutput,
+)
 from ctrbench.scenarios import joined, parts, plausible
-from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.table import Table
 from ctrbench.text import LINE, bounded, encodable, is_a, message, one_line, trace
 from ctrbench.thinning import thinned
@@ -191,7 +202,9 @@ def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages
 
 
 def _responsible(job: Job, result: TaskResult) -> str:
-    """Who is named by a result: a pool that lacks rows is its generator's doing, not the model's."""
+    """Who is named by a result: a pool that lacks rows is its generator's doing, an artefact that is lost nobody's."""
+    if result.stage is Stage.READ and not result.ok:
+        return NOBODY
     if result.stage is Stage.COMPOSE and isinstance(job, TrainJob) and job.pool:
         return job.pool.generator
     return job.plugin.registered
@@ -410,7 +423,7 @@ def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
     plain = is_a(error, Skip, UserError, ContractError)
     return TaskResult(
         status,
-        stage=stage,
+        stage=Stage.READ if is_a(error, LostArtefactError) else stage,
         reason=said if plain else one_line(error),
         traceback="" if plain else trace(error),
         users_mistake=is_a(error, UserError),

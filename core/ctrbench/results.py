@@ -102,6 +102,9 @@ class PoolOutput:
 CONSTANT = "constant prediction"
 """The fact that a model predicts the same for every row of test."""
 
+NOBODY = "the store"
+"""Who is named where a task found an artefact lost or changed: no plug-in can be blamed."""
+
 
 LACKS = "rows lacking"
 """The fact that a pool, after all its top-ups, has too few rows of a class: "714 positives"."""

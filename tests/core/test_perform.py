@@ -269,6 +269,7 @@ def test_a_task_whose_input_changed_while_it_ran_has_failed(mapped: Bench) -> No
     spoilt = perform(job, Workspace(mapped.artefacts, mapped.checkpoints, entered=spoil))
     assert spoilt.status is Status.FAILED
     assert "was changed while it was in use" in spoilt.reason
+    assert (spoilt.plugin, spoilt.stage) == ("the store", Stage.READ), "not the model's doing, and tried again"
     assert "corrupt and has been set aside" in mapped.do(job).reason
     path.write_bytes(good)
     assert mapped.do(job).ok

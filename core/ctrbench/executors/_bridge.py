@@ -28,7 +28,7 @@ from ctrbench.executors._slot import Done, Slot, UnlikeError, installed
 from ctrbench.executors._worker import print_to, settle_in
 from ctrbench.jobs import Job, reads
 from ctrbench.limits import Limits
-from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
+from ctrbench.results import KILLED_FROM_OUTSIDE, NOBODY, Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.text import one_line
 
@@ -272,7 +272,7 @@ class _Bridge:
         try:
             inputs = {digest: self._put(digest) for digest in reads(task.job)}
         except LostArtefactError as error:
-            failed = TaskResult(Status.FAILED, task.job.plugin.registered, Stage.READ, one_line(error))
+            failed = TaskResult(Status.FAILED, NOBODY, Stage.READ, one_line(error))
             self._line.send(("event", Finished(task.name, failed)))
             return
         task.given += 1
