@@ -127,7 +127,7 @@ def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ..
 
     The process ends with this iterator. RuntimeError where it ended before.
     """
-    with _started(python, "ctrbench.executors._elsewhere") as (line, process):
+    with _started(python, "ctrbench.perform") as (line, process):
         line.send((job, settings))
         try:
             while True:

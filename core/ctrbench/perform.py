@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import assert_never, cast
 
@@ -183,6 +184,21 @@ def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
         raise RuntimeError("it said nothing of a result")
     except (RuntimeError, OSError) as error:
         return TaskResult(Status.CRASHED, job.plugin.registered, stage, one_line(error), inputs=inputs(job))
+
+
+def main(number: int) -> None:
+    """Do, in an interpreter that a plug-in is installed for, the job that comes over an open file of that number."""
+    line = Connection(number)
+    job, settings = line.recv()
+    workspace = Workspace(
+        Artefacts(Path(settings["artefacts"])),
+        Path(settings["checkpoints"]),
+        settings["budget"],
+        settings["deadline"],
+        lambda *said: line.send(("progress", *said)),
+        lambda stage: line.send(("stage", stage)),
+    )
+    line.send(("done", perform(job, workspace)))
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:

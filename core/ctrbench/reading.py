@@ -94,11 +94,11 @@ class Results:
 
         A run without generators has no verdict: its scores are its answer.
         """
-        from ctrbench import formats
+        from ctrbench import answer
 
         if not any(cell.generator for cell in self.stored.cells):
             return self.leaderboards("scenarios", metric, colour=colour)
-        return formats.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
+        return answer.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
 
     @cached_property
     def findings(self) -> list[Finding]:

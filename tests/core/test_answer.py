@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from ctrbench import MethodRole, formats
+from ctrbench import MethodRole, answer
 from ctrbench.reading import Results
 from ctrbench.results import GeneratorInfo
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
@@ -20,32 +20,32 @@ RUN = run(*HELPING, *HURTING, *COPY, *NOISY, made=[*pools("vae", True), *pools("
 
 @pytest.mark.parametrize("width", [64, 80, 110])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    assert max(map(len, formats.answer(RUN, width=width).splitlines())) <= width
+    assert max(map(len, answer.answer(RUN, width=width).splitlines())) <= width
 
 
 def test_numbers_are_whole_however_narrow_it_is() -> None:
-    numbers = re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", formats.answer(RUN, width=110))
+    numbers = re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", answer.answer(RUN, width=110))
     assert len(numbers) == 4
-    assert re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", formats.answer(RUN, width=64)) == numbers
+    assert re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", answer.answer(RUN, width=64)) == numbers
 
 
 def test_a_terminal_sees_the_same_letters() -> None:
-    bold = formats.answer(RUN, colour=True)
-    assert bold != formats.answer(RUN)
-    assert re.sub(r"\x1b\[\d+m", "", bold) == formats.answer(RUN)
+    bold = answer.answer(RUN, colour=True)
+    assert bold != answer.answer(RUN)
+    assert re.sub(r"\x1b\[\d+m", "", bold) == answer.answer(RUN)
 
 
 def test_controls_stand_below_candidates() -> None:
-    said = formats.answer(RUN, width=110).splitlines()
+    said = answer.answer(RUN, width=110).splitlines()
     place = [line.split()[0] for line in said if line.strip()]
     assert place.index("vae") < place.index("gan") < place.index("controls:") < place.index("copy")
 
 
 def test_a_label_is_shortened_where_it_is_unique() -> None:
-    assert "fuxictr[" not in formats.answer(RUN, width=110)
+    assert "fuxictr[" not in answer.answer(RUN, width=110)
     two = TOLD | {"fuxictr": GeneratorInfo(MethodRole.CANDIDATE)}
     both = run(*HELPING, arm(LONG, "S1", 0.0), arm("fuxictr", "S1", 0.0), generators=two)
-    assert "fuxictr[" in formats.answer(both, width=110)
+    assert "fuxictr[" in answer.answer(both, width=110)
 
 
 def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
@@ -54,7 +54,7 @@ def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
     parts = [arm(name, s, 0.001 * n * (-1) ** len(s)) for n, name in enumerate(names) for s in ("S1", "S3")]
     made = [each for name in names for each in pools(name, True, variety=0.01)]
     of = run(*parts, *COPY, made=made, generators=ROLES | told)
-    brief, whole = (formats.answer(of, brief=short) for short in (True, False))
+    brief, whole = (answer.answer(of, brief=short) for short in (True, False))
     assert brief.count("\n") <= 40
     assert "9 more behind them" in brief
     assert all(f"\n{name} " in whole for name in names)
@@ -65,7 +65,7 @@ def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
 def test_in_brief_the_best_control_is_among_the_leading_however_few_places_there_are() -> None:
     few = run(*HELPING, *COPY, made=[*pools("vae"), *pools("copy")], generators=TOLD)
     for of in (few, RUN):
-        leading = formats.answer(of, brief=True).partition("\nleading")[2]
+        leading = answer.answer(of, brief=True).partition("\nleading")[2]
         assert re.search(r"^copy in S\d", leading, re.MULTILINE), leading
 
 
@@ -73,9 +73,9 @@ def test_in_brief_several_data_sets_have_their_verdicts_alone() -> None:
     two = RUN.info.datasets | {"other": RUN.info.datasets["log"]}
     cells = [*RUN.cells, *(replace(each, dataset="other") for each in RUN.cells)]
     of = replace(RUN, cells=cells, info=replace(RUN.info, datasets=two))
-    assert "other: synthetic rows help" in formats.answer(of, brief=True)
-    assert "leading" not in formats.answer(of, brief=True)
-    assert formats.answer(of).count("leading") == 2
+    assert "other: synthetic rows help" in answer.answer(of, brief=True)
+    assert "leading" not in answer.answer(of, brief=True)
+    assert answer.answer(of).count("leading") == 2
 
 
 def test_python_and_json_have_the_same_verdict() -> None:
@@ -90,4 +90,4 @@ def test_python_and_json_have_the_same_verdict() -> None:
 
 
 def test_a_run_that_did_not_end_says_so() -> None:
-    assert "it did not finish" in formats.answer(replace(RUN, finished=None))
+    assert "it did not finish" in answer.answer(replace(RUN, finished=None))
