@@ -100,11 +100,15 @@ def _row(said: GeneratorVerdict, short: Mapping[str, str]) -> list[str]:
         outcome = "collapsed"
     best = said.best
     flags = f"{len(said.flagged)} of {said.judged}" + " !" * bool(said.flagged) if said.judged else "—"
-    seconds = "—" if said.seconds is None else f"{said.seconds:.1f}" if said.seconds < 100 else f"{said.seconds:,.0f}"
+    seconds = "—" if said.seconds is None else _seconds(said.seconds)
     return [
         plain(short[said.generator]), plain(outcome), _difference(best) if best else "—", best.scenario if best else "",
         flags, seconds,
     ]  # fmt: skip
+
+
+def _seconds(seconds: float) -> str:
+    return "< 0.1" if seconds < 0.05 else f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def _difference(claim: Claim) -> str:

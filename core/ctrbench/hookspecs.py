@@ -1,4 +1,4 @@
-"""The hooks that a plug-in may implement; everything the harness can run arrives through them."""
+"""The hooks that a plug-in may implement; all methods arrive through them, those of others and ours."""
 
 from __future__ import annotations
 

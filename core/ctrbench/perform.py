@@ -22,7 +22,6 @@ import numpy as np
 
 from ctrbench import contract, digests, environment, gpu, interpreters, intervals, resources
 from ctrbench.contract import ContractError
-from ctrbench.curves import Curves
 from ctrbench.errors import Skip, UserError
 from ctrbench.interfaces import (
     Context,
@@ -51,6 +50,7 @@ from ctrbench.jobs import (
     key,
     reads,
 )
+from ctrbench.learning_curves import Curves
 from ctrbench.ranking import Catalogue, rank
 from ctrbench.results import (
     CONSTANT,

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from ctrbench.cli import main
-from ctrbench.curves import POINTS, Curves
 from ctrbench.effects import Arm, Effects
 from ctrbench.findings import findings, headline
 from ctrbench.interfaces import Better, Published, Score
+from ctrbench.learning_curves import POINTS, Curves
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page
 from ctrbench.report.pictures import NAMES, estimate, pictures
