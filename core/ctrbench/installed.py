@@ -48,10 +48,10 @@ def brought(group: str) -> tuple[list[Brought], list[Unreadable]]:
                 entries = [entry for entry in distribution.entry_points if _OURS.match(f"[{entry.group}")]
                 if not entries:
                     raise ValueError("it has a section of ctrbench's, and no entry point in it")
+                name, said = _who(distribution)  # once: metadata are parsed anew at each look
                 for entry in entries:
                     if entry.group == group:
-                        one = of(entry, distribution)
-                        found.setdefault((one.distribution, entry.name), one)
+                        found.setdefault((name, entry.name), Brought(entry, name, said))
         except Exception as error:
             if not isinstance(error, UnicodeDecodeError) or b"[ctrbench" in error.object:
                 name = shown_name(distribution)
@@ -63,7 +63,12 @@ def of(entry: EntryPoint, distribution: Distribution | None) -> Brought:
     """An entry point with what its distribution says of itself; without one, its module says who it is."""
     if distribution is None:
         return Brought(entry, plain(entry.value.split(":")[0].split(".")[0])[:_LONGEST], "")
-    return Brought(entry, shown_name(distribution), _shown(distribution, "Version"))
+    return Brought(entry, *_who(distribution))
+
+
+def _who(distribution: Distribution) -> tuple[str, str]:
+    """Its name and version."""
+    return shown_name(distribution), _shown(distribution, "Version")
 
 
 def shown_name(distribution: Distribution) -> str:
