@@ -19,7 +19,7 @@ from ctrbench.jobs import PluginCall
 from ctrbench.registry import KINDS, PluginKind, load_registry
 from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
-from ctrbench.text import did_you_mean, plain
+from ctrbench.text import did_you_mean, exact, plain
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -67,11 +67,20 @@ def choose_datasets(suite: Suite, registry: Registry, *, may_download: bool) -> 
     names = [_title(found) for found in chosen]
     taken = [*names, *(found.label for found, name in zip(chosen, names, strict=True) if found.label != name)]
     labels = [name if taken.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
-    return [
-        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {100 * share:g} %", share)
+    whole = [
+        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {exact(share, 100)} %", share)
         for found, label in zip(chosen, labels, strict=True)
         for share in sorted(suite.train_shares, reverse=True)
-    ], left_out
+    ]
+    _expect_distinct([each.label for each in whole], "data sets")
+    return whole, left_out
+
+
+def _expect_distinct(names: Sequence[str], what: str) -> None:
+    """UserError where two have one name: results are told apart by it."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{what}: two are called {twice!r}; give one of them another name")
 
 
 def is_named(dataset: Chosen[Dataset], suite: Suite) -> bool:
@@ -110,7 +119,9 @@ def choose_scenarios(suite: Suite, registry: Registry) -> list[Scenario]:
         names.append(found)
     chosen = {name: installed[name] for name in names}
     known = {scenario.dose for scenario in chosen.values()}
-    return [*chosen.values(), *(scenario for scenario in doses(suite.doses) if scenario.dose not in known)]
+    scenarios = [*chosen.values(), *(scenario for scenario in doses(suite.doses) if scenario.dose not in known)]
+    _expect_distinct([scenario.name for scenario in scenarios], "scenarios and doses")
+    return scenarios
 
 
 def check_pools(suite: Suite, registry: Registry) -> None:

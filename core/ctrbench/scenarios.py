@@ -17,9 +17,13 @@ import numpy as np
 from ctrbench.errors import Skip
 from ctrbench.interfaces import MethodRole
 from ctrbench.table import Table
+from ctrbench.text import exact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+MOST_DRAWN = 10
+"""The most that is drawn of a pool, in shares of real train."""
 
 Adds = Literal["positives", "negatives", "both"]
 """Of which class synthetic rows are added to all real ones."""
@@ -34,8 +38,8 @@ class ClassShares:
 
     def __post_init__(self) -> None:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
-            if not isinstance(share, Real) or not 0 <= share <= 10:
-                raise ValueError(f"{name}={share} must lie between 0 and 10")
+            if not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
+                raise ValueError(f"{name}={share} must lie between 0 and {MOST_DRAWN}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,13 @@ class Scenario:
             raise ValueError("order='synthetic first' takes no weights: leave out class_weight and synthetic_weight")
         if self.pretrains and not (self.needs_pool and self.keeps_real):
             raise ValueError("order='synthetic first' needs real rows and synthetic ones")
+        if self.curates and isinstance(wanted := self.synthetic, ClassShares):
+            needed = max(wanted.positives, wanted.negatives) / self.plausible
+            if round(needed, 9) > MOST_DRAWN:
+                raise ValueError(
+                    f"plausible={self.plausible:g} of a pool for {wanted}: that takes {needed:g} times the rows of "
+                    f"train, and no pool has more than {MOST_DRAWN}: draw fewer, or from a larger share"
+                )
         if not self.needs_pool and (self.synthetic_weight != 1 or self.curates):
             raise ValueError("synthetic_weight and plausible are for synthetic rows, of which it has none")
 
@@ -138,7 +149,7 @@ class Scenario:
         if not self.curates:
             return ClassShares() if wanted == "pool" else wanted
         shares = (1.0, 1.0) if wanted == "pool" else (wanted.positives, wanted.negatives)
-        return ClassShares(*(min(10, share / self.plausible) for share in shares))
+        return ClassShares(*(min(MOST_DRAWN, share / self.plausible) for share in shares))
 
     def size(self, click_rate: float) -> float:
         """Rows of the training table for each row of real train."""
@@ -155,7 +166,7 @@ def dose(adds: Adds, share: float) -> Scenario:
     positives, negatives = (share if adds in (kind, "both") else 0.0 for kind in ("positives", "negatives"))
     what = "rows of both classes" if adds == "both" else adds
     help_ = f"real + {100 * share:g} % synthetic {what}"
-    return Scenario(f"{adds}-{share:g}", synthetic=ClassShares(positives, negatives), help=help_)
+    return Scenario(f"{adds}-{exact(share)}", synthetic=ClassShares(positives, negatives), help=help_)
 
 
 def doses(shares: Sequence[float]) -> list[Scenario]:

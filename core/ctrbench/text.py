@@ -260,6 +260,12 @@ def _parts(word: str) -> list[str]:
     return re.findall(r"[^\W_]+", word.casefold())
 
 
+def exact(number: float, scale: float = 1) -> str:
+    """A number times a scale, as short as it can be without meaning another number; six digits at least."""
+    shorts = (f"{number * scale:.{digits}g}" for digits in range(6, 18))
+    return next((short for short in shorts if float(short) / scale == number), repr(number * scale))
+
+
 PADDING = 2
 """Cells by which tabulate makes a column wider than its head."""
 

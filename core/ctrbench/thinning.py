@@ -46,7 +46,7 @@ def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
         true_probabilities={
             name: truth[kept] if name == "train" else truth for name, truth in splits.true_probabilities.items()
         },
-        notes=(*splits.notes, note),
+        notes=(note, *(f"of all its rows: {said}" for said in splits.notes)),
     )
 
 

@@ -164,3 +164,28 @@ def test_the_heavy_modules_of_a_suite_are_those_of_its_plug_ins() -> None:
     assert imports(heavy, registry).count("torch") == 1
     others = Registry([replace(plugin, apart=True) for plugin in registry.plugins])
     assert imports(heavy, others) == (), "what others name may end every worker, or change it for all"
+
+
+# Names that would mean two things
+
+
+def test_shares_and_doses_that_differ_have_names_that_differ(toy_registry: Registry) -> None:
+    shares = (0.3333333, 0.33333333, 0.07, 1.0)
+    found, _ = choose_datasets(suite(train_shares=shares), toy_registry, may_download=False)
+    assert [each.label.removeprefix("toy_log") for each in found] == [
+        "", " at 33.333333 %", " at 33.33333 %", " at 7 %",
+    ]  # fmt: skip
+    names = [each.name for each in choose_scenarios(suite(scenarios=(), doses=(1.0, 1 + 1e-12)), toy_registry)]
+    assert len(set(names)) == len(names) == 7
+
+
+def test_two_things_of_one_name_are_refused_before_any_work(
+    toy_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Scenario("both-1", synthetic="pool")
+    with pytest.raises(UserError, match="scenarios and doses: two are called 'both-1'; give one of them another name"):
+        choose_scenarios(suite(scenarios=("both-1",), own_scenarios=(own,), doses=(1.0,)), toy_registry)
+    monkeypatch.setattr(ToyLog, "title", property(lambda self: "x" if self.rows > 55 else "x at 50 %"))
+    two = suite(datasets=("toy_log", "toy_log[rows=50]"), train_shares=(0.5, 1.0))
+    with pytest.raises(UserError, match="data sets: two are called 'x at 50 %'"):
+        choose_datasets(two, toy_registry, may_download=False)

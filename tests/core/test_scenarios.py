@@ -171,6 +171,7 @@ def test_what_scenarios_have_learnt_since_counts_only_in_those_that_use_it() -> 
             "needs real rows and synthetic ones",
         ),
         ({"plausible": 0.5}, "are for synthetic rows, of which it has none"),
+        ({"synthetic": ClassShares(2, 2), "plausible": 0.1}, "takes 20 times the rows of train, and no pool has more"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(values: dict, said: str) -> None:

@@ -70,3 +70,9 @@ def test_a_field_that_says_where_numbers_are_missing_keeps_its_two_values() -> N
 def test_a_share_without_a_click_is_the_users_mistake() -> None:
     with pytest.raises(UserError, match=r"train share 0.001: of \d+ negatives none is left; take a larger share"):
         thinned(WHOLE, 0.001, seed=1)
+
+
+def test_what_was_noted_of_all_rows_is_not_said_of_those_that_are_left() -> None:
+    found = thinned(replace(WHOLE, notes=("train has 90 positives",)), 0.1, seed=1).notes
+    assert found[0].startswith("40 of 400 rows of train are seen")
+    assert found[1] == "of all its rows: train has 90 positives"

@@ -85,7 +85,7 @@ in the command or its files, 130 interrupted.
     type=Numbers(),
     default=(),
     metavar="SHARES",
-    help="How much: a scenario for each share of synthetic positives, of negatives and of both, as in 0.25,0.5,1.",
+    help="How much: a scenario for each share of synthetic positives, negatives and both, as in 0.25,0.5,1.",
 )
 @click.option(
     "--train-shares",

@@ -122,10 +122,11 @@ def _record(part: Part, curve: Curve, point: Point) -> Record:
 def _about(curves: Sequence[Curve], points: str) -> list[str]:
     """How to read the places of a curve."""
     effects = [point.effect for curve in curves for point in curve.points if point.effect]
+    star = "* or bold: the best of a row, if better than original"
     if not any(effect.testable for effect in effects):
-        return about_intervals(effects, marks=False)
+        return [star, *about_intervals(effects, marks=False)]
     marks = f"{BETTER} better and {WORSE} worse where the interval for all {points} of its row at once excludes 0"
-    return [*about_intervals(effects, marks=False), marks]
+    return [star, *about_intervals(effects, marks=False), marks]
 
 
 def _original(effects: Effects) -> Entry:

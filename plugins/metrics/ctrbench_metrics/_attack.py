@@ -74,7 +74,7 @@ def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_w
     Flagged where the AUC is above .5, above that of fresh real rows and above that of the marginals, each by more than
     chance; with `both_ways` also where it is below all three by more than chance, since an attacker can just as well
     take the lowest scores. No verdict where fresh real rows already tell members from others: the attack then proves
-    nothing.
+    nothing; nor where the interval is as wide as all that an AUC can be.
     """
     count = max(int(each.max()) for each in people) + 1
     of_pool, of_fresh, of_marginals = (auc_of(*each, people, count) for each in (pool, fresh, marginals))
@@ -86,6 +86,7 @@ def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_w
         "suspects": float(sum(map(len, pool))),
     }
     alike = of_fresh.low < 0.5 + ALIKE and of_fresh.high > 0.5 - ALIKE
+    alike = alike and of_pool.high - of_pool.low < 1  # of so few people any AUC at all could be chance
     side = (of_pool - Estimate(0.5, np.zeros(count))).side()
     told = side in ((1, -1) if both_ways else (1,)) and all(
         (of_pool - other).side() == side for other in (of_fresh, of_marginals)

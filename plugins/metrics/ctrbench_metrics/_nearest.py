@@ -49,7 +49,8 @@ def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
         if field.kind == "numeric":
             missing = [table.missing(field) for table in (train, *tables)]
             known = values[0][~missing[0]]
-            edges = np.unique(np.quantile(known, np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]))
+            shares = np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]
+            edges = np.unique(np.quantile(known, shares)) if len(known) else known
             bins = [np.searchsorted(edges, each).astype(np.int32) for each in values]
             values = [np.where(where, np.int32(NUMERIC_BINS), each) for where, each in zip(missing, bins, strict=True)]
         columns.append(values)

@@ -44,6 +44,9 @@ class InteractionDisclosure(SyntheticMetric):
     `recall` are over all distinct pairs of the pool and of train; `…_by_marginals` is what remains of them when items
     are shuffled within each label.
 
+    Where nothing can be compared (new users, or too few people) the value is `recall`, and the baseline
+    `recall_by_marginals`, without an interval.
+
     Flagged where one of the four differs from its baseline by more than chance (two-sided, 5 % for all together), and
     by more than with reference rows as the pool. No verdict where those already differ by themselves, or where the
     holdout's users are new. A share below the baseline is a leak too: what should be there and is missing was in train.

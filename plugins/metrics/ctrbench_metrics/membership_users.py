@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from ctrbench import Register, SyntheticMetric, hookimpl
+from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._learned import LearnedAttack
+from ctrbench_metrics._rows import identifier_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,11 @@ class MembershipUsers(LearnedAttack):
     """
 
     name: ClassVar[str] = "membership_users"
+
+    def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
+        """As for rows; Skip without a field that identifies the user."""
+        identifier_of(train.schema, "user")
+        return super().score(synthetic, train=train, holdout=holdout, reference=reference, seed=seed)
 
     def asked(self, scores: Sides, people: People) -> tuple[Sides, People]:
         """Each person by the mean over all rows."""

@@ -121,6 +121,18 @@ def test_interaction_disclosure_needs_a_user_and_an_item():
         InteractionDisclosure().score(bare, train=bare, holdout=bare, reference=bare, seed=1)
 
 
+def test_people_cannot_be_looked_for_where_no_field_says_who_they_are():
+    bare = only(log().train, ["item", "hour"])
+    with pytest.raises(Skip, match="role user"):
+        MembershipUsers().score(bare, train=bare, holdout=bare, reference=bare, seed=1)
+
+
+def test_an_interval_as_wide_as_all_that_can_be_is_no_verdict():
+    alone = (np.zeros(5, np.int64), np.zeros(5, np.int64))
+    sides = (np.arange(5.0) + 3, np.arange(5.0))
+    assert judge(sides, sides, sides, people=alone, both_ways=True).flagged is None
+
+
 def test_matched_rows_hold_only_values_that_the_rest_of_train_has():
     """Train has every value of its vocabulary, the holdout others too: that alone must tell nobody apart."""
     matched = Matched.drawn(log().train, log().valid, 3_000, np.random.default_rng(1))

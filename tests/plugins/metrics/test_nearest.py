@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from ctrbench import Field, Schema, Table
+from ctrbench import MISSING, PRESENT, Field, Schema, Table
 from ctrbench_metrics import _nearest
 from ctrbench_metrics._nearest import count_near, encode, find_nearest, find_nearest_weighted
 from hypothesis import given, settings
@@ -78,3 +78,14 @@ def test_numbers_are_equal_where_they_share_a_bin_of_train():
     assert other[:, 0].tolist() == [1] * 6
     constant, _ = encode(table([2.0] * 9), table([2.0]))
     assert len(np.unique(constant[:, 1])) == 1
+
+
+def test_numbers_of_which_train_knows_none_are_all_missing():
+    fields = (
+        Field("age", "numeric", missing_indicator="age known", imputed=3.0),
+        Field("age known", vocabulary=(MISSING, PRESENT)),
+    )
+    known = np.array([1, 1, 2], np.int32)
+    table = Table(pd.DataFrame({"age": [3.0, 3.0, 7.0], "age known": known}), Schema(fields), np.zeros(3, np.int8))
+    train, other = encode(table.take(np.array([0, 1])), table)
+    assert train[0, 0] == train[1, 0] == other[0, 0] != other[2, 0]
