@@ -68,7 +68,7 @@ def choose_datasets(suite: Suite, registry: Registry, *, may_download: bool) -> 
     taken = [*names, *(found.label for found, name in zip(chosen, names, strict=True) if found.label != name)]
     labels = [name if taken.count(name) == 1 else found.label for found, name in zip(chosen, names, strict=True)]
     whole = [
-        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {exact(share, 100)} %", share)
+        Chosen(found.registered, found.plugin, label if share == 1 else f"{label} at {exact(100 * share)} %", share)
         for found, label in zip(chosen, labels, strict=True)
         for share in sorted(suite.train_shares, reverse=True)
     ]

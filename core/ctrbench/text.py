@@ -260,10 +260,10 @@ def _parts(word: str) -> list[str]:
     return re.findall(r"[^\W_]+", word.casefold())
 
 
-def exact(number: float, scale: float = 1) -> str:
-    """A number times a scale, as short as it can be without meaning another number; six digits at least."""
-    shorts = (f"{number * scale:.{digits}g}" for digits in range(6, 18))
-    return next((short for short in shorts if float(short) / scale == number), repr(number * scale))
+def exact(number: float) -> str:
+    """A number as short as it can be without meaning another one of fifteen digits; six digits at least."""
+    shorts = (f"{number:.{digits}g}" for digits in range(6, 16))
+    return next(short for short in shorts if float(short) == float(f"{number:.15g}"))
 
 
 PADDING = 2
