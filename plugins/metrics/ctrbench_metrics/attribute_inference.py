@@ -39,7 +39,8 @@ class AttributeInference(SyntheticMetric):
     % interval over users, is the share minus the baseline; `without_pool` is the attacker's share for train's rows with
     the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0. Flagged where the
     mean or a single field differs from its baseline, above or below (Bonferroni, 5 % for all together), and from what
-    real rows as the pool give; no verdict where with these the two sides already differ.
+    real rows as the pool give. A field that is guessed better on one side with these (the label, where the click rate
+    has changed) is not judged, nor is then the mean; no verdict where the mean differs with these.
 
     It shows that someone who knows most of a row of train learns the rest from the pool. It does not show what can be
     learned from less: an attacker with half of a row, or with several rows of a person, is a different one. Fields that
@@ -85,11 +86,11 @@ class AttributeInference(SyntheticMetric):
             for differences, hits in zip((excess, control), found, strict=True):
                 differences.append(_difference(estimates([side[:, [at]] for side in hits])))
         level = SIGNIFICANCE / len(excess)  # Bonferroni
+        alike = [other.low < ALIKE and other.high > -ALIKE for other in control]
         told = any(
-            one.side(level) != 0 and (one - other).side(level) == one.side(level)
-            for one, other in zip(excess, control, strict=True)
+            fair and one.side(level) != 0 and (one - other).side(level) == one.side(level)
+            for fair, one, other in zip([all(alike), *alike[1:]], excess, control, strict=True)
         )
-        alike = control[0].low < ALIKE and control[0].high > -ALIKE
         details = {
             **of_members.interval,
             "excess": excess[0].value,
@@ -100,7 +101,7 @@ class AttributeInference(SyntheticMetric):
         }
         for at in np.argsort([-abs(each.value) for each in excess[1:]], kind="stable")[:WORST]:
             details[f"excess of {names[secrets[at]]}"] = excess[1 + at].value
-        return Score(of_members.value, of_others.value, details, told if alike else None)
+        return Score(of_members.value, of_others.value, details, told if alike[0] else None)
 
 
 def _difference(sides: tuple[Estimate, Estimate]) -> Estimate:

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from ctrbench import Context, Field, Schema, Skip, Splits, Table
+from ctrbench import Context, Field, Schema, Skip, Splits, Table, encode_splits
 from ctrbench_datasets.oracle import Oracle
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_generators.bayes_net import BayesNet
@@ -267,6 +267,27 @@ def test_fields_are_inferred_from_copies_and_a_leak_in_one_field_is_named():
     found = score(AttributeInference(), Table(hours, train.schema, fresh.labels))
     assert found.flagged is True
     assert found.details["excess of hour"] > 0.05
+
+
+def test_a_click_rate_that_has_changed_is_no_leak_of_labels():
+    rng = np.random.default_rng(1)
+
+    def frame(rows: int, rate: float) -> pd.DataFrame:
+        made = {"user": rng.integers(0, 100, rows), **{f"c{at}": rng.integers(0, 4, rows) for at in range(8)}}
+        return pd.DataFrame({**made, "click": (rng.random(rows) < rate).astype(int)})
+
+    fields = [Field("user", role="user"), *(Field(f"c{at}") for at in range(8))]
+    frames = frame(3000, 0.2), frame(1500, 0.3), frame(1500, 0.35)
+    splits = encode_splits(*frames, label="click", fields=fields, source="drift")
+    knows_nothing = Independent().fit(splits.train, seed=1, context=Context()).sample(3000, seed=1)
+    many_clicks = Table(knows_nothing.rows, splits.train.schema, (rng.random(3000) < 0.6).astype(np.int8))
+
+    def flagged(rows: Table) -> bool | None:
+        asked = {"train": splits.train, "holdout": splits.valid, "reference": splits.test}
+        return AttributeInference().score(rows, **asked, seed=1).flagged
+
+    assert flagged(many_clicks) is False
+    assert flagged(splits.train) is True
 
 
 def test_a_single_user_is_no_sample_of_users():
