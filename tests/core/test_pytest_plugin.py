@@ -25,6 +25,7 @@ def pytest_run(folder: Path, *words: str, path: Path | None = None) -> subproces
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=240)
 
 
+@pytest.mark.slow
 def test_the_tests_that_the_toybox_brings_pass(toybox: Path, tmp_path: Path) -> None:
     tests = THIRD_PARTY / "toybox" / "tests" / "test_toybox.py"
     (tmp_path / tests.name).write_text(tests.read_text())

@@ -139,6 +139,7 @@ def apportion(kinds: Sequence[Kind], number: int) -> dict[str, int]:
     return wanted
 
 
+@pytest.mark.slow
 def test_the_suite_itself_notices_what_it_looks_for(tmp_path: Path) -> None:
     changes = {
         "lost": "delete from tasks where kind = 'score'",
