@@ -505,3 +505,17 @@ def test_drawing_leaves_matplotlibs_settings_alone() -> None:
         assert dict(matplotlib.rcParams) == before
     assert b">row</text>" in drawn
     assert b"99px" not in drawn, "a figure is the same whatever the user's settings"
+
+
+@pytest.mark.parametrize("room", [drawing.PAGE, drawing.PHONE], ids=["page", "phone"])
+def test_the_colours_of_many_grids_are_explained_right_below_them(room: drawing.Room) -> None:
+    grids = [
+        drawing.Heat(f"model {at}", [f"generator {y}" for y in range(15)], ["S1", "S2"], [[0.1, -0.2]] * 15)
+        for at in range(8)
+    ]
+    figure = drawing.heatmap(grids, "higher", "Δauc", room)
+    figure.draw_without_rendering()
+    *panels, bar = [axis.get_tightbbox() for axis in figure.axes]
+    inch = figure.get_dpi()
+    assert bar.y0 >= 0
+    assert 0 < min(panel.y0 for panel in panels) - bar.y1 < 0.5 * inch

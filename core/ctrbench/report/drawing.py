@@ -252,7 +252,17 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if mesh is not None:
-        bar = figure.colorbar(mesh, ax=axes.tolist(), orientation="horizontal", extend="both", aspect=40, shrink=0.8)
+        thick = 0.1 / figure.get_size_inches()[1]  # of the height, which may be that of many panels
+        bar = figure.colorbar(
+            mesh,
+            ax=axes.tolist(),
+            orientation="horizontal",
+            extend="both",
+            fraction=thick,
+            pad=thick,
+            shrink=0.8,
+            aspect=40,
+        )
         bar.set_label(_folded(label, room))
         bar.set_ticks([-bound, 0, bound], labels=[_compact(-bound, digits), "0", _compact(bound, digits)])
     return figure
