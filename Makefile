@@ -4,6 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.installed-docs
 
+# Where it is forbidden to keep compiled modules, each of the hundreds of processes that tests start compiles all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu results clean
 
 FAULTS ?= 200
