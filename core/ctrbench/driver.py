@@ -250,7 +250,7 @@ class _Walk:
     def __post_init__(self) -> None:
         self._flying: dict[str, list[str]] = {}  # key → the tasks that wait for its result
         self._keys: dict[str, str] = {}
-        self._made: set[str] = set()  # keys of what this walk has done
+        self._made: dict[str, TaskResult] = {}  # by key, what this walk has done
         self._jobs: dict[str, Job] = {}  # those that the executor has
         self._missing = {name: len(task.after) for name, task in self.tasks.items()}
         self._ready = deque(name for name, count in self._missing.items() if not count)
@@ -294,10 +294,11 @@ class _Walk:
         if cache_key in self._flying:
             self._flying[cache_key].append(task.name)
             return
-        found = self.driver.stored(task, job, cache_key)
+        equal = self._made.get(cache_key)
+        found = equal if equal and equal.ok else self.driver.stored(task, job, cache_key)
         if found is not None:
             store.link(self.run, task.name, cache_key)
-            self._settle(task.name, found, "equal" if cache_key in self._made else "stored")
+            self._settle(task.name, found, "equal" if equal else "stored")
             return
         self._flying[cache_key] = [task.name]
         self.driver.watcher.begun(task)
@@ -320,7 +321,7 @@ class _Walk:
             self.driver.tell(f"{result.plugin} left {', '.join(noted.changed)} changed: its worker serves nobody else")
         result = replace(result, bookkeeping=noted)
         self.driver.store.keep(self.run, task.name, task.kind, cache_key, result)
-        self._made.add(cache_key)
+        self._made[cache_key] = result
         for waiting in self._flying.pop(cache_key):
             if waiting != task.name:
                 self.driver.store.link(self.run, waiting, cache_key)

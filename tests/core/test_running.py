@@ -289,7 +289,7 @@ class Ways(ctrbench.Watcher):
 
 def test_work_that_equals_other_work_of_the_run_is_not_said_to_have_been_stored(tmp_path: Path) -> None:
     given = {**SELECTION, "generators": "none", "scenarios": ["original", ctrbench.Scenario("twin")], "metrics": "auc"}
-    for expected in ("equal", "stored"):
-        ways = Ways()
-        ctrbench.run(**given, store=tmp_path / "r.db", executor="inline", progress=ways)
+    for expected in ("equal", "stored", "equal"):
+        ways, fresh = Ways(), expected == "equal"
+        ctrbench.run(**given, store=tmp_path / "r.db", executor="inline", progress=ways, fresh=fresh)
         assert {how for name, how in ways.how.items() if "/twin/" in name} == {expected}
