@@ -364,7 +364,7 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     if kind == "metric" and not (type(unit) is str and encodable(unit) == unit and len(unit) <= _LONGEST_UNIT):
         return f"{who}.unit must say what its numbers are, in at most {_LONGEST_UNIT} letters"
     of = getattr(thing, "slice_of", "")
-    if kind == "metric" and type(of) is not str:
+    if kind == "metric" and not (type(of) is str and encodable(of) == of):
         return f"{who}.slice_of must be the name of a metric, or empty"
     if issubclass(thing, SyntheticMetric) and not _is_among(thing.aspect, get_args(Aspect)):
         return f"{who}.aspect must be {' or '.join(map(repr, get_args(Aspect)))}"

@@ -12,6 +12,7 @@ from ctrbench.registry import _complaint, load_registry
 from ctrbench.results import GeneratorInfo, ScenarioInfo
 from ctrbench.store import rows
 from ctrbench.suite import parse_suite
+from ctrbench_metrics.auc import Auc
 from handmade import INFO, cell, pool, results
 
 CONTROLS = ["independent", "label_shuffle", "negative_sampling", "oracle", "random_oversampling", "uniform"]
@@ -111,3 +112,10 @@ def test_a_generator_with_another_role_is_broken() -> None:
             raise NotImplementedError
 
     assert _complaint("generator", Judge) == "Judge.role must be MethodRole.CANDIDATE or MethodRole.CONTROL"
+
+
+@pytest.mark.parametrize("of", [1, None, "\ud800"])
+def test_what_a_metric_is_a_slice_of_is_a_name_that_can_be_stored(of: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _complaint("metric", Auc) == ""
+    monkeypatch.setattr(Auc, "slice_of", of)
+    assert _complaint("metric", Auc) == "Auc.slice_of must be the name of a metric, or empty"
