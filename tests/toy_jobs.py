@@ -37,7 +37,10 @@ def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | N
 def gone(process: int) -> bool:
     """Whether a process has ended, after a moment if need be."""
     for _ in range(100):
-        if not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(process).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.1)
     return False
