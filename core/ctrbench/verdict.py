@@ -264,11 +264,11 @@ class _Judge:
         if not self.effects.applicable:
             return [f"{self.effects.dataset}: this run has no generator, so it says nothing of synthetic data."]
         if best is None and not self.effects.compared:
-            cause = self.cause("")
+            cause = self.cause([""], "original")
             return [
                 f"{self.effects.dataset}: no answer, as no model has every score of {self.metric} on original{cause}."
             ]
-        unmeasured = [f"{name}{self.cause(name)}" for name in self.unmeasured(judged)]
+        unmeasured = [f"{name}{self.cause([name])}" for name in self.unmeasured(judged)]
         if best is None:
             every = _few(unmeasured) or "none was measured"
             return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}: {every}."]
@@ -281,6 +281,8 @@ class _Judge:
         spoilt += [f"Collapsed: {_few(collapsed)}."] if collapsed else []
         lacking = [f"{each.generator} ({each.lacks.removeprefix('too few ')})" for each in judged if each.lacks]
         spoilt += [f"Too few rows: {_few(lacking)}."] if lacking else []
+        unanswered = self.unanswered(judged)
+        spoilt += [f"No answer in {_few(unanswered)}."] if unanswered else []
         constant = self.effects.constant()
         spoilt += [f"Predicts the same for every row: {_few(constant)}."] if constant else []
         lines.append(" ".join(spoilt))
@@ -294,13 +296,16 @@ class _Judge:
         silent = [name for name in candidates if name not in self.effects.same]
         return silent + [name for name, each in told.items() if not each.claims and not each.lacks]
 
-    def cause(self, generator: str) -> str:
-        """Why scores of a generator, or of `original`, are missing, in brackets: a failure rather than a skip."""
-        arms = [
-            arm
-            for arm in self.effects.cells
-            if arm.generator == generator and (generator or arm.scenario == "original")
-        ]
+    def unanswered(self, judged: Sequence[GeneratorVerdict]) -> list[str]:
+        """The scenarios in which no candidate has an effect, and why; but for those whose pools say why."""
+        answered = {claim.scenario for claim in self.claims}
+        if all(each.lacks for each in judged if each.claims):
+            return []
+        return [f"{name}{self.cause(self.effects.averaged, name)}" for name in self.scenarios if name not in answered]
+
+    def cause(self, generators: Sequence[str], scenario: str = "") -> str:
+        """Why scores of generators ("" for none) are missing, in brackets: a failure rather than a skip."""
+        arms = [a for a in self.effects.cells if a.generator in generators and a.scenario == (scenario or a.scenario)]
         lacking = [c for arm in arms for c in self.effects.cells[arm] if self.metric not in c.scores]
         causes = [cell.cause(self.metric) for cell in lacking]
         first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)

@@ -308,6 +308,13 @@ def test_a_candidate_that_was_not_measured_is_named_with_its_reason() -> None:
     assert "Not measured" not in " ".join(judged(*HELPING).lines)
 
 
+def test_a_scenario_that_a_model_skips_has_no_answer_and_the_verdict_says_why() -> None:
+    skipped = [replace(cell, scenario="S1") for cell in lacking("vae", Status.SKIPPED, "dnn reads no weights")]
+    [s3] = [arm("vae", "S3", 0.0)]
+    assert "No answer in S1 (dnn reads no weights)." in judged(s3, skipped[: len(s3)]).lines
+    assert "No answer" not in " ".join(judged(*HELPING).lines)
+
+
 def test_where_no_candidate_applies_the_controls_do_not_answer_for_them() -> None:
     found = judged(*COPY, lacking("gan", Status.SKIPPED, "gan is for nominal fields"), made=pools("copy"))
     assert found.lines[0].startswith("log: no candidate applies; ")
