@@ -132,7 +132,7 @@ def main(store: str, suite: str, workers: int, runs: int, repeats: tuple[int, ..
     bank = Bank(results)
     truth = truths(results, bank)
     tallies = {}
-    for count in repeats:
+    for count in sorted(repeats):
         tally = tallies[count] = Tally()
         rng = np.random.default_rng([seed, count])
         with click.progressbar(range(runs), label=f"{count} repeats", file=sys.stderr) as numbers:

@@ -53,14 +53,14 @@ def fetch(folder: Path, sums: Sums, hosts: Sequence[Host], progress: Progress, *
     with _alone(place):
         if not place.exists():  # the process that we waited for has fetched the files
             return
-        failures = []
+        failures: dict[str, None] = {}  # a host may be named twice, with the same reason
         try:
             for addresses in hosts:
                 failure = _try(addresses, place, folder, sums, archives, progress)
                 if failure is None:
                     shutil.rmtree(place)
                     return
-                failures.append(f"{urlsplit(addresses[0]).netloc}: {failure}")
+                failures[f"{urlsplit(addresses[0]).netloc}: {failure}"] = None
             kept = _is_worth_keeping(place)
         finally:
             if not _is_worth_keeping(place):
@@ -122,8 +122,12 @@ class _Unfit(Exception):
     """What a host sent is not what was published."""
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__} {error}".split())
+def _one_line(error: BaseException) -> str:
+    """What an error comes from in the end: requests and urllib3 wrap it three times, and quote addresses each time."""
+    while error.__context__ is not None:
+        error = error.__context__
+    said = (isinstance(error, OSError) and error.strerror) or error
+    return " ".join(f"{type(error).__name__} {said}".split())
 
 
 def _wanted(path: PurePosixPath, sums: Sums) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 import time
@@ -229,3 +230,12 @@ def test_of_two_at_once_one_fetches_and_the_other_waits(web, tmp_path):
     first.join()
     assert len(web.asked) == 1
     assert files_under(tmp_path) == {"log.csv"}
+
+
+def test_a_host_that_is_not_there_is_told_in_a_few_words_and_once(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError) as told:
+            fetch(tmp_path, {"log.csv": ""}, [[f"{address}/log.csv"], [f"{address}/log.zip"]], quiet)
+    assert f"({address[7:]}: ConnectionRefusedError Connection refused)" in str(told.value)
