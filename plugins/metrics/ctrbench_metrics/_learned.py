@@ -36,7 +36,7 @@ RADIUS = 2
 class LearnedAttack(MembershipAttack):
     """The attacker who learns; subclasses decide whether rows or people are judged."""
 
-    imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble")
+    imports: ClassVar[tuple[str, ...]] = ("scipy.special", "scipy.stats", "sklearn.ensemble", "threadpoolctl")
     both_ways: ClassVar[bool] = False  # the direction is learned
     suspects: Annotated[int, "at most this many members, and as many others, drawn by the seed", Ge(100)] = 10_000
 
@@ -74,6 +74,7 @@ def _of_other_half(
     """How much each suspect looks like a member to a classifier that has not seen its half: ranks in (0, 1]."""
     from scipy.stats import rankdata
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     scores = np.full(len(features), 0.5)
     for half in range(HALVES):
@@ -87,6 +88,9 @@ def _of_other_half(
             l2_regularization=1.0,
             early_stopping=False,
             random_state=0,
-        ).fit(features[~inside], is_member[~inside])
-        scores[inside] = rankdata(model.decision_function(features[inside])) / inside.sum()
+        )
+        with threadpool_limits(1):  # several threads add in another order each time, and wait busily for each other
+            model.fit(features[~inside], is_member[~inside])
+            judged = model.decision_function(features[inside])
+        scores[inside] = rankdata(judged) / inside.sum()
     return scores
