@@ -33,10 +33,11 @@ class Estimate:
 
     value: float
     parts: NDArray[np.float64]
+    unseen: float = 0.0  # how far off the value may be though no user differs from it: few users may agree by chance
 
     def __sub__(self, other: Estimate) -> Estimate:
         """The difference; both must count the same users."""
-        return Estimate(self.value - other.value, self.parts - other.parts)
+        return Estimate(self.value - other.value, self.parts - other.parts, self.unseen + other.unseen)
 
     @cached_property
     def margin(self) -> float:
@@ -54,7 +55,7 @@ class Estimate:
             return 1.0  # a single user says nothing about others, so the share could be anything
         users = max(int(np.count_nonzero(self.parts)), 2)
         error = np.sqrt(users / (users - 1) * np.square(self.parts).sum())
-        return float(stdtrit(users - 1, 1 - level) * error)
+        return float(stdtrit(users - 1, 1 - level) * error) + self.unseen
 
     @property
     def low(self) -> float:
@@ -83,10 +84,14 @@ def users_of(*tables: Table) -> list[NDArray[np.int64]]:
 
 
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
-    """The mean of values, (rows,), whose users are numbered below `count`."""
+    """The mean of values in [0, 1], (rows,), whose users are numbered below `count`.
+
+    Where all values are equal, what n users would agree on by chance is Clopper and Pearson's bound, 1 - level^(1/n).
+    """
     mean = float(values.mean())
     parts = np.bincount(users, (values - mean) / len(values), count).astype(np.float64)
-    return Estimate(mean, parts)
+    agree = 1 - SIGNIFICANCE ** (1 / len(np.unique(users))) if np.ptp(values) == 0 else 0.0
+    return Estimate(mean, parts, agree)
 
 
 def auc_of(

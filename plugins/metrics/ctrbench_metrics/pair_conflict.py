@@ -56,7 +56,11 @@ class PairConflict(SyntheticMetric):
             for pair, table, each in zip(pairs[1:], (synthetic, holdout), users, strict=True)
         ]
         of_pool, of_holdout = (
-            Estimate((negatives.value + positives.value) / 2, (negatives.parts + positives.parts) / 2)
+            Estimate(
+                (negatives.value + positives.value) / 2,
+                (negatives.parts + positives.parts) / 2,
+                (negatives.unseen + positives.unseen) / 2,
+            )
             for negatives, positives in rates
         )
         details = {

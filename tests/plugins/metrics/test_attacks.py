@@ -21,10 +21,12 @@ from ctrbench_metrics._attack import judge
 from ctrbench_metrics._chance import Estimate
 from ctrbench_metrics._matched import Matched, _split_by_person, only
 from ctrbench_metrics.attribute_inference import AttributeInference, _guesses
+from ctrbench_metrics.dcr_share import DcrShare
 from ctrbench_metrics.interaction_disclosure import InteractionDisclosure
 from ctrbench_metrics.membership import Membership
 from ctrbench_metrics.membership_classifier import MembershipClassifier
 from ctrbench_metrics.membership_users import MembershipUsers
+from ctrbench_metrics.nndr import Nndr
 from places import ROOT
 
 
@@ -293,6 +295,17 @@ def test_a_click_rate_that_has_changed_is_no_leak_of_labels():
 def test_a_single_user_is_no_sample_of_users():
     assert Estimate(0.5, np.zeros(1)).margin == 1
     assert Estimate(0.5, np.zeros(2)).margin == 0, "two users who agree do say something"
+
+
+@pytest.mark.parametrize("metric", [DcrShare(), Nndr()])
+def test_a_pool_of_a_row_or_two_is_flagged_by_nobody_however_near_to_train(metric):
+    splits = small().splits
+    asked = {"train": splits.train, "holdout": splits.valid, "reference": splits.test}
+
+    def flagged(rows: int) -> bool | None:
+        return metric.score(splits.train.take(np.arange(rows)), **asked, seed=1).flagged
+
+    assert [flagged(rows) for rows in (1, 2, 300)] == [False, False, True]
 
 
 @cache
