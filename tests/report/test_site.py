@@ -73,4 +73,5 @@ def test_what_is_no_store_is_refused_in_one_line(places: tuple[Path, Path, list[
     assert "no store (*.db) and no archive (*.zip) is in it" in said(str(tmp_path / "empty"))
     done = CliRunner().invoke(main, ["site", str(places[0]), *out])
     assert done.output == f"{tmp_path / 'site' / 'index.html'}: 1 run\n"
+    assert "<title>ctrbench: 1 run</title>" in (tmp_path / "site" / "index.html").read_text()
     assert "exists already" in said(str(places[0]))
