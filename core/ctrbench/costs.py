@@ -27,6 +27,9 @@ NIGHT = 8 * 3600.0
 WIDE = 10_000
 """Values of a field from which it is named as what makes a method slow or large."""
 
+FORECAST = "forecast"
+"""The basis of a cost that no earlier run knows."""
+
 LIBRARIES = 7e8
 """Bytes of a worker process that has only imported what plug-ins need: torch, FuxiCTR, SDV."""
 
@@ -58,7 +61,7 @@ class Costs:
         like = self._like(task)
         if like:
             return "earlier runs" if like.effort == task.effort else "earlier runs, scaled"
-        return "forecast" if task.forecast else "—"
+        return FORECAST if task.forecast else "—"
 
     def _like(self, task: Task) -> Spent | None:
         """What like tasks spent in the mean, of those the ones whose effort was nearest; asked again and again."""

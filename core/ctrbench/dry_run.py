@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ctrbench import arguments, choices, loading, plan, running
 from ctrbench.again import Earlier
 from ctrbench.choices import Chosen
-from ctrbench.costs import Costs
+from ctrbench.costs import FORECAST, Costs
 from ctrbench.driver import Redo, why_again
 from ctrbench.errors import UserError
 from ctrbench.ids import TaskKind
@@ -114,6 +114,12 @@ class Preview:
         told = [(task.kind, self.costs.of(task)) for name, task in self.tasks.items() if self.why[name].runs]
         unknown = sum(cost is None and kind in (TaskKind.POOL, TaskKind.TRAIN) for kind, cost in told)
         return sum(cost.seconds for _, cost in told if cost), unknown
+
+    @property
+    def counts_all_epochs(self) -> bool:
+        """Whether a training is forecast, not known from an earlier run: then early stopping is not in it."""
+        ahead = (task for name, task in self.tasks.items() if self.why[name].runs and task.kind is TaskKind.TRAIN)
+        return any(self.costs.basis(task) == FORECAST for task in ahead)
 
 
 @arguments.same_as(run)
