@@ -58,7 +58,10 @@ def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str
     rows += [["controls:", "", "", "", "", ""]] if controls and rows else []
     rows += [_row(each, short) for each in controls]
     columns = ["generator", "verdict", f"best Δ{verdict.metric}", "in", "flags", "s"]
-    legend = "± 95 %, for all that was tried; flags: privacy metrics that flag it; s: to make a pool"
+    known = any(each.best and each.best.low is not None for each in verdict.generators)
+    legend = (
+        f"{'± 95 %, for all that was tried; ' if known else ''}flags: privacy metrics that flag it; s: to make a pool"
+    )
     if any(name != label for label, name in short.items()):
         legend += "; labels are shortened"
     if left := len(verdict.generators) - len(candidates) - len(controls):

@@ -116,8 +116,8 @@ class Preview:
         return sum(cost.seconds for _, cost in told if cost), unknown
 
     @property
-    def counts_all_epochs(self) -> bool:
-        """Whether a training is forecast, not known from an earlier run: then early stopping is not in it."""
+    def is_rough(self) -> bool:
+        """Whether a training is forecast, for want of an earlier run: without its early stopping and evaluation."""
         ahead = (task for name, task in self.tasks.items() if self.why[name].runs and task.kind is TaskKind.TRAIN)
         return any(self.costs.basis(task) == FORECAST for task in ahead)
 

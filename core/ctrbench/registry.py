@@ -164,7 +164,7 @@ class Registry:
         if name.isidentifier() and os.path.isdir(folder):
             hint = f"the one in {folder} is not installed: `pip install --editable {folder}` does that"
         if self.broken:
-            hint += f" Or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
+            hint += f"; or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
         return UserError(f"{where}no {what} {name!r}; {hint}")
 
     def take_in(self, plugin: Registered) -> None:

@@ -114,6 +114,10 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
         raw = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and what is too deep
         raise UserError(f"{source}: not TOML: {error}{_hint_at_pasted(text, error)}") from None
+    if not raw:
+        raise UserError(
+            f"{source}: it is empty, and would run everything; `ctrbench show quick` prints a suite to begin with"
+        )
     own = tuple(_scenario(item, source) for item in _typed(raw, "scenario", list, source, []))
     known = {f.name for f in fields(Suite)} - {"own_scenarios"} | {"scenario"}
     _refuse_unknown(raw, known, source)
@@ -121,6 +125,8 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
+            if values[section] == ("none",):  # as on the command line
+                values[section] = ()
     if not values.get("datasets", True):
         raise UserError(f"{source}: datasets=[] leaves nothing to run on; name one, or leave it out")
     numbers = dict.fromkeys(("repeats", "model_seeds", "seed", "data_seed"), int)

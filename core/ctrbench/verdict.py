@@ -378,9 +378,13 @@ class _Judge:
                 else "No control was run beside it: random_oversampling tells what more rows alone would do."
             )
         sign = against.sign(self.effects.better)
-        said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
+        said = {1: "is ahead of it", -1: "is behind it", 0: "is not told apart from it"}[sign]
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
-        return f"The best control is {who}: {best.generator} is {said}, {self.number(against)}."
+        there = " there" if against.scenario == best.scenario else ""
+        if against.low is None:
+            said = f"differs from it by {self.number(against)}, which may be the luck of a seed"
+            return f"The best control{there} is {who}: {best.generator} {said}."
+        return f"The best control{there} is {who}: {best.generator} {said}, {self.number(against)}."
 
     def cost(self, mine: GeneratorVerdict) -> str:
         bases = [Arm("", "original", model) for model in self.effects.compared]

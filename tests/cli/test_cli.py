@@ -336,7 +336,7 @@ def test_hours_of_work_are_asked_about_and_a_budget_is_named() -> None:
     named = {"datasets": [SMALL], "generators": ["tabddpm"], "models": ["dnn"], "scenarios": ["S1"], "metrics": ["auc"]}
     with CliRunner().isolation(input="n\n") as (_, said, *_rest):
         assert not _dry_run.confirm(prepare("paper", named, {"repeats": 50}), "none.db", 1)
-    assert re.search(rb"this will take about \d+(\.\d)? [hd] on 1 worker \(forecasts count all epochs", said.getvalue())
+    assert re.search(rb"this will take about \d+(\.\d)? [hd] on 1 worker \(forecasts are rough", said.getvalue())
     assert re.search(rb"--budget 0\.\d+", said.getvalue())
 
 

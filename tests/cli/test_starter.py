@@ -110,9 +110,15 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["generator", "MyGan"], "must be lower-case letters, digits and _, beginning with a letter, as in my_gan"),
+        (
+            ["generator", "MyGan"],
+            "must be lower-case letters, digits and _, beginning with a letter and not ending with _, as in my_gan",
+        ),
         (["generator", "my-gan"], "as in my_gan"),
         (["model", "class"], "'class' is a word of Python"),
+        (["model", "true"], "'true' is a word of Python"),
+        (["generator", "all"], "'all' stands for every plug-in"),
+        (["generator", "gan_"], "not ending with _, as in gan"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["modell", "mine"], "modell"),
     ],

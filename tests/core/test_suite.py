@@ -117,6 +117,7 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("[[scenario]]\nname = 'S6'\nsynthetic = 'pool'\nplausible = 2", "plausible=2 must be a number between 0.1"),
         ("doses = []", r"doses=\[\] names no share"),
         ("datasets = []", r"datasets=\[\] leaves nothing to run on"),
+        ("# nothing\n", "it is empty, and would run everything"),
         ("name = “x”", "“ was pasted from a page"),
         ("doses = 0.5", "doses=0.5 must be a list"),
         ("doses = [0]", "doses=0 must be numbers above 0 and at most 10"),

@@ -113,8 +113,16 @@ def test_a_store_without_runs_says_so(store: Store) -> None:
         store.load_run()
     with pytest.raises(UserError, match="no run 'monday'"):
         store.load_run("monday")
+    run = begin(store)
     with pytest.raises(UserError, match="stopped before its data sets were loaded"):
-        store.load_run(begin(store))
+        store.load_run(run)
+    trace = 'Traceback:\n  File "shop.py", line 7, in load\nKeyError: 1'
+    lost = TaskResult(Status.FAILED, "shop", Stage.LOAD, "KeyError: 1", traceback=trace)
+    store.keep(run, "data/shop", TaskKind.DATA, KEYS[0], lost)
+    with pytest.raises(
+        UserError, match=r"no data set could be loaded: shop: failed in load: KeyError: 1 \(shop.py:7\)"
+    ):
+        store.load_run(run)
 
 
 def test_a_run_is_the_latest_though_the_clock_was_set_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

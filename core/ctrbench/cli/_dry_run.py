@@ -20,7 +20,7 @@ from ctrbench.text import counted, plain
 LONG = 3600.0
 """Seconds of a run beyond which it is asked for confirmation."""
 
-_ALL_EPOCHS = "forecasts count all epochs: what stops early takes less"
+_ROUGH = "forecasts are rough: all epochs, though models stop early, and no loading, evaluation or scores"
 _SHOWN = 3  # so many tasks are named for each reason
 
 
@@ -28,8 +28,8 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     """Print the forecast of a run; nothing is downloaded, stored or trained."""
     suite, made = request.suite, Preview.of(request, store)
     _echo_tasks(made, slots)
-    if made.counts_all_epochs:
-        click.echo(f"{_ALL_EPOCHS}; an earlier run tells better")
+    if made.is_rough:
+        click.echo(f"{_ROUGH}; an earlier run tells better")
     _echo_cells(made.plan, suite)
     _echo_reasons(made.why, verbose=verbose)
     if suite.budget != 1:
@@ -50,7 +50,7 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
     budget = request.suite.budget * LONG / wall
     shown = f"{budget:.1g}" if budget < 0.1 else f"{int(budget * 10) / 10:g}"
     more = f", and {unknown} pools and trainings whose cost is not known" if unknown else ""
-    early = f" ({_ALL_EPOCHS})" if made.counts_all_epochs else ""
+    early = f" ({_ROUGH})" if made.is_rough else ""
     click.echo(f"this will take about {duration(wall)} on {counted(slots, 'worker')}{early}{more}", err=True)
     click.echo(f"`--budget {shown}` scales epochs and steps to about an hour, `--dry-run` has the details", err=True)
     return click.confirm("start?", err=True)

@@ -19,7 +19,7 @@ from ctrbench.text import counted
 
 
 def scenarios(part: Part) -> list[Board]:
-    """As the paper's Table 2, and the scenarios' mean effects over all generators and models."""
+    """As the paper's Table 2, and the scenarios' mean effects over candidates and models."""
     if not part.metric:
         return []
     return [_cells(part), *_family(part)]
@@ -69,7 +69,7 @@ def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
 
 
 def _family(part: Part) -> list[Board]:
-    """The confirmatory family: a scenario's effect, averaged over generators and models, Holm over the scenarios."""
+    """The confirmatory family: a scenario's effect, averaged over candidates and models, Holm over the scenarios."""
     effects = part.effects
     if not effects.pool_scenarios or not effects.compared:
         return []

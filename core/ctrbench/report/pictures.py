@@ -64,7 +64,7 @@ def estimate(effects: Effects, arm: Arm) -> Estimate | None:
 
 
 def overall(effects: Effects, scenario: str) -> Estimate | None:
-    """The difference of a scenario over generators and models, without an interval where there is none."""
+    """The difference of a scenario over candidates and models, without an interval where there is none."""
     tested = effects.tested_scenarios.get(scenario)
     effect = tested.effect if tested else effects.scenario(scenario)
     if effect is None:
@@ -114,8 +114,9 @@ def _scenarios(effects: Effects) -> Picture | None:
     if not any(point for panel in panels for _, [point] in panel.rows):
         return None
     says = "; ".join(f"{row[0]} {row[1]}, {row[2]}" for row in numbers)
+    who = "candidates" if effects.candidates else "controls"
     return Picture(
-        "scenarios", effects.dataset, f"Δ{effects.metric} of each scenario, over all generators and models",
+        "scenarios", effects.dataset, f"Δ{effects.metric} of each scenario, over {who} and models",
         f"Mean difference to original with 95 % intervals: {says}.",
         ("scenario", f"Δ{effects.metric}", "95 % interval", "p, Holm", "p, BH", "error from"), numbers,
         partial(drawing.forest, panels, [""], _difference(effects)),

@@ -23,7 +23,8 @@ StarterKind = Literal["generator", "model", "metric", "synthetic-metric", "datas
 KINDS: tuple[StarterKind, ...] = get_args(StarterKind)
 """What a package can be made for; a metric judges predictions, a synthetic-metric the rows of a generator."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(?<!_)")
+_RESERVED = {"none": "stands for no plug-in", "all": "stands for every plug-in"}  # where a plug-in is named
 _COMMON = {"pyproject.toml": "pyproject.toml", "README.md": "README.md", "package.py": "{package}/__init__.py"}
 _DATA = {"dataset": {"log.csv": "{package}/log.csv"}}
 
@@ -71,13 +72,16 @@ class Starter:
 
 def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: Path) -> Path:
     """Write the package into a new folder below `parent`; that folder. UserError for a name that cannot be."""
-    if keyword.iskeyword(name):
-        raise UserError(f"new {kind}: the name {name!r} is a word of Python, which no module can have; choose another")
+    if keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()):  # of the module, and of the class
+        raise UserError(f"new {kind}: the name {name!r} is a word of Python; choose another")
+    if name in _RESERVED:
+        raise UserError(f"new {kind}: the name {name!r} {_RESERVED[name]} on the command line; choose another")
     if not _NAME.fullmatch(name):
         meant = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f", as in {meant}" if _NAME.fullmatch(meant) and not keyword.iskeyword(meant) else ""
         raise UserError(
-            f"new {kind}: the name {name!r} must be lower-case letters, digits and _, beginning with a letter{hint}"
+            f"new {kind}: the name {name!r} must be lower-case letters, digits and _, beginning with a letter and not "
+            f"ending with _{hint}"
         )
     if name in taken:
         raise UserError(f"new {kind}: the name {name!r} is taken by an installed plug-in; choose another")

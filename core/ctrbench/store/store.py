@@ -34,7 +34,7 @@ from ctrbench.store import rows
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.database import Database, run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.store.runs import LOST, NOT_RUN, EarlierTask, RunHead, RunResults
-from ctrbench.text import encodable, without_password
+from ctrbench.text import encodable, where, without_password
 
 _MOMENT = 0.001  # seconds
 
@@ -180,6 +180,11 @@ class Store:
         """Why there is no run to show."""
         begun = [each for each in self.runs() if not run or each.run == run]
         if begun:
+            mine = sa.select(run_tasks.c.key).where(run_tasks.c.run == begun[0].run)
+            done = [_readable(row) for row in self.database.read(sa.select(tasks).where(tasks.c.key.in_(mine)))]
+            failed = [f"{result.describe()}{where(result.traceback)}" for result in done if not result.ok]
+            if failed:
+                return f"run {begun[0].run} has no cells, as no data set could be loaded: {'; '.join(failed)}"
             again = f"`{begun[0].command}` resumes it" if begun[0].command else "the same command resumes it"
             return f"run {begun[0].run} stopped before its data sets were loaded, so it has no cells yet; {again}"
         return f"no run {run!r}; `ctrbench leaderboard --runs` lists all" if run else "it has no run yet"
