@@ -146,7 +146,7 @@ def test_the_best_is_held_against_the_best_control_of_its_scenario() -> None:
     assert found.against_control is not None
     assert (found.against_control.generator, found.against_control.scenario) == ("copy", "S1")
     assert found.against_control.mean == pytest.approx(-0.001)
-    assert found.lines[1].startswith("The best control there is copy in S1: vae is ")
+    assert found.lines[1].startswith("The best control there is copy in S1: vae ")
 
 
 def test_a_control_is_never_the_answer() -> None:

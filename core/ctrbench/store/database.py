@@ -160,7 +160,13 @@ class Database:
             if path:
                 url = _file_url(path, shown, create)
             database = cls(url, shown, path, secrets)
-            database._prepare(create)
+            try:
+                database._prepare(create)
+            except sa.exc.DBAPIError as error:
+                if path or _is_our_fault(error):
+                    raise
+                time.sleep(_PAUSE)  # the line may have been cut: once more, as with all that follows
+                database._prepare(create)
         except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
             cause = _without(secrets, _cause(error))
             raise UserError(f"store {shown}: cannot be used as a store: {cause}{_advice(error)}") from None
