@@ -29,6 +29,24 @@ def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:
     assert (count(store, tasks), count(store, run_tasks)) == (20, 20)
 
 
+def test_a_line_cut_while_a_store_is_opened_is_mended_too(new_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.open(new_database).close()
+    prepare, tries = Database._prepare, []
+
+    def cut_once(database: Database, create: bool) -> None:
+        with database._engine.connect() as connection:
+            tries.append(1)
+            if len(tries) == 1:
+                cut_lines(new_database)
+            connection.execute(sa.select(1))
+        prepare(database, create)
+
+    monkeypatch.setattr(Database, "_prepare", cut_once)
+    store = Store.open(new_database)
+    assert len(tries) == 2
+    assert store.runs() == []
+
+
 def test_a_line_cut_within_a_transaction_is_mended_by_doing_it_again(new_database: str) -> None:
     store = Store.open(new_database)
     tries = []

@@ -160,13 +160,7 @@ class Database:
             if path:
                 url = _file_url(path, shown, create)
             database = cls(url, shown, path, secrets)
-            try:
-                database._prepare(create)
-            except sa.exc.DBAPIError as error:
-                if path or _is_our_fault(error):
-                    raise
-                time.sleep(_PAUSE)  # the line may have been cut: once more, as with all that follows
-                database._prepare(create)
+            database._twice(lambda: database._prepare(create))
         except (sa.exc.SQLAlchemyError, OSError, ValueError, ImportError) as error:
             cause = _without(secrets, _cause(error))
             raise UserError(f"store {shown}: cannot be used as a store: {cause}{_advice(error)}") from None
@@ -240,20 +234,26 @@ class Database:
 
     def _insist(self, work: Callable[[], _T], done: str) -> _T:
         """Do a piece of work, once more where the line to a server was cut; then what is wrong, in one line."""
-        for last in (self.path is not None, True):
-            try:
-                return work()
-            except sa.exc.DBAPIError as error:
-                if _is_our_fault(error):
-                    raise
-                if last:
-                    cause = _without(self._secrets, _cause(error))
-                    raise UserError(
-                        f"store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
-                        "fix that (disk space, permissions, the server) and run the same command again"
-                    ) from None
-                time.sleep(_PAUSE)
-        raise AssertionError("the second attempt returns or raises")
+        try:
+            return self._twice(work)
+        except sa.exc.DBAPIError as error:
+            if _is_our_fault(error):
+                raise
+            cause = _without(self._secrets, _cause(error))
+            raise UserError(
+                f"store {self.shown}: cannot be {done}: {cause}; what was stored before is kept: "
+                "fix that (disk space, permissions, the server) and run the same command again"
+            ) from None
+
+    def _twice(self, work: Callable[[], _T]) -> _T:
+        """Do a piece of work, once more where the line to a server was cut."""
+        try:
+            return work()
+        except sa.exc.DBAPIError as error:
+            if self.path or _is_our_fault(error):
+                raise
+        time.sleep(_PAUSE)
+        return work()
 
     def _prepare(self, create: bool) -> None:
         names = set(sa.inspect(self._engine).get_table_names())
