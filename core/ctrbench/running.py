@@ -29,7 +29,7 @@ from ctrbench.registry import Registry, load_registry
 from ctrbench.resources import interrupts_held
 from ctrbench.scenarios import Scenario
 from ctrbench.store.store import Store
-from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite
+from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite, wanted_names
 from ctrbench.text import did_you_mean, encodable, may_be_address
 
 MOST_WORKERS = 1024
@@ -193,8 +193,7 @@ def prepare(
     changes: dict[str, Any] = {section: (*getattr(suite, section), ALL) for section in SECTIONS if everything}
     own = [each for each in selection.get("scenarios", ()) if isinstance(each, Scenario)]
     for section, names in selection.items():
-        plain = tuple(_keyword(each.name if isinstance(each, Scenario) else each) for each in names)
-        changes[section] = () if plain == ("none",) else plain
+        changes[section] = wanted_names(each.name if isinstance(each, Scenario) else each for each in names)
     for scenario in own:
         check_scenario_name(scenario.name, "scenarios")
     if own:
@@ -222,11 +221,6 @@ def prepare(
     if ray_address is not None and place != "ray":
         raise UserError(f"ray address {ray_address}: only with the executor ray")
     return RunRequest(wanted, registry, compute or Compute(), limits, redo, place, workers, ray_address)
-
-
-def _keyword(named: str | Plugin) -> str | Plugin:
-    """The words all and none, however they are written; any other name as it is."""
-    return named.lower() if isinstance(named, str) and named.lower() in (ALL, "none") else named
 
 
 def compute_on(device: str, threads: int, executor: str | None) -> Compute:

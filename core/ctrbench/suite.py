@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
@@ -125,8 +125,6 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     for section in SECTIONS:
         if section in raw:
             values[section] = _names(raw[section], section, source)
-            if values[section] == ("none",):  # as on the command line
-                values[section] = ()
     if not values.get("datasets", True):
         raise UserError(f"{source}: datasets=[] leaves nothing to run on; name one, or leave it out")
     numbers = dict.fromkeys(("repeats", "model_seeds", "seed", "data_seed"), int)
@@ -241,12 +239,19 @@ def _shares(raw: Any) -> ClassShares:
     return ClassShares(**raw)
 
 
+def wanted_names(names: Iterable[_T]) -> tuple[_T | str, ...]:
+    """What a section is to hold: the words all and none however they are written, nothing where none stands alone."""
+    words = (ALL, "none")
+    found = tuple(name.lower() if isinstance(name, str) and name.lower() in words else name for name in names)
+    return () if found == ("none",) else found
+
+
 def _names(raw: Any, section: str, source: str) -> tuple[str, ...]:
     if raw == ALL:
         return (ALL,)
     if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
         raise UserError(f'{source}: {section} must be "all" or a list of names, not {raw!r}')
-    return tuple(raw)
+    return wanted_names(raw)
 
 
 _KINDS = {int: "a whole number", float: "a number", str: "a text in quotes", list: "a list", dict: "a table"}

@@ -74,6 +74,7 @@ def test_every_part_of_a_suite_is_taken_as_it_is_written() -> None:
 
 def test_what_a_suite_leaves_out_is_as_in_python() -> None:
     assert parsed("seed = 1") == Suite("name", seed=1)
+    assert parsed('generators = ["None"]').generators == parsed("generators = []").generators == ()
     assert parsed("doses = [0.5]").scenarios == (), "doses take the place of the scenarios that none names"
 
 
