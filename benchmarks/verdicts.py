@@ -4,9 +4,9 @@ In: the suite `verdicts.toml`, whose run is the bank, and how many runs to draw 
 a verdict claims an effect that does not exist, and in how many it finds those that do.
 
 A run is drawn as in `coverage.py`: each repeat is one of the bank's, each test row one of its test rows, with
-replacement. It is then read by the functions that read any run, ending with `ctrbench.verdict`. In a second run of the
-same draw every training on a pool is one of `original` under another seed, so that no effect exists and any word is
-wrong.
+replacement. It is then read by the functions that read any run, ending with `ctrbench.verdict`. Beside each
+run another is drawn in which every training on a pool is one of `original` under another seed, so that no effect exists
+and any word is wrong.
 
     python benchmarks/verdicts.py --workers 2
 """

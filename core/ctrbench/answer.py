@@ -59,9 +59,8 @@ def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str
     rows += [_row(each, short) for each in controls]
     columns = ["generator", "verdict", f"best Δ{verdict.metric}", "in", "flags", "s"]
     known = any(each.best and each.best.low is not None for each in verdict.generators)
-    legend = (
-        f"{'± 95 %, for all that was tried; ' if known else ''}flags: privacy metrics that flag it; s: to make a pool"
-    )
+    legend = "± 95 %, for all that was tried; " if known else ""
+    legend += "flags: privacy metrics that flag it; s: to make a pool"
     if any(name != label for label, name in short.items()):
         legend += "; labels are shortened"
     if left := len(verdict.generators) - len(candidates) - len(controls):

@@ -304,7 +304,10 @@ class _Judge:
         return [f"{name}{self.cause(self.effects.averaged, name)}" for name in self.scenarios if name not in answered]
 
     def cause(self, generators: Sequence[str], scenario: str = "") -> str:
-        """Why scores of generators ("" for none) are missing, in brackets: a failure rather than a skip."""
+        """Why scores are missing, in brackets: a failure rather than a skip. Without a pool the generator is "".
+
+        Of all scenarios of these generators, or of one.
+        """
         arms = [a for a in self.effects.cells if a.generator in generators and a.scenario == (scenario or a.scenario)]
         lacking = [c for arm in arms for c in self.effects.cells[arm] if self.metric not in c.scores]
         causes = [cell.cause(self.metric) for cell in lacking]
@@ -378,13 +381,13 @@ class _Judge:
                 else "No control was run beside it: random_oversampling tells what more rows alone would do."
             )
         sign = against.sign(self.effects.better)
-        said = {1: "is ahead of it", -1: "is behind it", 0: "is not told apart from it"}[sign]
+        said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
+        moved = f"is {said}, {self.number(against)}"
+        if against.low is None:
+            moved = f"differs from it by {self.number(against)}, which may be the luck of a seed"
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
         there = " there" if against.scenario == best.scenario else ""
-        if against.low is None:
-            said = f"differs from it by {self.number(against)}, which may be the luck of a seed"
-            return f"The best control{there} is {who}: {best.generator} {said}."
-        return f"The best control{there} is {who}: {best.generator} {said}, {self.number(against)}."
+        return f"The best control{there} is {who}: {best.generator} {moved}."
 
     def cost(self, mine: GeneratorVerdict) -> str:
         bases = [Arm("", "original", model) for model in self.effects.compared]

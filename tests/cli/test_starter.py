@@ -118,6 +118,7 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
         (["model", "class"], "'class' is a word of Python"),
         (["model", "true"], "'true' is a word of Python"),
         (["generator", "all"], "'all' stands for every plug-in"),
+        (["generator", "none"], "'none' stands for no plug-in"),
         (["generator", "gan_"], "not ending with _, as in gan"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["modell", "mine"], "modell"),

@@ -20,7 +20,7 @@ from ctrbench.text import counted, plain
 LONG = 3600.0
 """Seconds of a run beyond which it is asked for confirmation."""
 
-_ROUGH = "forecasts are rough: all epochs, though models stop early, and no loading, evaluation or scores"
+_ROUGH = "forecasts are rough: they count every epoch, though models stop early, and leave out evaluation and scores"
 _SHOWN = 3  # so many tasks are named for each reason
 
 
@@ -50,8 +50,8 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
     budget = request.suite.budget * LONG / wall
     shown = f"{budget:.1g}" if budget < 0.1 else f"{int(budget * 10) / 10:g}"
     more = f", and {unknown} pools and trainings whose cost is not known" if unknown else ""
-    early = f" ({_ROUGH})" if made.is_rough else ""
-    click.echo(f"this will take about {duration(wall)} on {counted(slots, 'worker')}{early}{more}", err=True)
+    rough = f" ({_ROUGH})" if made.is_rough else ""
+    click.echo(f"this will take about {duration(wall)} on {counted(slots, 'worker')}{rough}{more}", err=True)
     click.echo(f"`--budget {shown}` scales epochs and steps to about an hour, `--dry-run` has the details", err=True)
     return click.confirm("start?", err=True)
 

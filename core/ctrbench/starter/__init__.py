@@ -72,10 +72,10 @@ class Starter:
 
 def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: Path) -> Path:
     """Write the package into a new folder below `parent`; that folder. UserError for a name that cannot be."""
-    if keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()):  # of the module, and of the class
-        raise UserError(f"new {kind}: the name {name!r} is a word of Python; choose another")
     if name in _RESERVED:
         raise UserError(f"new {kind}: the name {name!r} {_RESERVED[name]} on the command line; choose another")
+    if keyword.iskeyword(name) or keyword.iskeyword(name.capitalize()):  # of the module, and of the class
+        raise UserError(f"new {kind}: the name {name!r} is a word of Python; choose another")
     if not _NAME.fullmatch(name):
         meant = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f", as in {meant}" if _NAME.fullmatch(meant) and not keyword.iskeyword(meant) else ""

@@ -84,9 +84,9 @@ def users_of(*tables: Table) -> list[NDArray[np.int64]]:
 
 
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
-    """The mean of values in [0, 1], (rows,), whose users are numbered below `count`.
+    """The mean of values, (rows,), whose users are numbered below `count`.
 
-    Where all values are equal, what n users would agree on by chance is Clopper and Pearson's bound, 1 - level^(1/n).
+    Where all are equal, n users may agree by chance, up to Clopper and Pearson's bound for a share, 1 - level^(1/n).
     """
     mean = float(values.mean())
     parts = np.bincount(users, (values - mean) / len(values), count).astype(np.float64)
