@@ -113,7 +113,7 @@ class Column:
         found: NDArray[np.object_] = self.texts.to_numpy(zero_copy_only=False)
         return found
 
-    @property
+    @cached_property
     def counts(self) -> NDArray[np.int64]:
         """How many rows hold each value, (values,)."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))

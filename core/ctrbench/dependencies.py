@@ -111,9 +111,9 @@ class _Column:
 
 
 def _pair(first: _Column, second: _Column, half: NDArray[np.int64]) -> Pair:
-    width = len(second.shares)
-    keys, (one, other) = _count(first.codes * width + second.codes, half, len(first.shares) * width)
-    by_chance = float(first.shares[keys // width] @ second.shares[keys % width])
+    bits = (len(second.shares) - 1).bit_length()
+    keys, (one, other) = _count(first.codes << bits | second.codes, half, len(first.shares) << bits)
+    by_chance = float((first.shares[keys >> bits] * second.shares[keys & (1 << bits) - 1]).sum())
     alone = one.sum(where=other == 0) / max(one.sum(), 1), other.sum(where=one == 0) / max(other.sum(), 1)
     return Pair(
         first.name,

@@ -19,6 +19,7 @@ from ctrbench.columns import Column, Rows, as_shown, as_strings, float_texts, of
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
 from ctrbench.params import quoted
+from ctrbench.resources import give_back_memory
 from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Schema, Table
 from ctrbench.text import counted, did_you_mean
 
@@ -125,7 +126,10 @@ def encode_splits(
         raise UserError(f"{source}: no field is left beside the label {label!r}; a model needs at least one")
     work = _Work(splits, codings or {}, set(keep), set(identifiers))
     labels = work.labels(label)
-    coded = [each for field in fields for each in work.encode(field)]
+    coded = list[_Coded]()
+    for field in fields:
+        coded += work.encode(field)
+        give_back_memory()  # that of one column serves the next
     work.check(source)
     if not coded:
         why = "; ".join(work.findings())

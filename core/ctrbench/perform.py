@@ -285,7 +285,7 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
         facts = {**contract.checked_facts(sampler.details), **lacks}
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
-    click_rate = pool.take(np.arange(len(train))).click_rate
+    click_rate = float(pool.targets[: len(train)].mean())
     sha = hashlib.sha256(job.data.fingerprint.encode())  # which knows the schema
     pool.feed(sha)
     output = PoolOutput(sha.hexdigest(), len(pool), top_ups, click_rate, facts, _variety(pool, train))

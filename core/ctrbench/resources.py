@@ -87,11 +87,21 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
+def let_arrow_free_memory() -> None:
+    """Have Arrow, if it is not loaded yet, take memory from the C library, and not from a pool that keeps it."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+
+def give_back_memory() -> None:
+    """Give the system what the C library keeps of freed memory; glibc only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def reset_peak_memory() -> None:
     """Start to measure `peak_memory` anew: a warm process carries what earlier tasks reached, and what it kept."""
     if _keeps:
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

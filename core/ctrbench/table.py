@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from functools import cached_property, partial
@@ -271,7 +271,7 @@ class Table:
         """The rows at the given positions (integers) or where a mask is true, in that order."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         return Table(
-            self.rows.take(positions).reset_index(drop=True),
+            self._frame({name: self.column(name)[positions] for name in self.schema.names}),
             self.schema,
             None if self.labels is None else self.labels[positions],
             None if self.weights is None else self.weights[positions],
@@ -295,22 +295,37 @@ class Table:
 
         Generators learn from these, so that none takes an imputed number, which often stands there, for a real one.
         """
-        rows, rng = self.rows, np.random.default_rng(seed)
+        drawn: dict[str, NDArray[Any]] = {}
+        rng = np.random.default_rng(seed)
         for field in self.schema.numeric:
             if (missing := self.missing(field)).any() and not missing.all():
-                values = rows[field.name].to_numpy().copy()
+                values = self.column(field.name).copy()
                 values[missing] = rng.choice(values[~missing], int(missing.sum()))
-                rows = rows.assign(**{field.name: values})
-        return self if rows is self.rows else replace(self, rows=rows)
+                drawn[field.name] = values
+        return self._with(drawn)
 
     def settled(self) -> Table:
         """The same rows, the imputed number in all that say that it is missing: a sampler may have put another."""
-        rows = self.rows
-        for field in self.schema.numeric:
-            if field.missing_indicator is not None and field.imputed is not None:
-                values = rows[field.name].to_numpy()
-                rows = rows.assign(**{field.name: np.where(self.missing(field), field.imputed, values)})
-        return self if rows is self.rows else replace(self, rows=rows)
+        return self._with(
+            {
+                field.name: np.where(self.missing(field), field.imputed, self.column(field.name))
+                for field in self.schema.numeric
+                if field.missing_indicator is not None and field.imputed is not None
+            }
+        )
+
+    def _with(self, changed: Mapping[str, NDArray[Any]]) -> Table:
+        """The same rows with these columns in the place of their own; the others are not copied."""
+        if not changed:
+            return self
+        columns = {name: changed[name] if name in changed else self.column(name) for name in self.schema.names}
+        return replace(self, rows=self._frame(columns))
+
+    @staticmethod
+    def _frame(columns: Mapping[str, NDArray[Any]]) -> DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(columns, copy=False)
 
     def without_labels(self) -> Table:
         """The same rows, labels and weights withheld: what `Predictor.predict` receives."""
@@ -365,9 +380,7 @@ class Stacked(Table):
     @cached_property
     def rows(self) -> DataFrame:
         """All rows, copied."""
-        import pandas as pd
-
-        return pd.DataFrame({name: self.column(name) for name in self.schema.names})
+        return self._frame({name: self.column(name) for name in self.schema.names})
 
     def column(self, name: str) -> NDArray[Any]:
         """The values of a field, (rows,), copied."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from ctrbench import Context, Dependencies, Field, Schema, Table, find_dependencies
+from ctrbench import Context, Dependencies, Field, Schema, Table, digests, find_dependencies
 from ctrbench.cli import main
 from ctrbench.dependencies import Pair
 from ctrbench_datasets.frappe import Frappe
@@ -174,7 +174,10 @@ def test_describe_shows_pairs_verdicts_and_groups():
     assert any(line.startswith("user, city ") and line.endswith("no: the user or the item") for line in lines)
     assert any(line.startswith("user, item ") and line.endswith("no: too many new") for line in lines)
     assert "constraints=auto: ((city, country), (category, brand), (weekday, weekend))" in lines
-    assert any("rows of train repeat an earlier row" in line for line in lines)
+    train = Simulated().load(seed=digests.seed(1, "data", "simulated"), context=Context()).train
+    repeats = train.rows.assign(label=train.targets).duplicated().sum()
+    assert repeats
+    assert f"{repeats:,} rows of train repeat an earlier row in all fields and the label" in lines
     assert any("one-hot, train is a table of 14,000 × " in line for line in lines)
     assert max(map(len, shown.stdout.splitlines())) <= 100
 

@@ -37,3 +37,23 @@ def test_freed_memory_is_kept_for_the_next_step_and_given_back_between_tasks() -
     plain, kept = churn("plain"), churn("keep")
     assert kept[0] * 10 < plain[0]
     assert kept[1] - kept[2] > 60 * 2**20
+
+
+POOL = """
+import os, sys
+from ctrbench import resources
+if len(sys.argv) > 1:
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = sys.argv[1]
+resources.let_arrow_free_memory()
+import pyarrow
+print(pyarrow.default_memory_pool().backend_name)
+"""
+
+
+@pytest.mark.parametrize(("asked", "found"), [((), "system"), (("mimalloc",), "mimalloc")])
+def test_arrow_takes_memory_from_the_c_library_unless_the_user_says_otherwise(
+    asked: tuple[str, ...], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    done = subprocess.run([sys.executable, "-c", POOL, *asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found

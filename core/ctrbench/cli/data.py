@@ -149,10 +149,18 @@ def _say_fields(splits: Splits) -> None:
 
 def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
-    import pandas as pd
+    import numpy as np
 
-    hashes = pd.util.hash_pandas_object(train.rows, index=False).to_numpy() + train.targets.astype("uint64")
-    repeats = len(hashes) - len(pd.unique(hashes))
+    # a random odd factor for each column: two rows that differ have one sum in 2^64 by chance
+    factors = np.random.default_rng(0).integers(2**63, size=len(train.schema.fields), dtype=np.uint64) * np.uint64(
+        2
+    ) + np.uint64(1)
+    sums = train.targets.astype(np.uint64)
+    for name, factor in zip(train.schema.names, factors, strict=True):
+        values = train.column(name)
+        sums += factor * (values.view(np.uint64) if values.dtype == np.float64 else values.astype(np.uint64))
+    sums.sort()
+    repeats = int(np.count_nonzero(sums[1:] == sums[:-1]))
     click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
     click.echo(
@@ -200,7 +208,7 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
     import math
     from typing import cast
 
-    from ctrbench import contract, digests, params
+    from ctrbench import contract, digests, params, resources
     from ctrbench.asking import NoAnswer
     from ctrbench.choices import Chosen, availability, build
     from ctrbench.errors import RunFailed, UserError
@@ -208,6 +216,7 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
     from ctrbench.registry import load_registry
     from ctrbench.text import plain, plain_lines, where
 
+    resources.let_arrow_free_memory()
     spec = params.parse(name, "data")
     registered = load_registry().get("dataset", spec.name, "data")
     dataset = Chosen(registered, cast(Dataset, build(registered, spec.values)), name)

@@ -36,6 +36,7 @@ def serve(line: Connection, driver: int, settings: WorkerSettings) -> None:
     number = settle_in(driver)
     print_to(Path(os.devnull))
     resources.keep_freed_memory()
+    resources.let_arrow_free_memory()
     settings.import_all()
     reports = _Reports(line)
     watch = _state.Watch()
