@@ -24,6 +24,9 @@ Regularizer = Annotated[float, "λ of λ/2·‖W‖² on the embeddings", Ge(0),
 EmbeddingDim = Annotated[int, "numbers in the embedding of a value", Ge(1), Searched(4, 32, log=True)]
 BatchNorm = Annotated[bool, "batch norm in the perceptron"]
 
+MAPPED_ABOVE = 2**28
+"""Bytes of codes above which a table is not copied: batches are gathered from where it lies, on a CPU."""
+
 STEP_PER_WEIGHT = 200
 """Operations that a step of Adam counts for, per weight: it waits for memory, not for arithmetic."""
 
@@ -59,7 +62,9 @@ class NetworkModel(Model):
         """
         tables = self.a_value() * sum(field.vocab_size for field in schema.categorical)
         a_row = 12 * self.a_row(len(schema.fields)) + STEP_PER_WEIGHT * tables / self.batch_size
-        return Forecast(a_row * rows * self.epochs, 16 * tables + 24 * rows * len(schema.fields) + 3e8)
+        coded = 4 * rows * len(schema.fields)
+        copied = 6 * coded if coded <= MAPPED_ABOVE else 32 * rows  # of a mapped log labels and order alone
+        return Forecast(a_row * rows * self.epochs, 16 * tables + copied + 4e8)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Train with early stopping by valid's AUC; Skip where valid has only one class."""

@@ -20,13 +20,13 @@ from fuxictr.pytorch.torch_utils import get_regularizer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ctrbench_models._deep import MAPPED_ABOVE
 from ctrbench_models._quick import quicken
 from ctrbench_models._scaling import Scaling
 
 MIN_GAIN = 1e-6  # of valid AUC, for an epoch to count as better
 MAX_NORM = 10.0  # of the gradient
 PREDICT_BATCH = 16_384
-LARGE = 2**28  # bytes of codes beyond which a table is not copied
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class _Mapped:
 def _inputs(table: Table, scaling: Scaling, names: Sequence[str], device: torch.device) -> _Inputs | _Mapped:
     kinds = [one.kind for one in table.schema.fields]
     named = [column for _, column in sorted(zip(kinds, names, strict=True), key=lambda pair: pair[0])]
-    if device.type == "cpu" and 4 * len(table) * len(names) > LARGE:
+    if device.type == "cpu" and 4 * len(table) * len(names) > MAPPED_ABOVE:
         return _Mapped.of(table, scaling, named)
     return _Inputs.of(table, scaling, named, device)
 

@@ -13,7 +13,7 @@ import torch
 from ctrbench import Context, Splits
 from ctrbench_datasets.frappe import Frappe
 from ctrbench_datasets.simulated import Simulated
-from ctrbench_models._deep import DeepModel
+from ctrbench_models._deep import MAPPED_ABOVE, DeepModel
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
@@ -153,3 +153,11 @@ print(sorted({{"torch", "fuxictr", "sklearn", "scipy", "pandas", "ray", "lightgb
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_the_forecast_of_a_large_log_counts_no_copy_of_it(simulated: Splits) -> None:
+    schema = simulated.train.schema
+    fits = MAPPED_ABOVE // (4 * len(schema.fields))
+    copied, mapped = (Dnn().forecast(schema, rows).memory for rows in (fits, fits + 1))
+    assert mapped < copied / 2
+    assert Dnn().forecast(schema, 10 * fits).memory < copied
