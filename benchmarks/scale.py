@@ -6,7 +6,7 @@ memory beyond the data at the largest size. A size that would take too long, ass
 out.
 
     python benchmarks/scale.py rows --seconds 120
-    python benchmarks/scale.py values --only smoten --only ctgan
+    python benchmarks/scale.py values --rows 300000 --sizes 16384,131072 --only marginals --only bayes_net
 """
 
 from __future__ import annotations
@@ -46,14 +46,15 @@ LEAST = 0.02  # seconds; anything faster says nothing about growth
 @click.option("--seconds", default=60.0, show_default=True, help="the most that one measurement may take")
 @click.option("--only", multiple=True, help="what to measure; by default everything")
 @click.option("--threads", default=2, show_default=True)
-def main(along: str, sizes: str, seconds: float, only: tuple[str, ...], threads: int) -> None:
+@click.option("--rows", default=2e4, show_default=True, help="of the log whose values grow")
+def main(along: str, sizes: str, seconds: float, only: tuple[str, ...], threads: int, rows: float) -> None:
     """Measure growth and print a Markdown table."""
     everything = (*HARNESS, *GENERATORS, *MODELS, *METRICS)
-    things = only or (everything if along == "rows" else (*GENERATORS, *MODELS))
+    things = only or everything
     steps = [int(float(size)) for size in sizes.split(",") if size] or [10**n for n in _decades(along)]
     measured: dict[str, list[tuple[int, float, int]]] = {thing: [] for thing in things}
     for size in steps:
-        splits = _log(along, size)
+        splits = _log(size, 150) if along == "rows" else _log(int(rows), size)
         for thing, points in measured.items():
             if points and points[-1][1] * size / points[-1][0] > seconds:
                 continue
@@ -72,9 +73,7 @@ def _decades(along: str) -> range:
     return range(4, 8) if along == "rows" else range(2, 6)
 
 
-def _log(along: str, size: int) -> Splits:
-    rows = size if along == "rows" else 20_000
-    items = 150 if along == "rows" else size
+def _log(rows: int, items: int) -> Splits:
     small = max(rows // 10, 1000)
     spec = Simulated(items=items, train_rows=rows, valid_rows=small, test_rows=small, ranking=QUERIES)
     return spec.load(seed=1, context=Context())
