@@ -216,9 +216,10 @@ class Today:
         )
 
     def _flags(self, generator: str) -> tuple[int, int]:
-        """How many privacy metrics flag one of a generator's pools, of how many that gave a verdict."""
-        verdicts = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
-        return sum(map(any, verdicts)), sum(any(each is not None for each in some) for some in verdicts)
+        """How many privacy metrics flag more than half of a generator's pools, of how many that gave a verdict."""
+        told = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
+        judged = [[each for each in some if each is not None] for some in told]
+        return sum(2 * sum(each) > len(each) for each in judged), sum(map(bool, judged))
 
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
@@ -228,8 +229,10 @@ class Today:
             flagged, judged = self._flags(name)
             told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
             row = (f"{flagged} of {judged}", f"{told[0]:,.0f}", *(f"{value:.3f}" for value in told[1:]))
-            rows.append((-worth, (name, f"{worth:.4f}", *row, f"{_seconds(of, name):,.1f}")))
-        heads = ["S5, AUC", "flags", "identical", "interaction_disclosure", "detection", "seconds"]
+            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in ("S5", "S4")]
+            rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{_seconds(of, name):,.1f}")))
+        heads = ["S5, AUC", "S5 − original", "S4 − original", "flags", "identical", "interaction_disclosure"]
+        heads += ["detection", "seconds"]
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:

@@ -81,10 +81,10 @@ def find_dependencies(train: Table) -> Dependencies:
     half = rng.integers(0, 2, min(len(train), MOST_ROWS))
     identifiers = _identifiers(train.schema)
     columns = [
-        _Column.of(train.column(field.name)[rows], field.name, field.name in identifiers)
+        _Column.of(train.column(field.name)[rows], half, field.name, field.name in identifiers)
         for field in train.schema.categorical
     ]
-    pairs = tuple(_pair(first, second, half) for first, second in combinations(columns, 2))
+    pairs = tuple(_pair(first, second) for first, second in combinations(columns, 2))
     return Dependencies(pairs, _connected(train.schema, pairs))
 
 
@@ -99,20 +99,22 @@ class _Column:
     name: str
     identifying: bool
     codes: NDArray[np.int64]  # (rows,)
+    halved: NDArray[np.int64]  # (rows,): 2 · code + half
     shares: NDArray[np.float64]  # of each code
     values: int
     """Codes that occur."""
 
     @classmethod
-    def of(cls, values: NDArray[np.int32], name: str, identifying: bool) -> _Column:
+    def of(cls, values: NDArray[np.int32], half: NDArray[np.int64], name: str, identifying: bool) -> _Column:
         codes = values.astype(np.int64)
         times = np.bincount(codes)
-        return cls(name, identifying, codes, times / max(len(codes), 1), int(np.count_nonzero(times)))
+        shares = times / max(len(codes), 1)
+        return cls(name, identifying, codes, codes << 1 | half, shares, int(np.count_nonzero(times)))
 
 
-def _pair(first: _Column, second: _Column, half: NDArray[np.int64]) -> Pair:
+def _pair(first: _Column, second: _Column) -> Pair:
     bits = (len(second.shares) - 1).bit_length()
-    keys, (one, other) = _count(first.codes << bits | second.codes, half, len(first.shares) << bits)
+    keys, one, other = _count(first.codes << bits + 1 | second.halved, len(first.shares) << bits)
     by_chance = float((first.shares[keys >> bits] * second.shares[keys & (1 << bits) - 1]).sum())
     alone = one.sum(where=other == 0) / max(one.sum(), 1), other.sum(where=one == 0) / max(other.sum(), 1)
     return Pair(
@@ -126,20 +128,19 @@ def _pair(first: _Column, second: _Column, half: NDArray[np.int64]) -> Pair:
     )
 
 
-def _count(
-    keys: NDArray[np.int64], half: NDArray[np.int64], possible: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The keys that occur, ascending, and how often in each half, (2, keys)."""
-    if possible <= 2 * len(keys):
-        table = np.bincount(keys + possible * half, minlength=2 * possible).reshape(2, -1)
-        there = np.flatnonzero(table[0] | table[1])
-        return there, table[:, there]
-    found, times = np.unique(2 * keys + half, return_counts=True)  # a key's two halves stand together
-    key = found >> 1
-    starts = np.diff(key, prepend=-1) != 0
-    table = np.zeros((2, int(starts.sum())), np.int64)
-    table[found & 1, np.cumsum(starts) - 1] = times
-    return key[starts], table
+def _count(halved: NDArray[np.int64], possible: int) -> tuple[NDArray[np.int64], ...]:
+    """The keys that occur, ascending, and how often each is in either half; of 2 · key + half."""
+    if possible <= 2 * len(halved):
+        one, other = np.bincount(halved, minlength=2 * possible).reshape(-1, 2).T
+        keys = np.flatnonzero(one | other)
+        return keys, one[keys], other[keys]
+    halved.sort()
+    keys = halved >> 1
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    upto = np.append(0, np.cumsum(halved & 1))  # rows of the second half before each row
+    ends = np.append(starts[1:], len(halved))
+    other = upto[ends] - upto[starts]
+    return keys[starts], ends - starts - other, other
 
 
 def _connected(schema: Schema, pairs: tuple[Pair, ...]) -> tuple[tuple[str, ...], ...]:
