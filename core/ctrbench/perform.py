@@ -137,7 +137,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         plugin=_responsible(job, result),
         curves=curves.series(),
         seconds=stages.seconds,
-        peak_memory=resources.peak_memory(),
+        peak_memory=stages.peak_memory,
         peak_gpu_memory=gpu.peak_memory(context.device),
         started=started,
         host=environment.host(),
@@ -227,23 +227,27 @@ def _responsible(job: Job, result: TaskResult) -> str:
 
 
 class Stages:
-    """A clock for the stages of a task, which also knows in which one it stopped."""
+    """A clock for the stages of a task, which also knows where it stopped, and the most memory that a stage took."""
 
     def __init__(self, entered: Callable[[Stage], None] = lambda stage: None) -> None:
         self._entered = entered
         self.seconds: dict[str, float] = {}
         self.current: Stage | None = None
+        self.peak_memory = 0
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
         """Time a stage."""
         self.current = stage
         self._entered(stage)
+        resources.forget_peak_memory()
         start = time.perf_counter()
         try:
             yield
         finally:
             self.seconds[str(stage)] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            # now, as what the task has mapped is not mapped any more once it has ended
+            self.peak_memory = max(self.peak_memory, resources.peak_memory())
 
 
 def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:

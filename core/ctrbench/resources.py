@@ -102,6 +102,11 @@ def reset_peak_memory() -> None:
     """Start to measure `peak_memory` anew: a warm process carries what earlier tasks reached, and what it kept."""
     if _keeps:
         give_back_memory()
+    forget_peak_memory()
+
+
+def forget_peak_memory() -> None:
+    """Start to measure `peak_memory` anew, and keep what is kept."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
@@ -109,7 +114,8 @@ def reset_peak_memory() -> None:
 def peak_memory() -> int:
     """The most bytes that this process has had for itself since the last reset; pages of mapped files do not count.
 
-    The kernel remembers the peak of all resident pages: those of files that are there now are taken off it.
+    The kernel remembers the peak of all resident pages: those of files that are there now are taken off it. So it is to
+    be asked while the files are still mapped.
     """
     told = _kilobytes("/proc/self/status")
     if "VmHWM" in told:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import toys
-from ctrbench import environment
+from ctrbench import environment, resources
 from ctrbench.interfaces import Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.perform import Stages, Workspace, perform
@@ -279,3 +281,19 @@ def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, mon
     assert CONSTANT not in bench.train(ORIGINAL).facts
     monkeypatch.setattr(toys.RatePredictor, "predict", lambda self, rows: np.full(len(rows), 0.3))
     assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a process holds")
+def test_what_a_task_mapped_is_none_of_its_memory_though_it_is_gone_at_the_end(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    np.zeros(2**27, np.int8).tofile(large)
+    stages, before = Stages(), resources.own_memory(os.getpid())
+    resources.reset_peak_memory()
+    with stages(Stage.FIT):
+        mapped = np.memmap(large, np.int8, "r")
+        assert not mapped.any()
+        own = np.ones(2**25, np.int8)
+    del mapped
+    with stages(Stage.KEEP):
+        pass
+    assert len(own) <= stages.peak_memory - before < 2**26
