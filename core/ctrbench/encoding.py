@@ -65,6 +65,9 @@ FINDINGS = {
 MOST_LISTED = 30
 """So many fields are named in a note; of more the number is told."""
 
+_MANY_ROWS = 100_000
+"""Of more rows a column's memory is worth giving back."""
+
 _FEW = 1_000
 """Of so many values it is looked first whether they are numbers."""
 
@@ -129,7 +132,8 @@ def encode_splits(
     coded = list[_Coded]()
     for field in fields:
         coded += work.encode(field)
-        give_back_memory()  # that of one column serves the next
+        if len(splits["train"]) > _MANY_ROWS:
+            give_back_memory()  # that of one column serves the next
     work.check(source)
     if not coded:
         why = "; ".join(work.findings())

@@ -285,6 +285,7 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
         sampler = plugin.fit(train.drawn(job.seed), seed=job.seed, context=context)
         contract.expect_type(sampler, Sampler, "fit")
     with stages(Stage.SAMPLE):
+        train = workspace.artefacts.get_table(job.data.artefacts["train"])  # whatever the fit did to its rows
         pool, top_ups, lacks = _sample_pool(sampler, train, job)
         facts = {**contract.checked_facts(sampler.details), **lacks}
     with stages(Stage.KEEP):
@@ -315,7 +316,7 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
         table, first = parts(train, pool, job.scenario, seed=job.draw_seed)
         if not job.scenario.pretrains:
             table, first = joined(table, first, job.scenario), None
-        del train, pool
+    del train, pool
     with stages(Stage.FIT):
         if table.weights is not None and not plugin.supports_weights:
             raise Skip(f"{plugin.name} cannot weight rows, as scenario {job.scenario.name} asks")
@@ -400,7 +401,8 @@ def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, workspace: Workspace
     with stages(Stage.READ):
         read, data = workspace.artefacts, job.data.artefacts
         train, holdout, reference = (read.get_table(data[name]) for name in ("train", "valid", "test"))
-        pool = read.get_table(job.pool.digest).take(np.arange(len(train)))
+        whole = read.get_table(job.pool.digest)  # mapped as long as the task reads
+        pool = whole.take(np.arange(len(train)))
     with stages(Stage.SCORE):
         score = plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=job.seed)
         checked = contract.check_score(score)

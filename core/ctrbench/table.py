@@ -271,7 +271,7 @@ class Table:
         """The rows at the given positions (integers) or where a mask is true, in that order."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         return Table(
-            self._frame({name: self.column(name)[positions] for name in self.schema.names}),
+            self._frame(self._gathered(positions)),
             self.schema,
             None if self.labels is None else self.labels[positions],
             None if self.weights is None else self.weights[positions],
@@ -320,6 +320,9 @@ class Table:
             return self
         columns = {name: changed[name] if name in changed else self.column(name) for name in self.schema.names}
         return replace(self, rows=self._frame(columns))
+
+    def _gathered(self, positions: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return {name: self.column(name)[positions] for name in self.schema.names}
 
     @staticmethod
     def _frame(columns: Mapping[str, NDArray[Any]]) -> DataFrame:
@@ -388,6 +391,24 @@ class Stacked(Table):
             return super().column(name)
         columns = ((part.column(name), rows) for part, rows in self._parts)
         return np.concatenate([column if rows is None else column[rows] for column, rows in columns])
+
+    def _gathered(self, positions: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Each part's own rows among them: whoever takes batches does not copy the whole table each time."""
+        if "rows" in vars(self):
+            return super()._gathered(positions)
+        wanted, start = np.arange(len(self))[positions], 0
+        found = {
+            field.name: np.empty(len(wanted), np.int32 if field.kind == "categorical" else np.float64)
+            for field in self.schema.fields
+        }
+        for part, rows in self._parts:
+            size = len(part) if rows is None else len(rows)
+            inside = np.flatnonzero((wanted >= start) & (wanted < start + size))
+            at = wanted[inside] - start
+            for name, column in part._gathered(at if rows is None else rows[at]).items():
+                found[name][inside] = column
+            start += size
+        return found
 
     @property
     def parts(self) -> Sequence[tuple[Table, NDArray[np.int64] | None]]:

@@ -182,6 +182,19 @@ def test_describe_shows_pairs_verdicts_and_groups():
     assert max(map(len, shown.stdout.splitlines())) <= 100
 
 
+def test_rows_of_round_numbers_are_told_apart(tmp_path):
+    rng = np.random.default_rng(1)
+    for split, rows in {"train": 50_000, "valid": 1000, "test": 1000}.items():
+        frame = pd.DataFrame({f"n{at}": rng.integers(1000, size=rows) for at in range(3)})
+        frame.insert(0, "label", rng.integers(2, size=rows))
+        frame.to_csv(tmp_path / f"{split}.csv", index=False)
+    repeats = pd.read_csv(tmp_path / "train.csv").duplicated().sum()
+    log = f"csv_log[path={tmp_path},label=label,numeric=(n0,n1,n2)]"
+    described = CliRunner().invoke(main, ["data", "describe", log])
+    assert described.exit_code == 0, described.output
+    assert f"{repeats} rows of train repeat an earlier row" in described.stdout
+
+
 def test_the_analysis_costs_nothing_until_it_is_asked_for():
     code = "import sys, ctrbench, ctrbench_generators._constraints, ctrbench.cli; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -283,6 +283,21 @@ def test_a_prediction_that_is_the_same_for_every_row_is_a_fact(bench: Bench, mon
     assert bench.train(ORIGINAL).facts[CONSTANT] == 0.3
 
 
+def test_a_pool_is_measured_by_train_as_it_was_whatever_the_fit_did_to_its_rows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, honest = toys.Bootstrap.fit, bench.pool().output_as(PoolOutput)
+
+    def spoil(self: Any, train: Any, **more: Any) -> Any:
+        sampler = fit(self, train.take(np.arange(len(train))), **more)
+        for name in train.schema.names:
+            train.column(name)[:] = 1
+        return sampler
+
+    monkeypatch.setattr(toys.Bootstrap, "fit", spoil)
+    assert bench.pool().output_as(PoolOutput) == honest
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what a process holds")
 def test_what_a_task_mapped_is_none_of_its_memory_though_it_is_gone_at_the_end(tmp_path: Path) -> None:
     large = tmp_path / "large"

@@ -63,7 +63,8 @@ class NetworkModel(Model):
         tables = self.a_value() * sum(field.vocab_size for field in schema.categorical)
         a_row = 12 * self.a_row(len(schema.fields)) + STEP_PER_WEIGHT * tables / self.batch_size
         coded = 4 * rows * len(schema.fields)
-        copied = 6 * coded if coded <= MAPPED_ABOVE else 32 * rows  # of a mapped log labels and order alone
+        # of a mapped log labels and order, and valid or test, which may be small enough to be copied
+        copied = 6 * coded if coded <= MAPPED_ABOVE else 32 * rows + 2 * MAPPED_ABOVE
         return Forecast(a_row * rows * self.epochs, 16 * tables + copied + 4e8)
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
