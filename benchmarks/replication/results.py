@@ -224,15 +224,16 @@ class Today:
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
         of, rows = self.frontier, []
+        shown = [scenario for scenario in ("S5", "S4") if scenario in of.family_scenarios]
         for name in of.generators:
             worth = _auc(of, Arm(name, "S5", "dnn"))
             flagged, judged = self._flags(name)
             told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
             row = (f"{flagged} of {judged}", f"{told[0]:,.0f}", *(f"{value:.3f}" for value in told[1:]))
-            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in ("S5", "S4")]
+            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in shown]
             rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{_seconds(of, name):,.1f}")))
-        heads = ["S5, AUC", "S5 − original", "S4 − original", "flags", "identical", "interaction_disclosure"]
-        heads += ["detection", "seconds"]
+        heads = ["S5, AUC", *(f"{scenario} − original" for scenario in shown)]
+        heads += ["flags", "identical", "interaction_disclosure", "detection", "seconds"]
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:
