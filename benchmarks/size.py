@@ -5,6 +5,7 @@ also as multiples of the coded size (4 bytes per field and row), in which a mapp
 
     python benchmarks/size.py --rows 1e6
     python benchmarks/size.py --rows 5e6 --only load --only auc --folder /tmp/size
+    python benchmarks/size.py --rows 3.3e7 --only run
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import click
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -119,30 +121,41 @@ def _measured(work: str, home: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--work", work, "--folder", str(home)]
     # as our workers have it, which know it before they load Arrow
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "mimalloc" if work == "pyarrow" else "system"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(command, stdout=output, env=environment) as child:
         own = peak = 0
         while child.poll() is None:
             memory = _memory(child.pid)
             own, peak = max(own, memory[0]), max(peak, memory[1])
             time.sleep(0.05)
-        assert child.stdout is not None
-        said = child.stdout.read().strip().splitlines()
+        output.seek(0)
+        said = output.read().strip().splitlines()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    told = f"exit status {child.returncode}" if child.returncode else said[-1] if said and work != "describe" else ""
+    told = (
+        f"exit status {child.returncode}"
+        if child.returncode
+        else said[-1]
+        if said and work not in ("describe", "run")
+        else ""
+    )
     return {"cpu": cpu, "wall": time.perf_counter() - start, "own": own, "peak": peak, "said": told}
 
 
 def _memory(process: int) -> tuple[int, int]:
-    """Private bytes, and peak resident bytes."""
+    """Private bytes, and peak resident bytes, of a process and all that it started."""
     told = {"RssAnon": 0, "VmHWM": 0}
     try:
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in told:
-                told[name] = int(value.split()[0]) * 1024
-    except OSError:
-        pass
+        family = [process, *(child.pid for child in psutil.Process(process).children(recursive=True))]
+    except psutil.Error:
+        return 0, 0
+    for number in family:
+        try:
+            for line in Path(f"/proc/{number}/status").read_text().splitlines():
+                name, _, value = line.partition(":")
+                if name in told:
+                    told[name] += int(value.split()[0]) * 1024
+        except OSError:
+            pass
     return told["RssAnon"], told["VmHWM"]
 
 
@@ -288,9 +301,17 @@ def _wide(home: Path) -> dict[str, float]:
     return spent
 
 
-def _log(home: Path) -> str:
+def _run(home: Path) -> dict[str, float]:
+    """A whole run of two workers: `original` and a pool scenario; rare values folded as BARS does for Criteo_x1."""
+    log = _log(home, ",min_count=10")
+    asked = ["-g", "random_oversampling", "-m", MODEL, "-s", "original", "-s", "S3", "-k", "auc", "--repeats", "1"]
+    store = ["--store", str(home / "run.db"), "--workers", "2", "--threads", "1", "--yes"]
+    os.execv(sys.executable, [sys.executable, "-m", "ctrbench", "run", "-d", log, *asked, *store])
+
+
+def _log(home: Path, more: str = "") -> str:
     numbers = ",".join(f"I{at + 1}" for at in range(len(MISSING)))
-    return f"csv_log[path={home / 'log'},label=label,numeric=({numbers}),user=C3]"
+    return f"csv_log[path={home / 'log'},label=label,numeric=({numbers}),user=C3{more}]"
 
 
 def _call(kind: str, text: str) -> Any:
@@ -339,6 +360,7 @@ WORK: dict[str, Callable[[Path], dict[str, float]]] = {
     "auc": lambda home: _score(home, "auc"),
     "10 M values": _wide,
     "identical": lambda home: _score(home, "identical"),
+    "run": _run,
 }
 
 
