@@ -271,7 +271,7 @@ class Table:
         """The rows at the given positions (integers) or where a mask is true, in that order."""
         positions = np.flatnonzero(index) if index.dtype == bool else index
         return Table(
-            self._frame(self._gathered(positions)),
+            self._frame(self.gathered(positions)),
             self.schema,
             None if self.labels is None else self.labels[positions],
             None if self.weights is None else self.weights[positions],
@@ -321,7 +321,8 @@ class Table:
         columns = {name: changed[name] if name in changed else self.column(name) for name in self.schema.names}
         return replace(self, rows=self._frame(columns))
 
-    def _gathered(self, positions: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def gathered(self, positions: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """The values of each field in the rows at these positions, (positions,), copied from where they lie."""
         return {name: self.column(name)[positions] for name in self.schema.names}
 
     @staticmethod
@@ -392,11 +393,14 @@ class Stacked(Table):
         columns = ((part.column(name), rows) for part, rows in self._parts)
         return np.concatenate([column if rows is None else column[rows] for column, rows in columns])
 
-    def _gathered(self, positions: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def gathered(self, positions: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Each part's own rows among them: whoever takes batches does not copy the whole table each time."""
         if "rows" in vars(self):
-            return super()._gathered(positions)
-        wanted, start = np.arange(len(self))[positions], 0
+            return super().gathered(positions)
+        wanted, start = np.asarray(positions).astype(np.int64, casting="same_kind"), 0
+        wanted[wanted < 0] += len(self)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
+            raise IndexError(f"positions reach from {wanted.min()} to {wanted.max()}, and there are {len(self)} rows")
         found = {
             field.name: np.empty(len(wanted), np.int32 if field.kind == "categorical" else np.float64)
             for field in self.schema.fields
@@ -405,8 +409,8 @@ class Stacked(Table):
             size = len(part) if rows is None else len(rows)
             inside = np.flatnonzero((wanted >= start) & (wanted < start + size))
             at = wanted[inside] - start
-            for name, column in part._gathered(at if rows is None else rows[at]).items():
-                found[name][inside] = column
+            for name, values in part.gathered(at if rows is None else rows[at]).items():
+                found[name][inside] = values
             start += size
         return found
 

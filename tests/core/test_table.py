@@ -91,6 +91,9 @@ def test_stacked_rows_are_those_of_their_tables_and_copied_only_when_asked_for()
     assert both.take(np.array([4, 3])).targets.tolist() == [0, 0]
     assert both.take(np.array([4, 0, -2])).rows["price"].tolist() == [1.0, 1.0, 3.0]
     assert both.take(np.array([False, True, False, True, False])).rows["user"].tolist() == [2, 1]
+    assert both.take(np.array([4], np.uint8)).rows["price"].tolist() == [1.0]
+    with pytest.raises(IndexError, match=r"from 0 to 5.* 5 rows"):
+        both.take(np.array([0, 5]))
     assert "rows" not in vars(both)
     assert both.rows["user"].tolist() == [1, 2, 1, 1, 1]
     assert both.without_labels().rows.equals(both.rows)

@@ -209,45 +209,29 @@ class _Inputs:
 class _Mapped:
     """The same for a table that is too large to be copied: a batch is gathered from where its columns lie."""
 
-    parts: list[tuple[int, NDArray[np.int64] | None, list[NDArray[np.int32]], list[NDArray[np.float64]]]]
-    """Where each begins, which of its rows it has, None for all, and its columns of codes and of numbers."""
-    rows: int
+    table: Table
     scaling: Scaling
     names: list[str]  # as of `_Inputs`
 
-    @classmethod
-    def of(cls, table: Table, scaling: Scaling, names: list[str]) -> _Mapped:
-        kinds = table.schema.categorical, table.schema.numeric
-        parts, start = [], 0
-        for part, positions in table.parts:
-            codes, numbers = ([part.column(field.name) for field in fields] for fields in kinds)
-            parts.append((start, positions, codes, numbers))
-            start += len(part) if positions is None else len(positions)
-        return cls(parts, len(table), scaling, names)
+    @property
+    def rows(self) -> int:
+        return len(self.table)
 
     def batch(self, index: Tensor) -> dict[str, Tensor]:
-        rows = index.numpy()
-        _, _, some_codes, some_numbers = self.parts[0]
-        codes = np.empty((len(some_codes), len(rows)), np.int64)
-        numbers = np.empty((len(some_numbers), len(rows)))
-        ends = [start for start, *_ in self.parts[1:]] + [self.rows]
-        for (start, positions, of_codes, of_numbers), end in zip(self.parts, ends, strict=True):
-            inside = np.flatnonzero((rows >= start) & (rows < end))
-            at = rows[inside] - start
-            at = at if positions is None else positions[at]
-            for row, coded in zip(codes, of_codes, strict=True):
-                row[inside] = coded[at]
-            for plain, column in zip(numbers, of_numbers, strict=True):
-                plain[inside] = column[at]
+        values, schema = self.table.gathered(index.numpy()), self.table.schema
+        codes = [torch.from_numpy(values[field.name]).long() for field in schema.categorical]
+        numbers = np.empty((len(schema.numeric), len(index)))
+        for row, field in zip(numbers, schema.numeric, strict=True):
+            row[:] = values[field.name]
         scores = torch.from_numpy(self.scaling.scores(numbers).astype(np.float32))
-        return dict(zip(self.names, [*torch.from_numpy(codes), *scores], strict=True))
+        return dict(zip(self.names, [*codes, *scores], strict=True))
 
 
 def _inputs(table: Table, scaling: Scaling, names: Sequence[str], device: torch.device) -> _Inputs | _Mapped:
     kinds = [one.kind for one in table.schema.fields]
     named = [column for _, column in sorted(zip(kinds, names, strict=True), key=lambda pair: pair[0])]
     if device.type == "cpu" and 4 * len(table) * len(names) > MAPPED_ABOVE:
-        return _Mapped.of(table, scaling, named)
+        return _Mapped(table, scaling, named)
     return _Inputs.of(table, scaling, named, device)
 
 
