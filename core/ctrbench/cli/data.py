@@ -149,18 +149,10 @@ def _say_fields(splits: Splits) -> None:
 
 def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
-    import numpy as np
     import pandas as pd
 
-    # a sum of hashes, a random odd factor for each column's: rows that differ have the same one by chance in 2^64
-    factors = np.random.default_rng(0).integers(2**63, size=len(train.schema.fields), dtype=np.uint64)
-    sums = train.targets.astype(np.uint64)
-    for field, factor in zip(train.schema.fields, factors * np.uint64(2) + np.uint64(1), strict=True):
-        values = train.column(field.name)
-        # codes are small and differ in their low bits; round numbers do not
-        sums += factor * (values.astype(np.uint64) if field.kind == "categorical" else pd.util.hash_array(values))
-    sums.sort()
-    repeats = int(np.count_nonzero(sums[1:] == sums[:-1]))
+    hashes = pd.util.hash_pandas_object(train.rows, index=False).to_numpy() + train.targets.astype("uint64")
+    repeats = len(hashes) - len(pd.unique(hashes))
     click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
     click.echo(
