@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from ctrbench import resources
 from tabulate import tabulate
 
 VALUES = (1_460, 583, 3_000_000, 350_000, 305, 24, 12_517, 633, 3, 93_145, 5_683, 1_500_000, 3_194, 27, 14_992, 546_000,
@@ -116,7 +117,7 @@ def _rows(rows: int, names: list[pa.Array], rng: np.random.Generator) -> pa.Tabl
 
 
 def _measured(work: str, home: Path) -> dict[str, Any]:
-    """Seconds and peak bytes of one piece of work; its process's memory is read twenty times a second."""
+    """Seconds and peak bytes of one piece of work; memory is read twenty times a second."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, __file__, "--work", work, "--folder", str(home)]
     # as our workers have it, which know it before they load Arrow
@@ -131,32 +132,21 @@ def _measured(work: str, home: Path) -> dict[str, Any]:
         said = output.read().strip().splitlines()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    told = (
-        f"exit status {child.returncode}"
-        if child.returncode
-        else said[-1]
-        if said and work not in ("describe", "run")
-        else ""
-    )
+    told = "" if work in ("describe", "run") or not said else said[-1]
+    if child.returncode:
+        told = f"exit status {child.returncode}"
     return {"cpu": cpu, "wall": time.perf_counter() - start, "own": own, "peak": peak, "said": told}
 
 
 def _memory(process: int) -> tuple[int, int]:
-    """Private bytes, and peak resident bytes, of a process and all that it started."""
-    told = {"RssAnon": 0, "VmHWM": 0}
-    try:
-        family = [process, *(child.pid for child in psutil.Process(process).children(recursive=True))]
-    except psutil.Error:
-        return 0, 0
-    for number in family:
-        try:
-            for line in Path(f"/proc/{number}/status").read_text().splitlines():
-                name, _, value = line.partition(":")
-                if name in told:
-                    told[name] += int(value.split()[0]) * 1024
-        except OSError:
-            pass
-    return told["RssAnon"], told["VmHWM"]
+    """Private and resident bytes of a process and all that it started."""
+    own = resident = 0
+    with suppress(psutil.Error):
+        root = psutil.Process(process)
+        for each in (root, *root.children(recursive=True)):
+            own += resources.own_memory(each.pid)
+            resident += each.memory_info().rss
+    return own, resident
 
 
 # The pieces of work, each in a process of its own
