@@ -216,10 +216,9 @@ class Today:
         )
 
     def _flags(self, generator: str) -> tuple[int, int]:
-        """How many privacy metrics flag more than half of a generator's pools, of how many that gave a verdict."""
-        told = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
-        judged = [[each for each in some if each is not None] for some in told]
-        return sum(2 * sum(each) > len(each) for each in judged), sum(map(bool, judged))
+        """How many privacy metrics flag one of a generator's pools, of how many that gave a verdict."""
+        verdicts = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
+        return sum(map(any, verdicts)), sum(any(each is not None for each in some) for some in verdicts)
 
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
