@@ -153,6 +153,7 @@ def _memory(process: int) -> tuple[int, int]:
 
 
 def _do(work: str, home: Path) -> None:
+    resources.keep_freed_memory()  # as a worker does
     said = WORK[work](home)
     click.echo(" ".join(f"{stage} {seconds:.2f}" for stage, seconds in said.items()))
 

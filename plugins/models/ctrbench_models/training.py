@@ -283,12 +283,12 @@ def _train(
 
 def _probabilities(network: BaseModel, inputs: _Inputs | _Mapped) -> NDArray[np.float64]:
     network.eval()
+    # one array: a small one of each batch would lie between the large ones, whose memory could then not be used again
+    found = torch.empty(inputs.rows, device=network.device)
     with torch.no_grad():
-        parts = [
-            network.forward(inputs.batch(index))["y_pred"].flatten()
-            for index in torch.split(torch.arange(inputs.rows, device=network.device), PREDICT_BATCH)
-        ]
-    return torch.cat(parts).cpu().numpy().astype(np.float64)
+        for index in torch.split(torch.arange(inputs.rows, device=network.device), PREDICT_BATCH):
+            found[index] = network.forward(inputs.batch(index))["y_pred"].flatten()
+    return found.cpu().numpy().astype(np.float64)
 
 
 def _batches(rows: int, size: int, order: torch.Generator, device: torch.device) -> list[Tensor]:
