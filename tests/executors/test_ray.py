@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import sqlalchemy as sa
@@ -470,6 +472,42 @@ def test_a_cluster_of_our_own_that_does_not_come_up_is_one_line(
 def test_a_node_that_is_installed_otherwise_is_refused(site: WorkerSettings) -> None:
     with pytest.raises(UnlikeError, match=r"numpy .* instead of 0\.1"):
         Slot(site).open({**installed(), "numpy": "0.1"})
+
+
+def test_the_slots_of_a_node_fetch_an_artefact_once_and_have_one_file(
+    site: WorkerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ctrbench.store.artefacts.MAPPED_FROM", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = Artefacts(tmp_path / "made")
+    table, more = (made.put_array(np.arange(n, dtype=np.float64)) for n in (5, 6))
+    fetched: list[str] = []
+
+    def get(wanted: list[str]) -> list[bytes]:
+        fetched.extend(wanted)
+        return [made.get_bytes(digest) for digest in wanted]
+
+    monkeypatch.setattr("ray.get", get)
+    one, other = Slot(site), Slot(site)
+    for slot in (one, other):
+        slot.open({})
+    one._fetch({table: table})
+    other._fetch({table: table, more: more})
+    assert fetched == [table, more]
+    paths = [slot._artefacts.path(table) for slot in (one, other)]
+    assert paths[0].samefile(paths[1])
+    assert (other._artefacts.get_array(table) == np.arange(5)).all()
+    # both fetched at once: whoever looks last takes the other's file
+    paths[1].unlink()
+    other._artefacts.take_in(table, io.BytesIO(made.get_bytes(table)))
+    assert not paths[0].samefile(paths[1])
+    assert [slot._share(table) for slot in (one, other)] == [True, True]
+    assert paths[0].samefile(paths[1])
+    # what one no longer keeps, the other still has
+    paths[0].unlink()
+    assert (other._artefacts.get_array(table) == np.arange(5)).all()
+    for slot in (one, other):
+        slot._executor.close()
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +23,11 @@ from ctrbench.executors.local import LocalExecutor
 from ctrbench.jobs import Job, key
 from ctrbench.limits import Limits
 from ctrbench.results import Stage, Status, TaskResult
-from ctrbench.store.artefacts import Artefacts
+from ctrbench.store.artefacts import SUFFIXES, Artefacts
 
 _LISTEN = 5.0  # seconds that a call waits for something to tell
-_KEPT = 64  # artefacts in a node's folder
+_KEPT = 64  # artefacts in a slot's folder
+_FOLDER = "ctrbench-slot-"  # how the folders of slots begin
 
 
 class UnlikeError(Exception):
@@ -58,10 +61,11 @@ class Slot:
         if unlike:
             raise UnlikeError(f"the node {platform.node()} has {', '.join(unlike)}")
         vars(sys.modules["__main__"]).pop("__file__", None)  # else workers would import Ray's main script
-        folder = Path(tempfile.mkdtemp(prefix="ctrbench-slot-"))
-        self._settings = replace(self._driver, artefacts=folder / "artefacts")
+        self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+        self._settings = replace(self._driver, artefacts=self._folder / "artefacts")
         self._artefacts = Artefacts(self._settings.artefacts)
-        self._executor = LocalExecutor(1, self._settings, folder)
+        self._used: dict[str, float] = {}  # when each artefact was last asked for
+        self._executor = LocalExecutor(1, self._settings, self._folder)
         return []
 
     def take(self, task: str, job: Job, limits: Limits, inputs: Mapping[str, object]) -> list[Progress | Done]:
@@ -81,12 +85,30 @@ class Slot:
     def _fetch(self, inputs: Mapping[str, object]) -> None:
         import ray
 
-        lacking = [digest for digest in inputs if not self._artefacts.touch(digest)]
+        lacking = [digest for digest in inputs if not self._share(digest)]
         for digest, data in zip(lacking, ray.get([inputs[digest] for digest in lacking]), strict=True):
             self._artefacts.take_in(digest, io.BytesIO(data))
-        kept = sorted(self._settings.artefacts.glob("??/*"), key=lambda path: path.stat().st_mtime)
-        for path in kept[: -max(_KEPT, len(inputs))]:
+            self._share(digest)  # another slot may have fetched it meanwhile
+        self._used |= dict.fromkeys(inputs, time.monotonic())  # not by the files' own times: slots share files
+        by_use = sorted(self._settings.artefacts.glob("??/*"), key=lambda path: self._used.get(path.stem, 0.0))
+        for path in by_use[: -max(_KEPT, len(inputs))]:
             path.unlink()
+
+    def _share(self, digest: str) -> bool:
+        """Have one file with all slots of this node, so that their workers map the same; whether there is one."""
+        place = self._artefacts.path(digest)
+        with suppress(OSError):  # a slot that ends, or a file system without links
+            of_slots = self._folder.parent.glob(f"{_FOLDER}*/artefacts/{place.parent.name}/{digest}.*")
+            found = [path for path in of_slots if path.suffix in SUFFIXES]
+            first = min(found, key=lambda path: path.stat().st_ino, default=place)
+            own = place.parent / first.name
+            if first != own and not (own.exists() and own.samefile(first)):
+                own.parent.mkdir(parents=True, exist_ok=True)
+                linked = own.with_suffix(".linked")
+                linked.unlink(missing_ok=True)
+                os.link(first, linked)
+                linked.replace(own)
+        return self._artefacts.path(digest).exists()
 
     def _packed(self, end: Finished) -> Done:
         """An end with all that the driver is to write; paths of this node become the driver's own."""
