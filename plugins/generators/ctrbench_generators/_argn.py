@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout, embedding
 
+from ctrbench_generators._precision import Precision, dtype_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -52,10 +54,18 @@ class Rows:
 class Network(nn.Module):
     """For each field an embedding, also used for its softmax, and a perceptron on the label and earlier fields."""
 
-    def __init__(self, bins: NDArray[np.int32], sizes: Sequence[int], dim: int, hidden: int, left_out: float) -> None:
+    def __init__(
+        self,
+        bins: NDArray[np.int32],
+        sizes: Sequence[int],
+        dim: int,
+        hidden: int,
+        left_out: float,
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
         fields = len(sizes)
-        self.sizes, self.left_out = list(sizes), left_out
+        self.sizes, self.left_out, self._dtype = list(sizes), left_out, dtype_of(precision)
         self.tables = nn.ParameterList(0.1 * torch.randn(size, dim) for size in sizes)
         counts = (np.bincount(bins[:, at], minlength=size) + SMOOTHING for at, size in enumerate(sizes))
         self.biases = nn.ParameterList(torch.from_numpy(np.log(each / each.sum())).float() for each in counts)
@@ -77,13 +87,15 @@ class Network(nn.Module):
 
         `before`, (batch, fields asked for, fields), is 1 where a field comes before the one asked for.
         """
-        shown = torch.cat([torch.ones_like(before[:, :, :1]), before], dim=2)  # the label always
-        seen = embedded[:, None] * shown[:, :, :, None]  # (batch, asked, 1 + fields, dim)
+        shown = torch.cat([torch.ones_like(before[:, :, :1]), before], dim=2).to(self._dtype)  # the label always
+        seen = embedded.to(self._dtype)[:, None] * shown[:, :, :, None]  # (batch, asked, 1 + fields, dim)
         inputs = seen.flatten(2).transpose(0, 1)  # (asked, batch, inputs)
-        at = list(which)
-        hidden = torch.relu(torch.bmm(inputs, self.first[at]) + self.first_bias[at])
+        first, first_bias, second = (
+            whole[list(which)].to(self._dtype) for whole in (self.first, self.first_bias, self.second)
+        )
+        hidden = torch.relu(torch.bmm(inputs, first) + first_bias)
         hidden = dropout(hidden, self.left_out, self.training)
-        return torch.bmm(hidden, self.second[at]) + self.second_bias[at]
+        return torch.bmm(hidden, second).float() + self.second_bias[list(which)]
 
     def logits(self, state: Tensor, field: int) -> Tensor:
         """Logits of all values of a field, (batch, values)."""

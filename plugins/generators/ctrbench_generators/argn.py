@@ -15,6 +15,7 @@ from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, 
 
 from ctrbench_generators._classes import shares_of
 from ctrbench_generators._costs import ADAM
+from ctrbench_generators._precision import Precision
 from ctrbench_generators._values import Bins, Values
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Argn(Generator):
         int, "values up to which a training softmax is exact; of more, this many are sampled", Ge(2)
     ] = 8192
     bins: Annotated[int, "quantile bins of a numeric field", Ge(2)] = 64
+    precision: Precision = "float32"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
         """All epochs, though early stopping usually ends a fit sooner; 6 operations per weight and row."""
@@ -78,7 +80,9 @@ class Argn(Generator):
         bins = values.binned(places)
         order = np.random.default_rng(split_seed).permutation(len(train))
         with seeded(weight_seed):
-            network = _argn.Network(bins[order[held_out:]], values.sizes, self.embedding_dim, self.hidden, self.dropout)
+            network = _argn.Network(
+                bins[order[held_out:]], values.sizes, self.embedding_dim, self.hidden, self.dropout, self.precision
+            )
         trainer = _argn.Trainer(
             network.to(context.device),
             _argn.Rows.of(bins, train.targets, order[held_out:], context.device),

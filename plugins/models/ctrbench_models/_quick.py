@@ -1,4 +1,4 @@
-"""Faster replacements for two layers that most FuxiCTR networks have: the embedding of the fields, and dropout.
+"""Faster replacements for layers that most FuxiCTR networks have: the embedding of the fields, dropout, wide products.
 
 In: a network that is about to be trained. Out: the same one; its parameters, their names and its optimizer stay.
 """
@@ -10,11 +10,14 @@ from fuxictr.pytorch.layers import FeatureEmbedding, FeatureEmbeddingDict
 from fuxictr.pytorch.models import BaseModel
 from torch import Tensor, nn
 
+from ctrbench_models._deep import Precision
+
 MOST_VALUES = 200_000  # of all fields together; up to this, copying their tables into one costs less than it saves
 DRAWS = 2**16  # equally likely values of 16 random bits
+WIDE = 32  # inputs and outputs from which a linear layer's products take longer than rounding what goes into them
 
 
-def quicken(network: BaseModel) -> None:
+def quicken(network: BaseModel, precision: Precision = "float32") -> None:
     """Replace layers that have a faster version; a layer of any other class, even a subclass, is left as it is."""
     on_cpu = network.device.type == "cpu"  # a GPU draws masks as fast as it multiplies by them
     for parent in list(network.modules()):
@@ -23,6 +26,8 @@ def quicken(network: BaseModel) -> None:
                 setattr(parent, name, JoinedEmbedding(layer))
             if type(layer) is nn.Dropout and 0 < layer.p < 1 and on_cpu:
                 setattr(parent, name, Dropout(layer.p).train(layer.training))
+            if type(layer) is nn.Linear and min(layer.weight.shape) >= WIDE and precision == "bf16":
+                setattr(parent, name, RoundedLinear(layer))
 
 
 class JoinedEmbedding(FeatureEmbedding):
@@ -77,6 +82,23 @@ class JoinedEmbedding(FeatureEmbedding):
         else:
             embedded = table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1])
         return embedded.flatten(1) if flatten_emb else embedded
+
+
+class RoundedLinear(nn.Linear):
+    """A linear layer whose three products take bfloat16 numbers in training; weights, sums and predictions do not."""
+
+    def __init__(self, plain: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = plain.in_features, plain.out_features
+        self.weight, self.bias = plain.weight, plain.bias
+        self.train(plain.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in_features) to (…, out_features), float32."""
+        if not self.training:
+            return super().forward(x)
+        bias = None if self.bias is None else self.bias.bfloat16()
+        return nn.functional.linear(x.bfloat16(), self.weight.bfloat16(), bias).float()
 
 
 class Dropout(nn.Module):

@@ -20,7 +20,7 @@ from fuxictr.pytorch.torch_utils import get_regularizer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ctrbench_models._deep import MAPPED_ABOVE
+from ctrbench_models._deep import MAPPED_ABOVE, Precision
 from ctrbench_models._quick import quicken
 from ctrbench_models._scaling import Scaling
 
@@ -31,11 +31,12 @@ PREDICT_BATCH = 16_384
 
 @dataclass(frozen=True)
 class Training:
-    """When to stop, and how many rows make a step."""
+    """When to stop, how many rows make a step, and how precise the wide layers' products are."""
 
     batch_size: int = 4096
     epochs: int = 100
     patience: int = 2
+    precision: Precision = "float32"
 
 
 def fit_network(
@@ -58,7 +59,7 @@ def fit_network(
     tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
     the best epoch are restored. Gradients of loss and regulariser together are clipped to norm 10. Sample weights
     multiply the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy",
-    verbose=0, metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Two kinds of layers are
+    verbose=0, metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Some layers are
     replaced by faster ones, see `_quick.py`. Global random states and the number of threads are restored afterwards.
     Raises TimeoutError at an epoch's end beyond the deadline.
     """
@@ -71,7 +72,7 @@ def fit_network(
         network = build(fuxictr_feature_map(train.schema, embedding_dim, as_named=as_named))
         network.device = torch.device(context.device)
         network.model_to_device()
-        quicken(network)
+        quicken(network, training.precision)
         scaling = Scaling.of(train)
         names = columns(train.schema, as_named=as_named)
         epochs, best = _train(network, scaling, names, train, valid, training, order_seed, context)

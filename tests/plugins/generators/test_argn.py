@@ -70,6 +70,19 @@ def test_in_every_order_the_probabilities_of_all_rows_sum_to_one(label: int) -> 
         assert probabilities(network, label, order).sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_bf16_rounds_the_perceptrons_products_alone() -> None:
+    networks = []
+    for precision in "float32", "bf16":
+        torch.manual_seed(1)
+        networks.append(_argn.Network(np.zeros((1, 3), np.int32), SIZES, 32, 64, 0.0, precision))
+    rows = _argn.Rows(torch.tensor([[1, 1, 2], [0, 1, 3]]), torch.tensor([0, 1]))
+    ranks = torch.tensor([[1, 0, 2], [2, 1, 0]])
+    exact, rounded = (network.losses(rows, ranks, {}).detach() for network in networks)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=0.02)
+
+
 def test_the_label_and_all_fields_before_count_and_none_after() -> None:
     network = random_network()
     rows = _argn.Rows(torch.tensor([[1, 1, 2]]), torch.tensor([0]))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from ctrbench import Context, Generator, Splits, Table
 from ctrbench_datasets.simulated import Simulated
+from ctrbench_generators.argn import Argn
 from ctrbench_generators.ctgan import Ctgan
 from ctrbench_generators.smoten import Smoten
 from ctrbench_generators.tabddpm import TabDdpm
@@ -22,12 +23,14 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import roc_auc_score
 
 SEEDS = 1, 2, 3
+ARGN = Argn(batch_size=256)
 DIFFUSION = TabDdpm(steps=2000, batch_size=1024, hidden=(256, 256))
 PAIRS = {
     "ctgan": (Ctgan(epochs=60), Ctgan(epochs=60, engine="sdv")),
     "tvae": (Tvae(epochs=60), Tvae(epochs=60, engine="sdv")),
     "tvae in bf16": (Tvae(epochs=60, precision="bf16"), Tvae(epochs=60, engine="sdv")),
     "tabddpm in bf16": (replace(DIFFUSION, precision="bf16"), DIFFUSION),
+    "argn in bf16": (replace(ARGN, precision="bf16"), ARGN),
     "smoten": (Smoten(), Smoten(engine="imblearn")),
 }
 MEASURES = "1-way total variation", "2-way total variation", "S5 AUC"

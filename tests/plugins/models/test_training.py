@@ -16,11 +16,12 @@ import torch
 from ctrbench import Context, Field, Predictor, Schema, Skip, Table
 from ctrbench_models import training
 from ctrbench_models._deep import DeepModel
-from ctrbench_models._quick import Dropout, JoinedEmbedding, quicken
+from ctrbench_models._quick import Dropout, JoinedEmbedding, RoundedLinear, quicken
 from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import (
+    NetworkPredictor,
     Training,
     _batches,
     columns,
@@ -153,6 +154,49 @@ def test_one_look_up_for_all_fields_has_the_gradients_of_one_a_field() -> None:
     assert torch.equal(joined(batch, flatten_emb=True), plain(batch, flatten_emb=True))
     assert torch.equal(joined({column: batch[column]}), plain({column: batch[column]}))
     assert torch.equal(joined(batch, feature_source=["context"]), plain(batch, feature_source=["context"]))
+
+
+def test_bf16_rounds_what_goes_into_wide_products_in_training_and_nothing_in_prediction() -> None:
+    torch.manual_seed(3)
+    x, pull = torch.randn(128, 40), torch.randn(128, 64)
+    plain = torch.nn.Linear(40, 64)
+    rounded = RoundedLinear(plain)
+    assert rounded.weight is plain.weight
+    slopes = []
+    for layer in rounded, plain:
+        plain.zero_grad()
+        made = layer(x)
+        assert made.dtype == torch.float32
+        (made * pull).sum().backward()
+        slopes.append((made.detach(), plain.weight.grad.clone(), plain.bias.grad.clone()))
+    for mine, reference in zip(*slopes, strict=True):
+        assert not torch.equal(mine, reference)
+        assert (mine - reference).norm() < 2**-7 * reference.norm()
+    assert torch.equal(rounded.eval()(x), plain(x))
+
+
+def test_bf16_leaves_narrow_layers_and_float32_leaves_all() -> None:
+    wide = Dnn(embedding_dim=4, hidden_units=(64, 48))
+    kinds = {}
+    for precision in "float32", "bf16":
+        network = wide.network(fuxictr_feature_map(TRAIN.schema))
+        quicken(network, precision)
+        kinds[precision] = [type(layer) for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
+    assert kinds["float32"] == [torch.nn.Linear] * 3
+    assert kinds["bf16"] == [torch.nn.Linear, RoundedLinear, torch.nn.Linear]  # 12 to 64 to 48 to 1
+
+
+def test_a_model_trained_in_bf16_learns_what_float32_does_and_predicts_in_float32() -> None:
+    model = Dnn(embedding_dim=16, hidden_units=(64, 64), batch_size=64, epochs=8)
+    exact, rounded = (
+        replace(model, precision=precision).fit(TRAIN, VALID, seed=1, context=Context())
+        for precision in ("float32", "bf16")
+    )
+    assert isinstance(exact, NetworkPredictor)
+    assert isinstance(rounded, NetworkPredictor)
+    assert not np.array_equal(exact.predict(TRAIN), rounded.predict(TRAIN))
+    assert rounded.facts["valid_auc"] == pytest.approx(exact.facts["valid_auc"], abs=0.02)
+    assert all(weight.dtype == torch.float32 for weight in rounded.network.parameters())
 
 
 @pytest.mark.parametrize("share", [1e-9, 0.1, 0.2, 0.5, 0.999999])
