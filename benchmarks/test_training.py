@@ -14,11 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import ray
 import torch
-from ctrbench import Context, Table, resources
+from ctrbench import Context
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_models._deep import DeepModel
 from ctrbench_models._quick import quicken
@@ -31,9 +29,8 @@ from ctrbench_models.finalnet import FinalNet
 from ctrbench_models.masknet import MaskNet
 from ctrbench_models.training import columns, fuxictr_feature_map, l2_penalty, train_step
 from ctrbench_models.xdeepfm import XDeepFM
-from fuxictr.pytorch.dataloaders.npz_dataloader import NpzDataLoader
-from fuxictr.pytorch.dataloaders.parquet_dataloader import ParquetDataLoader
 from fuxictr.pytorch.models import BaseModel
+from fuxictr_side import as_fuxictr_compiles_it, npz_loader, parquet_loader
 
 STEPS = 3
 SPLITS = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=8_000, test_rows=1000).load(
@@ -95,12 +92,6 @@ def test_training_epoch(benchmark, model: DeepModel, engine: str, tmp_path: Path
     benchmark.pedantic(ours if engine == "ctrbench" else theirs, rounds=2)
 
 
-def as_fuxictr_compiles_it(network: BaseModel, model: DeepModel) -> BaseModel:
-    network.compile("adam", "binary_crossentropy", model.learning_rate)
-    network._max_gradient_norm = 10.0
-    return network
-
-
 def bare_products(network: BaseModel, rows: int) -> Callable[[], None]:
     layers = []
     for layer in network.modules():
@@ -118,20 +109,3 @@ def bare_products(network: BaseModel, rows: int) -> Callable[[], None]:
                 torch.mm(slopes.T, inputs, out=to_weight)
 
     return products
-
-
-def npz_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> NpzDataLoader:
-    np.savez(f"{path}.npz", **named_columns(table))
-    return NpzDataLoader(fuxictr_feature_map(table.schema), f"{path}.npz", batch_size=batch_size, shuffle=shuffle)
-
-
-def parquet_loader(table: Table, path: Path, batch_size: int, *, shuffle: bool) -> ParquetDataLoader:
-    pd.DataFrame(named_columns(table)).to_parquet(f"{path}.parquet")
-    features = fuxictr_feature_map(table.schema)
-    if not ray.is_initialized():  # FuxiCTR would join any cluster that runs on this machine
-        ray.init("local", num_cpus=resources.cores(), include_dashboard=False, log_to_driver=False)
-    return ParquetDataLoader(features, f"{path}.parquet", batch_size=batch_size, shuffle=shuffle)
-
-
-def named_columns(table: Table) -> dict[str, np.ndarray]:
-    return {**dict(zip(columns(table.schema), table.codes.T, strict=True)), table.schema.label: table.targets}
