@@ -17,6 +17,7 @@ from ctrbench_generators import _fitting
 from ctrbench_generators._columns import Columns, Encoded
 from ctrbench_generators._ctgan_draws import Conditions, Draws
 from ctrbench_generators._ctgan_networks import Critic, Generator, Rows, activate
+from ctrbench_generators._precision import dtype_of
 
 if TYPE_CHECKING:
     from ctrbench_generators.ctgan import Ctgan
@@ -55,10 +56,11 @@ class Trainer:
         randomness = torch.Generator(device).manual_seed(seed)
         self._spec, self._columns = spec, columns
         self.conditions = Conditions(columns, encoded, log_frequency=spec.log_frequency, device=device)
+        dtype = dtype_of(spec.precision)
         self.generator = Generator(
-            spec.embedding_dim, len(self.conditions), spec.generator_dim, columns.width, randomness
+            spec.embedding_dim, len(self.conditions), spec.generator_dim, columns.width, randomness, dtype
         )
-        self.critic = Critic(columns.width, len(self.conditions), spec.discriminator_dim, spec.pac, randomness)
+        self.critic = Critic(columns.width, len(self.conditions), spec.discriminator_dim, spec.pac, randomness, dtype)
         self.draws = Draws(
             self.conditions, randomness, batch=spec.batch_size, noise=spec.embedding_dim, width=columns.width
         )

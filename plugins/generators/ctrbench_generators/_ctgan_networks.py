@@ -7,6 +7,9 @@ the generator made are dense.
 The critic is piecewise linear, and dropout and signs fix the piece. So the gradient of its output by a row has a closed
 form, `v · W`, with W the first layer and v computed from the further ones, and the gradient penalty is computed from `v
 · W` without a second pass through autograd. The first layer's gradient, the largest object of all, is written once.
+
+With `dtype` bfloat16 the products of the widest layers, the generator's last and the critic's first, take rounded
+numbers; their sums, the weights and all else are float32.
 """
 
 from __future__ import annotations
@@ -44,12 +47,20 @@ class Generator(nn.Module):
     """Noise and a condition to the logits of a row; each layer sees all earlier layers and the condition."""
 
     def __init__(
-        self, noise: int, conditions: int, widths: Sequence[int], out: int, randomness: torch.Generator
+        self,
+        noise: int,
+        conditions: int,
+        widths: Sequence[int],
+        out: int,
+        randomness: torch.Generator,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         before = [noise + sum(widths[:at]) for at in range(len(widths) + 1)]
+        dtypes = [torch.float32] * len(widths) + [dtype]
         self.layers = nn.ModuleList(
-            Conditioned(into, conditions, width, randomness) for into, width in zip(before, (*widths, out), strict=True)
+            Conditioned(into, conditions, width, randomness, kind)
+            for into, width, kind in zip(before, (*widths, out), dtypes, strict=True)
         )
         self.scales = nn.ParameterList(torch.ones(width, device=randomness.device) for width in widths)
         self.shifts = nn.ParameterList(torch.zeros(width, device=randomness.device) for width in widths)
@@ -77,16 +88,21 @@ class Generator(nn.Module):
 class Conditioned(nn.Module):
     """A linear layer of `[x, one-hot condition]`."""
 
-    def __init__(self, into: int, conditions: int, out: int, randomness: torch.Generator) -> None:
+    def __init__(
+        self, into: int, conditions: int, out: int, randomness: torch.Generator, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
-        self.out, padded = out, _padded(out)
+        self.out, padded, self._dtype = out, _padded(out), dtype
         bound = 1 / math.sqrt(into + conditions)
         self.weight = nn.Parameter(_uniform((out, into), bound, randomness, (padded, into)))
         self.table = Table(_uniform((conditions, out), bound, randomness, (conditions, padded)))
         self.bias = nn.Parameter(_uniform((out,), bound, randomness, (padded,)))
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
-        return torch.addmm(self.table(conditions) + self.bias, x, self.weight.T)[:, : self.out]
+        added = self.table(conditions) + self.bias
+        if self._dtype == torch.float32:
+            return torch.addmm(added, x, self.weight.T)[:, : self.out]
+        return (added + x.to(self._dtype) @ self.weight.to(self._dtype).T)[:, : self.out]
 
 
 class Table(nn.Module):
@@ -137,9 +153,17 @@ def activate(logits: Tensor, gumbel: Tensor, widths: Sequence[int], scalars: Seq
 class Critic(nn.Module):
     """Tells real from made rows, judging `pac` rows together with their conditions."""
 
-    def __init__(self, row: int, conditions: int, widths: Sequence[int], pac: int, randomness: torch.Generator) -> None:
+    def __init__(
+        self,
+        row: int,
+        conditions: int,
+        widths: Sequence[int],
+        pac: int,
+        randomness: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
-        self.pac, self.row, self.condition = pac, _padded(row), _padded(conditions)
+        self.pac, self.row, self.condition, self._dtype = pac, _padded(row), _padded(conditions), dtype
         first, *_ = sizes = [*widths, 1]
         # The first layer in two parts, with one row per number of the input: (pac · numbers, width).
         bound = 1 / math.sqrt(pac * (row + conditions))
@@ -153,6 +177,7 @@ class Critic(nn.Module):
         for into, out in pairwise(sizes):
             self.weights.append(_uniform((out, into), 1 / math.sqrt(into), randomness))
             self.biases.append(_uniform((out,), 1 / math.sqrt(into), randomness))
+        self._rounded: tuple[int, tuple[Tensor, Tensor]] | None = None
 
     def judge(self, made: Tensor, conditions: Tensor, keeps: Sequence[Tensor]) -> Tensor:
         """The verdict on dense rows, (groups, 1); differentiable with respect to them."""
@@ -184,11 +209,12 @@ class Critic(nn.Module):
         for weight, slope in zip(reversed(self.weights), reversed(slopes), strict=True):
             direction = (direction @ weight) * slope[2 * groups :]
         with torch.no_grad():
-            by_rows, by_conditions = direction @ self.of_rows.T, direction @ self.of_conditions.T
-            norm = torch.hypot(by_rows.norm(dim=1, keepdim=True), by_conditions.norm(dim=1, keepdim=True))
+            wide = self._wide()
+            by_rows, by_conditions = (direction.to(self._dtype) @ matrix.T for matrix in wide)
+            norm = torch.hypot(*(by.norm(dim=1, keepdim=True, dtype=torch.float32) for by in (by_rows, by_conditions)))
             penalty = PENALTY * (norm - 1).square().mean()
             pull = 2 * PENALTY / groups * (norm - 1) / norm.clamp_min(1e-30)  # the penalty's gradient by v · W, over it
-            back = pull * (_long_product(by_rows, self.of_rows) + _long_product(by_conditions, self.of_conditions))
+            back = pull * (_long_product(by_rows, wide[0]) + _long_product(by_conditions, wide[1]))
         if direction.requires_grad:
             torch.autograd.backward([loss, direction], [None, back])
         else:
@@ -202,7 +228,19 @@ class Critic(nn.Module):
         return functional.pad(made, (0, self.row - made.shape[1])).view(-1, self.pac * self.row)
 
     def _dense(self, made: Tensor) -> Tensor:
-        return _long_product(made, self.of_rows, self.bias)
+        return _long_product(made, self._wide()[0], self.bias)
+
+    def _wide(self) -> tuple[Tensor, Tensor]:
+        """The first layer as its products take it; rounded once a step of the optimizer."""
+        if self._dtype == torch.float32:
+            return self.of_rows, self.of_conditions
+        version = self.of_rows._version  # torch counts the changes in place
+        if self._rounded is None or self._rounded[0] != version:
+            self._rounded = (
+                version,
+                (self.of_rows.detach().to(self._dtype), self.of_conditions.detach().to(self._dtype)),
+            )
+        return self._rounded[1]
 
     def _sparse(self, real: Rows) -> Tensor:
         places = self._seats(real.places, self.row)
@@ -247,8 +285,11 @@ class Critic(nn.Module):
                 parameter.grad = torch.empty_like(parameter)
         assert self.of_rows.grad is not None
         assert self.of_conditions.grad is not None
-        torch.mm(torch.cat([rows, by_rows]).T, torch.cat([back_made, pulled]), out=self.of_rows.grad)
-        torch.mm(by_conditions.T, pulled, out=self.of_conditions.grad)
+        into = torch.cat([rows.to(self._dtype), by_rows]), torch.cat([back_made, pulled])
+        for (inputs, slopes), parameter in zip(
+            (into, (by_conditions, pulled)), (self.of_rows, self.of_conditions), strict=True
+        ):
+            _product_into(parameter.grad, inputs.T, slopes.to(self._dtype))
         places = self._seats(real.places, self.row)
         spread = back_real[:, None].expand(*places.shape, back_real.shape[1])
         if real.values is not None:
@@ -259,19 +300,33 @@ class Critic(nn.Module):
             _add_rows(self.of_conditions.grad, seats.flatten(), gradient.repeat_interleave(self.pac, 0))
 
 
+def _product_into(out: Tensor | None, left: Tensor, right: Tensor) -> None:
+    """Write `left @ right` to `out`, which is float32."""
+    assert out is not None
+    if left.dtype == out.dtype:
+        torch.mm(left, right, out=out)
+    else:
+        out.copy_(left @ right)
+
+
 def _long_product(rows: Tensor, matrix: Tensor, bias: Tensor | None = None, split: bool | None = None) -> Tensor:
     """`rows @ matrix`, plus the bias, for few rows and an inner dimension of tens of thousands.
 
     A GPU gives a processor to each tile of the result, and this result has few tiles. So on a GPU, or where `split`
-    asks for it, the inner dimension is cut into equal parts, whose products are computed in parallel and added up.
+    asks for it, the inner dimension is cut into equal parts, whose products are computed in parallel and added up. The
+    result of rounded numbers is float32.
     """
-    if not (rows.is_cuda if split is None else split):
-        return rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)
-    inner = len(matrix)
-    parts = max(parts for parts in range(1, MOST_PARTS + 1) if inner % parts == 0)
-    made = torch.bmm(
-        rows.reshape(len(rows), parts, inner // parts).transpose(0, 1), matrix.view(parts, inner // parts, -1)
-    ).sum(0)
+    rows, kind = rows.to(matrix.dtype), torch.promote_types(matrix.dtype, torch.float32)
+    if rows.is_cuda if split is None else split:
+        inner = len(matrix)
+        parts = max(parts for parts in range(1, MOST_PARTS + 1) if inner % parts == 0)
+        made = torch.bmm(
+            rows.reshape(len(rows), parts, inner // parts).transpose(0, 1), matrix.view(parts, inner // parts, -1)
+        ).sum(0, dtype=kind)
+    elif bias is not None and kind == matrix.dtype:
+        return torch.addmm(bias, rows, matrix)
+    else:
+        made = (rows @ matrix).to(kind)
     return made if bias is None else made + bias
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from ctrbench import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -18,3 +20,9 @@ def dtype_of(precision: Precision) -> torch.dtype:
     import torch
 
     return torch.float32 if precision == "float32" else torch.bfloat16
+
+
+def check_precision(precision: Precision, engine: str, name: str) -> None:
+    """UserError where a library's engine is asked for a precision that it has not."""
+    if precision != "float32" and engine != "native":
+        raise UserError(f"{name}: precision={precision} is ours alone; leave out engine={engine}")

@@ -15,6 +15,7 @@ from ctrbench_generators import _sdv
 from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
 from ctrbench_generators._numbers import refuse_huge
+from ctrbench_generators._precision import Precision, check_precision
 
 Widths = tuple[Annotated[int, Ge(1)], ...]
 
@@ -38,6 +39,7 @@ class Ctgan(Generator):
     log_frequency: Annotated[bool, "condition on values by the logarithm of their frequency"] = True
     pac: Annotated[int, "rows that the critic judges together", Ge(1)] = 10
     constraints: Constraints = "auto"
+    precision: Precision = "float32"
     engine: Annotated[Literal["native", "sdv"], "ours, or SDV's, ten times slower on wide tables"] = "native"
     sdv_numeric_encoding: Annotated[
         bool, "engine=sdv: categories as numbers in [0, 1], as SDV 2 does under constraints"
@@ -49,6 +51,7 @@ class Ctgan(Generator):
         check_groups(self.constraints, self.name)
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
+        check_precision(self.precision, self.engine, self.name)
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's: made rows pass the wide layers of both networks four times per step; None for SDV's."""
@@ -84,7 +87,7 @@ class Ctgan(Generator):
 
     def settings(self, context: Context) -> dict[str, Any]:
         """The parameters under SDV's names."""
-        ours = {"constraints", "engine", "sdv_numeric_encoding"}
+        ours = {"constraints", "precision", "engine", "sdv_numeric_encoding"}
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ours}
         return settings | {"enable_gpu": context.device.startswith("cuda")}
 

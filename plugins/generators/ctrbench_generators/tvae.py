@@ -18,7 +18,7 @@ from ctrbench_generators import _sdv
 from ctrbench_generators._constraints import Constraints, check_groups, join
 from ctrbench_generators._costs import ADAM, one_hot_width
 from ctrbench_generators._numbers import refuse_huge
-from ctrbench_generators._precision import Precision
+from ctrbench_generators._precision import Precision, check_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,12 +56,9 @@ class Tvae(Generator):
         check_groups(self.constraints, self.name)
         if self.sdv_numeric_encoding and self.engine != "sdv":
             raise UserError(f"{self.name}: sdv_numeric_encoding=true is SDV's own behaviour; add engine=sdv")
-        for alone, asked in (
-            ("tanh_before_argmax=false", not self.tanh_before_argmax),
-            (f"precision={self.precision}", self.precision != "float32"),
-        ):
-            if asked and self.engine != "native":
-                raise UserError(f"{self.name}: {alone} is ours alone; leave out engine={self.engine}")
+        if not self.tanh_before_argmax and self.engine != "native":
+            raise UserError(f"{self.name}: tanh_before_argmax=false is ours alone; leave out engine={self.engine}")
+        check_precision(self.precision, self.engine, self.name)
 
     def forecast(self, schema: Schema, rows: int) -> Forecast | None:
         """The native engine's: decoded rows pass the wide layer three times per step; None for SDV's."""

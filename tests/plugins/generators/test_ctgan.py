@@ -224,6 +224,18 @@ def test_losses_are_ctgans_step_by_step(settings, numeric, monkeypatch):
     np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
 
 
+def test_losses_in_bf16_follow_ctgans(monkeypatch):
+    theirs, ours = losses_side_by_side(replace(SMALL, precision="bf16"), log(numeric=True), 3, monkeypatch)
+    assert np.ptp(theirs) > 0.5
+    assert np.abs(ours - theirs).max() > 1e-4
+    np.testing.assert_allclose(ours, theirs, atol=0.01, rtol=0.02)
+
+
+def test_a_precision_that_sdv_does_not_have_is_refused_with_the_fix():
+    with pytest.raises(UserError, match=r"^ctgan: precision=bf16 is ours alone; leave out engine=sdv$"):
+        Ctgan(precision="bf16", engine="sdv")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_losses_are_ctgans_step_by_step_at_frappes_width(monkeypatch):

@@ -27,6 +27,7 @@ ARGN = Argn(batch_size=256)
 DIFFUSION = TabDdpm(steps=2000, batch_size=1024, hidden=(256, 256))
 PAIRS = {
     "ctgan": (Ctgan(epochs=60), Ctgan(epochs=60, engine="sdv")),
+    "ctgan in bf16": (Ctgan(epochs=60, precision="bf16"), Ctgan(epochs=60, engine="sdv")),
     "tvae": (Tvae(epochs=60), Tvae(epochs=60, engine="sdv")),
     "tvae in bf16": (Tvae(epochs=60, precision="bf16"), Tvae(epochs=60, engine="sdv")),
     "tabddpm in bf16": (replace(DIFFUSION, precision="bf16"), DIFFUSION),
