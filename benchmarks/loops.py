@@ -41,7 +41,7 @@ def main(frappe: str, models: tuple[str, ...], loops: tuple[str, ...], seeds: in
     resources.keep_freed_memory()
     torch.set_num_threads(1)
     splits = Frappe(path=frappe).load(seed=1, context=Context())
-    click.echo(f"data {splits.fingerprint()[:12]}, torch {torch.__version__}")
+    click.echo(f"data {splits.fingerprint[:12]}, torch {torch.__version__}")
     found = defaultdict(list)
     for seed in range(1, seeds + 1):
         for name in models or MODELS:

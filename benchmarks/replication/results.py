@@ -190,50 +190,48 @@ class Today:
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = _by_suite(runs)
-        self.frontier, self.budget, self.whole = (
-            Effects(of_suite[suite].stored, "frappe", "auc") for suite in ("frappe_frontier", "frappe_budget", "paper")
+        *self.frontier, self.budget, self.whole = (
+            Effects(of_suite[suite].stored, "frappe", "auc")
+            for suite in ("frappe_frontier", "frappe_modern", "frappe_budget", "paper")
         )
-        metrics = self.frontier.results.info.synthetic_metrics
+        metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
+        self.generators = [(of, name) for of in self.frontier for name in of.generators if _pools(of, name)]
 
     def tables(self) -> dict[str, str]:
         """The page's tables by the name of their mark."""
-        runs = _runs([self.frontier.results, self.budget.results])
+        runs = _runs([of.results for of in (*self.frontier, self.budget)])
         return {"frontier": self._frontier(), "budget": self._budget(), "runs": runs}
 
     def picture(self) -> bytes:
         """What `dnn` learns from a pool alone, against the privacy metrics that flag the pool."""
-        of = self.frontier
-        generators = [name for name in of.generators if _pools(of, name)]
         points = []
-        for name in generators:
+        for of, name in self.generators:
             gain = _estimate(of.cell(Arm(name, "S5", "dnn")))
-            points.append(None if gain is None else (float(self._flags(name)[0]), gain))
+            points.append(None if gain is None else (float(self._flags(of, name)[0]), gain))
         panel = drawing.Scatter(f"privacy metrics that flag the pool, of {len(self.attacks)}", "lower", points)
-        seconds = [_seconds(of, name) for name in generators]
+        names, seconds = [name for _, name in self.generators], [_seconds(*each) for each in self.generators]
         return drawing.render(
-            partial(drawing.scatter, [panel], generators, seconds, "S5: difference of test AUC to original"), "svg"
+            partial(drawing.scatter, [panel], names, seconds, "S5: difference of test AUC to original"), "svg"
         )
 
-    def _flags(self, generator: str) -> tuple[int, int]:
+    def _flags(self, of: Effects, generator: str) -> tuple[int, int]:
         """How many privacy metrics flag one of a generator's pools, of how many that gave a verdict."""
-        verdicts = [[score.flagged for score in _scores(self.frontier, generator, name)] for name in self.attacks]
+        verdicts = [[score.flagged for score in _scores(of, generator, name)] for name in self.attacks]
         return sum(map(any, verdicts)), sum(any(each is not None for each in some) for some in verdicts)
 
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
-        of, rows = self.frontier, []
-        shown = [scenario for scenario in ("S5", "S4") if scenario in of.family_scenarios]
-        for name in of.generators:
+        rows = []
+        for of, name in self.generators:
             worth = _auc(of, Arm(name, "S5", "dnn"))
-            flagged, judged = self._flags(name)
+            flagged, judged = self._flags(of, name)
             told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
             row = (f"{flagged} of {judged}", f"{told[0]:,.0f}", *(f"{value:.3f}" for value in told[1:]))
-            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in shown]
+            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in ("S5", "S4")]
             rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{_seconds(of, name):,.1f}")))
-        heads = ["S5, AUC", *(f"{scenario} − original" for scenario in shown)]
-        heads += ["flags", "identical", "interaction_disclosure", "detection", "seconds"]
-        return _table([row for _, row in sorted(rows)], ["generator", *heads])
+        heads = ["S5, AUC", "S5 − original", "S4 − original", "flags", "identical", "interaction_disclosure"]
+        return _table([row for _, row in sorted(rows)], ["generator", *heads, "detection", "seconds"])
 
     def _budget(self) -> str:
         """A row a generator and budget; the whole fit is the first pool of the paper's."""
