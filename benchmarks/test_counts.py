@@ -14,6 +14,7 @@ SPECS = {
     "bayes_net, two parents, no copies": BayesNet(parents=2, backoff=3, reject_copies=True),
     "mst": Mst(),
     "argn, one epoch": Argn(epochs=1),
+    "argn, one epoch, bf16": Argn(epochs=1, precision="bf16"),
 }
 
 

@@ -17,13 +17,14 @@ LOG = Simulated(users=950, items=4000, train_rows=60_000, valid_rows=1000, test_
 STEPS = 2
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "ctgan"])
+@pytest.mark.parametrize("engine", ["ctrbench", "ctrbench, bf16", "ctgan"])
 def test_ctgan_steps(benchmark, engine: str, monkeypatch) -> None:
     benchmark.group = f"{STEPS} training steps, ctgan"
     train = every_value()
-    if engine == "ctrbench":
+    if engine != "ctgan":
         columns = Columns.of(train, 1)
-        trainer = _ctgan.Trainer(Ctgan(), columns, columns.encode(train), seed=1, device="cpu")
+        spec = Ctgan(precision="bf16" if "bf16" in engine else "float32")
+        trainer = _ctgan.Trainer(spec, columns, columns.encode(train), seed=1, device="cpu")
         benchmark.pedantic(lambda: [trainer.step() for _ in range(STEPS)], rounds=5, warmup_rounds=1)
     else:
         theirs(benchmark, train, monkeypatch)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from ctrbench import Context
 from ctrbench_datasets.simulated import Simulated
-from ctrbench_models._deep import DeepModel
+from ctrbench_models._deep import DeepModel, Precision
 from ctrbench_models._quick import quicken
 from ctrbench_models.autoint import AutoInt
 from ctrbench_models.dcnv2 import DCNv2
@@ -40,7 +40,7 @@ MODELS: list[DeepModel] = [Dnn(), DeepFM(), MaskNet(), DCNv2(), FinalMLP(), Fina
 ALL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr", "bare products"])
+@pytest.mark.parametrize("engine", ["ctrbench", "ctrbench, bf16", "fuxictr", "bare products"])
 @ALL
 def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
     benchmark.group = f"training step, {model.name}"
@@ -59,8 +59,8 @@ def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
         for fields, labels in batches:
             network.train_step({**fields, "label": labels}).item()
 
-    if engine == "ctrbench":
-        quicken(network)
+    if engine.startswith("ctrbench"):
+        quicken(network, precision(engine))
         penalty = l2_penalty(network)
         run: Callable[[], None] = ours
     elif engine == "fuxictr":
@@ -71,25 +71,30 @@ def test_training_step(benchmark, model: DeepModel, engine: str) -> None:
     benchmark.pedantic(run, rounds=5, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("engine", ["ctrbench", "fuxictr parquet", "fuxictr npz"])
+@pytest.mark.parametrize("engine", ["ctrbench", "ctrbench, bf16", "fuxictr parquet", "fuxictr npz"])
 @ALL
 def test_training_epoch(benchmark, model: DeepModel, engine: str, tmp_path: Path) -> None:
     benchmark.group = f"training epoch with its evaluation, {model.name}"
     threads = torch.get_num_threads()
 
     def ours() -> None:
-        replace(model, epochs=1).fit(SPLITS.train, SPLITS.valid, seed=1, context=Context(threads=threads))
+        once = replace(model, epochs=1, precision=precision(engine))
+        once.fit(SPLITS.train, SPLITS.valid, seed=1, context=Context(threads=threads))
 
     def theirs() -> None:
         network = as_fuxictr_compiles_it(model.network(fuxictr_feature_map(SPLITS.train.schema)), model)
         network.checkpoint = str(tmp_path / "best.model")
         network.fit(train, epochs=1, validation_data=valid)
 
-    if engine != "ctrbench":
+    if engine.startswith("fuxictr"):
         loader = parquet_loader if engine == "fuxictr parquet" else npz_loader
         train = loader(SPLITS.train, tmp_path / "train", model.batch_size, shuffle=True)
         valid = loader(SPLITS.valid, tmp_path / "valid", model.batch_size, shuffle=False)
-    benchmark.pedantic(ours if engine == "ctrbench" else theirs, rounds=2)
+    benchmark.pedantic(theirs if engine.startswith("fuxictr") else ours, rounds=2)
+
+
+def precision(engine: str) -> Precision:
+    return "bf16" if "bf16" in engine else "float32"
 
 
 def bare_products(network: BaseModel, rows: int) -> Callable[[], None]:
