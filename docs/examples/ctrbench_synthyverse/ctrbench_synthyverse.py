@@ -5,12 +5,13 @@ In: a training table. Out: rows of a generator that learned the label as one mor
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Generator, Register, Sampler, Table, hookimpl
+from ctrbench import Budgeted, Context, Generator, Register, Sampler, Skip, Table, hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,29 +19,83 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Arf(Generator):
-    """Adversarial random forests (Watson et al. 2023), as synthyverse has them."""
+class Synthyverse(Generator):
+    """A generator of synthyverse, at the settings of its paper where a parameter does not say otherwise."""
+
+    @abstractmethod
+    def generator(self, seed: int) -> Any:
+        """A new generator of the library."""
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Fit it on the fields and the label."""
+        rows = train.rows.assign(**{train.schema.label: train.targets.astype(np.int64)})
+        categorical = [field.name for field in train.schema.categorical]
+        generator = self.generator(seed)
+        generator.fit(rows, [*categorical, train.schema.label])
+        return Drawn(generator, train.schema)
+
+
+@dataclass(frozen=True)
+class Arf(Synthyverse):
+    """Adversarial random forests (Watson et al. 2023), grown until they cannot tell real rows from drawn ones."""
 
     name: ClassVar[str] = "arf"
     num_trees: Annotated[int, "trees of each forest", Ge(1)] = 20
     min_node_size: Annotated[int, "minimum number of rows in a leaf", Ge(1)] = 5
     max_iters: Annotated[int, "maximum number of forests that tell real rows from drawn ones", Ge(1)] = 10
 
-    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Grow forests until they cannot tell real rows from drawn ones."""
+    def generator(self, seed: int) -> Any:
+        """Arfpy's, mended by synthyverse."""
         from synthyverse.generators import ARFGenerator
 
-        generator = ARFGenerator(
+        return ARFGenerator(
             num_trees=self.num_trees,
             min_node_size=self.min_node_size,
             max_iters=self.max_iters,
             verbose=False,
             random_state=seed,
         )
-        rows = train.rows.assign(**{train.schema.label: train.targets.astype(np.int64)})
-        categorical = [field.name for field in train.schema.fields if field.kind == "categorical"]
-        generator.fit(rows, [*categorical, train.schema.label])
-        return Drawn(generator, train.schema)
+
+
+@dataclass(frozen=True)
+class TabDiff(Synthyverse):
+    """Diffusion of numbers and masked categories at learned rates, by a transformer (Shi et al. 2025)."""
+
+    name: ClassVar[str] = "tabdiff"
+    epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 8000
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
+
+    def generator(self, seed: int) -> Any:
+        """The authors' code, as synthyverse has it."""
+        from synthyverse.generators import TabDiffGenerator
+
+        return TabDiffGenerator(epochs=self.epochs, batch_size=self.batch_size, random_state=seed)
+
+
+@dataclass(frozen=True)
+class Cdtd(Synthyverse):
+    """Continuous diffusion of numbers and of categories' embeddings (Mueller et al. 2025)."""
+
+    name: ClassVar[str] = "cdtd"
+    training_steps: Annotated[int, "steps of training", Ge(1), Budgeted()] = 30_000
+    batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
+
+    def generator(self, seed: int) -> Any:
+        """The authors' code, as synthyverse has it."""
+        from synthyverse.generators import CDTDGenerator
+
+        return CDTDGenerator(
+            training_steps=self.training_steps,
+            num_steps_warmup=self.training_steps // 30,  # 1,000 of 30,000
+            batch_size=self.batch_size,
+            random_state=seed,
+        )
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Fit it; Skip where no field is numeric."""
+        if not train.schema.numeric:
+            raise Skip("synthyverse's CDTD needs a numeric field, and this log has none")
+        return super().fit(train, seed=seed, context=context)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,5 +115,6 @@ class Drawn(Sampler):
 
 @hookimpl
 def register_generators(register: Register[type[Generator]]) -> None:
-    """Register `arf`."""
-    register(Arf)
+    """Register `arf`, `tabdiff` and `cdtd`."""
+    for generator in (Arf, TabDiff, Cdtd):
+        register(generator)
