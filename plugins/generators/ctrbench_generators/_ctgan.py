@@ -94,6 +94,7 @@ class Trainer:
         layers = [torch.cat(layer) for layer in zip(*keeps, strict=True)]
         losses = self.critic.learn(made, drawn.conditions, real, layers, mix)
         self._critic_adam.step()
+        self.critic.changed()
         return losses
 
     def generator_step(self) -> Tensor:
@@ -123,6 +124,7 @@ class Trainer:
         """Continue from a state."""
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
+        self.critic.changed()
         self._generator_adam.load_state_dict(state["generator_adam"])
         self._critic_adam.load_state_dict(state["critic_adam"])
         self.draws.randomness.set_state(state["randomness"])

@@ -8,8 +8,8 @@ The critic is piecewise linear, and dropout and signs fix the piece. So the grad
 form, `v · W`, with W the first layer and v computed from the further ones, and the gradient penalty is computed from `v
 · W` without a second pass through autograd. The first layer's gradient, the largest object of all, is written once.
 
-With `dtype` bfloat16 the products of the widest layers, the generator's last and the critic's first, take rounded
-numbers; their sums, the weights and all else are float32.
+With `dtype` bfloat16 the products of the widest layers, the generator's last and the critic's first, take and give
+rounded numbers; the weights, what they are updated by and all else are float32.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ class Critic(nn.Module):
         for into, out in pairwise(sizes):
             self.weights.append(_uniform((out, into), 1 / math.sqrt(into), randomness))
             self.biases.append(_uniform((out,), 1 / math.sqrt(into), randomness))
-        self._rounded: tuple[int, tuple[Tensor, Tensor]] | None = None
+        self._wide: tuple[Tensor, Tensor]
+        self.changed()
 
     def judge(self, made: Tensor, conditions: Tensor, keeps: Sequence[Tensor]) -> Tensor:
         """The verdict on dense rows, (groups, 1); differentiable with respect to them."""
@@ -209,12 +210,11 @@ class Critic(nn.Module):
         for weight, slope in zip(reversed(self.weights), reversed(slopes), strict=True):
             direction = (direction @ weight) * slope[2 * groups :]
         with torch.no_grad():
-            wide = self._wide()
-            by_rows, by_conditions = (direction.to(self._dtype) @ matrix.T for matrix in wide)
+            by_rows, by_conditions = (direction.to(self._dtype) @ matrix.T for matrix in self._wide)
             norm = torch.hypot(*(by.norm(dim=1, keepdim=True, dtype=torch.float32) for by in (by_rows, by_conditions)))
             penalty = PENALTY * (norm - 1).square().mean()
             pull = 2 * PENALTY / groups * (norm - 1) / norm.clamp_min(1e-30)  # the penalty's gradient by v · W, over it
-            back = pull * (_long_product(by_rows, wide[0]) + _long_product(by_conditions, wide[1]))
+            back = pull * (_long_product(by_rows, self._wide[0]) + _long_product(by_conditions, self._wide[1]))
         if direction.requires_grad:
             torch.autograd.backward([loss, direction], [None, back])
         else:
@@ -228,19 +228,14 @@ class Critic(nn.Module):
         return functional.pad(made, (0, self.row - made.shape[1])).view(-1, self.pac * self.row)
 
     def _dense(self, made: Tensor) -> Tensor:
-        return _long_product(made, self._wide()[0], self.bias)
+        return _long_product(made, self._wide[0], self.bias)
 
-    def _wide(self) -> tuple[Tensor, Tensor]:
-        """The first layer as its products take it; rounded once a step of the optimizer."""
-        if self._dtype == torch.float32:
-            return self.of_rows, self.of_conditions
-        version = self.of_rows._version  # torch counts the changes in place
-        if self._rounded is None or self._rounded[0] != version:
-            self._rounded = (
-                version,
-                (self.of_rows.detach().to(self._dtype), self.of_conditions.detach().to(self._dtype)),
-            )
-        return self._rounded[1]
+    def changed(self) -> None:
+        """Round the first layer for its products; to be called whenever its weights have changed."""
+        layer: tuple[Tensor, Tensor] = (self.of_rows, self.of_conditions)
+        if self._dtype != torch.float32:
+            layer = self.of_rows.detach().to(self._dtype), self.of_conditions.detach().to(self._dtype)
+        self._wide = layer
 
     def _sparse(self, real: Rows) -> Tensor:
         places = self._seats(real.places, self.row)

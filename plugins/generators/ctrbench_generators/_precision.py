@@ -1,4 +1,4 @@
-"""The precision of an engine's wide matrix products; all else is float32."""
+"""The precision of an engine's widest matrix products; all else is float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Precision = Annotated[
     Literal["float32", "bf16"],
-    "precision of the wide matrix products; bf16 takes about half the time and rounds to 3 digits",
+    "precision of the widest matrix products; bf16 rounds to 3 digits, in less time where a processor has it",
 ]
 
 

@@ -15,7 +15,6 @@ from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, 
 
 from ctrbench_generators._classes import shares_of
 from ctrbench_generators._costs import ADAM
-from ctrbench_generators._precision import Precision
 from ctrbench_generators._values import Bins, Values
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ class Argn(Generator):
         int, "values up to which a training softmax is exact; of more, this many are sampled", Ge(2)
     ] = 8192
     bins: Annotated[int, "quantile bins of a numeric field", Ge(2)] = 64
-    precision: Precision = "float32"
+    precision: Annotated[
+        Literal["float32", "bf16"], "precision of the perceptrons' products; bf16 rounds to 3 digits"
+    ] = "float32"
 
     def forecast(self, schema: Schema, rows: int) -> Forecast:
         """All epochs, though early stopping usually ends a fit sooner; 6 operations per weight and row."""

@@ -58,12 +58,13 @@ class Ctgan(Generator):
         if self.engine != "native":
             return None
         width, made = one_hot_width(schema), self.embedding_dim + sum(self.generator_dim)
-        judged = self.pac * width
-        weights = (made + width) * width + sum(self.generator_dim) * width + judged * self.discriminator_dim[0]
+        critic = 2 * self.pac * width * next(iter(self.discriminator_dim), 1)  # of rows, and of their conditions
+        weights = (made + width) * width + sum(self.generator_dim) * width + critic
         a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # plus noise and softmax
         steps = self.epochs * max(rows // self.batch_size, 1)
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * made
-        return Forecast(operations, 20.0 * weights + 24 * self.batch_size * width)
+        rounded = 4 * critic if self.precision == "bf16" else 0
+        return Forecast(operations, 20.0 * weights + rounded + 24 * self.batch_size * width)
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Train both networks; conditions are drawn from the categorical columns, the label among them."""

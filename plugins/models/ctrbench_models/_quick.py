@@ -26,7 +26,7 @@ def quicken(network: BaseModel, precision: Precision = "float32") -> None:
                 setattr(parent, name, JoinedEmbedding(layer))
             if type(layer) is nn.Dropout and 0 < layer.p < 1 and on_cpu:
                 setattr(parent, name, Dropout(layer.p).train(layer.training))
-            if type(layer) is nn.Linear and min(layer.weight.shape) >= WIDE and precision == "bf16":
+            if precision == "bf16" and RoundedLinear.suits(layer):
                 setattr(parent, name, RoundedLinear(layer))
 
 
@@ -85,13 +85,18 @@ class JoinedEmbedding(FeatureEmbedding):
 
 
 class RoundedLinear(nn.Linear):
-    """A linear layer whose three products take bfloat16 numbers in training; weights, sums and predictions do not."""
+    """A linear layer whose three products take and give bfloat16 numbers in training; predictions do not."""
 
     def __init__(self, plain: nn.Linear) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight, self.bias = plain.weight, plain.bias
         self.train(plain.training)
+
+    @staticmethod
+    def suits(layer: nn.Module) -> bool:
+        """Whether it is a wide linear layer, and no weight norm or the like computes its weights."""
+        return type(layer) is nn.Linear and isinstance(layer.weight, nn.Parameter) and min(layer.weight.shape) >= WIDE
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in_features) to (…, out_features), float32."""

@@ -81,6 +81,11 @@ def test_bf16_rounds_the_perceptrons_products_alone() -> None:
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(rounded, exact, rtol=0, atol=0.02)
+    embedded = [network.embedded(rows) for network in networks]
+    assert torch.equal(*embedded)
+    states = [network.states(embedded[0], torch.ones(2, 1, 3), [2])[0] for network in networks]
+    assert not torch.equal(*states)
+    assert torch.equal(*(network.logits(states[0], 2) for network in networks))
 
 
 def test_the_label_and_all_fields_before_count_and_none_after() -> None:
@@ -114,9 +119,9 @@ def test_rows_are_drawn_with_the_networks_own_probabilities() -> None:
 
 
 @pytest.mark.parametrize("order", ["any", "schema"])
-def test_it_learns_a_joint_distribution_within_sampling_error(order: str) -> None:
+def test_it_learns_a_joint_distribution_within_sampling_error(order: str, tmp_path: Path) -> None:
     train, shares = joint_log(6000, 1)
-    sampler = replace(QUICK, order=order, epochs=30).fit(train, seed=1, context=Context())
+    sampler = replace(QUICK, order=order, epochs=30).fit(train, seed=1, context=Context(checkpoints=tmp_path))
     made = sampler.sample(20_000, seed=2)
     distance = np.abs(cells_of(made) - shares).sum() / 2
     fields_alone = np.ones(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from itertools import combinations
 
@@ -46,6 +47,11 @@ def test_a_long_product_in_parts_is_the_product(inner: int) -> None:
     for added in (None, bias):
         parts = _ctgan_networks._long_product(rows, matrix, added, split=True)
         assert torch.allclose(parts, rows @ matrix + (0 if added is None else added), atol=1e-10)
+        added = None if added is None else added.float()
+        for split in True, False:
+            rounded = _ctgan_networks._long_product(rows.float(), matrix.bfloat16(), added, split=split)
+            assert rounded.dtype == torch.float32
+            assert (rounded - parts).norm() < 2**-6 * parts.norm()
 
 
 class Reference:
@@ -195,6 +201,7 @@ def losses_side_by_side(spec: Ctgan, train: Table, steps: int, patch: pytest.Mon
         trainer = _ctgan.Trainer(spec, theirs.columns, theirs.encoded, seed=1, device="cpu")
         theirs.seed()
         begin_alike(trainer, spec)
+        trainer.critic.changed()
         trainer.draws = Replay(spec, theirs.columns, theirs.encoded)
         ours = []
         for _ in range(steps):
@@ -225,10 +232,30 @@ def test_losses_are_ctgans_step_by_step(settings, numeric, monkeypatch):
 
 
 def test_losses_in_bf16_follow_ctgans(monkeypatch):
-    theirs, ours = losses_side_by_side(replace(SMALL, precision="bf16"), log(numeric=True), 3, monkeypatch)
+    spec = replace(SMALL, precision="bf16", discriminator_lr=2e-3)
+    theirs, ours = losses_side_by_side(spec, log(numeric=True), 40, monkeypatch)
     assert np.ptp(theirs) > 0.5
     assert np.abs(ours - theirs).max() > 1e-4
-    np.testing.assert_allclose(ours, theirs, atol=0.01, rtol=0.02)
+    # single penalties drift apart, as those of other roundings do
+    assert np.abs(ours - theirs).mean() < 0.05 * np.abs(theirs).mean()
+
+
+def test_the_critics_products_take_the_weights_as_they_are(tmp_path):
+    columns = Columns.of(log(), 1)
+    first, again = (
+        _ctgan.Trainer(replace(SMALL, precision="bf16"), columns, columns.encode(log()), seed=seed, device="cpu")
+        for seed in (1, 2)
+    )
+    for _ in range(3):
+        first.step()
+    again.critic_step()
+    again.restore(deepcopy(first.state()))
+    for trainer in first, again:
+        for rounded, exact in zip(
+            trainer.critic._wide, (first.critic.of_rows, first.critic.of_conditions), strict=True
+        ):
+            assert torch.equal(rounded, exact.bfloat16())
+    assert first.step() == again.step()
 
 
 def test_a_precision_that_sdv_does_not_have_is_refused_with_the_fix():

@@ -196,7 +196,11 @@ def test_a_model_trained_in_bf16_learns_what_float32_does_and_predicts_in_float3
     assert isinstance(rounded, NetworkPredictor)
     assert not np.array_equal(exact.predict(TRAIN), rounded.predict(TRAIN))
     assert rounded.facts["valid_auc"] == pytest.approx(exact.facts["valid_auc"], abs=0.02)
-    assert all(weight.dtype == torch.float32 for weight in rounded.network.parameters())
+    plain = model.network(fuxictr_feature_map(TRAIN.schema)).eval()
+    plain.load_state_dict(rounded.network.state_dict())
+    with torch.no_grad():
+        exactly = plain(dict(zip(columns(TRAIN.schema), torch.from_numpy(TRAIN.codes.T.copy()), strict=True)))["y_pred"]
+    np.testing.assert_allclose(rounded.predict(TRAIN), exactly[:, 0].numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("share", [1e-9, 0.1, 0.2, 0.5, 0.999999])
