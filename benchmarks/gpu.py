@@ -233,8 +233,12 @@ def times(device: str) -> Iterator[tuple[str, float, int]]:
     splits = FRAPPE.load(seed=1, context=Context())
     train, columns = splits.train, Columns.of(splits.train, 1)
     ctgan, tvae, tabddpm = Ctgan(), Tvae(), TabDdpm()
-    trainer: Any = _ctgan.Trainer(ctgan, columns, columns.encode(train), seed=1, device=device)
-    yield "ctgan, a step", _seconds(trainer.step, device), ctgan.epochs * (len(train) // ctgan.batch_size)
+    trainer: Any
+    for precision in ("float32", "bf16"):
+        spec, encoded = replace(ctgan, precision=precision), columns.encode(train)
+        trainer = _ctgan.Trainer(spec, columns, encoded, seed=1, device=device)
+        steps = ctgan.epochs * (len(train) // ctgan.batch_size)
+        yield f"ctgan {precision}, a step", _seconds(trainer.step, device), steps
     for precision in ("float32", "bf16"):
         trainer = _tvae_trainer(replace(tvae, precision=precision), columns, train, device)
         yield (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout, embedding
+from torch.nn.functional import cross_entropy, embedding
 
 from ctrbench_generators._precision import Precision, dtype_of
 
@@ -78,9 +78,15 @@ class Network(nn.Module):
 
     def embedded(self, rows: Rows) -> Tensor:
         """The label's embedding and each field's, (batch, 1 + fields, dim)."""
+        return self._joined(rows, self._values(rows, {}))
+
+    def _values(self, rows: Rows, drawn: Mapping[int, Tensor]) -> list[Tensor]:
+        """Each field's embeddings of the rows' values, then of the drawn ones, (batch + drawn, dim)."""
         # an embedding and no index: on a GPU its gradient is added up in one order
-        fields = [embedding(rows.bins[:, at], table) for at, table in enumerate(self.tables)]
-        return torch.stack([embedding(rows.labels, self.label), *fields], dim=1)
+        return [embedding(_with(rows, at, drawn), table) for at, table in enumerate(self.tables)]
+
+    def _joined(self, rows: Rows, values: Sequence[Tensor]) -> Tensor:
+        return torch.stack([embedding(rows.labels, self.label), *(each[: len(rows)] for each in values)], dim=1)
 
     def states(self, embedded: Tensor, before: Tensor, which: Sequence[int]) -> Tensor:
         """The output of the perceptrons of some fields, (fields asked for, batch, dim).
@@ -94,7 +100,8 @@ class Network(nn.Module):
             whole[list(which)].to(self._dtype) for whole in (self.first, self.first_bias, self.second)
         )
         hidden = torch.relu(torch.bmm(inputs, first) + first_bias)
-        hidden = dropout(hidden, self.left_out, self.training)
+        if self.training:  # torch's own dropout takes ten times as long on a CPU
+            hidden = hidden * (torch.rand(hidden.shape, device=hidden.device) >= self.left_out) / (1 - self.left_out)
         return torch.bmm(hidden, second).float() + self.second_bias[list(which)]
 
     def logits(self, state: Tensor, field: int) -> Tensor:
@@ -108,22 +115,56 @@ class Network(nn.Module):
         `drawn`, (values,), uniformly with replacement, the softmax's sum over the other values is estimated from these.
         """
         before = (ranks[:, None, :] < ranks[:, :, None]).float()
-        states = self.states(self.embedded(rows), before, range(len(self.sizes)))
+        values, batch = self._values(rows, drawn), len(rows)
+        states = self.states(self._joined(rows, values), before, range(len(self.sizes)))
         parts = []
         for at, state in enumerate(states):
             truth = rows.bins[:, at]
             if at not in drawn:
                 parts.append(cross_entropy(self.logits(state, at), truth, reduction="none"))
                 continue
-            some, table, bias = drawn[at], self.tables[at], self.biases[at]
-            right = (state * embedding(truth, table)).sum(dim=1) + embedding(truth, bias[:, None])[:, 0]
+            biases = embedding(_with(rows, at, drawn), self.biases[at][:, None])[:, 0]
+            right = (state * values[at][:batch]).sum(dim=1) + biases[:batch]
             # each of V values is equally likely, so n draws estimate n/V of the sum
-            stand_for = math.log(self.sizes[at] / len(some))
-            shift = embedding(some, bias[:, None])[:, 0] + stand_for
-            others = torch.addmm(shift, state, embedding(some, table).T)
-            others = others.masked_fill(some == truth[:, None], -torch.inf)
-            parts.append(torch.logsumexp(torch.cat([right[:, None], others], dim=1), dim=1) - right)
+            shift = biases[batch:] + math.log(self.sizes[at] / len(drawn[at]))
+            same = drawn[at] == truth[:, None]
+            parts.append(_DrawnSoftmax.apply(state, right, values[at][batch:], shift, same))
         return torch.stack(parts)
+
+
+def _with(rows: Rows, field: int, drawn: Mapping[int, Tensor]) -> Tensor:
+    """The rows' values of a field, then the drawn ones."""
+    own = rows.bins[:, field]
+    return torch.cat([own, drawn[field]]) if field in drawn else own
+
+
+class _DrawnSoftmax(torch.autograd.Function):
+    """-ln of the true value's share, (batch,), from its logit and those of drawn values; one large buffer serves all.
+
+    In: states (batch, dim), the true values' logits (batch,), the drawn values' embeddings (drawn, dim) and what is
+    added to their logits (drawn,), and which of them are the true value, (batch, drawn), which do not count.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, state: Tensor, right: Tensor, values: Tensor, shift: Tensor, same: Tensor) -> Tensor:
+        state = torch.cat([state, torch.ones_like(state[:, :1])], dim=1)  # the last product adds the shift
+        values = torch.cat([values, shift[:, None]], dim=1)
+        weights = (state @ values.T).masked_fill_(same, -torch.inf)
+        top = torch.maximum(weights.amax(dim=1), right)
+        weights.sub_(top[:, None]).exp_()
+        own = (right - top).exp()
+        total = weights.sum(dim=1) + own
+        ctx.save_for_backward(state, values)
+        ctx.weights, ctx.own, ctx.total = weights, own, total
+        return total.log() + (top - right)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        state, values = ctx.saved_tensors
+        weights, ctx.weights = ctx.weights, None  # it is large: used once
+        weights.mul_((outer[0] / ctx.total)[:, None])
+        by_state, by_values = (weights @ values)[:, :-1], weights.T @ state
+        return by_state, outer[0] * (ctx.own / ctx.total - 1), by_values[:, :-1], by_values[:, -1], None
 
 
 class Trainer:

@@ -153,6 +153,21 @@ def test_a_sum_over_drawn_values_stands_for_the_whole_softmax() -> None:
     assert float((few.mean(dim=0) / exact[0].exp() - 1).abs().max()) < 0.05
 
 
+def test_every_value_drawn_once_is_the_whole_softmax_and_its_gradient() -> None:
+    network = random_network((40, 3))
+    rows = _argn.Rows(torch.tensor([[7, 1], [39, 0], [7, 2]]), torch.tensor([0, 1, 1]))
+    ranks = torch.tensor([[0, 1], [1, 0], [0, 1]])
+    found = []
+    for drawn in ({}, {0: torch.randperm(40, generator=torch.Generator().manual_seed(0))}):
+        network.zero_grad()
+        losses = network.losses(rows, ranks, drawn)
+        (losses * torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])).sum().backward()
+        found.append([losses.detach(), *(weight.grad.clone() for weight in network.parameters())])
+    for whole, drawn_whole in zip(*found, strict=True):
+        assert whole.any()
+        torch.testing.assert_close(drawn_whole, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_training_ends_when_held_out_rows_are_no_longer_better_told() -> None:
     rng = np.random.default_rng(0)
     noise = table(rng.integers(0, [50, 50], (600, 2)), rng.integers(0, 2, 600), (50, 50))
