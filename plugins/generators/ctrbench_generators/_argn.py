@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 WIDEST = 2**24
 """Probabilities held at once in sampling."""
+CELLS = 2**22
+"""Drawn values' logits in one piece: 16 MiB, which the C library keeps for the next, as it would not do with 32."""
 SMOOTHING = 0.5
 """Rows added to each value's count for the initial softmax, which gives train's shares."""
 
@@ -127,8 +129,9 @@ class Network(nn.Module):
             right = (state * values[at][:batch]).sum(dim=1) + biases[:batch]
             # each of V values is equally likely, so n draws estimate n/V of the sum
             shift = biases[batch:] + math.log(self.sizes[at] / len(drawn[at]))
-            same = drawn[at] == truth[:, None]
-            parts.append(_DrawnSoftmax.apply(state, right, values[at][batch:], shift, same))
+            told = zip(*(each.split(max(1, CELLS // len(drawn[at]))) for each in (state, right, truth)), strict=True)
+            some = values[at][batch:], shift, drawn[at]
+            parts.append(torch.cat([_DrawnSoftmax.apply(*each, *some) for each in told]))
         return torch.stack(parts)
 
 
@@ -141,15 +144,18 @@ def _with(rows: Rows, field: int, drawn: Mapping[int, Tensor]) -> Tensor:
 class _DrawnSoftmax(torch.autograd.Function):
     """-ln of the true value's share, (batch,), from its logit and those of drawn values; one large buffer serves all.
 
-    In: states (batch, dim), the true values' logits (batch,), the drawn values' embeddings (drawn, dim) and what is
-    added to their logits (drawn,), and which of them are the true value, (batch, drawn), which do not count.
+    In: states (batch, dim), the true values' logits and these values (batch,), then the drawn values' embeddings
+    (drawn, dim), what is added to their logits, and these values (drawn,). A drawn value that is the true one does not
+    count.
     """
 
     @staticmethod
-    def forward(ctx: Any, state: Tensor, right: Tensor, values: Tensor, shift: Tensor, same: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, state: Tensor, right: Tensor, truth: Tensor, values: Tensor, shift: Tensor, drawn: Tensor
+    ) -> Tensor:
         state = torch.cat([state, torch.ones_like(state[:, :1])], dim=1)  # the last product adds the shift
         values = torch.cat([values, shift[:, None]], dim=1)
-        weights = (state @ values.T).masked_fill_(same, -torch.inf)
+        weights = (state @ values.T).masked_fill_(drawn == truth[:, None], -torch.inf)
         top = torch.maximum(weights.amax(dim=1), right)
         weights.sub_(top[:, None]).exp_()
         own = (right - top).exp()
@@ -159,12 +165,12 @@ class _DrawnSoftmax(torch.autograd.Function):
         return total.log() + (top - right)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, None, Tensor, Tensor, None]:
         state, values = ctx.saved_tensors
         weights, ctx.weights = ctx.weights, None  # it is large: used once
         weights.mul_((outer[0] / ctx.total)[:, None])
         by_state, by_values = (weights @ values)[:, :-1], weights.T @ state
-        return by_state, outer[0] * (ctx.own / ctx.total - 1), by_values[:, :-1], by_values[:, -1], None
+        return by_state, outer[0] * (ctx.own / ctx.total - 1), None, by_values[:, :-1], by_values[:, -1], None
 
 
 class Trainer:
