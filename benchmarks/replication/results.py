@@ -224,15 +224,22 @@ class Today:
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
         rows = []
+        shown = [name for name in ("S5", "S4") if any(name in of.family_scenarios for of in self.frontier)]
         for of, name in self.generators:
             worth = _auc(of, Arm(name, "S5", "dnn"))
             most, some, judged = self._flags(of, name)
             told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
-            row = (f"{most} of {judged}", some, f"{told[0]:,.0f}", *(f"{value:.3f}" for value in told[1:]))
-            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in ("S5", "S4")]
+            row = (
+                len(_pools(of, name)),
+                f"{most} of {judged}",
+                some,
+                f"{told[0]:,.0f}",
+                *(f"{value:.3f}" for value in told[1:]),
+            )
+            differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in shown]
             rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{_seconds(of, name):,.1f}")))
-        heads = ["S5, AUC", "S5 − original", "S4 − original", "flags", "of any pool", "identical"]
-        heads += ["interaction_disclosure", "detection", "seconds"]
+        heads = ["S5, AUC", *(f"{scenario} − original" for scenario in shown), "pools", "flags", "of any pool"]
+        heads += ["identical", "interaction_disclosure", "detection", "seconds"]
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:
