@@ -199,6 +199,7 @@ def test_defaults_are_the_papers_settings():
         "log_frequency": True,
         "pac": 10,
         "constraints": "auto",
+        "precision": "float32",
         "engine": "native",
         "sdv_numeric_encoding": False,
     }
