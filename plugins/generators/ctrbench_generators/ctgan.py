@@ -58,9 +58,10 @@ class Ctgan(Generator):
         if self.engine != "native":
             return None
         width, made = one_hot_width(schema), self.embedding_dim + sum(self.generator_dim)
-        critic = 2 * self.pac * width * next(iter(self.discriminator_dim), 1)  # of rows, and of their conditions
+        first = next(iter(self.discriminator_dim), 1)  # the critic's verdict is its first layer where it has no other
+        critic = 2 * self.pac * width * first  # of rows, and of their conditions
         weights = (made + width) * width + sum(self.generator_dim) * width + critic
-        a_row = 8 * width * (made + self.discriminator_dim[0]) + 2 * width * 40  # plus noise and softmax
+        a_row = 8 * width * (made + first) + 2 * width * 40  # plus noise and softmax
         steps = self.epochs * max(rows // self.batch_size, 1)
         operations = steps * (a_row * self.batch_size + ADAM * weights) + 2 * rows * width * made
         rounded = 4 * critic if self.precision == "bf16" else 0

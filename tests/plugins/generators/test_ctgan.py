@@ -240,7 +240,17 @@ def test_losses_in_bf16_follow_ctgans(monkeypatch):
     assert np.abs(ours - theirs).mean() < 0.05 * np.abs(theirs).mean()
 
 
-def test_the_critics_products_take_the_weights_as_they_are(tmp_path):
+def test_a_forecast_copes_with_networks_without_hidden_layers_and_counts_rounded_copies():
+    schema = log().schema
+    bare, exact, rounded = (
+        replace(SMALL, **settings).forecast(schema, 1000)
+        for settings in ({"generator_dim": (), "discriminator_dim": ()}, {}, {"precision": "bf16"})
+    )
+    assert 0 < bare.operations < exact.operations == rounded.operations
+    assert exact.memory < rounded.memory
+
+
+def test_the_critics_products_take_the_weights_as_they_are():
     columns = Columns.of(log(), 1)
     first, again = (
         _ctgan.Trainer(replace(SMALL, precision="bf16"), columns, columns.encode(log()), seed=seed, device="cpu")
