@@ -51,7 +51,10 @@ def main(frappe: str, models: tuple[str, ...], loops: tuple[str, ...], seeds: in
                 auc = float(roc_auc_score(splits.test.targets, train(MODELS[name], splits, seed)))
                 found[name, loop].append(auc)
                 click.echo(f"{name} {loop} seed {seed}: {auc:.6f}, {time.process_time() - start:.0f} s")
-    rows = [(*key, f"{np.mean(aucs):.5f}", f"{np.std(aucs, ddof=1):.5f}", len(aucs)) for key, aucs in found.items()]
+    rows = [
+        (*key, f"{np.mean(aucs):.5f}", f"{np.std(aucs, ddof=1):.5f}" if seeds > 1 else "", seeds)
+        for key, aucs in found.items()
+    ]
     click.echo(tabulate(rows, ["model", "loop", "mean", "sd", "seeds"], "github", disable_numparse=True))
 
 
