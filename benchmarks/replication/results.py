@@ -30,6 +30,7 @@ from ctrbench.results import PoolResult
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
+from ctrbench.verdict import verdict
 from tabulate import tabulate
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
@@ -190,13 +191,13 @@ class Today:
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = _by_suite(runs)
-        suites = [suite for suite in ("frappe_frontier", "frappe_modern") if suite in of_suite]
         *self.frontier, self.budget, self.whole = (
-            Effects(of_suite[suite].stored, "frappe", "auc") for suite in (*suites, "frappe_budget", "paper")
+            Effects(of_suite[suite].stored, "frappe", "auc")
+            for suite in ("frappe_frontier", "frappe_modern", "frappe_budget", "paper")
         )
         metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
-        self.generators = [(of, name) for of in self.frontier for name in of.generators if _pools(of, name)]
+        self.generators = [(of, told) for of in self.frontier for told in verdict(of).generators]
 
     def tables(self) -> dict[str, str]:
         """The page's tables by the name of their mark."""
@@ -206,38 +207,29 @@ class Today:
     def picture(self) -> bytes:
         """What `dnn` learns from a pool alone, against the privacy metrics that flag most of a generator's pools."""
         points = []
-        for of, name in self.generators:
-            gain = _estimate(of.cell(Arm(name, "S5", "dnn")))
-            points.append(None if gain is None else (float(self._flags(of, name)[0]), gain))
+        for of, told in self.generators:
+            gain = _estimate(of.cell(Arm(told.generator, "S5", "dnn")))
+            points.append(None if gain is None else (float(len(told.flagged)), gain))
         panel = drawing.Scatter(f"privacy metrics that flag most pools, of {len(self.attacks)}", "lower", points)
-        names, seconds = [name for _, name in self.generators], [_seconds(*each) for each in self.generators]
+        names = [told.generator for _, told in self.generators]
+        seconds = [told.seconds or 0.0 for _, told in self.generators]
         return drawing.render(
             partial(drawing.scatter, [panel], names, seconds, "S5: difference of test AUC to original"), "svg"
         )
-
-    def _flags(self, of: Effects, generator: str) -> tuple[int, int, int]:
-        """How many privacy metrics flag most of a generator's pools, how many any, and how many gave a verdict."""
-        verdicts = [[score.flagged for score in _scores(of, generator, name)] for name in self.attacks]
-        most = sum(2 * some.count(True) > len(some) for some in verdicts)
-        return most, sum(map(any, verdicts)), sum(any(each is not None for each in some) for some in verdicts)
 
     def _frontier(self) -> str:
         """A row a generator, best in S5 first."""
         rows = []
         shown = [name for name in ("S5", "S4") if any(name in of.family_scenarios for of in self.frontier)]
-        for of, name in self.generators:
-            worth = _auc(of, Arm(name, "S5", "dnn"))
-            most, some, judged = self._flags(of, name)
-            told = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
-            row = (
-                len(_pools(of, name)),
-                f"{most} of {judged}",
-                some,
-                f"{told[0]:,.0f}",
-                *(f"{value:.3f}" for value in told[1:]),
-            )
+        for of, told in self.generators:
+            name = told.generator
+            worth, pools = _auc(of, Arm(name, "S5", "dnn")), len(_pools(of, name))
             differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in shown]
-            rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{_seconds(of, name):,.1f}")))
+            flags = f"{len(told.flagged)} of {told.judged}"
+            some = sum(any(score.flagged for score in _scores(of, name, attack)) for attack in self.attacks)
+            means = [_score(of, name, metric) for metric in ("identical", "interaction_disclosure", "detection")]
+            row = (pools, flags, some, f"{means[0]:,.0f}", *(f"{value:.3f}" for value in means[1:]))
+            rows.append((-worth, (name, f"{worth:.4f}", *differences, *row, f"{told.seconds or 0.0:,.1f}")))
         heads = ["S5, AUC", *(f"{scenario} − original" for scenario in shown), "pools", "flags", "of any pool"]
         heads += ["identical", "interaction_disclosure", "detection", "seconds"]
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
@@ -274,12 +266,6 @@ def _score(of: Effects, generator: str, metric: str) -> float:
     """The mean of a metric over a generator's pools, NaN where it has none."""
     found = [score.value for score in _scores(of, generator, metric)]
     return float(np.mean(found)) if found else float("nan")
-
-
-def _seconds(of: Effects, generator: str) -> float:
-    """The mean seconds of a pool, fit and sampling."""
-    found = [pool.result.seconds for pool in _pools(of, generator)]
-    return float(np.mean([seconds["fit"] + seconds["sample"] for seconds in found]))
 
 
 def _runs(runs: Sequence[RunResults]) -> str:

@@ -177,7 +177,6 @@ class Critic(nn.Module):
         for into, out in pairwise(sizes):
             self.weights.append(_uniform((out, into), 1 / math.sqrt(into), randomness))
             self.biases.append(_uniform((out,), 1 / math.sqrt(into), randomness))
-        self._wide: tuple[Tensor, Tensor]
         self.changed()
 
     def judge(self, made: Tensor, conditions: Tensor, keeps: Sequence[Tensor]) -> Tensor:
@@ -223,19 +222,16 @@ class Critic(nn.Module):
             self._first_gradient(first.grad, (made, conditions), real, pull * direction, by_rows, by_conditions)
         return loss.detach(), penalty
 
+    def changed(self) -> None:
+        """Take the first layer as its products do, rounded if they are; to be called whenever its weights changed."""
+        self._wide = self.of_rows.detach().to(self._dtype), self.of_conditions.detach().to(self._dtype)
+
     def _grouped(self, made: Tensor) -> Tensor:
         """Rows side by side, (groups, pac · numbers of a row)."""
         return functional.pad(made, (0, self.row - made.shape[1])).view(-1, self.pac * self.row)
 
     def _dense(self, made: Tensor) -> Tensor:
         return _long_product(made, self._wide[0], self.bias)
-
-    def changed(self) -> None:
-        """Round the first layer for its products; to be called whenever its weights have changed."""
-        layer: tuple[Tensor, Tensor] = (self.of_rows, self.of_conditions)
-        if self._dtype != torch.float32:
-            layer = self.of_rows.detach().to(self._dtype), self.of_conditions.detach().to(self._dtype)
-        self._wide = layer
 
     def _sparse(self, real: Rows) -> Tensor:
         places = self._seats(real.places, self.row)
