@@ -37,6 +37,10 @@ OURS = {
 """Arguments of every class; the first three only where an experiment has no other."""
 LOOP = {"batch_size", "epochs", "early_stop_patience", "patience"}
 """What an experiment tells the training loop."""
+IGNORED = {"monitor", "monitor_mode", "metrics", "eval_steps", "save_best_only", "shuffle", "seed", "gpu", "verbose"}
+"""What it tells FuxiCTR's loop alone: ours evaluates AUC once an epoch; seed and device are the run's."""
+REPLACED = "fit train_epoch train_step eval_step checkpoint_and_earlystop evaluate predict get_labels".split()
+"""Methods of FuxiCTR's loop, which ours does not call."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,14 @@ class Zoo:
         """The roles by which the class picks fields."""
         return set(_ROLE.findall(_text(self.file)))
 
+    @property
+    def own_loop(self) -> list[str]:
+        """The methods of FuxiCTR's loop that the class has of its own."""
+        from fuxictr.pytorch.models import BaseModel
+
+        kind = self.load()
+        return [name for name in REPLACED if getattr(kind, name) is not getattr(BaseModel, name)]
+
     def embedding_dim(self, experiment: Experiment) -> int:
         """The experiment's, otherwise the class's default."""
         told = inspect.signature(self.load()).parameters.get("embedding_dim")
@@ -95,6 +107,11 @@ class Zoo:
             name for each in kind.__mro__ for name in inspect.signature(vars(each).get("__init__", object)).parameters
         }
         for name in experiment.changed:
+            if name in IGNORED:
+                raise UserError(
+                    f"fuxictr: settings: {name} is of FuxiCTR's training loop, and ctrbench's own stops by "
+                    "valid's AUC after each epoch; leave it out"
+                )
             if name not in known | LOOP | OURS.keys():
                 raise UserError(
                     f"fuxictr: settings: {self.name} has no parameter {name!r}; "
@@ -167,10 +184,11 @@ class Experiment:
         text = settings.strip()
         found = _yaml(text if text.startswith("{") else f"{{{text}}}", f"settings={settings!r}")
         if not isinstance(found, dict) or not all(
-            isinstance(key, str) and value is not None for key, value in found.items()
+            isinstance(key, str) and (value is not None or re.search(rf"\b{re.escape(key)}\s*:", text))
+            for key, value in found.items()
         ):
             raise UserError(f'fuxictr: settings={settings!r} should be names and values, as in "net_dropout: 0.1"')
-        return found
+        return {key: _as_meant(key, value) for key, value in found.items()}
 
     @property
     def digest(self) -> str:
@@ -195,6 +213,14 @@ class Experiment:
         return value
 
 
+def _as_meant(name: str, value: Any) -> Any:
+    """A setting as its user meant it: FuxiCTR takes a λ that is a whole number for none."""
+    if value == "None":
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and name.endswith("_regularizer") else value
+
+
 def _experiments(config: str) -> dict[str, dict[str, Any]]:
     """All experiments of a YAML file, or of a folder's model_config.yaml or model_config/*.yaml."""
     place = Path(config).expanduser()
@@ -215,8 +241,14 @@ def _experiments(config: str) -> dict[str, dict[str, Any]]:
 def _yaml(text: str, where: str) -> Any:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1, for which 1e-3 would be a text, with the numbers of YAML 1.2."""
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+    )
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise UserError(f"fuxictr: {where} is no YAML: {' '.join(str(error).split())}") from None
 

@@ -24,8 +24,8 @@ class FuxiCTR(Model):
     """Any class of FuxiCTR's model zoo, or your own in the same form: fuxictr[path=FOLDER, model=DCNv2].
 
     `config=FOLDER, expid=DCNv2_default` gives it the parameters that FuxiCTR's or BARS's YAML has for it. Early
-    stopping is by valid's AUC, whatever the configuration monitors; its seed and its data set are ignored. Naming a
-    folder runs the code in it.
+    stopping is by valid's AUC after each epoch, whatever the configuration monitors and how often; its seed and its
+    data set are ignored. A class with a training loop of its own is skipped. Naming a folder runs the code in it.
     """
 
     name: ClassVar[str] = "fuxictr"
@@ -57,12 +57,14 @@ class FuxiCTR(Model):
         return f"{Zoo.find(self.path, self.model).digest} {self._experiment().digest}"
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
-        """Train the class; Skip where no folder is named, or the log lacks a role or a field that the class needs."""
+        """Train it; Skip where no folder is named, the log lacks a role or a field, or the class has its own loop."""
         if not self.path:
             raise Skip("it needs a folder: fuxictr[path=model_zoo, model=DCNv2]")
         from ctrbench_models.training import Training, columns, fit_network
 
         zoo, experiment = Zoo.find(self.path, self.model), self._experiment()
+        if own := zoo.own_loop:
+            raise Skip(f"{self.model} trains by its own {' and '.join(own)}, which ctrbench's loop would not call")
         fields = columns(train.schema, as_named=True)
         for role in sorted(zoo.roles - {field.role for field in train.schema.fields}):
             raise Skip(f"{self.model} asks for fields of the role {role}, and this log has none")

@@ -56,11 +56,12 @@ def fit_network(
     gives the fields the log's names, where torch accepts them.
 
     Each epoch permutes the rows and ends with the AUC on valid. Without a gain of 1e-6 the learning rate falls to a
-    tenth (at least 1e-6) and the epoch is a strike; `patience` strikes in a row end the training, and the weights of
-    the best epoch are restored. Gradients of loss and regulariser together are clipped to norm 10. Sample weights
-    multiply the rows' losses. A class of FuxiCTR's model zoo is given `optimizer="adam", loss="binary_crossentropy",
-    verbose=0, metrics=["AUC"], model_root=""` beside its own arguments; nothing is written. Some layers are
-    replaced by faster ones, see `_quick.py`. Global random states and the number of threads are restored afterwards.
+    tenth (at least 1e-6; not if `reduce_lr_on_plateau` is false) and the epoch is a strike; `patience` strikes in a
+    row end the training, and the weights of the best epoch are restored. Gradients of loss and regulariser together
+    are clipped to norm 10. Sample weights multiply the rows' losses. A class of FuxiCTR's model zoo is given
+    `optimizer="adam", loss="binary_crossentropy", verbose=0, metrics=["AUC"], model_root=""` beside its own
+    arguments; nothing is written. Some layers are replaced by faster ones, see `_quick.py`. Global random states and
+    the number of threads are restored afterwards.
     Raises TimeoutError at an epoch's end beyond the deadline.
     """
     if len(train) < 2:
@@ -272,7 +273,8 @@ def _train(
             raise TimeoutError(f"the time limit was reached after epoch {epoch} of {training.epochs}")
         if auc < best + MIN_GAIN:
             strikes += 1
-            network.lr_decay()
+            if network._reduce_lr_on_plateau:
+                network.lr_decay()
         else:
             best, strikes = auc, 0
             best_weights = {name: value.clone() for name, value in network.state_dict().items()}

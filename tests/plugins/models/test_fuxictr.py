@@ -12,6 +12,7 @@ from ctrbench import Context, Field, Schema, Skip, Table, UserError
 from ctrbench_models._zoo import Experiment, Zoo
 from ctrbench_models.fuxictr import FuxiCTR
 from ctrbench_models.training import columns, fuxictr_feature_map
+from fuxictr.pytorch.models import BaseModel
 from sklearn.metrics import roc_auc_score
 
 MODEL = '''
@@ -207,6 +208,38 @@ def test_a_misspelt_setting_is_refused(zoo: Path) -> None:
 def test_settings_may_hold_lists_and_texts() -> None:
     assert Experiment.differences("a: [400, 400], b: relu, c: 1.0e-3") == {"a": [400, 400], "b": "relu", "c": 1e-3}
     assert Experiment.differences("{a: 1}") == {"a": 1}
+
+
+def test_numbers_are_read_as_they_are_usually_written() -> None:
+    told = "learning_rate: 1e-3, b: -2.5E+4, embedding_regularizer: 1, hidden: 3, c: 1e, d: null, e: None"
+    found = Experiment.differences(told)
+    assert found == {
+        "learning_rate": 1e-3, "b": -2.5e4, "embedding_regularizer": 1.0, "hidden": 3, "c": "1e", "d": None, "e": None
+    }  # fmt: skip
+    assert isinstance(found["embedding_regularizer"], float)  # of a whole number FuxiCTR takes no notice
+    assert isinstance(found["hidden"], int)
+
+
+@pytest.mark.parametrize("setting", ["monitor: logloss", "monitor_mode: min", "eval_steps: 1"])
+def test_a_setting_of_the_loop_that_is_not_run_is_refused(setting: str, zoo: Path) -> None:
+    with pytest.raises(UserError, match=f"settings: {setting.split(':')[0]} is of FuxiCTR's training loop"):
+        towers(zoo, settings=setting).fit(log(100, 1), log(100, 2), seed=1, context=Context())
+
+
+def test_the_learning_rate_stays_where_the_yaml_says_so(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = []
+    monkeypatch.setattr(BaseModel, "lr_decay", lambda self: lowered.append(self))
+    for plateau, often in (("true", 2), ("false", 2)):
+        changes = f"reduce_lr_on_plateau: {plateau}, learning_rate: 1.e-30, early_stop_patience: 2, epochs: 9"
+        towers(zoo, settings=changes).fit(log(300, 1), log(200, 2), seed=1, context=Context())
+        assert len(lowered) == often
+
+
+def test_a_class_with_a_loop_of_its_own_is_a_skip_that_says_so(zoo: Path) -> None:
+    own = "\n    def train_step(self, batch):\n        raise ValueError\n"
+    (zoo / "Towers" / "src" / "Towers.py").write_text(MODEL + own)
+    with pytest.raises(Skip, match="Towers trains by its own train_step, which ctrbench's loop would not call"):
+        towers(zoo).fit(log(100, 1), log(100, 2), seed=1, context=Context())
 
 
 def test_the_class_is_told_the_contexts_device(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

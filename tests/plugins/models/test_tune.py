@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import get_type_hints
 
 import numpy as np
 import pandas as pd
 import pytest
-from ctrbench import Context, Field, Schema, Searched, Skip, Table, UserError, params, searched
+from ctrbench import Context, Field, Predictor, Schema, Searched, Skip, Table, UserError, params, searched
 from ctrbench_models import tune
 from ctrbench_models.dnn import Dnn
 from ctrbench_models.logistic import Logistic
@@ -46,6 +46,72 @@ def test_the_best_of_all_trials_by_valid_is_kept_the_models_own_parameters_tried
     assert (found.predict(rows) == best.predict(rows)).all()
     again = Tune(model="logistic[c=1000.0]", trials=6).fit(table(400, 1), table(400, 2), seed=3, context=Context())
     assert again.details == found.details
+
+
+def test_the_models_own_parameters_are_tried_first_wherever_they_lie(monkeypatch) -> None:
+    tried: list[tuple[float, ...]] = []
+    monkeypatch.setattr(
+        Dnn, "fit", lambda self, *a, **k: tried.append((self.embedding_regularizer, self.dropout)) or Constant()
+    )
+    named = "dnn[epochs=1, hidden_units=(8), embedding_regularizer=0, dropout=0.7]"
+    Tune(model=named, trials=3).fit(table(100, 1), table(100, 2), seed=3, context=Context())
+    assert tried[0] == (0.0, 0.7)
+    assert len(tried) == 3
+    assert all(1e-3 <= strength <= 1 and dropout <= 0.5 for strength, dropout in tried[1:])
+
+
+@dataclass(frozen=True)
+class Constant(Predictor):
+    """A model's end."""
+
+    value: float = 0.5
+
+    def predict(self, rows):
+        return np.full(len(rows), self.value)
+
+
+def test_a_trial_that_diverges_is_lost_and_not_the_search(monkeypatch) -> None:
+    ends = iter([Constant(), FloatingPointError("not finite"), Constant(np.nan), Constant(0.4)])
+
+    def fit(self, *a, **k):
+        end = next(ends)
+        if isinstance(end, FloatingPointError):
+            raise end
+        return end
+
+    monkeypatch.setattr(Logistic, "fit", fit)
+    found = Tune(trials=4).fit(table(100, 1), table(100, 2), seed=3, context=Context())
+    assert found.details["trials that diverged"] == 2
+    assert found.details["best valid auc"] == 0.5
+    ends = iter([FloatingPointError("lower it"), Constant(np.inf)])
+    with pytest.raises(FloatingPointError, match="lower it"):
+        Tune(trials=2).fit(table(100, 1), table(100, 2), seed=3, context=Context())
+
+
+def test_a_search_that_was_stopped_goes_on(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(tune, "SAVE_EVERY", 0.0)
+    whole = Tune(trials=6).fit(table(400, 1), table(400, 2), seed=3, context=Context(checkpoints=tmp_path / "one"))
+    tried: list[float] = []
+    fit = Logistic.fit
+
+    def until_the_fifth(self, *a, **k):
+        tried.append(self.c)
+        if len(tried) == 5:
+            raise KeyboardInterrupt
+        return fit(self, *a, **k)
+
+    monkeypatch.setattr(Logistic, "fit", until_the_fifth)
+    context = Context(checkpoints=tmp_path / "two")
+    with pytest.raises(KeyboardInterrupt):
+        Tune(trials=6).fit(table(400, 1), table(400, 2), seed=3, context=context)
+    found = Tune(trials=6).fit(table(400, 1), table(400, 2), seed=3, context=context)
+    best_is_early = found.details["tuned c"] in tried[:4]
+    assert len(tried) == 5 + 2 + best_is_early  # which is then trained once more
+    assert found.details == whole.details
+    rows = table(50, 4).without_labels()
+    assert (found.predict(rows) == whole.predict(rows)).all()
+    (tmp_path / "two" / "trials.json").write_text("[[")
+    assert Tune(trials=1).fit(table(400, 1), table(400, 2), seed=3, context=context).details["trials"] == 1
 
 
 def test_the_model_within_counts_in_the_version_and_mistakes_are_named() -> None:
