@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Sampler,
         Score,
         Searched,
+        Shown,
         Splits,
         SyntheticMetric,
     )
@@ -68,7 +69,7 @@ _HOMES = {
     "interfaces": (
         "Aspect", "Better", "Budgeted", "Context", "Dataset", "Forecast", "Generator", "Location",
         "MethodRole", "Metric", "Missing", "Model", "PredictionMetric", "Predictions", "Predictor", "Proposal",
-        "Published", "Rankings", "Ready", "Sampler", "Score", "Searched", "Splits",
+        "Published", "Rankings", "Ready", "Sampler", "Score", "Searched", "Shown", "Splits",
         "SyntheticMetric",
     ),
     "params": ("quoted", "searched"),
@@ -128,6 +129,7 @@ __all__ = [
     "Schema",
     "Score",
     "Searched",
+    "Shown",
     "Skip",
     "Splits",
     "Suite",

@@ -61,6 +61,12 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
     return digest(seen) if seen else None
 
 
+def source_digests(module: str) -> tuple[str, str]:
+    """A module's digest, and the whole one where that is another; "" for what there is not."""
+    source, whole = (source_digest(module, whole=whole) or "" for whole in (False, True))
+    return source, whole if whole != source else ""
+
+
 _Import = tuple[int, str, tuple[str, ...]]
 """Of an `import` its level, 0 where it is absolute, the module that it names, and what it takes of that."""
 

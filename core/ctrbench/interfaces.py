@@ -47,6 +47,10 @@ class Location:
     """Marks a parameter that says where a file is: `version()` counts in the cache key, the path does not."""
 
 
+class Shown:
+    """Marks a parameter that tables name even at its default, as a private generator's ε."""
+
+
 @dataclass(frozen=True)
 class Searched:
     """Marks a parameter that `tune` may search: from low to high, by its logarithm or not, or among some values.

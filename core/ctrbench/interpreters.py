@@ -65,6 +65,7 @@ class Told:
     distribution: str
     version: str
     source: str
+    whole_source: str
 
     @classmethod
     def of(cls, registered: Registered) -> Told:
@@ -76,6 +77,7 @@ class Told:
                 raise ValueError(f"its {method}() is asked before anything runs, which another environment is not")
         hints = get_type_hints(thing, include_extras=True)
         defaults = thing()
+        source, whole_source = digests.source_digests(thing.__module__)
         return cls(
             registered.kind,
             base.__name__,
@@ -86,7 +88,8 @@ class Told:
             {name: getattr(thing, name) for name in _TOLD if hasattr(thing, name)},
             registered.distribution,
             registered.version,
-            digests.source_digest(thing.__module__) or registered.version,
+            source or registered.version,
+            whole_source,
         )
 
     def registered(self, python: str) -> Registered:
@@ -108,6 +111,7 @@ class Told:
             self.version,
             python=python,
             source=self.source,
+            whole_source=self.whole_source,
         )
 
 
@@ -117,8 +121,13 @@ def joined(registry: Registry, environments: Mapping[str, str]) -> Registry:
     for name, python in environments.items():
         told = _asked(name, python)
         both.broken += [dataclasses.replace(broken, source=f"{name}: {broken.source}") for broken in told["broken"]]
-        for pickled in told["plugins"]:
-            both.take_in(pickle.loads(pickled).registered(python))
+        for fallen, pickled in told["plugins"]:
+            try:
+                both.take_in(pickle.loads(pickled).registered(python))
+            except Exception as error:  # a parameter's type or default is a class that is only there
+                both.broken.append(
+                    dataclasses.replace(fallen, source=f"{name}: {fallen.source}", error=one_line(error))
+                )
     return both
 
 
@@ -148,15 +157,14 @@ def main(line: int) -> None:
     for registered in found.plugins:
         if registered.distribution == HOME:  # a scenario that every registry has
             continue
+        source = f"{registered.distribution}:{registered.name}"
+        fallen = Broken(source, registered.distribution, registered.version, "", name=registered.name)
         try:
             if registered.kind not in KINDS:
                 raise ValueError(f"a {registered.kind} cannot live in an environment of its own")
-            told["plugins"].append(pickle.dumps(Told.of(registered), protocol=4))
+            told["plugins"].append((fallen, pickle.dumps(Told.of(registered), protocol=4)))
         except Exception as error:
-            source = f"{registered.distribution}:{registered.name}"
-            told["broken"].append(
-                Broken(source, registered.distribution, registered.version, one_line(error), name=registered.name)
-            )
+            told["broken"].append(dataclasses.replace(fallen, error=one_line(error)))
     Connection(line).send(told)
 
 

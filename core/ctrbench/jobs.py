@@ -48,15 +48,15 @@ class PluginCall:
         if registered.python:
             return cls(
                 str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
-                python=registered.python, foreign=foreign,
+                whole_source=registered.whole_source, python=registered.python, foreign=foreign,
             )  # fmt: skip
-        source, whole = (digests.source_digest(kind.__module__, whole=whole) for whole in (False, True))
-        if source is None:
+        source, whole = digests.source_digests(kind.__module__)
+        if not source:
             source = digests.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         call = cls(
-            str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs, foreign=foreign
-        )
-        call = replace(call, whole_source=whole) if whole and whole != source else call
+            str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs,
+            whole_source=whole, foreign=foreign,
+        )  # fmt: skip
         if isinstance(plugin, Dataset):
             return replace(call, locations=params.locations(plugin))
         try:

@@ -15,16 +15,20 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ctrbench.errors import UserError
-from ctrbench.interfaces import Budgeted, Location, Plugin, Searched
+from ctrbench.interfaces import Budgeted, Location, Plugin, Searched, Shown
 from ctrbench.results import Json
 from ctrbench.text import did_you_mean, own, plain, shown_address
+
+
+class Bare(str):
+    """A word that a user wrote without quotes: where a parameter may be a number or a text, it may be the number."""
+
 
 Raw = str | tuple["Raw", ...]
 P = TypeVar("P", bound=Plugin)
@@ -41,6 +45,11 @@ _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=\s*")
 _ALIAS = re.compile(r"\s*([A-Za-z][\w.-]*)\s*=")
 _NAME = re.compile(r"\s*([A-Za-z][\w.-]*)\s*")
 _NEXT_KEY = re.compile(r"\s([A-Za-z_]\w*)\s*=(?!=)")
+_NUMBERS = {
+    int: re.compile(r"[-+]?(0|[1-9]\d*)"),
+    float: re.compile(r"[-+]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][-+]?\d+)?"),
+}
+"""Words that are numbers; 007 and 2024_01 are texts, and so is nan."""
 _WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
 _BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")  # a comma that stands outside of brackets
 
@@ -188,14 +197,19 @@ def changed(plugin: Plugin) -> list[str]:
 
 
 def label(plugin: Plugin, given: Iterable[str], *, whole: bool = True) -> str:
-    """The plug-in's name with the parameters a user gave, in the grammar of `parse`.
+    """The plug-in's name with the parameters a user gave and those that are `Shown`, in the grammar of `parse`.
 
     Unless it is to be the whole, of a location only the file's name.
     """
     short = () if whole else locations(plugin)
-    found = {f.name: getattr(plugin, f.name) for f in dataclasses.fields(plugin) if f.name in set(given)}
-    named = {name: Path(str(value)).name if name in short else value for name, value in found.items()}
-    shown = [f"{name}={_text(value)}" for name, value in named.items()]
+    hints = _annotations(type(plugin))
+    named = {*given, *(name for name, hint in hints.items() if _metadata(hint, Shown))}
+    found = {name: getattr(plugin, name) for name in hints if name in named}
+    short_ones = {name: Path(str(value)).name if name in short else value for name, value in found.items()}
+    shown = [
+        f"{name}={_in_quotes(value) if _number_kind(hints[name], value) else _text(value)}"
+        for name, value in short_ones.items()
+    ]
     return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
 
 
@@ -203,6 +217,10 @@ def quoted(text: str) -> str:
     """A text as the grammar takes it: in quotes where it would be read otherwise."""
     if _BARE.fullmatch(text) and text.strip() == text and text and not _NEXT_KEY.search(text):
         return text
+    return _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
@@ -242,11 +260,8 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
     base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(base):
         return None
-    if isinstance(value, str) and str in get_args(base):  # a number is one, though a text would do as well
-        for kind in (int, float):
-            if kind in get_args(base):
-                with suppress(ValueError):
-                    return _convert(who, key, kind, kind(value))
+    if isinstance(value, Bare):
+        value = (_number_kind(hint, value) or str)(value)
     try:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
@@ -262,6 +277,14 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         raise UserError(f"{who}: {key}{inside}={_shown(first['input'])} {complaint}") from None
+
+
+def _number_kind(hint: Any, value: Any) -> type[int | float] | None:
+    """The kind of number that a text is, where the parameter may be either; None where there is no doubt."""
+    kinds = get_args(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    if not isinstance(value, str) or str not in kinds:
+        return None
+    return next((kind for kind, pattern in _NUMBERS.items() if kind in kinds and pattern.fullmatch(value)), None)
 
 
 def _length(hint: Any) -> int | None:
@@ -282,7 +305,7 @@ def _value(text: str, at: int, source: str) -> tuple[Raw, int]:
         raise _unreadable(text, at, source, "expected a value")
     if key := _NEXT_KEY.search(bare[0]):
         raise _unreadable(text, at + key.start(), source, f"expected , before {key[1]}=; or quote a value with = in it")
-    return bare[0].strip(), bare.end()
+    return Bare(bare[0].strip()), bare.end()
 
 
 def _quoted(text: str, at: int, source: str) -> tuple[str, int]:

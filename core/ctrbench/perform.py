@@ -124,6 +124,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
                 importlib.import_module(module)
         with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
+            _expect_unedited(plugin, job)
         workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
@@ -143,6 +144,12 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         host=environment.host(),
         inputs=inputs(job),
     )
+
+
+def _expect_unedited(plugin: Plugin, job: Job) -> None:
+    """UserError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
+    if job.plugin.version and contract.check_version(plugin.version()) != job.plugin.version:
+        raise UserError("what it reads was edited after this run had begun; run again")
 
 
 @contextmanager

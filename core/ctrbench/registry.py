@@ -74,6 +74,7 @@ class Registered:
     apart: bool = False  # installed by somebody else: the driver asks it in a copy of itself
     python: str = ""  # the interpreter that it is installed for, where that is another one
     source: str = ""  # digest of its source there
+    whole_source: str = ""  # with what only some jobs call, as `PluginCall` has it
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")

@@ -11,6 +11,7 @@ import pytest
 from commands import SMALL
 from ctrbench.errors import UserError
 from ctrbench.interpreters import joined
+from ctrbench.jobs import PluginCall
 from ctrbench.registry import load_registry
 from ctrbench.suite import parse_suite
 
@@ -18,6 +19,7 @@ PLUGINS = '''
 """Plug-ins that need a library which this interpreter alone has."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -71,6 +73,9 @@ class FarRate(Model):
     def fit(self, train, valid, *, seed, context):
         return Rate(train.click_rate)
 
+    def fit_after(self, first, train, valid, *, seed, context):
+        return Rate(first.click_rate)
+
 
 class Rate(Predictor):
     def __init__(self, rate):
@@ -78,6 +83,21 @@ class Rate(Predictor):
 
     def predict(self, rows):
         return np.full(len(rows), self.rate)
+
+
+class Mode(StrEnum):
+    FAST = "fast"
+
+
+@dataclass(frozen=True)
+class Typed(Generator):
+    """Has a parameter of a type that no other interpreter has."""
+
+    name: ClassVar[str] = "typed"
+    mode: Annotated[Mode, "how"] = Mode.FAST
+
+    def fit(self, train, *, seed, context):
+        raise Skip("never asked")
 
 
 @dataclass(frozen=True)
@@ -97,6 +117,7 @@ class Versioned(Generator):
 def register_generators(register):
     register(Far)
     register(Versioned)
+    register(Typed)
 
 
 @hookimpl
@@ -168,13 +189,21 @@ def test_however_a_plugin_elsewhere_ends_is_told(ends: str, status: str, said: s
 def test_parameters_are_checked_here_and_what_cannot_live_elsewhere_is_broken(suite: str, python: str) -> None:
     registry = joined(load_registry([]), {"modern": python})
     assert registry.get("generator", "far").help == "Rows of train once more."
-    [broken] = registry.broken
-    assert broken.name == "versioned"
-    assert "version() is asked before anything runs" in broken.error
+    broken = {each.name: each.error for each in registry.broken}
+    assert broken.keys() == {"versioned", "typed"}
+    assert "version() is asked before anything runs" in broken["versioned"]
+    assert "No module named 'far_away'" in broken["typed"]
     twice = joined(registry, {"again": python})
-    assert "taken by far (far-away 1.2)" in twice.broken[-2].error + twice.broken[-1].error
+    assert any("taken by far (far-away 1.2)" in each.error for each in twice.broken)
     with pytest.raises(UserError, match=r"far \(far-away 1\.2\): times=0"):
         ctrbench.run(suite=suite, generators="far[times=0]", progress=False)
+
+
+def test_a_method_that_few_jobs_call_counts_for_these(python: str) -> None:
+    registered = joined(load_registry([]), {"modern": python}).get("model", "far_rate")
+    call = PluginCall.of(registered, registered.plugin())
+    assert call.source
+    assert call.whole_source not in ("", call.source)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ class Thing(Plugin):
     path: Annotated[str, "a place"] = ""
     limit: Annotated[int | None, "most"] = None
     fast: Annotated[bool, "hurry"] = False
+    mark: Annotated[float | str, "a number or a word"] = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ def built(text: str) -> Plugin:
         ("thing[limit=none, fast=true]", Thing(fast=True)),
         ("thing[limit=7]", Thing(limit=7)),
         ("thing[how=12]", Thing(how=12)),
+        ("thing[mark=12]", Thing(mark=12.0)),
+        ("thing[mark=-.5e3]", Thing(mark=-500.0)),
+        ('thing[mark="12"]', Thing(mark="12")),
+        ("thing[mark=007]", Thing(mark="007")),
+        ("thing[mark=1_000]", Thing(mark="1_000")),
+        ("thing[mark=nan]", Thing(mark="nan")),
     ],
 )
 def test_a_spec_becomes_the_plug_in_it_describes(text: str, expected: Thing) -> None:
@@ -122,11 +129,14 @@ def test_a_message_about_a_value_is_one_line() -> None:
         params.build(Thing, str(THING), {"path": (0, "a\nuto")})
 
 
-@given(st.text(max_size=20), st.lists(st.integers(), max_size=3))
-@example("»", [])
-def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int]) -> None:
-    thing = Thing(path=path, dims=tuple(dims))
-    assert built(params.label(thing, ["path", "dims"])) == thing
+@given(st.text(max_size=20), st.lists(st.integers(), max_size=3), st.text(max_size=9) | st.floats(0, 1e9))
+@example("»", [], "12")
+@example("7", [], 12.0)
+def test_a_label_reads_back_as_the_same_plug_in(path: str, dims: list[int], mark: float | str) -> None:
+    thing = Thing(path=path, dims=tuple(dims), mark=mark)
+    assert built(params.label(thing, ["path", "dims", "mark"])) == thing
+    assert params.rebuilt(thing, "thing") == thing
+    assert type(built(params.label(thing, ["mark"])).mark) is type(mark)
 
 
 def test_a_label_names_a_file_that_lies_elsewhere_by_its_name() -> None:

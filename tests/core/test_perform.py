@@ -216,6 +216,17 @@ def test_an_artefact_that_is_lost_is_a_failure_to_read(bench: Bench) -> None:
     assert (result.status, result.stage) == (Status.FAILED, Stage.READ)
 
 
+def test_what_is_edited_while_a_run_goes_on_is_kept_under_no_key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "as planned"
+    monkeypatch.setattr(toys.Bootstrap, "version", lambda self: text)
+    job = PoolJob(bench.call("generator", "bootstrap"), bench.data, 7, Compute(), (0.5, 0.5))
+    assert bench.do(job).ok
+    text = "edited"
+    result = bench.do(job)
+    assert (result.status, result.artefacts) == (Status.FAILED, {})
+    assert "edited after this run had begun; run again" in result.reason
+
+
 def test_checkpoints_go_with_a_task_that_ends_well_and_stay_otherwise(bench: Bench) -> None:
     for name, left in (("bootstrap", False), ("misbehaves", True)):
         job = PoolJob(bench.call("generator", name), bench.data, 7, Compute(), (0.5, 0.5))

@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le, Lt
-from ctrbench import Context, Generator, Register, Sampler, Schema, Skip, Table, hookimpl
+from ctrbench import Context, Generator, Register, Sampler, Schema, Shown, Skip, Table, hookimpl
 
 from ctrbench_generators._zcdp import Budget, noise, noisy_cells, rho_for
 
@@ -39,22 +39,26 @@ class Mst(Generator):
 
     Most of the budget measures single fields, those with many values most precisely; a small part chooses the pairs of
     a tree; the rest measures these pairs, by classes of values where the values themselves would drown in noise.
-    Neighbouring tables differ by one row more or less, so a user with k rows is protected only by kε. Assumed public:
-    the schema with its vocabularies, and how many rows are asked for. The seed must stay secret: with it the noise can
-    be subtracted. `bayes_net` is the same without noise.
+    Neighbouring tables differ by one row more or less, so a user with k rows is protected only by kε, and r pools cost
+    rε. Assumed public: the schema with its vocabularies, and how many rows are asked for. Noise that follows from the
+    run's seed can be subtracted by whoever knows that: publish a pool of `noise=secret`. `bayes_net` is the same
+    without noise.
     """
 
     name: ClassVar[str] = "mst"
     imports: ClassVar[tuple[str, ...]] = ("scipy.stats", "scipy.optimize")
-    epsilon: Annotated[float, "ε: e^ε bounds how much likelier a row makes any pool", Ge(1e-4), Le(1e6)] = 1.0
+    epsilon: Annotated[float, "ε: e^ε bounds how much likelier a row makes any pool", Ge(1e-4), Le(1e6), Shown()] = 1.0
     delta: Annotated[float, "δ: the probability with which ε may fail; well below 1 / rows", Ge(1e-100), Lt(1)] = 1e-9
+    noise: Annotated[
+        Literal["seeded", "secret"], "seeded: can be made again; secret: the system's, for a pool to publish"
+    ] = "seeded"
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Count, with noise; Skip where a field is numeric. The labels' rows are disjoint, so each has the whole ρ."""
         if train.schema.numeric:
             names = ", ".join(field.name for field in train.schema.numeric)
             raise Skip(f"mst counts values, and the range of numbers is nowhere public; numeric: {names}")
-        rho, rng = rho_for(self.epsilon, self.delta), np.random.default_rng(seed)
+        rho, rng = rho_for(self.epsilon, self.delta), self._random(seed)
         trees, budgets, codes = [], [], train.codes - 1  # values from 0
         sizes = [field.vocab_size - 1 for field in train.schema.fields]
         for label in (0, 1):
@@ -62,6 +66,12 @@ class Mst(Generator):
             trees.append(learn(codes[train.targets == label], sizes, budgets[-1], rng))
             context.progress(label + 1, 2, {})
         return MstSampler(self, train.schema, trees, budgets, seed)
+
+    def _random(self, seed: int) -> np.random.Generator:
+        """The noise's generator; of one seed, each ε and δ has noise of its own, or two pools would tell it."""
+        if self.noise == "secret":
+            return np.random.default_rng()
+        return np.random.default_rng([seed, *np.array([self.epsilon, self.delta]).view(np.uint32)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +235,12 @@ class MstSampler(Sampler):
 
     @property
     def details(self) -> Mapping[str, float | str]:
-        """ε, δ, ρ and the noise that they bought."""
+        """ε, δ, where the noise is from, ρ, and how much noise they bought."""
         spent = self._budgets[0].spent
         values = [noise for _, _, noise in spent[: len(self._schema.fields)]]
         noises = {"least sigma of values": min(values), "sigma of pairs": spent[-1][2]}
-        return {"epsilon": self._spec.epsilon, "delta": self._spec.delta, "rho": self._budgets[0].rho, **noises}
+        told = {"epsilon": self._spec.epsilon, "delta": self._spec.delta, "noise": self._spec.noise}
+        return {**told, "rho": self._budgets[0].rho, **noises}
 
 
 def learn(values: NDArray[np.int32], sizes: list[int], budget: Budget, rng: np.random.Generator) -> Tree:

@@ -39,7 +39,16 @@ LOOP = {"batch_size", "epochs", "early_stop_patience", "patience"}
 """What an experiment tells the training loop."""
 IGNORED = {"monitor", "monitor_mode", "metrics", "eval_steps", "save_best_only", "shuffle", "seed", "gpu", "verbose"}
 """What it tells FuxiCTR's loop alone: ours evaluates AUC once an epoch; seed and device are the run's."""
-REPLACED = "fit train_epoch train_step eval_step checkpoint_and_earlystop evaluate predict get_labels".split()
+REPLACED = [
+    "fit",
+    "train_epoch",
+    "train_step",
+    "eval_step",
+    "checkpoint_and_earlystop",
+    "evaluate",
+    "predict",
+    "get_labels",
+]
 """Methods of FuxiCTR's loop, which ours does not call."""
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from ctrbench import Context, Field, Schema, Skip, Table, resources
+from ctrbench import Context, Field, Schema, Skip, Table, params, resources
 from ctrbench_generators import _zcdp, mst
 from ctrbench_generators._zcdp import Budget, delta_of, noisy_cells, rho_for
 from ctrbench_generators.mst import Mst
@@ -240,6 +240,25 @@ def test_the_facts_tell_what_was_promised_and_paid() -> None:
     shares = np.array([6, 6, 4]) ** (2 / 3)
     of_values = mst.VALUES * rho_for(2.0, 1e-6) * shares.max() / shares.sum()
     assert facts["least sigma of values"] == pytest.approx(math.sqrt(1 / (2 * of_values)))
+
+
+def test_noise_is_made_again_or_is_nobodys_to_know() -> None:
+    def noise(spec: Mst) -> list[int]:
+        return spec._random(3).integers(0, 1 << 60, 4).tolist()
+
+    seeded = [Mst(), Mst(epsilon=2.0), Mst(delta=1e-8)]
+    assert [noise(spec) for spec in seeded] == [noise(spec) for spec in seeded]
+    assert len({tuple(noise(spec)) for spec in seeded}) == 3  # or the noise of one would be known from another
+    spec, train = Mst(epsilon=0.1, noise="secret"), table(300)
+    one, other = (spec.fit(train, seed=3, context=Context()) for _ in range(2))
+    assert one.sample(200, seed=1).digest() == one.sample(200, seed=1).digest()
+    assert one.sample(200, seed=1).digest() != other.sample(200, seed=1).digest()
+    assert one.details["noise"] == "secret"
+
+
+def test_its_epsilon_stands_in_every_table() -> None:
+    assert params.label(Mst(), []) == "mst[epsilon=1.0]"
+    assert params.label(Mst(epsilon=3.0, delta=1e-6), ["delta"]) == "mst[epsilon=3.0, delta=1e-06]"
 
 
 def test_a_hundred_thousand_values_take_memory_by_rows() -> None:
