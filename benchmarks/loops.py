@@ -2,7 +2,7 @@
 
 In: Frappe's folder. Out: a row a training as it ends, then means and standard deviations. FuxiCTR's side is its `fit`
 with its loader for .npz files, the optimizer of its `compile` and the weights of its best epoch. Both train our
-networks, which tests hold to the formulas of their papers: what is compared is the loops.
+networks, which tests hold to the formulas of their papers and to FuxiCTR's zoo: what is compared is the loops.
 
     python benchmarks/loops.py ../shared/data/Frappe_x1 --seeds 5
 """

@@ -39,7 +39,7 @@ class AutoIntNetwork(DeepNetwork):
 
 
 class Attention(nn.Module):
-    """Equations 5 to 8 of the paper: heads of softmax-weighted values, side by side, plus a residual, through ReLU."""
+    """Equations 5 to 8 of the paper, scores scaled by 1/√d: heads of weighted values, a residual, ReLU."""
 
     def __init__(self, width: int, output: int, model: AutoInt) -> None:
         super().__init__()

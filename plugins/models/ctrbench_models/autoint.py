@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class AutoInt(DeepModel):
     """AutoInt+, self-attention and a perceptron (Song et al. 2019), on FuxiCTR, at BARS's Frappe settings.
 
-    `hidden_units=()` is the paper's AutoInt, without a perceptron. Layer norm and dropout of the attention come from
-    BARS; they are not in the paper.
+    `hidden_units=()` is the paper's AutoInt, without a perceptron. Layer norm, dropout and scaled scores of the
+    attention come from BARS; they are not in the paper.
     """
 
     name: ClassVar[str] = "autoint"
