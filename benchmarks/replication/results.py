@@ -49,6 +49,8 @@ class Replication:
         of_suite = _by_suite(runs)
         self.runs = {"frappe": of_suite["frappe"], "logs": of_suite["logs"]}
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
+        family = [Arm(*each) for each in product(PAPER, SCENARIOS, MODELS)]  # the plan's, in which no control is
+        self.judged = dict(zip(family, self.frappe.family([self.frappe.cell(arm) for arm in family]), strict=True))
         self.tvae = [  # one run per pool, in the order of their seeds
             Effects(each.stored, "frappe", "auc")
             for each in sorted(runs, key=lambda each: each.stored.info.seed)
@@ -96,7 +98,7 @@ class Replication:
             arms = [Arm(*each) for each in product(PAPER, scenarios.split(), MODELS)]
             effect = self.frappe.average(arms)
             assert effect is not None
-            judged = [tested.effect.mean for arm in arms if (tested := self.frappe.tested.get(arm)) and tested.certain]
+            judged = [tested.effect.mean for arm in arms if (tested := self.judged[arm]) and tested.certain]
             cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(arms)}"
             rows.append((name, _said(effect), _units(effect.detectable)[1:], cells))
         return _table(rows, ["what is added", "difference to original", "detectable", "cells better, worse (Holm)"])
@@ -132,7 +134,7 @@ class Replication:
                 row = [scenario, model]
                 for generator in PAPER:
                     arm = Arm("" if scenario == "original" else generator, scenario, model)
-                    tested = of.tested.get(arm)
+                    tested = self.judged.get(arm)
                     mark = "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
                     paper = published.figures[(generator.partition("[")[0], scenario, model)]
                     row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{mark}"]
@@ -173,7 +175,7 @@ class Replication:
             rows.append(("TVAE", f"{published.figures[('tvae', '', '')]:,.0f}", *_privacy(pools)))
         return _table(
             rows,
-            ["generator", "identical, paper", "identical, ours", "expected of real rows", "dcr_share", "detection"],
+            ["generator", "paper", "ours", "ours, distinct", "expected of real rows", "dcr_share", "detection"],
         )
 
     def _log(self, dataset: str) -> str:
@@ -182,7 +184,7 @@ class Replication:
             (generator, *(_said(of.generator(generator, [scenario])) for scenario in SCENARIOS))
             for generator in of.generators
         ]
-        rows.append(("mean of all", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
+        rows.append(("mean of the three candidates", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
         return _table(rows, ["generator", *SCENARIOS])
 
 
@@ -330,6 +332,7 @@ def _units(difference: float) -> str:
 
 
 def _table(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:
+    assert all(len(row) == len(heads) for row in rows)  # tabulate would put nameless columns first
     return tabulate(rows, heads, "github", disable_numparse=True)
 
 
