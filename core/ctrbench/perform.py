@@ -124,7 +124,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
                 importlib.import_module(module)
         with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
-            _expect_unedited(plugin, job)
+        _expect_unedited(plugin, job, context)
         workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
@@ -146,10 +146,11 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     )
 
 
-def _expect_unedited(plugin: Plugin, job: Job) -> None:
+def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:
     """UserError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
     if job.plugin.version and contract.check_version(plugin.version()) != job.plugin.version:
-        raise UserError("what it reads was edited after this run had begun; run again")
+        shutil.rmtree(context.checkpoints, ignore_errors=True)  # they are of neither
+        raise UserError("what it reads was edited after this run had begun, or its version() varies; run again")
 
 
 @contextmanager

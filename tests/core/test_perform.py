@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -221,10 +222,23 @@ def test_what_is_edited_while_a_run_goes_on_is_kept_under_no_key(bench: Bench, m
     monkeypatch.setattr(toys.Bootstrap, "version", lambda self: text)
     job = PoolJob(bench.call("generator", "bootstrap"), bench.data, 7, Compute(), (0.5, 0.5))
     assert bench.do(job).ok
+    folder = bench.checkpoints / key(job)[:16]
+    folder.mkdir(parents=True)
     text = "edited"
     result = bench.do(job)
     assert (result.status, result.artefacts) == (Status.FAILED, {})
-    assert "edited after this run had begun; run again" in result.reason
+    assert "edited after this run had begun" in result.reason
+    assert not folder.exists()  # what it holds may be of the edited file
+
+
+def test_what_a_plug_in_reads_is_asked_for_where_the_run_began(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit = toys.Bootstrap.fit
+    monkeypatch.setattr(toys.Bootstrap, "version", lambda self: str(Path.cwd()))
+    monkeypatch.setattr(toys.Bootstrap, "fit", lambda self, *a, **k: os.chdir("/") or fit(self, *a, **k))
+    assert bench.do(PoolJob(bench.call("generator", "bootstrap"), bench.data, 7, Compute(), (0.5, 0.5))).ok
 
 
 def test_checkpoints_go_with_a_task_that_ends_well_and_stay_otherwise(bench: Bench) -> None:

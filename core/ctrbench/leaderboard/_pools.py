@@ -73,7 +73,7 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
     named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
     notes = [verdict] if any(_flagged(scores) for scores in named) else []
     if promised:
-        notes.append("ε and δ hold for whoever cannot know the seed of the noise, and for one pool")
+        notes.append("ε and δ are a promise against whoever does not know the noise, and for one pool")
     if any(_without_verdict(scores) for scores in named):
         notes.append(f"{NO_VERDICT} no verdict: the metric cannot give one here, which is not a pass")
     return [board.finish(*part.shared_pools(), *notes, *_ADVICE[aspect])]

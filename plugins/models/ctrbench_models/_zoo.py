@@ -37,7 +37,10 @@ OURS = {
 """Arguments of every class; the first three only where an experiment has no other."""
 LOOP = {"batch_size", "epochs", "early_stop_patience", "patience"}
 """What an experiment tells the training loop."""
-IGNORED = {"monitor", "monitor_mode", "metrics", "eval_steps", "save_best_only", "shuffle", "seed", "gpu", "verbose"}
+IGNORED = {
+    "monitor", "monitor_mode", "metrics", "eval_steps", "save_best_only", "max_gradient_norm", "shuffle", "seed", "gpu",
+    "verbose",
+}  # fmt: skip
 """What it tells FuxiCTR's loop alone: ours evaluates AUC once an epoch; seed and device are the run's."""
 REPLACED = [
     "fit",
@@ -116,11 +119,6 @@ class Zoo:
             name for each in kind.__mro__ for name in inspect.signature(vars(each).get("__init__", object)).parameters
         }
         for name in experiment.changed:
-            if name in IGNORED:
-                raise UserError(
-                    f"fuxictr: settings: {name} is of FuxiCTR's training loop, and ctrbench's own stops by "
-                    "valid's AUC after each epoch; leave it out"
-                )
             if name not in known | LOOP | OURS.keys():
                 raise UserError(
                     f"fuxictr: settings: {self.name} has no parameter {name!r}; "
@@ -197,6 +195,12 @@ class Experiment:
             for key, value in found.items()
         ):
             raise UserError(f'fuxictr: settings={settings!r} should be names and values, as in "net_dropout: 0.1"')
+        for name in found:
+            if name in IGNORED:
+                raise UserError(
+                    f"fuxictr: settings: {name} is of FuxiCTR's training loop, and ctrbench's own stops by valid's AUC "
+                    "after each epoch; leave it out"
+                )
         return {key: _as_meant(key, value) for key, value in found.items()}
 
     @property
@@ -227,7 +231,7 @@ def _as_meant(name: str, value: Any) -> Any:
     if value == "None":
         return None
     whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if whole and name.endswith("_regularizer") else value
+    return float(value) if whole and name.endswith("regularizer") else value
 
 
 def _experiments(config: str) -> dict[str, dict[str, Any]]:
@@ -254,7 +258,7 @@ def _yaml(text: str, where: str) -> Any:
         """YAML 1.1, for which 1e-3 would be a text, with the numbers of YAML 1.2."""
 
     Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
     )
     try:
         return yaml.load(text, Loader)

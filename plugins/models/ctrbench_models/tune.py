@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +99,7 @@ class Search:
     seed: int
     context: Context
     kept: Kept
-    best: Tuned | None = None
+    best: Best | None = None
 
     def run(self, study: Study) -> Predictor:
         """All trials, the model's own parameters first; FloatingPointError where every one of them diverged."""
@@ -120,9 +120,8 @@ class Search:
         best = self.best
         if best is None:
             raise FloatingPointError(self.kept.trials[0].diverged)
-        if best.predictor is None:  # it was found before the search was stopped
-            return replace(best, predictor=self.trained(best.number, best.values)[0])
-        return best
+        predictor = best.predictor or self.trained(best.number, best.values)[0]
+        return Tuned(predictor, best.values, best.auc, self.kept.trials)
 
     def attempt(self, number: int, values: Mapping[str, Any]) -> float:
         """The AUC of a trial on valid; FloatingPointError where it diverges."""
@@ -135,7 +134,7 @@ class Search:
                 ended = Ended(json.dumps(values), None, str(error))
         self.kept.add(ended)
         if ended.auc is not None and (self.best is None or ended.auc > self.best.auc):
-            self.best = Tuned(predictor, number, values, ended.auc, self.kept)
+            self.best = Best(number, values, ended.auc, predictor)
         self.context.progress(number + 1, self.trials, {"best valid_auc": self.best.auc} if self.best else {})
         if ended.auc is None:
             raise FloatingPointError(ended.diverged)
@@ -151,6 +150,15 @@ class Search:
         if not np.isfinite(found).all():
             raise FloatingPointError("predictions are not finite")
         return predictor, float(roc_auc_score(self.valid.targets, found))
+
+
+class Best(NamedTuple):
+    """The best trial so far; its predictor only where it was trained since the search began, or went on."""
+
+    number: int
+    values: Mapping[str, Any]
+    auc: float
+    predictor: Predictor | None
 
 
 class Ended(NamedTuple):
@@ -170,7 +178,7 @@ class Kept:
     def __init__(self, path: Path, earlier: list[Ended]) -> None:
         self.trials: list[Ended] = []
         self._path, self._earlier = path, earlier
-        self._saved = time.monotonic()
+        self._begun = self._saved = time.monotonic()
 
     @classmethod
     def of(cls, path: Path) -> Kept:
@@ -188,19 +196,18 @@ class Kept:
     def add(self, ended: Ended) -> None:
         """A trial more."""
         self.trials.append(ended)
-        self._save()
+        if time.monotonic() - self._saved >= SAVE_EVERY:
+            self._save()
 
     def __enter__(self) -> Kept:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write down what a search that is stopped has."""
-        if kind is not None:
+        """Write down what a search that is stopped has, unless it has only begun."""
+        if kind is not None and time.monotonic() - self._begun >= SAVE_EVERY:
             self._save()
 
     def _save(self) -> None:
-        if time.monotonic() - self._saved < SAVE_EVERY:
-            return
         part = self._path.with_suffix(f".{os.getpid()}.part")
         with suppress(OSError):  # a full disk does not end a search
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -213,28 +220,24 @@ class Kept:
 class Tuned(Predictor):
     """The best model, and how it was found."""
 
-    predictor: Predictor | None  # None where it was found before the search was stopped
-    number: int
+    predictor: Predictor
     values: Mapping[str, Any]
     auc: float
-    kept: Kept
+    trials: Sequence[Ended]
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
         """The best model's probabilities."""
-        assert self.predictor is not None
         return self.predictor.predict(rows)
 
     @property
     def details(self) -> Mapping[str, float | str]:
         """The model's own, the parameters found, their AUC on valid, how many trials, how many diverged."""
-        assert self.predictor is not None
         found = {
             f"tuned {name}": value if isinstance(value, int | float) else str(value)
             for name, value in self.values.items()
         }
-        trials = self.kept.trials
-        diverged = sum(each.auc is None for each in trials)
-        counts = {"trials": len(trials), **({"trials that diverged": diverged} if diverged else {})}
+        diverged = sum(each.auc is None for each in self.trials)
+        counts = {"trials": len(self.trials), **({"trials that diverged": diverged} if diverged else {})}
         return {**self.predictor.details, **found, "best valid auc": self.auc, **counts}
 
 

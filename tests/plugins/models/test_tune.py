@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import get_type_hints
 
 import numpy as np
@@ -89,13 +90,15 @@ def test_a_trial_that_diverges_is_lost_and_not_the_search(monkeypatch) -> None:
 
 
 def test_a_search_that_was_stopped_goes_on(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(tune, "SAVE_EVERY", 0.0)
+    clock = [0.0]
+    monkeypatch.setattr(tune, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     whole = Tune(trials=6).fit(table(400, 1), table(400, 2), seed=3, context=Context(checkpoints=tmp_path / "one"))
     tried: list[float] = []
     fit = Logistic.fit
 
     def until_the_fifth(self, *a, **k):
         tried.append(self.c)
+        clock[0] += 50.0  # seconds: the third trial is the last to be written down at its end
         if len(tried) == 5:
             raise KeyboardInterrupt
         return fit(self, *a, **k)

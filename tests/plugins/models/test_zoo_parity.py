@@ -160,7 +160,6 @@ def test_with_the_zoos_weights_our_network_is_the_zoos(pair: Pair) -> None:
     experiment = Experiment.read("", "", pair.cls, settings)
     torch.manual_seed(1)
     theirs = Zoo.find(str(Path(ZOO)), pair.cls).build(fuxictr_feature_map(table.schema, dim), experiment, "cpu")
-    ours = pair.model.network(fuxictr_feature_map(table.schema, dim))
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             parameter.normal_(0.0, 0.0 if name == pair.redundant else 0.4)
