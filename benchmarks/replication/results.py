@@ -184,7 +184,7 @@ class Replication:
             (generator, *(_said(of.generator(generator, [scenario])) for scenario in SCENARIOS))
             for generator in of.generators
         ]
-        rows.append(("mean of the three candidates", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
+        rows.append(("mean of the candidates", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
         return _table(rows, ["generator", *SCENARIOS])
 
 

@@ -125,13 +125,14 @@ class Search:
 
     def attempt(self, number: int, values: Mapping[str, Any]) -> float:
         """The AUC of a trial on valid; FloatingPointError where it diverges."""
-        predictor, ended = None, self.kept.before(number, values)
+        told, predictor = json.dumps(values), None
+        ended = self.kept.before(number, told)
         if ended is None:
             try:
                 predictor, auc = self.trained(number, values)
-                ended = Ended(json.dumps(values), auc)
+                ended = Ended(told, auc)
             except FloatingPointError as error:
-                ended = Ended(json.dumps(values), None, str(error))
+                ended = Ended(told, None, str(error))
         self.kept.add(ended)
         if ended.auc is not None and (self.best is None or ended.auc > self.best.auc):
             self.best = Best(number, values, ended.auc, predictor)
@@ -188,10 +189,10 @@ class Kept:
         except (OSError, ValueError, TypeError):  # there is none, or none that can be read
             return cls(path, [])
 
-    def before(self, number: int, values: Mapping[str, Any]) -> Ended | None:
+    def before(self, number: int, values: str) -> Ended | None:
         """How a trial ended in an earlier search, if it did."""
         ended = self._earlier[number] if number < len(self._earlier) else None
-        return ended if ended and ended.values == json.dumps(values) else None
+        return ended if ended and ended.values == values else None
 
     def add(self, ended: Ended) -> None:
         """A trial more."""
@@ -252,7 +253,9 @@ def _proposed(trial: Trial, name: str, where: Searched) -> Any:
 
 def _within(value: Any, where: Searched) -> bool:
     """Whether a search could propose this value."""
-    return value in where.among if where.among else where.low <= value <= where.high
+    if where.among:
+        return value in where.among
+    return isinstance(value, int | float) and where.low <= value <= where.high
 
 
 def _as_tried(value: Any, where: Searched) -> Any:
