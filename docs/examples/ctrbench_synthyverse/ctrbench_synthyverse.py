@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Budgeted, Context, Generator, Register, Sampler, Skip, Table, hookimpl
+from ctrbench import Budgeted, Context, Generator, Register, Sampler, Table, hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +26,15 @@ class Synthyverse(Generator):
     def generator(self, seed: int) -> Any:
         """A new generator of the library."""
 
+    def columns(self, train: Table, seed: int) -> pd.DataFrame:
+        """What it learns: the fields and the label."""
+        return train.rows.assign(**{train.schema.label: train.targets.astype(np.int64)})
+
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Fit it on the fields and the label."""
-        rows = train.rows.assign(**{train.schema.label: train.targets.astype(np.int64)})
+        """Fit it."""
         categorical = [field.name for field in train.schema.categorical]
         generator = self.generator(seed)
-        generator.fit(rows, [*categorical, train.schema.label])
+        generator.fit(self.columns(train, seed), [*categorical, train.schema.label])
         return Drawn(generator, train.schema)
 
 
@@ -74,11 +77,15 @@ class TabDiff(Synthyverse):
 
 @dataclass(frozen=True)
 class Cdtd(Synthyverse):
-    """Continuous diffusion of numbers and of categories' embeddings (Mueller et al. 2025)."""
+    """Continuous diffusion of numbers and of categories' embeddings (Mueller et al. 2025).
+
+    Synthyverse's refuses a log without numbers. Such a log is given a column of noise, which its pools leave out again.
+    """
 
     name: ClassVar[str] = "cdtd"
     training_steps: Annotated[int, "steps of training", Ge(1), Budgeted()] = 30_000
     batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
+    precision: Annotated[Literal["float32", "bf16"], "precision of matrix products on a processor"] = "float32"
 
     def generator(self, seed: int) -> Any:
         """The authors' code, as synthyverse has it."""
@@ -91,11 +98,21 @@ class Cdtd(Synthyverse):
             random_state=seed,
         )
 
-    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Fit it; Skip where no field is numeric."""
+    def columns(self, train: Table, seed: int) -> pd.DataFrame:
+        """The fields, the label, and noise where no field is numeric."""
+        columns = super().columns(train, seed)
         if not train.schema.numeric:
-            raise Skip("synthyverse's CDTD needs a numeric field, and this log has none")
-        return super().fit(train, seed=seed, context=context)
+            unused = "_" * (1 + max(map(len, columns)))  # a name that no column has
+            columns[unused] = np.random.default_rng(seed).standard_normal(len(train))
+        return columns
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
+        """Fit it."""
+        import torch
+
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            drawn = super().fit(train, seed=seed, context=context)
+        return drawn if self.precision == "float32" else Rounded(drawn)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +128,24 @@ class Drawn(Sampler):
         labels = made.pop(self.schema.label).to_numpy().astype(np.int8)
         kinds = {field.name: np.int32 if field.kind == "categorical" else np.float64 for field in self.schema.fields}
         return Table(made[list(self.schema.names)].astype(kinds), self.schema, labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded(Sampler):
+    """Draws by products of numbers rounded to bf16, summed and kept in float32: rounded logits would be ties."""
+
+    exact: Sampler
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        """New rows."""
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            return self.exact.sample(rows, seed=seed)
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 @hookimpl
