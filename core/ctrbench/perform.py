@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 import os
 import shutil
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import assert_never, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ctrbench import contract, digests, environment, gpu, interpreters, intervals, resources
 from ctrbench.contract import ContractError
@@ -72,6 +74,9 @@ from ctrbench.thinning import thinned
 
 TOP_UPS = 10
 """A pool is extended to at most so many times the rows of real train."""
+
+LEAST_TOP_UP = 1000
+"""Rows beyond what is expected to be enough, so that chance rarely asks for one more draw."""
 
 _MOST_STEPS = 2**53  # what is beyond is no count
 
@@ -423,23 +428,33 @@ def _scored(score: Score) -> TaskResult:
 
 
 def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, int, Facts]:
-    """As many rows as real train, then more while a class falls short of its share.
+    """As many rows as real train, then as many more as a class that falls short of its share is likely to need.
 
     The pool, the number of extra rows, and what it lacks all the same.
     """
     positives = int(train.targets.sum())
     wanted = (round(job.shares[0] * (len(train) - positives)), round(job.shares[1] * positives))
     parts: list[Table] = []
-    have = np.zeros(2, np.int64)
-    while not parts or (any(have < wanted) and len(parts) < TOP_UPS):
+    rows, have = 0, np.zeros(2, np.int64)
+    while rows == 0 or (any(have < wanted) and rows < TOP_UPS * len(train)):
         if parts:  # a sampler may write all its rows to the same memory
-            parts[-1] = parts[-1].take(np.arange(len(train)))
-        part = sampler.sample(len(train), seed=digests.seed(job.seed, "sample", len(parts)))
-        parts.append(contract.check_pool(part, train, len(train)).settled())
+            parts[-1] = parts[-1].take(np.arange(len(parts[-1])))
+        asked = _next_rows(rows, have, wanted, len(train))
+        part = sampler.sample(asked, seed=digests.seed(job.seed, "sample", len(parts)))
+        parts.append(contract.check_pool(part, train, asked).settled())
+        rows += asked
         have += np.bincount(part.targets, minlength=2)
     lacking = np.maximum(wanted - have, 0)
     said = " and ".join(f"{n} {kind}" for n, kind in zip(lacking, ("negatives", "positives"), strict=True) if n)
-    return Table.concat(parts), (len(parts) - 1) * len(train), {LACKS: said} if said else {}
+    return Table.concat(parts), rows - len(train), {LACKS: said} if said else {}
+
+
+def _next_rows(drawn: int, have: NDArray[np.int64], wanted: tuple[int, int], most: int) -> int:
+    """How many rows to draw next: `most` at first, then what will do. Some samplers take hours for `most`."""
+    if drawn == 0:
+        return most
+    expected = drawn * float(max((np.asarray(wanted) - have) / np.maximum(have, 1)))
+    return min(most, TOP_UPS * most - drawn, math.ceil(1.1 * expected) + LEAST_TOP_UP)
 
 
 def _failure(error: BaseException, stage: Stage | None) -> TaskResult:

@@ -86,6 +86,18 @@ def test_a_pool_that_lacks_a_class_is_extended_to_ten_times_train_and_no_further
     assert LACKS not in bench.pool().facts
 
 
+def test_a_pool_that_is_short_of_a_few_rows_draws_few_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctrbench.perform.LEAST_TOP_UP", 5)
+    call = bench.call("generator", "bootstrap")
+    found = [bench.do(PoolJob(call, bench.data, seed, Compute(), (1.0, 1.0))) for seed in range(8)]
+    train = bench.artefacts.get_table(bench.loaded.artefacts["train"]).targets
+    for each in found:
+        pool = bench.artefacts.get_table(each.artefacts["pool"]).targets
+        assert all(np.bincount(pool) >= np.bincount(train))
+        assert each.output_as(PoolOutput).top_ups == len(pool) - 200 < 200
+    assert any(each.output_as(PoolOutput).top_ups for each in found), "by chance some class is short"
+
+
 @pytest.mark.parametrize(
     ("how", "status", "stage", "reason"),
     [
