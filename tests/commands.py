@@ -21,17 +21,18 @@ def ctrbench(*words: str) -> Result:
 
 
 def tables(output: str) -> str:
-    """What must be equal bit for bit: all but names of runs, times and memory."""
-    told = re.sub(r"costs [\d.e-]+ s, a training\s+on original [\d.e-]+ s", "costs", output)
-    told = re.sub(r"(?ms)^generator +verdict.*?\n\n", _without_seconds, told)
-    return re.sub(r"run \d{8}-\d{6}-\w+", "run", told.split("simulated: time and memory")[0]).rstrip()
+    """What must be equal bit for bit: all but names of runs, times and memory, and the widths that follow from them."""
+    told = re.sub(r"(?ms)^generator +verdict.*?\n\n", _without_seconds, output)
+    told = " ".join(told.split("simulated: time and memory")[0].split())
+    told = re.sub(r"costs [\d.e-]+ s, a training on original [\d.e-]+ s", "costs", told)
+    return re.sub(r"run \d{8}-\d{6}-\w+", "run", told)
 
 
 def _without_seconds(board: re.Match[str]) -> str:
     """A verdict's board of generators without its last column, the seconds of a pool."""
     lines = board[0].splitlines()
     seconds = lines[1].rindex(" ")  # the rule under the head has a dash for each letter of a column
-    return "\n".join(line[:seconds].rstrip() for line in lines)
+    return "\n".join(line[:seconds] for line in lines)
 
 
 def refused(result: Result, said: str) -> None:
