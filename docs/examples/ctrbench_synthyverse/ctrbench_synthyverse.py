@@ -110,7 +110,8 @@ class Cdtd(Synthyverse):
         """Fit it."""
         import torch
 
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+        # the library's loop has all its steps in here: a cache would keep the weights of the first
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
             drawn = super().fit(train, seed=seed, context=context)
         return drawn if self.precision == "float32" else Rounded(drawn)
 
