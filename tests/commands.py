@@ -24,7 +24,7 @@ def tables(output: str) -> str:
     """What must be equal bit for bit: all but names of runs, times and memory, and the widths that follow from them."""
     told = re.sub(r"(?ms)^generator +verdict.*?\n\n", _without_seconds, output)
     told = " ".join(told.split("simulated: time and memory")[0].split())
-    told = re.sub(r"costs [\d.e-]+ s, a training on original [\d.e-]+ s", "costs", told)
+    told = re.sub(r"costs \S+ \w+, a training on original \S+ \w+\.", "costs", told)
     return re.sub(r"run \d{8}-\d{6}-\w+", "run", told)
 
 

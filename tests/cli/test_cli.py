@@ -279,6 +279,7 @@ def test_ctrl_c_while_workers_start_is_one_line_too() -> None:
     driver = psutil.Process(run.pid)
     while len(driver.children()) < 3:  # the guard, the tracker, the first worker
         assert run.poll() is None
+        time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the driver and all that share its group
     _, said = run.communicate(timeout=60)
     assert run.returncode == 130

@@ -86,7 +86,7 @@ def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
 ) -> None:
     jobs = {
         "stuck": (pool_job(site, "misbehaves", how="stuck"), 4.0),
-        "bomb": (pool_job(site, "misbehaves", how="bomb"), Limits(None, {"fit": 6.0})),
+        "bomb": (pool_job(site, "misbehaves", how="bomb"), Limits(None, {"fit": 15.0})),
         "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
         "good": (pool_job(site, "bootstrap"), Limits(600, {"fit": 600}, 4 * 10**9)),
         "late": (pool_job(site, "bootstrap", steps=2), None),
@@ -108,7 +108,7 @@ def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
 @pytest.mark.parametrize("how", ["escape", "escape and be done"])
 def test_children_that_left_the_family_end_with_their_task(site: WorkerSettings, how: str) -> None:
     executor = LocalExecutor(1, site)
-    result = finish(executor, {"escape": (pool_job(site, "misbehaves", how=how), Limits(None, {"fit": 15.0}))})[
+    result = finish(executor, {"escape": (pool_job(site, "misbehaves", how=how), Limits(None, {"fit": 20.0}))})[
         "escape"
     ]
     assert result.status is (Status.TIMED_OUT if how == "escape" else Status.OK)

@@ -188,7 +188,7 @@ class TestOneExecutor:
             "die": (pool_job(site, "misbehaves", how="die"), None),
             "segfault": (pool_job(site, "misbehaves", how="segfault"), None),
             "raise": (pool_job(site, "misbehaves", how="raise"), None),
-            "hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 2.0})),
+            "hang": (pool_job(site, "misbehaves", how="hang"), Limits(600, {"fit": 10.0})),
             "eat": (pool_job(site, "misbehaves", how="eat"), Limits(memory=700_000_000)),
             "flood": (pool_job(site, "misbehaves", how="flood"), None),
             "else": (dataclasses.replace(pool_job(site, "misbehaves"), seed=8), None),

@@ -199,11 +199,11 @@ def test_an_executor_ends_though_something_that_a_copy_of_its_driver_left_holds_
 
 def test_a_worker_that_somebody_kills_is_no_verdict_on_its_task(one: LocalExecutor, site: WorkerSettings) -> None:
     one.submit("nap", pool_job(site, "misbehaves", how="nap"), Limits())
-    while not one.wait(0.1):  # its first progress
-        pass
+    events: list[object] = []
+    while not events:  # its first progress
+        events += one.wait(0.1)
     [worker] = psutil.Process(one._workers[0].child.number).children()
     worker.kill()
-    events: list[object] = []
     while not any(isinstance(event, Finished) for event in events):
         events += one.wait(0.2)
     assert [event.result.status for event in events if isinstance(event, Finished)] == [Status.OK]
@@ -290,7 +290,7 @@ if __name__ == "__main__":
     while not [e for e in executor.wait(0.2) if hasattr(e, "result")]:
         pass
     print("warm", flush=True)
-    print(finish(executor, {"nap": (pool_job(site, "misbehaves", how="nap"), 5.0)})["nap"].describe(), flush=True)
+    print(finish(executor, {"nap": (pool_job(site, "misbehaves", how="nap"), 8.0)})["nap"].describe(), flush=True)
     executor.close()
 """
 
@@ -304,6 +304,7 @@ def test_a_task_that_ends_while_its_driver_is_stopped_has_ended_in_time(site: Wo
     assert driver.stdout.readline()
     assert driver.stdout.readline() == "warm\n"
     while not list(site.logs.glob(".*.log")):  # the nap has begun
+        assert driver.poll() is None
         time.sleep(0.05)
     time.sleep(0.5)
     os.kill(driver.pid, signal.SIGSTOP)

@@ -85,7 +85,7 @@ class Cdtd(Synthyverse):
     name: ClassVar[str] = "cdtd"
     training_steps: Annotated[int, "steps of training", Ge(1), Budgeted()] = 30_000
     batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
-    precision: Annotated[Literal["float32", "bf16"], "precision of matrix products on a processor"] = "float32"
+    precision: Annotated[Literal["float32", "bf16"], "precision of matrix products"] = "float32"
 
     def generator(self, seed: int) -> Any:
         """The authors' code, as synthyverse has it."""
@@ -111,7 +111,8 @@ class Cdtd(Synthyverse):
         import torch
 
         # the library's loop has all its steps in here: a cache would keep the weights of the first
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
+        device = "cuda" if torch.cuda.is_available() else "cpu"  # as the library chooses
+        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False):
             drawn = super().fit(train, seed=seed, context=context)
         return drawn if self.precision == "float32" else Rounded(drawn)
 

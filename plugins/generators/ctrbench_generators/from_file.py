@@ -64,20 +64,20 @@ class FileSampler(Sampler):
         self._rows = rows
         self._dropped = dropped
         self._seed = seed
-        self._given = 0
+        self._given = np.zeros(len(rows), np.int64)  # how often each row
 
     def sample(self, rows: int, *, seed: int) -> Table:
         """Each row of the file as often as any other, give or take one; all of them where that many are asked for."""
         rng = np.random.default_rng([self._seed, seed])
         rounds = -(-rows // len(self._rows))
         order = np.concatenate([rng.permutation(len(self._rows)) for _ in range(rounds)])
-        self._given += rows
+        self._given += np.bincount(order[:rows], minlength=len(self._rows))
         return self._rows.take(order[:rows])
 
     @property
     def details(self) -> Mapping[str, float | str]:
         """What the file holds, and how many of the rows asked for were repeats."""
-        again = max(0, self._given - len(self._rows))
+        again = int(np.maximum(self._given - 1, 0).sum())
         return {"rows in the file": len(self._rows), "rows left out": self._dropped, "rows given again": again}
 
 

@@ -40,7 +40,7 @@ class LabelShuffleSampler(Sampler):
     def sample(self, rows: int, *, seed: int) -> Table:
         """All of train's rows in a new order, repeated until there are enough; labels in train's exact shares.
 
-        So each row occurs once in every |train| rows of the pool, and a shorter pool has none twice.
+        So each row occurs once in every |train| rows of a draw, and a shorter one has none twice.
         """
         rng = np.random.default_rng([self._seed, seed])
         rounds = -(-rows // len(self._train))
