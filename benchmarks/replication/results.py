@@ -195,7 +195,7 @@ class Today:
         of_suite = _by_suite(runs)
         *self.frontier, self.budget, self.whole = (
             Effects(of_suite[suite].stored, "frappe", "auc")
-            for suite in ("frappe_frontier", "frappe_modern", "frappe_budget", "paper")
+            for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd", "frappe_budget", "paper")
         )
         metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
