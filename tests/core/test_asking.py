@@ -90,7 +90,7 @@ def test_code_of_others_is_waited_for_so_long_and_leaves_nothing_running(tmp_pat
     told = ask(deed, apart=True, seconds=5)
     assert isinstance(told, NoAnswer)
     assert told.says.startswith("took longer than 5 s and was stopped")
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 15
     helper = Path("/proc", (tmp_path / "number").read_text(), "stat")
     for _ in range(100):
         if not helper.exists() or helper.read_text().rpartition(")")[2].split()[0] == "Z":
@@ -131,7 +131,7 @@ def test_half_an_answer_is_not_waited_for_longer_than_one() -> None:
     told = ask(deed, apart=True, seconds=0.5)
     assert isinstance(told, NoAnswer)
     assert "took longer than 0.5 s" in told.says
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 10
 
 
 @apart
