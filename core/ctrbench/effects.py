@@ -243,8 +243,11 @@ class Effects:
         return weights
 
     def _effect(self, weights: NDArray[np.float64]) -> Effect:
-        by_repeat = weights.mean(axis=1)  # (R, trainings)
-        shared = None if self._gram is None else by_repeat @ self._gram @ by_repeat.T
+        one_pool = len(weights) == 1 and weights.shape[1] > 1
+        drawn = weights[0] if one_pool else weights.mean(axis=1)  # (R, trainings), or (model seeds, trainings)
+        shared = None if self._gram is None else drawn @ self._gram @ drawn.T
+        if one_pool:
+            return intervals.of_one_pool(drawn @ self._values, shared)
         return intervals.effect(weights @ self._values, shared)
 
     @cached_property

@@ -67,8 +67,8 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
             f"{metric} changes by {_signed(effect.mean)}. Its error is unknown, as no variation was seen.",
         )
     interval = f"{_signed(effect.low)} to {_signed(effect.high)}"
-    if effect.basis == "test rows only":
-        text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, test noise only)."
+    if not effect.testable:
+        text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, {effect.covers})."
         return "undecided", f"{text} One repeat cannot tell it from the noise of seeds."
     text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
     holm = _chance(tested.holm if tested.holm is not None else 1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,8 +16,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Basis = Literal["seeds and test rows", "test rows only", "seeds only", "nothing"]
-"""What an interval is over: what was drawn anew, so that its noise is known."""
+Basis = Literal[
+    "seeds and test rows", "seeds only", "model seeds and test rows", "model seeds only", "test rows only", "nothing"
+]
+"""What an interval is over: what was drawn anew, so that its noise is known. Seeds are of pools and models."""
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
@@ -56,8 +58,13 @@ class Effect:
 
     @property
     def testable(self) -> bool:
-        """Whether seeds were drawn anew: test rows alone prove nothing about another seed."""
+        """Whether all seeds were drawn anew: test rows and model seeds prove nothing about another pool."""
         return self.basis in ("seeds and test rows", "seeds only")
+
+    @property
+    def covers(self) -> str:
+        """Of an effect that is not testable, what its interval covers."""
+        return "test noise only" if self.basis == "test rows only" else f"{self.basis} of one pool"
 
     @property
     def error(self) -> float:
@@ -183,6 +190,19 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     df = (repeats - 1) * (variance / (seeds / repeats)) ** 2 if seeds else math.inf
     basis: Basis = "seeds only" if covariance is None else "seeds and test rows"
     return Effect(mean, variance, df, repeats, basis, _spread(differences, seeds, test))
+
+
+def of_one_pool(differences: NDArray[np.float64], covariance: NDArray[np.float64] | None = None) -> Effect:
+    """The effect of one pool behind the differences of K model seeds, (K,), which stand for repeats in `effect`.
+
+    What another pool would do is not in it.
+    """
+    found = effect(differences, covariance)
+    spread = Spread(0.0, found.spread.test, None, found.spread.seeds)
+    basis: Basis = "nothing"
+    if found.basis != "nothing":
+        basis = "model seeds only" if covariance is None else "model seeds and test rows"
+    return replace(found, repeats=1, basis=basis, spread=spread)
 
 
 def difference(new: NDArray[np.float64], old: NDArray[np.float64]) -> float:

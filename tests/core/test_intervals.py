@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from ctrbench import Field, Predictions, Schema, Table, intervals
-from ctrbench.intervals import Effect, Spread, effect
+from ctrbench.intervals import Effect, Spread, effect, of_one_pool
 from ctrbench_metrics.auc import Auc
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +64,16 @@ def test_one_repeat_tells_of_test_rows_only_and_proves_nothing() -> None:
     assert found.half_width == pytest.approx(1.959964 * 0.01)
     nothing = effect(np.array([0.5]))
     assert (nothing.mean, nothing.variance, nothing.basis, nothing.p) == (0.5, math.inf, "nothing", 1.0)
+
+
+def test_model_seeds_of_one_pool_are_in_its_interval_and_prove_nothing_of_another() -> None:
+    differences, covariance = np.array([0.1, 0.3, 0.2, 0.4]), np.full((4, 4), 1e-4)
+    alone, repeats = of_one_pool(differences, covariance), made(differences.tolist(), covariance)
+    assert (alone.low, alone.high) == (repeats.low, repeats.high)
+    assert (alone.repeats, alone.p, alone.among(3), alone.basis) == (1, 1.0, None, "model seeds and test rows")
+    assert alone.spread == Spread(0.0, repeats.spread.test, None, repeats.spread.seeds)
+    assert of_one_pool(differences).basis == "model seeds only"
+    assert of_one_pool(np.array([0.1, 0.1])).basis == "nothing"
 
 
 def test_what_was_never_seen_to_vary_proves_nothing() -> None:

@@ -96,8 +96,9 @@ def _family(part: Part) -> list[Board]:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
     if effects.candidates and effects.controls:
         notes.append(f"controls are in no mean: {', '.join(effects.controls)}")
-    if not all(tested.effect.testable for tested in effects.tested_scenarios.values()):
-        notes.append("one repeat: an interval covers test noise only; five repeats or more show the noise of seeds")
+    covers = [one.effect.covers for one in effects.tested_scenarios.values() if not one.effect.testable]
+    if covers:
+        notes.append(f"one repeat: an interval covers {covers[0]}; five repeats or more show the noise of seeds")
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")

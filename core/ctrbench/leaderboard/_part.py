@@ -98,8 +98,9 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     if not bases:
         return ["no interval, as there is one repeat or no variation was seen: nothing is marked"]
     said = []
-    if bases == ["test rows only"]:
-        said.append("± covers test noise only: one repeat says nothing about seeds, so nothing is marked")
+    if not any(effect.testable for effect in effects):
+        others = "seeds" if bases == ["test rows only"] else "other pools"
+        said.append(f"± covers {effects[0].covers}: one repeat says nothing about {others}, so nothing is marked")
     else:
         said.append(f"± is half of a 95 % interval of the difference to original, over {' or '.join(bases)}")
         if marks:
