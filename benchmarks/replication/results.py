@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import lzma
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import click
 import numpy as np
@@ -36,10 +37,25 @@ from tabulate import tabulate
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 PAPER = ("gaussian_copula", "smoten[chunks=4]")
 CONTROLS = ("smoten", "random_oversampling", "independent", "negative_sampling")
-NOT_DONE = ("ctgan", "copulagan", "tabddpm")
+LONG = ("tvae", "ctgan", "copulagan", "tabddpm")
 SCENARIOS = ("S1", "S2", "S3", "S4", "S5")
+GROUPS = {"negatives: S3, S4": ("S3", "S4"), "positives: S1, S2": ("S1", "S2"), "pool alone: S5": ("S5",)}
 MODELS = ("deepfm", "dnn", "masknet")
-TITLES = {"smoten[chunks=4]": "SMOTEN, 4 chunks", "gaussian_copula": "Gaussian copula", "tvae": "TVAE"}
+TITLES = {
+    "smoten[chunks=4]": "SMOTEN, 4 chunks",
+    "gaussian_copula": "Gaussian copula",
+    "tvae": "TVAE",
+    "ctgan": "CTGAN",
+    "copulagan": "CopulaGAN",
+    "tabddpm": "TabDDPM",
+}
+
+
+class Pool(NamedTuple):
+    """The one pool that was made of a generator whose fit is long."""
+
+    of: Effects
+    generator: str
 
 
 class Replication:
@@ -51,11 +67,8 @@ class Replication:
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
         family = [Arm(*each) for each in product(PAPER, SCENARIOS, MODELS)]  # the plan's, in which no control is
         self.judged = dict(zip(family, self.frappe.family([self.frappe.cell(arm) for arm in family]), strict=True))
-        self.tvae = [  # one run per pool, in the order of their seeds
-            Effects(each.stored, "frappe", "auc")
-            for each in sorted(runs, key=lambda each: each.stored.info.seed)
-            if each.stored.info.suite == "paper"
-        ]
+        self.long = _long(of_suite)
+        self.privacy = Effects(of_suite["frappe_privacy"].stored, "frappe", "auc")
 
     def tables(self) -> dict[str, str]:
         """The page's tables by the name of their mark."""
@@ -65,8 +78,9 @@ class Replication:
             "scenarios": self._scenarios(),
             "generators": self._generators(),
             "cells": self._cells(),
-            "tvae": self._tvae(),
+            "long": self._long(),
             "identical": self._identical(),
+            "privacy": self._privacy(),
             "movielens": self._log("movielens"),
         }
 
@@ -85,23 +99,34 @@ class Replication:
         return drawing.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
 
     def _runs(self) -> str:
-        return _runs([*(run.stored for run in self.runs.values()), *(effects.results for effects in self.tvae)])
+        of_pools = {of.results.run: of.results for of in (*(pool.of for pool in self.long.values()), self.privacy)}
+        return _runs([*(run.stored for run in self.runs.values()), *of_pools.values()])
 
     def _claims(self) -> str:
         """The mean over the paper's generators, models and both doses, and the least difference that can be seen."""
         rows = []
-        for name, scenarios in (
-            ("negatives: S3, S4", "S3 S4"),
-            ("positives: S1, S2", "S1 S2"),
-            ("pool alone: S5", "S5"),
-        ):
-            arms = [Arm(*each) for each in product(PAPER, scenarios.split(), MODELS)]
+        for (name, scenarios), generators in product(GROUPS.items(), (PAPER, *((one,) for one in PAPER))):
+            arms = [Arm(*each) for each in product(generators, scenarios, MODELS)]
             effect = self.frappe.average(arms)
             assert effect is not None
             judged = [tested.effect.mean for arm in arms if (tested := self.judged[arm]) and tested.certain]
             cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(arms)}"
-            rows.append((name, _said(effect), _units(effect.detectable)[1:], cells))
-        return _table(rows, ["what is added", "difference to original", "detectable", "cells better, worse (Holm)"])
+            who = "both" if len(generators) > 1 else TITLES[generators[0]]
+            paper = _units(float(np.mean([self._published(arm) for arm in arms])))
+            rows.append((name, who, _said(effect), paper, _units(effect.detectable)[1:], cells))
+        heads = ["what is added", "by", "difference to original", "the paper's", "detectable"]
+        return _table(rows, [*heads, "cells better, worse (Holm)"])
+
+    def _published(self, arm: Arm) -> float:
+        """The difference to `original` that the paper prints."""
+        of = self._paper("Table 2")
+        name = arm.generator.partition("[")[0]
+        return of[(name, arm.scenario, arm.model)] - of[(name, "original", arm.model)]
+
+    def _paper(self, title: str) -> Mapping[tuple[str, str, str], float]:
+        """A table of the paper: its figures by generator, scenario and model."""
+        tables = self.frappe.results.info.datasets["frappe"].published
+        return next(one for one in tables if title in one.title).figures
 
     def _scenarios(self) -> str:
         """The mean difference of each scenario: over the paper's generators, and over each control."""
@@ -115,19 +140,19 @@ class Replication:
         return _table(rows, ["scenario", "the paper's two", *CONTROLS])
 
     def _generators(self) -> str:
-        """Each generator against each control, in scenarios that keep real rows and add synthetic negatives."""
-        of, rows = self.frappe, []
-        for generator in PAPER:
+        """The paper's generators against each control, in each scenario and in those of H4 together."""
+        rows = []
+        places = [*((scenario,) for scenario in SCENARIOS), ("S3", "S4")]
+        for generators in (*((one,) for one in PAPER), PAPER):
             for control in ("independent", "negative_sampling", "random_oversampling"):
-                rows.append(
-                    (TITLES[generator], control, *(_said(_between(of, generator, control, s)) for s in SCENARIOS))
-                )
-        return _table(rows, ["generator", "less control", *SCENARIOS])
+                who = "both" if len(generators) > 1 else TITLES[generators[0]]
+                told = (_said(_between(self.frappe, generators, control, scenarios)) for scenarios in places)
+                rows.append((who, control, *told))
+        return _table(rows, ["generator", "less control", *SCENARIOS, "S3 and S4"])
 
     def _cells(self) -> str:
         """Table 2 of the paper next to ours."""
-        of = self.frappe
-        published = next(one for one in of.results.info.datasets["frappe"].published if "Table 2" in one.title)
+        of, figures = self.frappe, self._paper("Table 2")
         rows = []
         for scenario in ("original", *SCENARIOS):
             for model in MODELS:
@@ -136,47 +161,60 @@ class Replication:
                     arm = Arm("" if scenario == "original" else generator, scenario, model)
                     tested = self.judged.get(arm)
                     mark = "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
-                    paper = published.figures[(generator.partition("[")[0], scenario, model)]
+                    paper = figures[(generator.partition("[")[0], scenario, model)]
                     row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{mark}"]
-                row += [f"{published.figures[('tvae', scenario, model)]:.5f}", self._tvae_mean(scenario, model)]
-                row += [f"{published.figures[(name, scenario, model)]:.5f}" for name in NOT_DONE]
+                for name in LONG:
+                    row.append(f"{figures[(name, scenario, model)]:.5f}")
+                    if pool := self.long.get(name):
+                        arm = Arm("" if scenario == "original" else pool.generator, scenario, model)
+                        row.append(f"{_auc(pool.of, arm):.5f}")
                 rows.append(row)
-        heads = [f"{TITLES[name]}, {whose}" for name in (*PAPER, "tvae") for whose in ("paper", "ours")]
-        return _table(rows, ["", "", *heads, *(f"{name}, paper (ours: not done)" for name in NOT_DONE)])
+        heads = [f"{TITLES[name]}, {whose}" for name in PAPER for whose in ("paper", "ours")]
+        for name in LONG:
+            done, title = name in self.long, TITLES[name]
+            heads += [f"{title}, paper", f"{title}, ours"] if done else [f"{title}, paper (ours: not done)"]
+        return _table(rows, ["", "", *heads])
 
-    def _tvae_mean(self, scenario: str, model: str) -> str:
-        found = [score for of in self.tvae for score in of.scores(Arm(_pool(of, scenario), scenario, model))]
-        scores = [score for score in found if score is not None]
-        if not scores:
-            return "not done"
-        return f"{np.mean(scores):.5f}" + ("" if len(scores) == len(self.tvae) else f" ({len(scores)})")
-
-    def _tvae(self) -> str:
-        """DNN's difference to original of each pool: one seed each, so no interval that holds for another."""
+    def _long(self) -> str:
+        """The differences of each pool that stands alone: nothing that holds for another pool."""
         rows = []
-        for scenario in SCENARIOS:
-            each = [of.cell(Arm(_pool(of, scenario), scenario, "dnn")) for of in self.tvae]
-            rows.append((scenario, *("not done" if effect is None else _units(effect.mean) for effect in each)))
-        return _table(rows, ["scenario", *(f"pool {number}" for number in range(1, len(self.tvae) + 1))])
+        for (name, pool), scenario in product(self.long.items(), SCENARIOS):
+            cells = (pool.of.cell(Arm(pool.generator, scenario, model)) for model in MODELS)
+            paper = (_units(self._published(Arm(name, scenario, model))) for model in MODELS)
+            rows.append((TITLES[name], scenario, *map(_said, cells), ", ".join(paper)))
+        return _table(rows, ["pool", "scenario", *MODELS, "the paper's"])
 
     def _identical(self) -> str:
         """Table 1 of the paper next to ours."""
         of = self.frappe
-        published = next(one for one in of.results.info.datasets["frappe"].published if "Table 1" in one.title)
+        figures = self._paper("Table 1")
         rows = []
         for generator in (*PAPER, *CONTROLS):
             pools = [pool for pool in of.results.pools if pool.generator == generator]
-            figure = published.figures.get((generator.partition("[")[0], "", "")) if generator in PAPER else None
-            rows.append(
-                (TITLES.get(generator, generator), "" if figure is None else f"{figure:,.0f}", *_privacy(pools))
-            )
-        if self.tvae:
-            pools = [pool for each in self.tvae for pool in each.results.pools]
-            rows.append(("TVAE", f"{published.figures[('tvae', '', '')]:,.0f}", *_privacy(pools)))
+            figure = f"{figures[(generator.partition('[')[0], '', '')]:,.0f}" if generator in PAPER else ""
+            rows.append((TITLES.get(generator, generator), figure, *_copies(pools)))
+        for name, pool in self.long.items():
+            figure = f"{figures[(name, '', '')]:,.0f}"
+            rows.append((TITLES[name], figure, *_copies(_pools(pool.of, pool.generator))))
         return _table(
             rows,
             ["generator", "paper", "ours", "ours, distinct", "expected of real rows", "dcr_share", "detection"],
         )
+
+    def _privacy(self) -> str:
+        """What each metric says of the pools and, in brackets, of as many real rows; "!" where it flags most pools."""
+        of = self.privacy
+        names = list(dict.fromkeys(pool.generator for pool in of.results.pools))
+        rows = []
+        for metric in of.results.info.synthetic_metrics:
+            row = [metric]
+            for name in names:
+                scores = _scores(of, name, metric)
+                value, real = (np.mean([getattr(score, part) for score in scores]) for part in ("value", "baseline"))
+                flag = " !" if sum(score.flagged is True for score in scores) * 2 > len(scores) else ""
+                row.append(f"{_number(value)} ({_number(real)}){flag}")
+            rows.append(row)
+        return _table(rows, ["", *(TITLES.get(name, name) for name in names)])
 
     def _log(self, dataset: str) -> str:
         of = Effects(self.runs["logs"].stored, dataset, "auc")
@@ -193,10 +231,11 @@ class Today:
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = _by_suite(runs)
-        *self.frontier, self.budget, self.whole = (
+        *self.frontier, self.budget = (
             Effects(of_suite[suite].stored, "frappe", "auc")
-            for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd", "frappe_budget", "paper")
+            for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd", "frappe_budget")
         )
+        self.long = _long(of_suite)
         metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
         self.generators = [(of, told) for of in self.frontier for told in verdict(of).generators]
@@ -237,14 +276,24 @@ class Today:
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:
-        """A row a generator and budget; the whole fit is the first pool of the paper's."""
-        of_whole = [(self.whole, name, "tvae[epochs=300]") for name in self.whole.generators]
+        """A row a generator and budget; the whole fits are those of the paper's tables."""
+        whole = [(pool.of, pool.generator, f"{name}, its whole fit") for name, pool in self.long.items()]
         rows = []
-        for of, name, shown in [*((self.budget, name, name) for name in self.budget.generators), *of_whole]:
+        for of, name, shown in [*((self.budget, name, name) for name in self.budget.generators), *whole]:
             identical, detection = (_score(of, name, metric) for metric in ("identical", "detection"))
             worth = _auc(of, Arm(name, "S5", "dnn"))
             rows.append((shown, f"{worth:.4f}", f"{detection:.3f}", f"{identical:,.0f}"))
         return _table(rows, ["generator", "S5, AUC", "detection", "identical"])
+
+
+def _long(of_suite: Mapping[str, Results]) -> dict[str, Pool]:
+    """By the paper's names what was made of those whose fits are long: TVAE's was read back from a file."""
+    tvae = Effects(of_suite["paper"].stored, "frappe", "auc")
+    found = {"tvae": Pool(tvae, tvae.generators[0])}
+    if run := of_suite.get("frappe_long"):
+        others = Effects(run.stored, "frappe", "auc")
+        found |= {name.partition("[")[0]: Pool(others, name) for name in others.generators}
+    return found
 
 
 def _by_suite(runs: Sequence[Results]) -> dict[str, Results]:
@@ -283,11 +332,7 @@ def _runs(runs: Sequence[RunResults]) -> str:
     return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
 
 
-def _pool(of: Effects, scenario: str) -> str:
-    return "" if scenario == "original" else of.generators[0]
-
-
-def _privacy(pools: Sequence[PoolResult]) -> tuple[str, ...]:
+def _copies(pools: Sequence[PoolResult]) -> tuple[str, ...]:
     """Identical rows, distinct ones, those expected of real rows; and two other metrics: means over pools."""
 
     def mean(metric: str, of: Callable[[Score], float | None]) -> float:
@@ -314,16 +359,21 @@ def _mean(of: Effects, generators: Sequence[str], scenario: str) -> Effect | Non
     return of.average([Arm(name, scenario, model) for name in generators for model in MODELS])
 
 
-def _between(of: Effects, generator: str, control: str, scenario: str) -> Effect | None:
-    """The difference of two generators, the mean over the models."""
-    return of.contrast([(Arm(generator, scenario, model), Arm(control, scenario, model)) for model in MODELS])
+def _between(of: Effects, generators: Sequence[str], control: str, scenarios: Sequence[str]) -> Effect | None:
+    """The difference of some generators to another, the mean over them, scenarios and models."""
+    arms = [Arm(*each) for each in product(generators, scenarios, MODELS)]
+    return of.contrast([(arm, arm._replace(generator=control)) for arm in arms])
 
 
 def _said(effect: Effect | None) -> str:
     if effect is None:
         return "not done"
-    bounds = effect.interval
+    bounds = None if effect.basis == "test rows only" else effect.interval  # of one training nothing is known
     return _units(effect.mean) + ("" if bounds is None else f" ({_units(bounds[0])} … {_units(bounds[1])})")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value > 1 else f"{value:.3f}"
 
 
 def _units(difference: float) -> str:
