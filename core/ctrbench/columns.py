@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -352,13 +352,19 @@ def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
         return np.where(column.isna(), np.nan, np.inf)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
-    if column.dtype == object:
-        column = column.map(lambda value: TRUTHS.get(value.lower(), value) if isinstance(value, str) else value)
+    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+        read = partial(_text_number, decimal=decimal)
+        column = column.map(lambda value: read(value) if isinstance(value, str) else value).astype(object)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.dtype.kind == "c":
         raise TypeError(_COMPLEX)
     found = numbers.to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isnan(found) & ~column.isna().to_numpy(), np.inf, found)
+
+
+def _text_number(text: str, decimal: str) -> float | str:
+    """A text as a number where pandas would not read it so, else the text."""
+    return TRUTHS.get(text.lower(), text) if decimal == "." else float(text_numbers([text], decimal)[0])
 
 
 def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:

@@ -5,8 +5,9 @@ In: a suite, the registry, a store and an executor. Out: the name of a run, with
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -48,8 +49,7 @@ _NOT_THE_METHODS = (Stage.LOAD, Stage.READ, Stage.KEEP, Stage.HAND_OVER)
 
 
 How = Literal["done", "equal", "stored", "blocked"]
-"""By work of its own, by that of an equal task of this run, by that of an earlier run, or not at all."""
-"""How a run comes by a result: by doing the task, from the store, or because a task before it has none."""
+"""How a run comes by a result: by doing the task, by an equal one that it did, from the store, or not at all."""
 
 
 class Watcher:
@@ -240,7 +240,10 @@ class Driver:
 
 @dataclass
 class _Walk:
-    """One way through a graph: tasks in the order in which they become ready, a few more in flight than workers."""
+    """One way through a graph: of the tasks that are ready the first repeat's first, a few more in flight than workers.
+
+    Scores come before all: they are cheap, and what a leaderboard shows meanwhile.
+    """
 
     driver: Driver
     run: str
@@ -253,7 +256,11 @@ class _Walk:
         self._made: dict[str, TaskResult] = {}  # by key, what this walk has done
         self._jobs: dict[str, Job] = {}  # those that the executor has
         self._missing = {name: len(task.after) for name, task in self.tasks.items()}
-        self._ready = deque(name for name, count in self._missing.items() if not count)
+        self._places = {
+            name: (task.kind is not TaskKind.SCORE, task.id.repeat, number)
+            for number, (name, task) in enumerate(self.tasks.items())
+        }
+        self._ready = sorted((self._places[name], name) for name, count in self._missing.items() if not count)  # a heap
         self._followers: dict[str, list[str]] = defaultdict(list)
         for name, task in self.tasks.items():
             for before in task.after:
@@ -264,7 +271,7 @@ class _Walk:
         executor = self.driver.executor
         while self._ready or self._flying:
             while self._ready and len(self._flying) < 2 * executor.slots:
-                self._begin(self.tasks[self._ready.popleft()])
+                self._begin(self.tasks[heapq.heappop(self._ready)[1]])
             for event in executor.wait(0.2) if self._flying else ():
                 task = self.tasks[event.task]
                 if isinstance(event, Progress):
@@ -295,10 +302,11 @@ class _Walk:
             self._flying[cache_key].append(task.name)
             return
         equal = self._made.get(cache_key)
-        found = equal if equal and equal.ok else self.driver.stored(task, job, cache_key)
+        final = equal is not None and not why_again(equal, Redo.NONE, task.limits)
+        found = equal if final else self.driver.stored(task, job, cache_key)
         if found is not None:
             store.link(self.run, task.name, cache_key)
-            self._settle(task.name, found, "equal" if equal else "stored")
+            self._settle(task.name, found, "equal" if final else "stored")
             return
         self._flying[cache_key] = [task.name]
         self.driver.watcher.begun(task)
@@ -334,8 +342,7 @@ class _Walk:
         for follower in self._followers[task]:
             self._missing[follower] -= 1
             if not self._missing[follower]:
-                urgent = self.tasks[follower].kind is TaskKind.SCORE  # cheap, and what a leaderboard shows meanwhile
-                (self._ready.appendleft if urgent else self._ready.append)(follower)
+                heapq.heappush(self._ready, (self._places[follower], follower))
 
 
 def _job_and_key(task: Task, results: Mapping[str, TaskResult]) -> tuple[Job, str]:

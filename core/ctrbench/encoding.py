@@ -55,6 +55,10 @@ FINDINGS = {
         "{count} fields have missing numbers: train's median stands for them, and a field '… (missing)' says where; of "
         "train: {listed}",
     ),
+    "missing alone": (
+        "a field '{name} (missing)' says where {name!r} is missing: {detail} of train",
+        "{count} such fields have missing numbers, and a field '… (missing)' says where; of train: {listed}",
+    ),
     "unseen": (
         "field {name!r}: {detail} of the test rows hold a value that train lacks",
         "{count} fields: most test rows hold a value that train lacks: {listed}",
@@ -127,7 +131,8 @@ def encode_splits(
         _check_columns(rows, [label, *(field.name for field in fields)], f"{source}, {split}")
     if not fields:
         raise UserError(f"{source}: no field is left beside the label {label!r}; a model needs at least one")
-    work = _Work(splits, codings or {}, set(keep), set(identifiers))
+    names = {label, *(field.name for field in fields)}
+    work = _Work(splits, codings or {}, set(keep), set(identifiers), names)
     labels = work.labels(label)
     coded = list[_Coded]()
     for field in fields:
@@ -151,21 +156,32 @@ def encode_splits(
 
 
 def encode(frame: pd.DataFrame, schema: Schema, *, source: str) -> Table:
-    """The rows and labels of a frame under a schema that train has fixed; other categorical values become 0."""
+    """The rows and labels of a frame under a schema that train has fixed; other categorical values become 0.
+
+    Numbers are taken as they are. UserError for a column that is not there or cannot be read, and for a missing number
+    where train lacks none.
+    """
     import pandas as pd
 
     rows = Rows.of(frame)
-    work = _Work({source: rows}, {}, set(), set())
+    _check_columns(rows, [schema.label, *(field.name for field in schema.columns)], source)
+    work = _Work({source: rows}, {}, set(), set(), set())
     labels = work.labels(schema.label)[source]
     columns: dict[str, NDArray[Any]] = {}
-    for each in schema.fields:
+    for each in schema.columns:
         if each.vocabulary is None:
-            columns[each.name] = work.numbers(each.name, source, rows)
-        else:
-            column = work.columns(each.name)[source]
-            columns[each.name] = _positions(column.texts, each.words.strings)[column.codes]
+            values = work.numbers(each.name, source, rows)
+            missing = np.isnan(values)
+            if each.missing_indicator is not None:
+                columns[each.missing_indicator] = missing.astype(np.int32) + 1
+            elif missing.any():
+                where = rows.row(int(missing.argmax()))
+                work.refuse(each.name, source, f"field {each.name!r} is missing in {where}; mend or drop the row")
+            columns[each.name] = np.where(missing, each.imputed or 0.0, values)
+        elif held := work.columns(each.name):
+            columns[each.name] = _positions(held[source].texts, each.words.strings)[held[source].codes]
     work.check(source, of_splits=False)
-    return Table(pd.DataFrame(columns, copy=False), schema, labels)
+    return Table(pd.DataFrame({name: columns[name] for name in schema.names}, copy=False), schema, labels)
 
 
 def together(finding: str, fields: Sequence[tuple[str, str]]) -> list[str]:
@@ -217,12 +233,18 @@ class _Work:
     """Encodes one field after the other, and gathers what is wrong or worth saying."""
 
     def __init__(
-        self, splits: Mapping[str, Rows], codings: Mapping[str, Coding], keep: set[str], identifiers: set[str]
+        self,
+        splits: Mapping[str, Rows],
+        codings: Mapping[str, Coding],
+        keep: set[str],
+        identifiers: set[str],
+        names: set[str],
     ) -> None:
         self.splits = splits
         self.codings = codings
         self.keep = keep
         self.identifiers = identifiers
+        self.names = names
         self.notes: list[str] = []  # of single fields
         self.found: dict[str, list[tuple[str, str]]] = {finding: [] for finding in FINDINGS}
         self.problems: dict[str, tuple[str, str]] = {}  # of each column the first split in which something is wrong
@@ -398,9 +420,13 @@ class _Work:
                 learned = replace(learned, missing_indicator=_indicator(field.name), imputed=imputed)
             coded.append(_Coded(learned, values))
         if told:
-            indicator = Field(_indicator(field.name), "categorical", field.role, (PRESENT, MISSING))
+            name, share = _indicator(field.name), f"{missing['train'].mean():.1%}"
+            if name in self.names:
+                what = f"a field {name!r} is to say where it is missing; rename the column of that name"
+                self.refuse(field.name, "train", f"field {field.name!r}: {what}")
+            indicator = Field(name, "categorical", field.role, (PRESENT, MISSING))
             coded.append(_Coded(indicator, {split: each.astype(np.int32) + 1 for split, each in missing.items()}))
-            self.found["missing"].append((field.name, f"{missing['train'].mean():.1%}"))
+            self.found["missing" if len(coded) > 1 else "missing alone"].append((field.name, share))
         return coded
 
     def _limit(self, field: Field, numbers: dict[str, NDArray[np.float64]], present: NDArray[np.float64]) -> None:

@@ -25,6 +25,7 @@ class DataId:
     """The task that loads a data set."""
 
     kind: ClassVar[TaskKind] = TaskKind.DATA
+    repeat: ClassVar[int] = 0  # it comes before them all
     dataset: str
 
     def __str__(self) -> str:
@@ -87,6 +88,11 @@ class ScoreId:
     kind: ClassVar[TaskKind] = TaskKind.SCORE
     metric: str
     subject: PoolId | TrainId
+
+    @property
+    def repeat(self) -> int:
+        """That of what is scored."""
+        return self.subject.repeat
 
     def __str__(self) -> str:
         return score_name(self.metric, str(self.subject))

@@ -137,14 +137,14 @@ def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ..
     The process ends with this iterator. RuntimeError where it ended before.
     """
     with _started(python, "ctrbench.perform") as (line, process):
-        line.send((job, settings))
         try:
+            line.send((job, settings))
             while True:
                 words = line.recv()
                 yield words
                 if words[0] == "done":
                     return
-        except EOFError:
+        except (EOFError, OSError):
             ended = how_it_ended(process.wait())
             raise RuntimeError(f"the interpreter {python} ended during the task ({ended})") from None
 
@@ -177,17 +177,20 @@ def _asked(name: str, python: str) -> dict[str, list[Any]]:
     where = f"environments.{name}: python={python!r}"
     if not os.access(python, os.X_OK) or Path(python).is_dir():
         raise UserError(f"{where} is no program; make the environment first, as in `python3.12 -m venv FOLDER`")
-    with _started(python, __name__, stderr=subprocess.PIPE) as (line, process):
-        with contextlib.suppress(EOFError, OSError):
-            if line.poll(asking.patience()):
-                told: dict[str, list[Any]] = line.recv()
-                return told
-        process.kill()
-        said = process.communicate()[1].decode(errors="replace").strip().rpartition("\n")[2]
-        raise UserError(
-            f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
-            "numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl"
-        )
+    try:
+        with _started(python, __name__, stderr=subprocess.PIPE) as (line, process):
+            with contextlib.suppress(EOFError, OSError):
+                if line.poll(asking.patience()):
+                    told: dict[str, list[Any]] = line.recv()
+                    return told
+            _kill(process)
+            said = process.communicate()[1].decode(errors="replace").strip().rpartition("\n")[2]
+    except OSError as error:
+        raise UserError(f"{where} cannot be started: {error.strerror or error}; name a Python interpreter") from None
+    raise UserError(
+        f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
+        "numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl"
+    )
 
 
 @contextlib.contextmanager
@@ -210,6 +213,11 @@ def _started(
         yield line, process
     finally:
         line.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End it with all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

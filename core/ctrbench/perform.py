@@ -36,6 +36,7 @@ from ctrbench.interfaces import (
     Predictor,
     ProgressCallback,
     Rankings,
+    Ready,
     Sampler,
     Score,
     SyntheticMetric,
@@ -127,9 +128,11 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             plugin = job.plugin.make()
             for module in plugin.imports:
                 importlib.import_module(module)
+        at_hand = not isinstance(plugin, Dataset) or isinstance(plugin.availability(), Ready)
         with resources.limited_threads(context.threads), _coming_back():
             result = _do(plugin, job, workspace, context, stages)
-        _expect_unedited(plugin, job, context)
+        if at_hand:  # of what is downloaded first, the published version was told
+            _expect_unedited(plugin, job, context)
         workspace.artefacts.expect_untouched(reads(job))
     except KeyboardInterrupt:
         raise
@@ -153,7 +156,8 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
 
 def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:
     """UserError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
-    if job.plugin.version and contract.check_version(plugin.version()) != job.plugin.version:
+    wanted = job.version if isinstance(job, DataJob) else job.plugin.version
+    if wanted and contract.check_version(plugin.version()) != wanted:
         shutil.rmtree(context.checkpoints, ignore_errors=True)  # they are of neither
         raise UserError("what it reads was edited after this run had begun, or its version() varies; run again")
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
+from ctrbench.columns import Column
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
 from ctrbench.table import MISSING, PRESENT, UNSEEN, Field, Schema, Table
@@ -50,7 +51,7 @@ def write_rows(table: Table, file: Path) -> None:
     import pyarrow as pa
 
     columns = {table.schema.label: pa.array(table.targets)}
-    columns |= {known.name: _values(table, known) for known in _told(table.schema)}
+    columns |= {known.name: _values(table, known) for known in table.schema.columns}
     values = pa.table(columns)
     suffix = _suffix(file)
     with whole_file(file) as target:
@@ -71,12 +72,14 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
     Columns that the schema does not name are left out. A value fits that is in the field's vocabulary, as it is written
     or, where a tool has made numbers of ids, without the ".0" at its end; of a number any finite one.
     """
-    fields = _told(schema)
-    raw = _read(file, [schema.label, *(known.name for known in fields)])
+    raw = _read(file, [schema.label, *(known.name for known in schema.columns)])
     misfits = Misfits(np.zeros(raw.num_rows, bool))
     columns: dict[str, NDArray[Any]] = {}
-    for known in fields:
-        values, bad = _numbers(raw[known.name]) if known.vocabulary is None else _codes(raw[known.name], known)
+    for known in schema.columns:
+        try:
+            values, bad = _numbers(raw[known.name]) if known.vocabulary is None else _codes(raw[known.name], known)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{encodable(str(file))}: the column {known.name!r} {error}") from None
         if known.missing_indicator is not None:
             missing = np.isnan(values) & _is_missing(raw[known.name])
             bad &= ~missing
@@ -116,12 +119,6 @@ def _suffix(file: Path) -> str:
         if file.name.lower().endswith(suffix):
             return suffix
     raise UserError(f"{encodable(str(file))}: its name must end in {', '.join(SUFFIXES)}")
-
-
-def _told(schema: Schema) -> list[Field]:
-    """The fields that have a column of their own; that a number is missing is told by an empty value."""
-    indicators = {known.missing_indicator for known in schema.fields}
-    return [known for known in schema.fields if known.name not in indicators]
 
 
 def _values(table: Table, known: Field) -> Any:
@@ -192,13 +189,14 @@ def _codes(column: Any, known: Field) -> tuple[NDArray[np.int32], NDArray[np.boo
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    vocabulary = pa.array(known.vocabulary, pa.string())
-    texts = column.cast(pa.string())  # of whole floats too, without a fraction
-    texts = pc.if_else(pc.fill_null(pc.equal(texts, ""), True), MISSING, texts)
+    held = Column.of(column)
+    texts = pa.concat_arrays([held.texts, pa.array([MISSING], held.texts.type)])  # the last for what has no value
+    vocabulary = pa.array(known.vocabulary, texts.type)
     places = pc.index_in(texts, value_set=vocabulary)
     without_fraction = pc.index_in(pc.replace_substring_regex(texts, r"\.0$", ""), value_set=vocabulary)
-    codes = pc.fill_null(pc.add(pc.coalesce(places, without_fraction), 1), UNSEEN).to_numpy()
-    return codes.astype(np.int32), codes == UNSEEN
+    found = pc.fill_null(pc.add(pc.coalesce(places, without_fraction), 1), UNSEEN).to_numpy()
+    codes = found.astype(np.int32)[held.codes]
+    return codes, codes == UNSEEN
 
 
 def _numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

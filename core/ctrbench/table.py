@@ -114,6 +114,12 @@ class Schema:
         return next((field for field in self.with_role(role) if field.kind == "categorical"), None)
 
     @property
+    def columns(self) -> tuple[Field, ...]:
+        """The fields that a log has a column for, in order: not those that say where a number is missing."""
+        indicators = {field.missing_indicator for field in self.fields}
+        return tuple(field for field in self.fields if field.name not in indicators)
+
+    @property
     def beside(self) -> tuple[Field, ...]:
         """The fields whose vocabularies `outline` leaves out."""
         return tuple(each for each in self.categorical if each.vocabulary and len(each.vocabulary) > SPELT_OUT)

@@ -133,8 +133,8 @@ def cost(results: RunResults, metric: str) -> pd.DataFrame:
         done = [result for result in tasks.values() if result.ok]
         row: Row = {"dataset": dataset, "kind": kind, "plugin": name, "tasks": len(done)}
         for stage in ("fit", "sample", "predict"):
-            row[f"{stage}_seconds"] = _mean(result.seconds.get(stage) for result in done)
-        row["peak_memory"] = _mean(float(result.peak_memory) for result in done)
+            row[f"{stage}_seconds"] = whole_mean(result.seconds.get(stage) for result in done)
+        row["peak_memory"] = whole_mean(float(result.peak_memory) for result in done)
         rows.append(row)
     return _frame(
         rows,
@@ -255,8 +255,8 @@ def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
             if told.aspect == aspect:
                 scores = [pool.scores.get(name) for pool in found]
                 row: Row = {"dataset": dataset, "generator": generator, "metric": name, "pools": len(found)}
-                row["value"] = _mean(score.value if score else None for score in scores)
-                row["baseline"] = _mean(score.baseline if score else None for score in scores)
+                row["value"] = whole_mean(score.value if score else None for score in scores)
+                row["baseline"] = whole_mean(score.baseline if score else None for score in scores)
                 row["flagged"] = sum(score is not None and score.flagged is True for score in scores)
                 row["without_verdict"] = sum(score is None or score.flagged is None for score in scores)
                 rows.append(row)
@@ -271,7 +271,7 @@ def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
     )
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def whole_mean(values: Iterable[float | None]) -> float | None:
     """The mean; None where one is missing, since a mean never passes over it."""
     found = list(values)
     good = [value for value in found if value is not None]

@@ -270,7 +270,7 @@ class _Judge:
             ]
         unmeasured = [f"{name}{self.cause([name])}" for name in self.unmeasured(judged)]
         if best is None:
-            every = _few(unmeasured) or "none was measured"
+            every = _few([*unmeasured, *(f"{each.generator} ({each.lacks})" for each in judged if each.lacks)])
             return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}: {every}."]
         mine = next(each for each in judged if each.generator == best.generator)
         lines = [self.first(best, judged), self.second(best, against)]
@@ -334,8 +334,10 @@ class _Judge:
         return f"{self.effects.dataset}: {none}{said}. {moved}.{others}"
 
     def again(self) -> str:
-        """How far scenarios moved beside what another seed does by itself; nothing where no A/A arm was run."""
+        """How far scenarios moved beside what another seed does by itself, if the A/A arm tells."""
         noise = self.moved([Arm("", AGAIN, model) for model in self.effects.compared])
+        if noise is None and AGAIN in self.effects.control_scenarios:
+            return f"{AGAIN} lacks scores of {self.metric}{self.cause([''], AGAIN)}. "
         if noise is None:
             return f"The scenario {AGAIN} would tell what a seed does by itself. "
         if not noise:
@@ -359,11 +361,8 @@ class _Judge:
     def against(self, best: Claim) -> Claim | None:
         """The best beside the best control: a control generator in the same scenario, or a control scenario."""
         effects = self.effects
-        beside = [name for name in effects.controls if name not in effects.averaged]
-        places = [(name, best.scenario) for name in beside]
-        places += [("", name) for name in effects.control_scenarios if name != AGAIN]
         found: list[tuple[Effect, str, str]] = []
-        for name, scenario in places:
+        for name, scenario in self.places_beside(best):
             pairs = [(Arm(best.generator, best.scenario, m), Arm(name, scenario, m)) for m in effects.compared]
             if (effect := effects.contrast(pairs)) is not None:
                 found.append((effect, name, scenario))
@@ -373,13 +372,20 @@ class _Judge:
         effect, name, scenario = min(found, key=lambda each: sign * each[0].mean)  # who is the hardest to beat
         return Claim(name, scenario, effect.mean, *(effect.among(len(self.claims) * len(found)) or ()))
 
+    def places_beside(self, best: Claim) -> list[tuple[str, str]]:
+        """The controls that the best is held to, each a generator in its scenario, or a scenario without one."""
+        beside = [name for name in self.effects.controls if name not in self.effects.averaged]
+        places = [(name, best.scenario) for name in beside]
+        return places + [("", name) for name in self.effects.control_scenarios if name != AGAIN]
+
     def second(self, best: Claim, against: Claim | None) -> str:
+        if against is None and not self.effects.candidates:
+            return ""
+        if against is None and (run := self.places_beside(best)):
+            lacking = [f"{generator or scenario}{self.cause([generator], scenario)}" for generator, scenario in run]
+            return f"No control beside it has every score of {self.metric}: {_few(lacking)}."
         if against is None:
-            return (
-                ""
-                if not self.effects.candidates
-                else "No control was run beside it: random_oversampling tells what more rows alone would do."
-            )
+            return "No control was run beside it: random_oversampling tells what more rows alone would do."
         sign = against.sign(self.effects.better)
         said = {1: "ahead of it", -1: "behind it", 0: "not told apart from it"}[sign]
         moved = f"is {said}, {self.number(against)}"
@@ -398,7 +404,7 @@ class _Judge:
     def needed(self, best: Claim) -> str:
         """What it would take to see an effect half as large as this run sees."""
         effect = self.effects.generator(best.generator, [best.scenario])
-        if effect is None:
+        if effect is None or not effect.variance:  # nothing varied: the error is unknown
             return ""
         if not effect.testable:
             return "" if effect.repeats > 1 else "Five repeats tell an effect from a seed's luck."

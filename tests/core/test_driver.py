@@ -234,6 +234,23 @@ def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None
     assert [name.split("/")[0] for name in watcher.done] == ["pool"]
 
 
+def test_an_equal_task_that_failed_is_not_done_twice_in_one_run(bench: Bench) -> None:
+    suite = with_(generators=(), models=("a=nan_model", "b=nan_model"), scenarios=("original",))
+    for redo in (Redo.FAILED, Redo.ALL):
+        watcher, results = bench.run(suite, redo)
+        assert [cell.result.status for cell in results.cells] == [Status.FAILED, Status.FAILED]
+        assert sum(name.startswith("train/") for name in watcher.done) == 1
+
+
+def test_a_repeat_is_whole_before_the_next_one_begins(bench: Bench) -> None:
+    watcher, _ = bench.run(with_(repeats=3))
+    repeats = [
+        name.split("/")[4 if name.startswith("train/") else 3] for name in watcher.done if name[:4] in ("trai", "pool")
+    ]
+    assert repeats == sorted(repeats)
+    assert {name.split("/")[0] for name in watcher.done[1:3]} == {"pool", "train"}
+
+
 def test_fresh_does_everything_anew(bench: Bench) -> None:
     first, _ = bench.run()
     again, _ = bench.run(redo=Redo.ALL)

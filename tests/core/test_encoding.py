@@ -135,6 +135,20 @@ def test_unusable_input_is_one_line_that_names_the_value(train, kind, message):
     assert "\n" not in str(caught.value)
 
 
+def test_fresh_rows_have_missing_numbers_where_train_has_them() -> None:
+    schema = splits([1.0, np.nan, 2.0, 4.0], kind="numeric").train.schema
+    made = encode(frame([5.0, np.nan]), schema, source="fresh")
+    assert made.rows.to_dict("list") == {"x": [5.0, 2.0], "x (missing)": [1, 2]}
+    whole = splits([1.0, 3.0, 2.0, 4.0], kind="numeric").train.schema
+    with pytest.raises(UserError, match=r"^fresh: field 'x' is missing in row 1; mend or drop the row$"):
+        encode(frame([5.0, np.nan]), whole, source="fresh")
+    with pytest.raises(UserError, match=r"^fresh: the field 'x' is not there"):
+        encode(frame([5.0, 1.0], name="z"), whole, source="fresh")
+    words = splits(["a", "b", "a", "b"]).train.schema
+    with pytest.raises(UserError, match=r"^fresh: field 'x' holds lists"):
+        encode(frame([["a"], ["b"]]), words, source="fresh")
+
+
 def test_a_class_that_valid_lacks_is_named_with_its_split():
     one_sided = frame(["a", "b"], [0, 0])
     with pytest.raises(UserError, match="log, valid: there are no positives"):
@@ -170,6 +184,25 @@ def test_a_missing_number_is_trains_median_and_a_field_beside_it_says_where():
     assert result.train.rows.x.tolist() == [1, 3, 3, 8]
     assert result.test.rows.x.tolist() == [3, 2]
     assert result.test.missing(number).tolist() == [True, False]
+
+
+def test_a_column_that_is_called_as_the_field_for_missing_numbers_is_refused() -> None:
+    log = pd.DataFrame({"y": [0, 1] * 3, "age": [1.0, np.nan, 2, 3, 4, 5], "age (missing)": list("ababab")})
+    for label, others in (("y", [Field("age (missing)")]), ("age (missing)", [])):
+        renamed = log if label == "y" else log.assign(**{"age (missing)": log.y})
+        with pytest.raises(
+            UserError, match=r"field 'age': a field 'age \(missing\)' is to say where it is missing; rename"
+        ):
+            encode_splits(
+                renamed, renamed, renamed, label=label, fields=[Field("age", "numeric"), *others], source="log"
+            )
+
+
+def test_of_one_number_with_gaps_the_gaps_alone_are_kept() -> None:
+    found = splits([1.0, np.nan, 1.0, 1.0], kind="numeric")
+    assert found.train.schema.names == ("x (missing)",)
+    assert "a field 'x (missing)' says where 'x' is missing: 25.0% of train" in found.notes
+    assert not any("median" in note for note in found.notes)
 
 
 def test_generators_learn_present_numbers_and_what_they_say_is_missing_is_the_median_again():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -206,16 +207,34 @@ def test_a_method_that_few_jobs_call_counts_for_these(python: str) -> None:
     assert call.whole_source not in ("", call.source)
 
 
+def test_a_wrapper_that_says_nothing_is_waited_for_no_longer_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = tmp_path / "python"
+    wrapper.write_text("#!/bin/sh\nsleep 60\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("CTRBENCH_PLUGIN_SECONDS", "1")
+    started = time.monotonic()
+    with pytest.raises(UserError, match="cannot tell what is installed there"):
+        joined(load_registry([]), {"modern": str(wrapper)})
+    assert time.monotonic() - started < 50, "the sleep is ended with it"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ('python = "no/such/python"', "no/such/python' is no program; make the environment first"),
+        ('python = "{broken}"', "cannot be started: Exec format error; name a Python interpreter"),
         ('python = "/bin/true"', "'/bin/true' cannot tell what is installed there"),
         ("pyton = 'x'", "unknown key 'pyton'; did you mean 'python'"),
         ("", "it needs python ="),
     ],
 )
-def test_an_environment_that_cannot_be_asked_is_the_users_mistake(text: str, said: str) -> None:
+def test_an_environment_that_cannot_be_asked_is_the_users_mistake(text: str, said: str, tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("no program")
+    broken.chmod(0o755)
+    text = text.replace("{broken}", str(broken))
     with pytest.raises(UserError) as caught:
         joined(load_registry([]), parse_suite(f"[environments.modern]\n{text}", "s", "s.toml").environments)
     assert said in str(caught.value)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import toys
 from ctrbench import environment
-from ctrbench.interfaces import Score
+from ctrbench.interfaces import Missing, Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.perform import Stages, Workspace, perform
 from ctrbench.registry import Registry, load_registry
@@ -241,6 +241,21 @@ def test_what_is_edited_while_a_run_goes_on_is_kept_under_no_key(bench: Bench, m
     assert (result.status, result.artefacts) == (Status.FAILED, {})
     assert "edited after this run had begun" in result.reason
     assert not folder.exists()  # what it holds may be of the edited file
+
+
+def test_a_log_that_is_edited_before_it_is_loaded_is_kept_under_no_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "as planned"
+    monkeypatch.setattr(toys.ToyLog, "version", lambda self: text)
+    job = DataJob(bench.call("dataset", "toy_log"), text, 7)
+    assert bench.do(job).ok
+    text = "edited"
+    result = bench.do(job)
+    assert (result.status, result.artefacts) == (Status.FAILED, {})
+    assert "edited after this run had begun" in result.reason
+    monkeypatch.setattr(toys.ToyLog, "availability", lambda self: Missing("not here", download=True))
+    assert bench.do(job).ok, "planned by what is published, and downloaded in between"
 
 
 def test_what_a_plug_in_reads_is_asked_for_where_the_run_began(

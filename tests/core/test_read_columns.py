@@ -48,6 +48,13 @@ def test_texts_are_numbers_where_they_are_written_as_such() -> None:
     assert text_numbers(["1,5", "1.5"], ",").tolist() == [1.5, np.inf]
 
 
+def test_a_frames_decimal_point_is_that_of_its_texts() -> None:
+    for values in (["1,5", "2.5", "yes"], pd.array(["1,5", "2.5", "yes"], dtype="string")):
+        rows = Rows.of(pd.DataFrame({"x": values}))
+        assert rows.numbers("x", ",").tolist() == [1.5, np.inf, 1.0]
+        assert Rows.of(pd.DataFrame({"x": values})).numbers("x").tolist() == [np.inf, 2.5, 1.0]
+
+
 def test_texts_that_are_all_floats_are_numbers_and_others_stay() -> None:
     floats, mixed, decimals = (pa.array(texts) for texts in (["1.0", "2.5"], ["1.0", "1"], ["1.50", "2.25"]))
     of = [

@@ -197,6 +197,23 @@ def test_a_generator_whose_pools_serve_no_scenario_is_not_left_out() -> None:
     assert "no answer" in found.lines[0]
 
 
+def test_where_all_pools_lack_rows_of_a_class_that_is_the_answer() -> None:
+    cells = [
+        replace(cell, scores={}, result=TaskResult(Status.SKIPPED, "vae", Stage.COMPOSE, "S1 needs 43 positives"))
+        for part in HELPING
+        for cell in part
+    ]
+    found = judged(cells, made=pools("vae", facts={LACKS: "10 positives"}))
+    cause = "vae (too few positives in 5 of 5 pools)"
+    assert found.lines == [f"log: no answer, as every generator lacks a score of auc: {cause}."]
+
+
+def test_a_control_that_was_run_without_scores_is_not_called_missing() -> None:
+    assert "No control was run beside it" in judged(*HELPING).lines[1]
+    found = judged(*HELPING, lacking("copy", Status.FAILED, "no luck"))
+    assert found.lines[1] == "No control beside it has every score of auc: copy (no luck)."
+
+
 def test_there_are_never_more_than_five_lines() -> None:
     assert len(judged(*HELPING, *HURTING, *COPY, made=pools("vae", True, click_rate=0.0)).lines) == 5
 

@@ -18,15 +18,19 @@ from xml.etree import ElementTree
 import browser
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from ctrbench import MISSING, PRESENT, Field
 from ctrbench.cli import main
 from ctrbench.effects import Arm, Effects
+from ctrbench.encoding import encode_splits
 from ctrbench.findings import findings, headline
 from ctrbench.interfaces import Better, Published, Score
 from ctrbench.learning_curves import POINTS, Curves
 from ctrbench.registry import Registry
 from ctrbench.report import drawing, page
+from ctrbench.report.marginals import _columns
 from ctrbench.report.pictures import NAMES, estimate, pictures
 from ctrbench.results import MetricInfo, TaskResult
 from ctrbench.store.artefacts import Artefacts
@@ -186,6 +190,14 @@ def test_several_data_sets_stand_one_after_the_other() -> None:
 def test_lost_artefacts_cost_the_marginals_only(run: RunResults, tmp_path: Path) -> None:
     effects = Effects(replace(run, artefacts=Artefacts(tmp_path)), "toy_log", "hits")
     assert [picture.name for picture in pictures(effects, NAMES)] == [name for name in FIGURES if name != "marginals"]
+
+
+def test_a_field_whose_numbers_are_all_missing_has_one_bar() -> None:
+    frame = pd.DataFrame({"y": [0, 1] * 4, "x": [np.nan] * 8})
+    train = encode_splits(frame, frame, frame, label="y", fields=[Field("x", "numeric")], source="", keep=["x"]).train
+    assert [(title, list(names)) for title, names, _ in _columns(train, [train])] == [
+        ("y", ["0", "1"]), ("x", [PRESENT, MISSING]), ("x (missing)", [PRESENT, MISSING]),
+    ]  # fmt: skip
 
 
 def test_marginals_are_shares_and_distances(run: RunResults) -> None:

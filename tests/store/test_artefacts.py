@@ -163,6 +163,15 @@ def test_a_large_table_that_was_touched_is_verified_again(mapped: Artefacts, mon
         mapped.get_table(digest)
 
 
+def test_a_large_table_that_is_stored_again_while_it_is_in_use_is_untouched(mapped: Artefacts) -> None:
+    digest = mapped.put_table(log(50, 1))
+    mapped.get_table(digest)
+    before = mapped.path(digest).stat().st_mtime_ns
+    assert mapped.put_table(log(50, 1)) == digest
+    assert mapped.path(digest).stat().st_mtime_ns > before, "what is in use is kept from a collection"
+    mapped.expect_untouched([digest])
+
+
 def test_a_bit_that_flips_on_the_disk_unseen_is_found_by_a_check(mapped: Artefacts) -> None:
     digest = mapped.put_table(log(50, 1))
     path = mapped.path(digest)

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from ctrbench import UserError, formats, leaderboard, run
 from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import transfer, upkeep
+from ctrbench.store.database import runs
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
 from recording import fill
@@ -143,6 +145,8 @@ def test_an_archive_without_rows_gives_the_same_tables_and_holds_no_table(tmp_pa
     transfer.import_(other(tmp_path), tmp_path / "a.zip")
     assert tables(other(tmp_path).load_run()) == tables(results.stored)
     assert set(other(tmp_path).artefacts.digests()) == {cell.contributions["auc"] for cell in results.stored.cells}
+    store.database.write(lambda connection: connection.execute(sa.update(runs).values(about='{"suite": 3}')))
+    transfer.export(store, tmp_path / "unreadable.zip", rows_too=False)
 
 
 def test_a_lost_artefact_is_said_and_its_results_come_all_the_same(store: Store, tmp_path: Path) -> None:

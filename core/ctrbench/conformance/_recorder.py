@@ -92,7 +92,7 @@ class Recorder:
             self._touched.add("a table that was given to it")
 
     def check_untouched(self) -> None:
-        """Recorder what `watch` has seen since the last report."""
+        """Record what `watch` has seen since the last report."""
         touched, self._touched = self._touched, set()
         complaint = "it changes " + " and ".join(sorted(touched))
         self.check("random state and input untouched", lambda: expect(not touched, complaint))

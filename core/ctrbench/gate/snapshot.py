@@ -23,6 +23,7 @@ from ctrbench.results import LARGEST, CellResult, MetricInfo, Moment, Number, Po
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import encodable, fault, plain
+from ctrbench.tidy import whole_mean
 
 FORMAT = 1
 
@@ -238,9 +239,9 @@ def _cells(results: RunResults) -> Iterable[ArmScores]:
         repeats = list(by_repeat.values())
         values: dict[str, list[float | None]] = {}
         for metric in metrics:
-            values[metric] = [_mean(_score(cell, metric) for cell in cells) for cells in repeats]
+            values[metric] = [whole_mean(_score(cell, metric) for cell in cells) for cells in repeats]
         for cost in ("fit_seconds", "predict_seconds", "peak_memory"):
-            values[cost] = [_mean(_cost(cell.result, cost) for cell in cells) for cells in repeats]
+            values[cost] = [whole_mean(_cost(cell.result, cost) for cell in cells) for cells in repeats]
         everything = [cell for cells in repeats for cell in cells]
         variances = {metric: _test_variance(results, repeats, metric) for metric in metrics}
         yield ArmScores(
@@ -273,12 +274,6 @@ def _cost(result: TaskResult, cost: str) -> float | None:
     return float(result.peak_memory) if cost == "peak_memory" else result.seconds.get(cost.removesuffix("_seconds"))
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    found = list(values)
-    good = [value for value in found if value is not None]
-    return sum(good) / len(good) if good and len(good) == len(found) else None
-
-
 def _lacking(values: Mapping[str, Sequence[float | None]], of: Sequence[CellResult | PoolResult]) -> dict[str, str]:
     """Why values are missing: the first failure of each metric or cost."""
     found = {}
@@ -302,4 +297,4 @@ def _test_variance(results: RunResults, repeats: Sequence[Sequence[CellResult]],
     except LostArtefactError:
         return None
     effect = intervals.effect(np.zeros(len(parts)), parts @ parts.T)
-    return effect.spread.test if effect else None
+    return effect.spread.test

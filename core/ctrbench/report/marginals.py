@@ -14,7 +14,7 @@ import numpy as np
 from ctrbench.report.drawing import Bars
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
-from ctrbench.table import MISSING, Table
+from ctrbench.table import MISSING, PRESENT, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,8 +75,9 @@ def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[s
             found.append((field.name, field.vocabulary, [each.astype(np.int64) - 1 for each in values]))
             continue
         missing = [table.missing(field) for table in tables]
-        edges = np.unique(np.quantile(values[0][~missing[0]], np.linspace(0, 1, SHOWN + 1)[1:-1]))
-        names = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}"]
+        present = values[0][~missing[0]]
+        edges = np.unique(np.quantile(present, np.linspace(0, 1, SHOWN + 1)[1:-1])) if len(present) else present
+        names = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}" if len(edges) else PRESENT]
         codes = [np.searchsorted(edges, each).astype(np.int64) for each in values]
         if field.missing_indicator is not None:
             codes = [np.where(where, len(names), each) for where, each in zip(missing, codes, strict=True)]

@@ -33,7 +33,7 @@ class RunResults:
     finished: float | None
     command: str
     info: RunInfo
-    machines: Sequence[Environment]  # with their versions, of all runs that did work for this one
+    machines: Sequence[Environment]  # with their versions, of all runs that did work for this one, its own the last
     cells: Sequence[CellResult]
     pools: Sequence[PoolResult]
     artefacts: Artefacts | None = None

@@ -202,7 +202,9 @@ class Store:
         rows.check_grid(info, places)
         assert info is not None, "only a run with cells is loaded"
         makers = runs.c.run.in_(sa.select(tasks.c.run).where(used)) | (runs.c.run == run.run)
-        environments = read(sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.started))
+        environments = read(
+            sa.select(runs.c.run, runs.c.environment).where(makers).order_by(runs.c.run == run.run, runs.c.started)
+        )
 
         def result_of(task: str) -> TaskResult:
             waited = False

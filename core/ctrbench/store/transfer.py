@@ -12,7 +12,7 @@ import stat
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, cast
@@ -98,8 +98,8 @@ class Imported:
 def import_(store: Store, file: Path) -> Imported:
     """Merge an archive into a store: what the store has is kept, but a good result replaces a bad one.
 
-    All is checked before anything is written. Artefacts come first, then all rows in one transaction: an import that
-    was interrupted has changed no result, and the same import again goes on where it was.
+    All rows are checked before anything is written. Artefacts come first, then all rows in one transaction: an import
+    that was interrupted has changed no result, and the same import again goes on where it was.
     """
     with _opened(file) as archive:
         for name in _TABLES:
@@ -139,11 +139,11 @@ def _rows(connection: sa.Connection, only: Sequence[str]) -> dict[str, Sequence[
 
 def _leading_scores(rows: Mapping[str, Sequence[sa.RowMapping]]) -> set[str]:
     """The keys of the results that score predictions by the leading metric of their run."""
-    leading = {
-        row["run"]: f"{TaskKind.SCORE}/{info.leading_metric}/"
-        for row in rows["runs"]
-        if (info := checked(RunRow, row).info) is not None
-    }
+    leading = {}
+    for row in rows["runs"]:
+        with suppress(BadRowError):  # of what cannot be read nothing is shown
+            if info := checked(RunRow, row).info:
+                leading[row["run"]] = f"{TaskKind.SCORE}/{info.leading_metric}/"
     return {row["key"] for row in rows["run_tasks"] if row["task"].startswith(leading.get(row["run"], "/"))}
 
 

@@ -239,7 +239,7 @@ class _Reverse:
         self._number_head = heads.get("numbers")
         device = self._conditions.device
         self._sizes = torch.tensor(sizes, dtype=torch.int64, device=device)
-        widest = max(weight.shape[1] for weight, _ in self._layers)
+        widest = max((weight.shape[1] for weight, _ in self._layers), default=0)
         self._buffers = [torch.empty(BATCH * widest, dtype=self._dtype, device=device) for _ in range(2)]
 
     def rows(self, labels: Tensor, tick: Callable[[], None]) -> Rows:

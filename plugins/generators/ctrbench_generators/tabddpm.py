@@ -54,7 +54,7 @@ class TabDdpm(Generator):
         batch, width = min(self.batch_size, rows), one_hot_width(schema)
         weights = dense([128, *self.hidden, width])
         operations = self.steps * (6.6 * batch * weights + ADAM * weights) + 1.0 * rows * self.num_timesteps * weights
-        return Forecast(operations, 24.0 * weights + 20 * batch * (width + max(self.hidden)))
+        return Forecast(operations, 24.0 * weights + 20 * batch * (width + max(self.hidden, default=0)))
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Train the network; UserError for numbers whose squares are infinite."""

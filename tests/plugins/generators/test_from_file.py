@@ -75,6 +75,16 @@ def test_what_pandas_made_of_the_rows_still_fits(tmp_path):
         assert back.digest() == train.digest()
 
 
+def test_truth_values_and_days_of_a_typed_file_are_those_of_the_log(tmp_path):
+    days = pd.to_datetime(["2026-01-01", "2026-01-02"] * 20)
+    frame = pd.DataFrame({"label": [0, 1, 1, 0] * 10, "app": [True, False] * 20, "day": days})
+    train = encode_splits(frame, frame, frame, label="label", fields=[Field("app"), Field("day")], source="log").train
+    frame.to_parquet(tmp_path / "rows.parquet")
+    back, misfits = read_rows(tmp_path / "rows.parquet", train.schema)
+    assert not misfits.rows.any()
+    assert back.digest() == train.digest()
+
+
 def test_a_pool_holds_each_row_as_often_as_any_other_in_the_order_of_the_seed(tmp_path):
     train = log().train
     write_rows(train.take(np.arange(40)), tmp_path / "rows.csv")

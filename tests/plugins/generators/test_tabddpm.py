@@ -349,6 +349,12 @@ def test_any_fields_and_exactly_so_many_rows(kinds, rows, tmp_path):
     assert train.digest() == before
 
 
+def test_a_network_without_hidden_layers_makes_rows(tmp_path):
+    train, spec = log(64), replace(SMALL, hidden=())
+    assert spec.forecast(train.schema, len(train)).memory > 0
+    assert len(sampled(spec, train, tmp_path, rows=10)) == 10
+
+
 def test_labels_are_drawn_with_the_click_rate_of_train(tmp_path):
     train = log(300)
     pool = sampled(SMALL, train, tmp_path, rows=20_000)
