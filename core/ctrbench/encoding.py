@@ -226,7 +226,7 @@ def _check_columns(rows: Rows, wanted: Sequence[str], source: str) -> None:
             hint = did_you_mean(name, names, "the columns are")
             raise UserError(f"{source}: the {kind} {name!r} is not there; {hint}")
     if not len(rows):
-        raise UserError(f"{source}: the table has no rows; give it some")
+        raise UserError(f"{source}: the table has no rows; give it some, or split the log in other ratios")
 
 
 class _Work:
@@ -279,8 +279,9 @@ class _Work:
             bad = (values != 0) & (values != 1)
             if bad.any():
                 at = int(bad.argmax())
+                more = f" and {counted(int(bad.sum()) - 1, 'more row')}" if bad.sum() > 1 else ""
                 what = (
-                    f"label {name!r} is missing in {rows.row(at)}; mend or drop the row"
+                    f"label {name!r} is missing in {rows.row(at)}{more}; mend or drop such rows"
                     if np.isnan(values[at])
                     else f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it, or "
                     "name a label column of 0 and 1"

@@ -1,8 +1,8 @@
 """Plug-ins that are installed elsewhere: an interpreter of their own does their jobs, as their pins conflict with ours.
 
 In: the interpreters that a suite names. Out: what is installed there, registered as if it were here; and the results of
-jobs done there. It is lent this package's own source, needs numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl,
-and shares with us the files of the store.
+jobs done there. It is lent this package's own source, needs numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl
+and annotated-types, and shares with us the files of the store.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _asked(name: str, python: str) -> dict[str, list[Any]]:
         raise UserError(f"{where} cannot be started: {error.strerror or error}; name a Python interpreter") from None
     raise UserError(
         f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
-        "numpy, pandas, pyarrow, pluggy, psutil and threadpoolctl"
+        "numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl and annotated-types"
     )
 
 

@@ -103,12 +103,13 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
         cost, memory = _cost(suite, loaded, registry)
         if cost <= 60 * minutes:
             break
-    told = _told(proposal, loaded, seconds, cost, memory)
+    told, notes = _told(proposal, loaded, seconds, cost, memory), [*proposal.notes, *loaded.output_as(DataOutput).notes]
     if cost > 60 * minutes:
-        told.insert(3, f"that is more than {minutes:g} minutes, but there is nothing smaller to offer")
+        longer = f"that is more than {minutes:g} minutes, but there is nothing smaller to offer"
+        told.insert(3, longer)
+        notes.insert(0, longer)
     text = _toml(suite, proposal.reasons, told)
-    notes = tuple(dict.fromkeys([*proposal.notes, *loaded.output_as(DataOutput).notes]))
-    return Suggestion(text, cost, repeats, proposal, notes)
+    return Suggestion(text, cost, repeats, proposal, tuple(dict.fromkeys(notes)))
 
 
 # The data set
@@ -208,7 +209,7 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
     lines = [
         "Written by `ctrbench try` from names and values alone: read it before you believe its results.",
         "; ".join(parts),
-        f"loading took {load:.1f} s; {time_}, and up to {memory / 1e9:.1f} GB in a worker",
+        f"loading took {load:.1f} s; {time_}" + (f", and up to {memory / 1e9:.1f} GB in a worker" if memory else ""),
     ]
     lines += [f"{name} might also be {', or '.join(map(str, others))}" for name, others in proposal.others.items()]
     return [*lines, *proposal.notes, *loaded.output_as(DataOutput).notes]

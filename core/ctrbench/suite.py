@@ -100,7 +100,7 @@ def load_suite(name_or_file: str) -> Suite:
     path = Path(name_or_file)
     if path.suffix != ".toml" and (not name_or_file or not path.exists()):
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
-        raise UserError(f"suite: none is called {name_or_file!r}; {hint}, or a path to a .toml file")
+        raise UserError(f"suite: there is none called {name_or_file!r}, and no file; {hint}")
     try:
         return parse_suite(path.read_text(encoding="utf-8-sig"), path.stem, os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -168,11 +168,13 @@ def checked(suite: Suite, source: str) -> Suite:
     if not 1 <= suite.model_seeds <= 1000:
         raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
-        raise UserError(f"{source}: budget={suite.budget} must lie above 0 and at most at 100")
+        raise UserError(f"{source}: budget={suite.budget} must lie above 0 and be at most 100")
     for key, most in (("doses", 10), ("train_shares", 1)):
         for share in getattr(suite, key):
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= most:
-                raise UserError(f"{source}: {key}={share!r} must be numbers above 0 and at most {most}")
+                raise UserError(
+                    f"{source}: {key}: each must be a number above 0 and at most {most}, which {share!r} is not"
+                )
     doses, shares = (tuple(dict.fromkeys(map(float, numbers))) for numbers in (suite.doses, suite.train_shares))
     suite = replace(suite, doses=doses, train_shares=shares)
     if not suite.train_shares:
@@ -243,6 +245,8 @@ def wanted_names(names: Iterable[_T]) -> tuple[_T | str, ...]:
     """What a section is to hold: the words all and none however they are written, nothing where none stands alone."""
     words = (ALL, "none")
     found = tuple(name.lower() if isinstance(name, str) and name.lower() in words else name for name in names)
+    if "none" in found and len(found) > 1:
+        raise UserError(f"{', '.join(map(str, found))}: none stands for nothing at all; name it alone, or leave it out")
     return () if found == ("none",) else found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -13,7 +14,8 @@ from ctrbench.gate.snapshot import ArmScores, DatasetEntry, MetricEntry, Snapsho
 from ctrbench.intervals import Effect, Spread, unpaired
 from scipy import stats
 
-FINE, THIN, REGRESSION = Judgement
+FINE, THIN, LOST, REGRESSION = Judgement
+NUMBERS = itertools.count(1)
 SHARED = {"log": DatasetEntry(fingerprint="a" * 64, rows={"train": 1000, "valid": 100, "test": 100})}
 OTHER = {"log": SHARED["log"].model_copy(update={"fingerprint": "b" * 64})}
 METRICS = {
@@ -25,10 +27,12 @@ METRICS = {
 
 
 def snap(*places: ArmScores, **changes: Any) -> Snapshot:
+    """A run of its own, under a seed of its own."""
+    number = next(NUMBERS)
     made: dict[str, Any] = {
-        "format": 1, "run": "r1", "command": "ctrbench run", "started": 0.0, "finished": 1.0, "suite": "s", "seed": 1,
-        "repeats": len(next(iter(places[0].values.values()))) if places else 1, "model_seeds": 1, "budget": 1.0,
-        "environments": [], "datasets": SHARED, "metrics": METRICS, "places": list(places),
+        "format": 1, "run": f"r{number}", "command": "ctrbench run", "started": 0.0, "finished": 1.0, "suite": "s",
+        "seed": number, "repeats": len(next(iter(places[0].values.values()))) if places else 1, "model_seeds": 1,
+        "budget": 1.0, "environments": [], "datasets": SHARED, "metrics": METRICS, "places": list(places),
     }  # fmt: skip
     return Snapshot(**{**made, **changes})
 
@@ -160,21 +164,32 @@ def test_a_regression_beyond_twice_the_margin_passes_no_more_often_than_promised
     assert passed <= 600 * 0.05 + 3 * math.sqrt(600 * 0.05)
 
 
-def test_what_is_lost_is_a_regression_and_what_is_new_is_left_out() -> None:
+def test_what_is_lost_fails_and_what_is_new_is_left_out() -> None:
     old = snap(at("a", auc=[0.7, 0.7]), at("b", auc=[0.6, 0.6]), at("c", auc=[0.5, None]))
     broken = at("b", auc=[0.6, None]).model_copy(update={"lacking": {"auc": "b (x 1.0): crashed in fit"}})
     made = compare(
         old, snap(at("a", auc=[0.7, 0.7]), broken, at("c", auc=[0.1, 0.1]), at("d", auc=[0.1, 0.1])), ["auc"]
     )
     assert said(made, "log: model a on real rows") is FINE
-    assert said(made, "log: model b on real rows") is REGRESSION
-    assert said(made, "all") is REGRESSION
+    assert said(made, "log: model b on real rows") is LOST
+    assert said(made, "all") is made.judgement is LOST
     assert any("crashed in fit" in a.reason for a in made.answers)
     assert any("left out" in note and "c" in note and "1 more" in note for note in made.notes)
     assert all("c" not in a.subject.split() for a in made.answers)
     gone = compare(old, snap(at("a", auc=[0.7, 0.7])), ["auc"])
-    assert said(gone, "log: model b on real rows") is REGRESSION
+    assert said(gone, "log: model b on real rows") is LOST
+    worse = compare(old, snap(at("a", auc=[0.3, 0.3])), ["auc"])
+    assert said(worse, "all") is worse.judgement is REGRESSION, "and a model is lost as well"
     assert any("not run" in note for note in gone.notes)
+
+
+def test_a_run_says_nothing_beside_itself_and_less_under_the_same_seed() -> None:
+    old = snap(at("a", auc=[0.7, 0.7]))
+    assert compare(old, old, ["auc"]).judgement is THIN
+    again = compare(old, snap(at("a", auc=[0.7, 0.7]), seed=old.seed, suite="other"), ["auc"])
+    assert again.judgement is FINE
+    assert f"both runs have seed {old.seed}: what holds may be its luck; give each build another --seed" in again.notes
+    assert "the baseline is of suite s, HEAD of other" in again.notes
 
 
 def test_other_rows_add_the_noise_of_test_rows_and_the_same_rows_do_not() -> None:
@@ -251,7 +266,7 @@ def test_margins_replace_the_defaults() -> None:
         ("acu", {}, "the baseline has no such metric; did you mean 'auc'"),
         ("bias", {}, "neither higher nor lower is better"),
         ("auc", {"budget": 0.5}, "compare equal budgets"),
-        ("auc", {"metrics": {}}, "run r1 has no such metric"),
+        ("auc", {"metrics": {}}, r"run r\d+ has no such metric"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(metric: str, changes: dict[str, Any], complaint: str) -> None:

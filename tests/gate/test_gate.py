@@ -70,7 +70,7 @@ def test_a_run_is_exported_and_compared() -> None:
     ctrbench(*again, "2")
     same = ["compare", "baseline.json", json.loads(Path("baseline.json").read_text())["run"]]
     fine = ctrbench(*same, "--fail-on", "auc,identical", "--junit", "r.xml", "--markdown", "r.md")
-    assert fine.exit_code == 0, fine.output
+    assert fine.exit_code == 3, fine.output
     assert Path("r.md").read_text() == fine.stdout
     assert "HEAD is the baseline's own run" in fine.stdout
     assert "-0 … -0" not in fine.stdout
@@ -100,7 +100,7 @@ def test_a_run_is_exported_and_compared() -> None:
             before = Path(file).read_bytes()
             refused(ctrbench(*same, "--fail-on", "auc", option, file), "is not a report of `ctrbench compare`")
             assert Path(file).read_bytes() == before
-    assert ctrbench(*same, "--fail-on", "auc", "--markdown", "r.md").exit_code == 0, "it takes its own place"
+    assert ctrbench(*same, "--fail-on", "auc", "--markdown", "r.md").exit_code == 3, "it takes its own place"
 
 
 QUALITY = ROOT / "benchmarks" / "quality"

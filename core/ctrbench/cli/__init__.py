@@ -91,8 +91,10 @@ class _Commands(click.Group):
         """Read the command line; what is wrong with it is said without passwords."""
         try:
             return super().make_context(*args, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.ClickException as error:
-            raise _masked(error) from None
+            raise _mistake(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Ctrl-C, wherever it comes, is status 130; a second one does not cut its handling short."""
@@ -103,8 +105,10 @@ class _Commands(click.Group):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             click.echo("interrupted", err=True)
             ctx.exit(130)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.ClickException as error:
-            raise _masked(error) from None
+            raise _mistake(error) from None
 
     @staticmethod
     def _foreign() -> dict[str, Brought]:
@@ -121,8 +125,9 @@ def _end(status: int, text: str) -> NoReturn:
     sys.exit(status)
 
 
-def _masked(error: click.ClickException) -> click.ClickException:
-    said = error.format_message()
+def _mistake(error: click.ClickException) -> UserError:
+    """What is wrong with a command line, in one line."""
+    said = error.format_message().removesuffix(".")
     if "unexpected extra argument" in said and any(word.count("[") > word.count("]") for word in sys.argv[1:]):
         said += '; quote a plug-in with parameters: "NAME[key=value, key=value]"'
     context = getattr(error, "ctx", None)
@@ -133,9 +138,8 @@ def _masked(error: click.ClickException) -> click.ClickException:
             f"; did you mean -{word}?" for word in sys.argv[1:] if re.match(rf"{error.option_name}\w+", word)
         )
     elif "No such command" in said and context and isinstance(context.command, click.Group):
-        said = f"{said.partition('.')[0]}; there are {', '.join(context.command.list_commands(context))}."
-    shown = _without_addresses(said)
-    return error if shown == error.format_message() else click.UsageError(shown, context)
+        said = f"{said.partition('.')[0]}; there are {', '.join(context.command.list_commands(context))}"
+    return UserError(said + (f"; see `{context.command_path} --help`" if context else ""))
 
 
 def _without_addresses(text: str) -> str:

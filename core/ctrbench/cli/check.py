@@ -29,6 +29,7 @@ def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
     from ctrbench.conformance.apart import Checker
     from ctrbench.errors import UserError
     from ctrbench.registry import load_registry
+    from ctrbench.text import counted
 
     if not timeout > 0:
         raise UserError(f"check --timeout {timeout:g}: must be above 0 seconds")
@@ -37,12 +38,13 @@ def check(names: tuple[str, ...], everything: bool, timeout: float) -> None:
         raise UserError("check: name the plug-ins to check, or give --all")
     named = [plugin for name in names for plugin in registry.named(name, "check")]
     failed = 0
+    wanted = list(registry.plugins if everything else dict.fromkeys(named))
     with Checker(timeout) as checker:
-        for plugin in registry.plugins if everything else dict.fromkeys(named):
+        for plugin in wanted:
             results = checker.check(plugin)
             click.echo(f"{plugin.kind} {plugin}")
             echo_table([[r.status, r.name, r.message] for r in results], ["", "check", ""])
             click.echo()
             failed += any(r.status == "failed" for r in results)
-    click.echo(f"{failed} failed" if failed else "all passed")
+    click.echo(f"{failed} of {counted(len(wanted), 'plug-in')} failed" if failed else "all passed")
     raise SystemExit(1 if failed else 0)

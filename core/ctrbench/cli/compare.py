@@ -87,9 +87,7 @@ def compare(
         if file:
             with whole_file(file) as target:
                 target.write(text.encode())
-    sys.exit(
-        {comparing.Judgement.FINE: 0, comparing.Judgement.REGRESSION: 1, comparing.Judgement.THIN: 3}[made.judgement]
-    )
+    sys.exit({comparing.Judgement.FINE: 0, comparing.Judgement.THIN: 3}.get(made.judgement, 1))
 
 
 def _head(head: str | None, store: str) -> Snapshot:

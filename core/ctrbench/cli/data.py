@@ -164,7 +164,7 @@ def _say_sizes(train: Table) -> None:
 def _say_dependencies(train: Table) -> None:
     """The pairs of which much is missing, taken ones first, and what `constraints=auto` makes of them."""
     from ctrbench.dependencies import LEAST_MISSING, MOST_NEW, find_dependencies
-    from ctrbench.text import plain
+    from ctrbench.text import counted, plain
 
     found = find_dependencies(train)
     telling = [pair for pair in found.pairs if pair.missing >= SHOWN_FROM]
@@ -176,7 +176,7 @@ def _say_dependencies(train: Table) -> None:
     if rows:
         echo_table(rows, ["pair in train", "combinations seen", "missing", "new", "belongs together"])
     if fewer := len(found.pairs) - len(rows):
-        click.echo(f"{fewer} pairs that miss less are not shown")
+        click.echo(f"not shown: {counted(fewer, 'pair')} of which less is missing")
     click.echo(
         "missing: share of combinations never seen, were both fields drawn independently; new: share of a\n"
         "half's rows whose combination the other half lacks. Two fields belong together if they have at least\n"

@@ -60,7 +60,7 @@ def try_(
     target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
     if target.suffix != ".toml":
         raise UserError(f"--output {output}: a suite's name must end in .toml")
-    refuse_existing(target, "name another with --output")
+    refuse_existing(target, "remove that one")
     said = {"label": label, "user": user, "item": item, "time": time, "encoding": encoding}
     given = {key: value for key, value in said.items() if value}
     registry = load_registry()

@@ -42,6 +42,7 @@ class Judgement(StrEnum):
 
     FINE = "fine"
     THIN = "too thin to tell"
+    LOST = "lost"
     REGRESSION = "regression"
 
 
@@ -103,7 +104,7 @@ class Comparison:
     def judgement(self) -> Judgement:
         """The worst judgement."""
         found = {answer.judgement for answer in self.answers}
-        return next((v for v in (Judgement.REGRESSION, Judgement.THIN) if v in found), Judgement.FINE)
+        return next((v for v in (Judgement.REGRESSION, Judgement.LOST, Judgement.THIN) if v in found), Judgement.FINE)
 
 
 def compare(
@@ -195,7 +196,7 @@ class _Watched:
         if not keys:
             return Answer(self.name, subject, Judgement.THIN, 0, reason="the baseline has no scores of it")
         if not both:
-            return Answer(self.name, subject, Judgement.REGRESSION, 0, reason=self._why_lost(lost))
+            return Answer(self.name, subject, Judgement.LOST, 0, reason=self._why_lost(lost))
         old, new = self._repeats(self.kept, both), self._repeats(self.found, both)
         test = self._test_variance(both)
         worse = 1.0 if self.metric.better == "lower" else -1.0
@@ -214,7 +215,12 @@ class _Watched:
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
             reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
-        return replace(answer, judgement=Judgement.REGRESSION, reason=self._why_lost(lost)) if lost else answer
+        if answer.judgement is Judgement.FINE and self.new.run == self.old.run:
+            answer = replace(answer, judgement=Judgement.THIN, reason="HEAD is the baseline's own run")
+        if lost:
+            worst = answer.judgement if answer.judgement is Judgement.REGRESSION else Judgement.LOST
+            answer = replace(answer, judgement=worst, reason=self._why_lost(lost))
+        return answer
 
     @property
     def shifts(self) -> list[Shift]:
@@ -313,6 +319,10 @@ def _why_thin(effect: Effect, margin: float) -> str:
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
     said = ["HEAD is the baseline's own run: run the suite again, then compare"] if new.run == old.run else []
+    if new.seed == old.seed and new.run != old.run:
+        said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
+    if new.suite != old.suite:
+        said.append(f"the baseline is of suite {old.suite}, HEAD of {new.suite}")
     for name, data in old.datasets.items():
         other = new.datasets.get(name)
         if other and other.fingerprint != data.fingerprint:

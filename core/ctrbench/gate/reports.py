@@ -19,10 +19,12 @@ MARKDOWN = re.compile(b"## ctrbench compare: ")
 JUNIT = re.compile(rb'<\?xml[^>]*>\s*<testsuites[^>]*>\s*<testsuite name="ctrbench compare"')
 """How the reports begin: what begins otherwise is somebody else's file."""
 
-_ORDER = (Judgement.REGRESSION, Judgement.THIN, Judgement.FINE)
+_ORDER = (Judgement.REGRESSION, Judgement.LOST, Judgement.THIN, Judgement.FINE)
+_FAILED = (Judgement.REGRESSION, Judgement.LOST)
 _HEADS = {
     Judgement.FINE: "no regression",
     Judgement.REGRESSION: "worse than the baseline",
+    Judgement.LOST: "the baseline had what is missing or failed now",
     Judgement.THIN: "the evidence is too thin to tell",
 }
 
@@ -56,11 +58,11 @@ def markdown(comparison: Comparison) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """A test case for each question, its class the metric: a regression has failed, thin evidence is an error."""
+    """A test case for each question, its class the metric: what is worse or lost failed, thin evidence is an error."""
     count = {judgement: sum(f.judgement is judgement for f in comparison.answers) for judgement in Judgement}
     totals = {
         "tests": str(len(comparison.answers)),
-        "failures": str(count[Judgement.REGRESSION]),
+        "failures": str(sum(count[judgement] for judgement in _FAILED)),
         "errors": str(count[Judgement.THIN]),
     }
     root = ElementTree.Element("testsuites", totals)
@@ -71,7 +73,7 @@ def junit(comparison: Comparison) -> str:
         name, metric = plain(answer.subject), plain(answer.metric)
         case = ElementTree.SubElement(suite, "testcase", {"classname": metric, "name": name, "time": "0"})
         if answer.judgement is not Judgement.FINE:
-            tag = "failure" if answer.judgement is Judgement.REGRESSION else "error"
+            tag = "failure" if answer.judgement in _FAILED else "error"
             message = plain(_sentence(answer))
             ElementTree.SubElement(case, tag, {"message": message, "type": str(answer.judgement)}).text = message
     ElementTree.indent(root)

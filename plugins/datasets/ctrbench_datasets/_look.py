@@ -352,8 +352,8 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
             continue
         period = f" from {_date(when, np.min)} to {_date(when, np.max)}" if when.calendar else ""
         kept = ", kept as its hour and weekday" if len(features) == 2 else ", kept as its hour" if features else ""
-        oldest = "" if splits_given else "the oldest rows are train: "
-        found.decide("time", name, f"{oldest}{distinct:,} different times{period}{kept}")
+        oldest = "" if splits_given else "; unless split says otherwise the oldest rows are train"
+        found.decide("time", name, f"{distinct:,} different times{period}{kept}{oldest}")
         if format:
             found.decide("time_format", format, "as its digits look")
         if features:
