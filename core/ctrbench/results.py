@@ -5,6 +5,7 @@ Plain values that cross processes and rest in the store; they know nothing of pl
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -437,3 +438,10 @@ class Environment:
     host: str = ""  # a digest of the machine's name
     git: str = ""  # commit of ctrbench's own tree
     working_directory: str = ""  # commit of the tree in which the command was given
+
+
+def whole_mean(values: Iterable[float | None]) -> float | None:
+    """The mean; None where one is missing, since a mean never passes over it."""
+    found = list(values)
+    good = [value for value in found if value is not None]
+    return statistics.fmean(good) if good and len(good) == len(found) else None

@@ -6,16 +6,15 @@ NaN, a count or verdict NA. The columns are the same whatever the run holds.
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
-from ctrbench.results import Json, PoolResult, TaskResult
+from ctrbench.results import Json, PoolResult, TaskResult, whole_mean
 from ctrbench.store.runs import RunResults
 
 if TYPE_CHECKING:
@@ -269,13 +268,6 @@ def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
             **dict.fromkeys(("flagged", "without_verdict"), "int64"),
         },
     )
-
-
-def whole_mean(values: Iterable[float | None]) -> float | None:
-    """The mean; None where one is missing, since a mean never passes over it."""
-    found = list(values)
-    good = [value for value in found if value is not None]
-    return statistics.fmean(good) if good and len(good) == len(found) else None
 
 
 def _frame(rows: list[Row], columns: Mapping[str, str]) -> pd.DataFrame:

@@ -19,11 +19,10 @@ from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import Better
-from ctrbench.results import LARGEST, CellResult, MetricInfo, Moment, Number, PoolResult, TaskResult
+from ctrbench.results import LARGEST, CellResult, MetricInfo, Moment, Number, PoolResult, TaskResult, whole_mean
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
 from ctrbench.text import encodable, fault, plain
-from ctrbench.tidy import whole_mean
 
 FORMAT = 1
 
