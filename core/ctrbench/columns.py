@@ -228,7 +228,10 @@ def _plain_numbers(texts: NDArray[np.object_]) -> Any:
 
 def _from_series(column: pd.Series[Any]) -> Column:
     import pandas as pd
+    import pyarrow as pa
 
+    if column.dtype.kind == "M":  # days and times, written as in a text file
+        return _from_arrow(pa.Array.from_pandas(column))
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:

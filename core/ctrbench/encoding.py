@@ -279,9 +279,12 @@ class _Work:
             bad = (values != 0) & (values != 1)
             if bad.any():
                 at = int(bad.argmax())
-                more = f" and {counted(int(bad.sum()) - 1, 'more row')}" if bad.sum() > 1 else ""
+                others = int(np.isnan(values).sum()) - 1
+                more = (
+                    f" and {counted(others, 'more row')}; mend or drop them" if others > 0 else "; mend or drop the row"
+                )
                 what = (
-                    f"label {name!r} is missing in {rows.row(at)}{more}; mend or drop such rows"
+                    f"label {name!r} is missing in {rows.row(at)}{more}"
                     if np.isnan(values[at])
                     else f"label {name!r}: {rows.value(name, at)} in {rows.row(at)} is neither 0 nor 1; mend it, or "
                     "name a label column of 0 and 1"

@@ -172,9 +172,7 @@ def checked(suite: Suite, source: str) -> Suite:
     for key, most in (("doses", 10), ("train_shares", 1)):
         for share in getattr(suite, key):
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= most:
-                raise UserError(
-                    f"{source}: {key}: each must be a number above 0 and at most {most}, which {share!r} is not"
-                )
+                raise UserError(f"{source}: {key}={share!r} must be numbers above 0 and at most {most}")
     doses, shares = (tuple(dict.fromkeys(map(float, numbers))) for numbers in (suite.doses, suite.train_shares))
     suite = replace(suite, doses=doses, train_shares=shares)
     if not suite.train_shares:

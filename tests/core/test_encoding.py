@@ -149,6 +149,11 @@ def test_fresh_rows_have_missing_numbers_where_train_has_them() -> None:
         encode(frame([["a"], ["b"]]), words, source="fresh")
 
 
+def test_labels_that_are_missing_are_counted() -> None:
+    with pytest.raises(UserError, match=r"label 'label' is missing in row 1 and 2 more rows; mend or drop them$"):
+        splits(frame(list("abcd"), [1, None, None, None]))
+
+
 def test_a_class_that_valid_lacks_is_named_with_its_split():
     one_sided = frame(["a", "b"], [0, 0])
     with pytest.raises(UserError, match="log, valid: there are no positives"):
@@ -226,12 +231,15 @@ def test_a_schema_without_missing_numbers_is_written_as_before():
 
 
 def test_arrow_tables_and_frames_give_the_same_splits():
-    raw = pd.DataFrame({"label": [0, 1] * 3, "x": ["b", None, "a", "007", "b", "a"]})
-    rows = Rows.of(pa.Table.from_pandas(raw))
-    found = encode_splits(rows, rows, rows, label="label", fields=[Field("x")], source="log")
-    assert (
-        found.fingerprint == encode_splits(raw, raw, raw, label="label", fields=[Field("x")], source="log").fingerprint
-    )
+    texts, days = ["b", None, "a", "007", "b", "a"], pd.to_datetime(["2026-01-02", None, "2026-01-01"] * 2)
+    raw = pd.DataFrame({"label": [0, 1] * 3, "x": texts, "day": days, "hour": days + pd.Timedelta("1h")})
+    rows, fields = Rows.of(pa.Table.from_pandas(raw)), [Field("x"), Field("day"), Field("hour")]
+    found = encode_splits(rows, rows, rows, label="label", fields=fields, source="log")
+    of_frame = encode_splits(raw, raw, raw, label="label", fields=fields, source="log")
+    assert found.fingerprint == of_frame.fingerprint
+    assert [field.vocabulary for field in of_frame.train.schema.fields[1:]] == [
+        ("2026-01-01", "2026-01-02", MISSING), ("2026-01-01 01:00:00", "2026-01-02 01:00:00", MISSING),
+    ]  # fmt: skip
 
 
 def test_rare_values_share_a_code_and_unseen_ones_do_not():

@@ -92,7 +92,7 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("data_seed = 4294967296", "data_seed=4294967296 must lie between"),
         ("seed = true", "seed=True must be a whole number"),
         ("model_seeds = 1001", "model_seeds=1001 must lie between 1 and 1000"),
-        ("budget = inf", "budget=inf must lie above 0 and at most at 100"),
+        ("budget = inf", "budget=inf must lie above 0 and be at most 100"),
         ("budget = nan", "budget=nan must lie above 0"),
         ("name = 1", "name=1 must be a text"),
         ("description = 1", "description=1 must be a text"),
