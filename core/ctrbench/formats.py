@@ -33,12 +33,20 @@ _LATEX = (
 def leaderboards(
     results: RunResults, views: Iterable[str], metric: str = "", style: str = "table", *, colour: bool = False
 ) -> str:
-    """The leaderboards of a run as text, in one of `FORMATS`; UserError for a view or format that is none."""
+    """The leaderboards of a run as text, in one of `FORMATS`; UserError for a view or format that is none.
+
+    So it is where the run has nothing to show in any of the views.
+    """
     for kind, words, known in (("view", views, VIEWS), ("format", [style], FORMATS)):
         for word in words:
             if word not in known:
                 raise UserError(f"no {kind} {word!r}; {did_you_mean(word, known, 'there are')}")
     made, said = boards(results, views, metric), remarks(results)
+    if not made:
+        raise UserError(
+            f"run {results.run} has nothing to show in {', '.join(views)}: doses need `run --doses`, shares "
+            "`run --train-shares`, slices a metric such as auc_cold_users"
+        )
     if style == "csv":
         return _csv(made)
     if style == "json":

@@ -103,13 +103,11 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
         cost, memory = _cost(suite, loaded, registry)
         if cost <= 60 * minutes:
             break
-    told, notes = _told(proposal, loaded, seconds, cost, memory), [*proposal.notes, *loaded.output_as(DataOutput).notes]
+    notes = [*proposal.notes, *loaded.output_as(DataOutput).notes]
     if cost > 60 * minutes:
-        longer = f"that is more than {minutes:g} minutes, but there is nothing smaller to offer"
-        told.insert(3, longer)
-        notes.insert(0, longer)
-    text = _toml(suite, proposal.reasons, told)
-    return Suggestion(text, cost, repeats, proposal, tuple(dict.fromkeys(notes)))
+        notes.insert(0, f"the run takes more than {minutes:g} minutes, but there is nothing smaller to offer")
+    told = [*_told(proposal, loaded, seconds, cost, memory), *notes]
+    return Suggestion(_toml(suite, proposal.reasons, told), cost, repeats, proposal, tuple(dict.fromkeys(notes)))
 
 
 # The data set
@@ -212,7 +210,7 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
         f"loading took {load:.1f} s; {time_}" + (f", and up to {memory / 1e9:.1f} GB in a worker" if memory else ""),
     ]
     lines += [f"{name} might also be {', or '.join(map(str, others))}" for name, others in proposal.others.items()]
-    return [*lines, *proposal.notes, *loaded.output_as(DataOutput).notes]
+    return lines
 
 
 def _toml(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:

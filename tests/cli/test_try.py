@@ -212,7 +212,10 @@ def test_the_suite_has_comments_and_what_fits_the_time(tmp_path):
     suites = [parse_suite(each.text, "mine", "mine.toml") for each in (short, long)]
     assert suites[0].generators == ("random_oversampling", "independent")
     assert (suites[0].repeats, suites[1].repeats) == (5, 20)
-    assert "that is more than 0.01 minutes, but there is nothing smaller to offer" in short.text
+    longer = "the run takes more than 0.01 minutes, but there is nothing smaller to offer"
+    assert f"# {longer}\n" in short.text
+    assert short.notes[0] == longer
+    assert longer not in long.notes
     assert "tvae" in suites[1].generators
     assert suites[1].settings("csv_log").of("model", "dnn")["epochs"] == 20
     assert "# 23 different ones in 300 rows; gender the same in all rows of one\nuser = [" in long.text

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ctrbench import formats, leaderboard
+from ctrbench import UserError, formats, leaderboard
 from ctrbench.failures import failures
 from ctrbench.interfaces import Score
 from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
@@ -33,6 +33,13 @@ def test_scenarios_stand_under_their_generator_with_the_best_of_each_column_mark
         ["gan", "S3", "+0.02000*", "+0.02000*"],
         ["gan", "S5", "-0.30000", "— [1]"],
     ]
+
+
+@pytest.mark.parametrize("style", formats.FORMATS)
+def test_views_that_a_run_has_nothing_for_are_refused_with_what_would_fill_them(style: str) -> None:
+    with pytest.raises(UserError, match=r"^run r has nothing to show in doses, slices: doses need `run --doses`"):
+        formats.leaderboards(replace(GRID, run="r"), ["doses", "slices"], style=style)
+    assert formats.leaderboards(GRID, ["doses", "scenarios"], style=style)
 
 
 def test_the_lowest_is_best_where_lower_is_better() -> None:

@@ -91,8 +91,6 @@ class _Commands(click.Group):
         """Read the command line; what is wrong with it is said without passwords."""
         try:
             return super().make_context(*args, **extra)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
         except click.ClickException as error:
             raise _mistake(error) from None
 
@@ -105,8 +103,6 @@ class _Commands(click.Group):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             click.echo("interrupted", err=True)
             ctx.exit(130)
-        except click.exceptions.NoArgsIsHelpError:
-            raise
         except click.ClickException as error:
             raise _mistake(error) from None
 
@@ -125,8 +121,10 @@ def _end(status: int, text: str) -> NoReturn:
     sys.exit(status)
 
 
-def _mistake(error: click.ClickException) -> UserError:
-    """What is wrong with a command line, in one line."""
+def _mistake(error: click.ClickException) -> Exception:
+    """What is wrong with a command line, in one line; of a group alone click shows the help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
     said = error.format_message().removesuffix(".")
     if "unexpected extra argument" in said and any(word.count("[") > word.count("]") for word in sys.argv[1:]):
         said += '; quote a plug-in with parameters: "NAME[key=value, key=value]"'

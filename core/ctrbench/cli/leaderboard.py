@@ -62,19 +62,13 @@ def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | Non
     if runs:
         _show_runs(store)
         return
-    from ctrbench.errors import UserError
-    from ctrbench.leaderboard import VIEWS, boards
+    from ctrbench.leaderboard import VIEWS
 
     results = load_run(store, name, metric)
     said = style == "table"  # the other formats hold tables; json has the verdict too
     if said and (VERDICT in views or ALL in views):
         click.echo(results.answer(metric, width=width(), colour=colour()))
     wanted = VIEWS if ALL in views else [view for view in views if view != VERDICT]
-    if wanted and ALL not in views and not boards(results.stored, wanted, metric):
-        raise UserError(
-            f"run {results.run} has nothing to show in {', '.join(wanted)}: doses need `run --doses`, shares "
-            "`run --train-shares`, slices a metric such as auc_cold_users"
-        )
     if wanted or not views or not said:
         click.echo(results.leaderboards(wanted, metric, style, colour=colour()), nl=False)
 
