@@ -24,7 +24,15 @@ class Failure:
     cost: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.result.describe()}{where(self.result.traceback)} ({counted(len(self.cost), 'cell')})"
+        return self._told(where(self.result.traceback))
+
+    @property
+    def to_publish(self) -> str:
+        """The same line without the folders that the file lies in, which say whose machine it was."""
+        return self._told(where(self.result.traceback, folder=False))
+
+    def _told(self, place: str) -> str:
+        return f"{self.result.describe()}{place} ({counted(len(self.cost), 'cell')})"
 
 
 def failures(results: RunResults) -> list[Failure]:

@@ -187,13 +187,13 @@ def is_a(error: BaseException, *kinds: type) -> bool:
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
 
 
-def where(traceback: str) -> str:
+def where(traceback: str, *, folder: bool = True) -> str:
     """The file and line that a traceback ends at, in brackets; "" where it tells none.
 
     The last line of the plug-in's own is what its author can mend: a library that it calls may stand below it.
     """
     file, line = (_own_frames(traceback) or _FRAME.findall(traceback) or [("", "")])[-1]
-    return f" ({plain(file)}:{line})" if file else ""
+    return f" ({plain(file if folder else os.path.basename(file))}:{line})" if file else ""
 
 
 def where_in_own(traceback: str) -> str:

@@ -36,7 +36,7 @@ from ctrbench.results import MetricInfo, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.runs import RunResults
 from ctrbench_datasets.frappe import Frappe
-from handmade import DONE, GRID, cell, pool, results
+from handmade import DONE, FAILED, GRID, cell, pool, results
 from hostile import HOSTILE, UNSAFE, hostile_run
 from recording import SUITE, Bench
 
@@ -104,6 +104,14 @@ def test_the_page_holds_every_board_every_figure_failures_and_provenance(run: Ru
     ):  # fmt: skip
         assert text in said, text
     assert len(Outline(html).all("figure")) == len(FIGURES)
+
+
+def test_a_failure_is_placed_by_its_file_and_not_by_the_folders_of_whoever_ran_it() -> None:
+    traceback = 'Traceback (most recent call last):\n  File "/home/ann/plugins/gan.py", line 7, in fit\nValueError: bad\n'
+    failed = replace(cell("gan", "S5", "m", None), result=replace(FAILED, traceback=traceback))
+    said = " ".join(Outline(page(results([cell("", "original", "m", 0.8), failed], []))).words)
+    assert "(gan.py:7) (1 cell)" in said
+    assert "/home/ann" not in said
 
 
 def test_findings_claim_no_more_than_their_intervals() -> None:

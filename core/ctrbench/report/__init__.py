@@ -54,7 +54,7 @@ def page(results: RunResults, metric: str = "") -> str:
         parts=[_part(Effects(results, name, metric), number) for number, name in enumerate(names)],
         boards={name: [board for board in boards if board.dataset == name] for name in names},
         overall=[board for board in boards if board.dataset not in names],
-        failures=[str(failure) for failure in failures(results)],
+        failures=[failure.to_publish for failure in failures(results)],
         remarks=leaderboard.remarks(results),
         scenarios=[(name, each.help) for name, each in results.info.scenarios.items()],
         environments=[(f"Environment of run {each.run}", _facts(asdict(each))) for each in results.machines],
