@@ -283,7 +283,8 @@ def scatter(
     panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[float], y_label: str, room: Room
 ) -> Figure:
     """Points with intervals in y, panel below panel, their areas by `sizes`; a line joins those that none excels."""
-    legend = [f"{name} ({size:,.1f} s)" for name, size in zip(series, sizes, strict=True)]
+    seconds = [f" ({size:,.1f} s)" for size in sizes]
+    legend = [_short(name, _LEGEND - len(told)) + told for name, told in zip(series, seconds, strict=True)]
     figure = _figure(room, 2.8 * len(panels) + _legend_height(legend, room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     named = []
@@ -297,7 +298,7 @@ def scatter(
             if estimate.low is not None and estimate.high is not None:
                 axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
             area = 15 + 12 * math.log1p(sizes[number])
-            tells = _tells(f"{legend[number]}: {_told(estimate)} at {x:,.4g}")
+            tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {x:,.4g}")
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
         front = _front([(x, estimate.mean) for _, x, estimate in found], panel.better)
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
