@@ -52,10 +52,15 @@ TITLES = {
 
 
 class Pool(NamedTuple):
-    """The one pool that was made of a generator whose fit is long."""
+    """The one pool that was made of a generator whose fit is long, and what of it is not the paper's."""
 
     of: Effects
     generator: str
+    but: str = ""
+
+    def said(self, title: str) -> str:
+        """A title that says so."""
+        return f"{title} ({self.but})" if self.but else title
 
 
 class Replication:
@@ -171,8 +176,8 @@ class Replication:
                 rows.append(row)
         heads = [f"{TITLES[name]}, {whose}" for name in PAPER for whose in ("paper", "ours")]
         for name in LONG:
-            done, title = name in self.long, TITLES[name]
-            heads += [f"{title}, paper", f"{title}, ours"] if done else [f"{title}, paper (ours: not done)"]
+            pool, title = self.long.get(name), TITLES[name]
+            heads += [f"{title}, paper", pool.said(f"{title}, ours")] if pool else [f"{title}, paper (ours: not done)"]
         return _table(rows, ["", "", *heads])
 
     def _long(self) -> str:
@@ -181,7 +186,7 @@ class Replication:
         for (name, pool), scenario in product(self.long.items(), SCENARIOS):
             cells = (pool.of.cell(Arm(pool.generator, scenario, model)) for model in MODELS)
             paper = (_units(self._published(Arm(name, scenario, model))) for model in MODELS)
-            rows.append((TITLES[name], scenario, *map(_said, cells), ", ".join(paper)))
+            rows.append((pool.said(TITLES[name]), scenario, *map(_said, cells), ", ".join(paper)))
         return _table(rows, ["pool", "scenario", *MODELS, "the paper's"])
 
     def _identical(self) -> str:
@@ -195,7 +200,7 @@ class Replication:
             rows.append((TITLES.get(generator, generator), figure, *_copies(pools)))
         for name, pool in self.long.items():
             figure = f"{figures[(name, '', '')]:,.0f}"
-            rows.append((TITLES[name], figure, *_copies(_pools(pool.of, pool.generator))))
+            rows.append((pool.said(TITLES[name]), figure, *_copies(_pools(pool.of, pool.generator))))
         return _table(
             rows,
             ["generator", "paper", "ours", "ours, distinct", "expected of real rows", "dcr_share", "detection"],
@@ -276,10 +281,13 @@ class Today:
         return _table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:
-        """A row a generator and budget; the whole fits are those of the paper's tables."""
-        whole = [(pool.of, pool.generator, f"{name}, its whole fit") for name, pool in self.long.items()]
+        """A row a generator and budget; the last are those of the paper's tables."""
+        parts = [(self.budget, name, name) for name in self.budget.generators]
+        for name, pool in self.long.items():
+            if name != "copulagan":  # which is CTGAN here
+                parts.append((pool.of, pool.generator, pool.generator if pool.but else f"{name}, its whole fit"))
         rows = []
-        for of, name, shown in [*((self.budget, name, name) for name in self.budget.generators), *whole]:
+        for of, name, shown in parts:
             identical, detection = (_score(of, name, metric) for metric in ("identical", "detection"))
             worth = _auc(of, Arm(name, "S5", "dnn"))
             rows.append((shown, f"{worth:.4f}", f"{detection:.3f}", f"{identical:,.0f}"))
@@ -290,10 +298,13 @@ def _long(of_suite: Mapping[str, Results]) -> dict[str, Pool]:
     """By the paper's names what was made of those whose fits are long: TVAE's was read back from a file."""
     tvae = Effects(of_suite["paper"].stored, "frappe", "auc")
     found = {"tvae": Pool(tvae, tvae.generators[0])}
-    if run := of_suite.get("frappe_long"):
-        others = Effects(run.stored, "frappe", "auc")
-        found |= {name.partition("[")[0]: Pool(others, name) for name in others.generators}
-    return found
+    for suite, but in (("frappe_tenth", "a tenth of its fit"), ("frappe_long", "")):
+        if run := of_suite.get(suite):
+            others = Effects(run.stored, "frappe", "auc")
+            found |= {name.partition("[")[0]: Pool(others, name, but) for name in others.generators}
+    if ctgan := found.get("ctgan"):  # Frappe has no numbers, in which alone CopulaGAN differs
+        found["copulagan"] = ctgan._replace(but=", ".join(filter(None, ("as CTGAN", ctgan.but))))
+    return {name: found[name] for name in LONG if name in found}
 
 
 def _by_suite(runs: Sequence[Results]) -> dict[str, Results]:
