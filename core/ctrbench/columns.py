@@ -7,9 +7,10 @@ its numbers; TypeError or ValueError, as a phrase, for values that are neither.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def as_text(parts: Sequence[Any], where: str) -> list[Any]:
 def of_same_values(columns: list[Column]) -> list[Column]:
     """The columns with the same values; numbers that one has as text and another as a number meet.
 
-    So do floats, which a text file writes as 1.0 throughout, and whole numbers.
+    So do floats, which a text file writes as 1.0 throughout, and whole numbers. Two texts of one column never do.
     """
     import pyarrow as pa
 
@@ -147,13 +148,10 @@ def of_same_values(columns: list[Column]) -> list[Column]:
         columns = [
             column if column.numeric else replace(column, texts=_plain_numbers(column.values)) for column in columns
         ]
-    else:
-        columns = [
-            replace(column, texts=as_strings(float_texts(column.values.astype(np.float64))))
-            if _are_floats(column)
-            else column
-            for column in columns
-        ]
+    elif any(map(_are_floats, columns)):
+        plain = [_plain_floats(column.values) for column in columns]
+        if all(len(set(texts)) == len(texts) for texts in plain):
+            columns = [replace(column, texts=as_strings(texts)) for column, texts in zip(columns, plain, strict=True)]
     found = pa.concat_arrays([column.texts for column in columns]).dictionary_encode()
     ends = np.cumsum([len(column.texts) for column in columns])[:-1]
     return [
@@ -217,13 +215,29 @@ def _are_floats(column: Column) -> bool:
     return bool((column.values.astype(np.float64).astype(str) == column.values).all())
 
 
+def _plain_floats(texts: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Texts in which those of floats, each written as Python does, are written without a fraction of 0."""
+    import pyarrow.compute as pc
+
+    found = texts.copy()
+    floats = np.flatnonzero(pc.match_substring_regex(as_strings(texts), _FLOAT).to_numpy(zero_copy_only=False))
+    numbers = texts[floats].astype(np.float64)
+    written = numbers.astype(str) == texts[floats]
+    found[floats[written]] = float_texts(numbers[written])
+    return found
+
+
 def _plain_numbers(texts: NDArray[np.object_]) -> Any:
-    """Texts that are numbers written as numbers of another type would be: "1.0" as "1"; "007" stays."""
+    """Texts that are numbers written as numbers of another type would be: "1.0" as "1"; "007" stays.
+
+    So do "1e1" and "10" where both are there: they are two values.
+    """
     found = texts.copy()
     for place, text in enumerate(texts):
         if ("." in text or "e" in text or "E" in text) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
             found[place] = float_texts(np.array([float(text)]))[0]
-    return as_strings(found)
+    often = Counter(found)
+    return as_strings([own if often[text] > 1 else text for own, text in zip(texts, found, strict=True)])
 
 
 def _from_series(column: pd.Series[Any]) -> Column:
@@ -261,6 +275,8 @@ def _from_arrow(column: Any) -> Column:
     kinds = pa.types
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     if isinstance(chunked.type, pa.BaseExtensionType):
+        if chunked.type.extension_name in ("pandas.period", "arrow.uuid"):  # stored as numbers, and as bytes
+            return _from_series(chunked.to_pandas().map(str, na_action="ignore"))
         chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
     if kinds.is_nested(chunked.type):
         raise TypeError("holds lists or other compound values; drop it or flatten it")
@@ -334,12 +350,10 @@ def _times_in_short(texts: Any, kind: Any) -> Any:
 
 
 def _distinct(column: Column) -> Column:
-    """The column with each text once: several numbers may be written alike."""
+    """The column with each text once: several numbers may be written alike, and a dictionary may hold a value twice."""
     import pyarrow.compute as pc
 
-    if not column.texts.null_count and (
-        not column.numeric or pc.count_distinct(column.texts).as_py() == len(column.texts)
-    ):
+    if not column.texts.null_count and pc.count_distinct(column.texts).as_py() == len(column.texts):
         return column
     found = column.texts.dictionary_encode()
     return replace(column, codes=np.append(_indices(found), np.int32(-1))[column.codes], texts=found.dictionary)
@@ -356,18 +370,14 @@ def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-        read = partial(_text_number, decimal=decimal)
-        column = column.map(lambda value: read(value) if isinstance(value, str) else value).astype(object)
+        texts = {value for value in column if isinstance(value, str)}
+        read = dict(zip(texts, text_numbers(texts, decimal).tolist(), strict=True))  # pandas may miss the nearest
+        column = column.map(lambda value: read[value] if isinstance(value, str) else value).astype(object)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.dtype.kind == "c":
         raise TypeError(_COMPLEX)
     found = numbers.to_numpy(np.float64, na_value=np.nan)
     return np.where(np.isnan(found) & ~column.isna().to_numpy(), np.inf, found)
-
-
-def _text_number(text: str, decimal: str) -> float | str:
-    """A text as a number where pandas would not read it so, else the text."""
-    return TRUTHS.get(text.lower(), text) if decimal == "." else float(text_numbers([text], decimal)[0])
 
 
 def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:

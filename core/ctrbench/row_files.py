@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from ctrbench.columns import Column
+from ctrbench.columns import Column, Rows
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
 from ctrbench.table import MISSING, PRESENT, UNSEEN, Field, Schema, Table
@@ -73,11 +73,11 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
     or, where a tool has made numbers of ids, without the ".0" at its end; of a number any finite one.
     """
     raw = _read(file, [schema.label, *(known.name for known in schema.columns)])
-    misfits = Misfits(np.zeros(raw.num_rows, bool))
+    rows, misfits = Rows.of(raw), Misfits(np.zeros(raw.num_rows, bool))
     columns: dict[str, NDArray[Any]] = {}
     for known in schema.columns:
         try:
-            values, bad = _numbers(raw[known.name]) if known.vocabulary is None else _codes(raw[known.name], known)
+            values, bad = _numbers(rows, known.name) if known.vocabulary is None else _codes(raw[known.name], known)
         except (TypeError, ValueError) as error:
             raise UserError(f"{encodable(str(file))}: the column {known.name!r} {error}") from None
         if known.missing_indicator is not None:
@@ -89,14 +89,14 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
             columns[known.missing_indicator] = np.array(codes, np.int32)[missing.astype(int)]
         columns[known.name] = values
         _blame(misfits, known.name, bad, raw)
-    labels, bad = _numbers(raw[schema.label])
+    labels, bad = _numbers(rows, schema.label)
     _blame(misfits, schema.label, bad | ~np.isin(labels, (0, 1)), raw)
 
     import pandas as pd
 
     good = ~misfits.rows
-    rows = pd.DataFrame({name: columns[name][good] for name in schema.names}, copy=False)
-    return Table(rows, schema, labels[good].astype(np.int8)), misfits
+    frame = pd.DataFrame({name: columns[name][good] for name in schema.names}, copy=False)
+    return Table(frame, schema, labels[good].astype(np.int8)), misfits
 
 
 def file_digest(file: Path) -> str:
@@ -199,15 +199,11 @@ def _codes(column: Any, known: Field) -> tuple[NDArray[np.int32], NDArray[np.boo
     return codes, codes == UNSEEN
 
 
-def _numbers(column: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A column as numbers, and where it has none that is finite."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    numbers = pd.to_numeric(column.to_pandas(), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    return numbers, ~np.isfinite(numbers)
+def _numbers(rows: Rows, name: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """A column as numbers, NaN where it has none that is finite, and where that is."""
+    numbers = rows.numbers(name)
+    bad = ~np.isfinite(numbers)
+    return np.where(bad, np.nan, numbers), bad
 
 
 def _is_missing(column: Any) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from urllib.parse import unquote, unquote_plus
@@ -230,7 +231,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """A suggestion for a misspelt word, or the list of what there is."""
     names = list(known)
     if close := closest(word, names):
-        return f"did you mean {close!r}?"
+        alike = close != word and unicodedata.normalize("NFC", close) == unicodedata.normalize("NFC", word)
+        return f"did you mean {close!a}, and not {word!a}?" if alike else f"did you mean {close!r}?"
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     return f"{otherwise} {', '.join(names[:MOST_NAMES])}{more}" if names else f"{otherwise} none"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -61,6 +63,44 @@ def test_texts_that_are_all_floats_are_numbers_and_others_stay() -> None:
         of_same_values([Column.of(texts), Column.of(texts)])[0].values.tolist() for texts in (floats, mixed, decimals)
     ]
     assert of == [["1", "2.5"], ["1.0", "1"], ["1.50", "2.25"]]
+
+
+def test_a_word_beside_floats_in_one_split_leaves_their_values_together() -> None:
+    train, test = of_same_values([Column.of(pa.array(texts)) for texts in (["1.0", "2.5"], ["1.0", "NA", "2.0"])])
+    assert train.values[train.codes].tolist() == ["1", "2.5"]
+    assert test.values[test.codes].tolist() == ["1", "NA", "2"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(pa.array([120000, 10]), id="numbers"),
+        pytest.param(pa.array(["0.5", "1.25"]), id="texts of floats"),
+    ],
+)
+def test_texts_that_are_two_values_in_one_column_are_two_beside_another(other) -> None:
+    texts = ["120000", "120000.0", "12e4", "1.10", "1.1", "10"]
+    found, _ = of_same_values([Column.of(pa.array(texts)), Column.of(other)])
+    assert found.values[found.codes].tolist() == texts
+
+
+def test_a_dictionary_that_holds_a_value_twice_is_read_as_one_value() -> None:
+    column = Column.of(pa.DictionaryArray.from_arrays([0, 1, 2], ["a", "b", "a"]))
+    assert (column.codes.tolist(), column.values.tolist()) == ([0, 1, 0], ["a", "b"])
+
+
+def test_months_and_uuids_are_read_as_they_are_written() -> None:
+    months = pa.Array.from_pandas(pd.Series(pd.PeriodIndex(["2026-01", "2026-02"], freq="M")))
+    assert Column.of(months).values.tolist() == ["2026-01", "2026-02"]
+    ids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([UUID(int=7).bytes, None], pa.binary(16)))
+    column = Column.of(ids)
+    assert (column.codes.tolist(), column.values.tolist()) == ([0, -1], [str(UUID(int=7))])
+
+
+def test_texts_of_numbers_are_the_nearest_numbers() -> None:
+    numbers = np.random.default_rng(1).random(500).tolist()
+    rows = Rows.of(pd.DataFrame({"x": [str(number) for number in numbers]}))
+    assert rows.numbers("x").tolist() == numbers
 
 
 def test_the_empty_text_is_missing() -> None:

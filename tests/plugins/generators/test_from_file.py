@@ -48,6 +48,16 @@ def test_what_was_exported_comes_back_value_for_value(tmp_path, suffix):
     assert not misfits.rows.any()
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_numbers_of_any_length_come_back_bit_for_bit(tmp_path, suffix):
+    train = log(500).train
+    train.rows["price"] = np.random.default_rng(1).random(500)
+    write_rows(train, tmp_path / f"rows{suffix}")
+    back, _ = read_rows(tmp_path / f"rows{suffix}", train.schema)
+    there = ~train.missing(train.schema.fields[2])
+    assert back.rows["price"][there].tolist() == train.rows["price"][there].tolist()
+
+
 def test_the_export_is_what_another_csv_reader_sees(tmp_path):
     train = log().train
     write_rows(train, tmp_path / "rows.csv")
