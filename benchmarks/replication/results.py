@@ -27,7 +27,7 @@ from ctrbench.interfaces import Score
 from ctrbench.intervals import Effect
 from ctrbench.reading import Results
 from ctrbench.report import drawing
-from ctrbench.results import PoolResult
+from ctrbench.results import PoolResult, most_flagged
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
@@ -216,7 +216,7 @@ class Replication:
             for name in names:
                 scores = _scores(of, name, metric)
                 value, real = (np.mean([getattr(score, part) for score in scores]) for part in ("value", "baseline"))
-                flag = " !" if sum(score.flagged is True for score in scores) * 2 > len(scores) else ""
+                flag = " !" if most_flagged(scores) else ""
                 row.append(f"{_number(value)} ({_number(real)}){flag}")
             rows.append(row)
         return _table(rows, ["", *(TITLES.get(name, name) for name in names)])

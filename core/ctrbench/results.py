@@ -440,6 +440,11 @@ class Environment:
     working_directory: str = ""  # commit of the tree in which the command was given
 
 
+def most_flagged(scores: Sequence[Score]) -> bool:
+    """Whether a metric flags more than half of some pools."""
+    return sum(score.flagged is True for score in scores) * 2 > len(scores)
+
+
 def whole_mean(values: Iterable[float | None]) -> float | None:
     """The mean; None where one is missing, since a mean never passes over it."""
     found = list(values)

@@ -18,7 +18,7 @@ from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import LACKS, PoolOutput, PoolResult, Status
+from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged
 from ctrbench.store.runs import RunResults
 from ctrbench.text import bounded, counted, listed
 
@@ -231,10 +231,10 @@ class _Judge:
         """The privacy metrics that flag more than half of its pools, and how many gave a verdict."""
         flagged, judged = [], 0
         for name, told in self.info.synthetic_metrics.items():
-            scores = [pool.scores[name].flagged for pool in self.pools[generator] if name in pool.scores]
-            if told.aspect == "privacy" and any(score is not None for score in scores):
+            scores = [pool.scores[name] for pool in self.pools[generator] if name in pool.scores]
+            if told.aspect == "privacy" and any(score.flagged is not None for score in scores):
                 judged += 1
-                flagged += [name] if sum(score is True for score in scores) * 2 > len(scores) else []
+                flagged += [name] if most_flagged(scores) else []
         return flagged, judged
 
     def seconds(self, generator: str) -> float | None:

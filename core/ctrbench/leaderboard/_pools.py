@@ -9,7 +9,7 @@ from ctrbench.effects import Arm
 from ctrbench.interfaces import Aspect, Score
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part
-from ctrbench.results import PoolResult, TaskResult
+from ctrbench.results import PoolResult, TaskResult, most_flagged
 
 FLAG, NO_VERDICT = "!", "?"
 
@@ -71,7 +71,7 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
         f"{FLAG} the metric's own verdict: worse than real rows by more than chance, in more than half of the repeats"
     )
     named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
-    notes = [verdict] if any(_flagged(scores) for scores in named) else []
+    notes = [verdict] if any(most_flagged(scores) for scores in named) else []
     if promised:
         notes.append("ε and δ are a promise against whoever does not know the noise, and for one pool")
     if any(_without_verdict(scores) for scores in named):
@@ -101,17 +101,13 @@ def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:
     value = statistics.fmean(score.value for score in found)
     baselines = [score.baseline for score in found if score.baseline is not None]
     beside = f" ({statistics.fmean(baselines):,.4g})" if len(baselines) == len(found) else ""
-    flag = f" {FLAG}" if _flagged(found) else f" {NO_VERDICT}" if _without_verdict(found) else ""
+    flag = f" {FLAG}" if most_flagged(found) else f" {NO_VERDICT}" if _without_verdict(found) else ""
     return Entry(f"{round(value):,}{beside}{flag}" if _whole(found) else f"{value:,.4g}{beside}{flag}")
 
 
 def _whole(scores: Sequence[Score]) -> bool:
     """Whether a metric counts."""
     return all(float(score.value).is_integer() for score in scores) and any(score.value > 1 for score in scores)
-
-
-def _flagged(scores: Sequence[Score]) -> bool:
-    return sum(score.flagged is True for score in scores) * 2 > len(scores)
 
 
 def _without_verdict(scores: Sequence[Score]) -> bool:
