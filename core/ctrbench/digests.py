@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 RESULTS_REVISION = 2
@@ -37,18 +37,20 @@ RARELY_CALLED = frozenset({"fit_after"})
 
 @cache
 def source_digest(module: str, *, whole: bool = False) -> str | None:
-    """SHA-256 over a module and all it imports of its own package; None where there is no Python source.
+    """SHA-256 over a module and all that it imports of its author's; None where there is no Python source.
 
-    Comments, docstrings and formatting do not count, but where a file is no Python of this version; nor do methods of
-    `RARELY_CALLED` unless it is to be `whole`.
+    That is its own package, and what lies beside it in a folder that is no library's. Comments, formatting and
+    docstrings that nobody reads do not count, but where a file is no Python of this version; nor do methods of
+    `RARELY_CALLED`, unless something else names one, or it is to be `whole`.
     """
     package = module.split(".")[0]
-    seen: dict[str, str] = {}
-    pending = [module]
+    found: dict[str, _Source] = {}
+    seen, pending, named = set[str](), [module], {module}
     while pending:
         name = pending.pop()
         if name in seen:
             continue
+        seen.add(name)
         try:
             path = _source_path(name)
             source = path.read_bytes() if path else None
@@ -56,9 +58,16 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
             continue
         if path is None or source is None:
             continue
-        seen[name], imports = _read(source, whole or not any(each.encode() in source for each in RARELY_CALLED))
-        pending += [other for other in _names(imports, name, path) if other.split(".")[0] == package]
-    return digest(seen) if seen else None
+        read = _read(source, whole or not any(each.encode() in source for each in RARELY_CALLED))
+        if read.calls and not whole:
+            return source_digest(module, whole=True)
+        found[name] = read
+        imported = [other for other in _names(read.imports, name, path) if _is_authors(other.split(".")[0], package)]
+        named.update(imported)
+        for parts in (other.split(".") for other in (name, *imported)):
+            pending += [".".join(parts[:n]) for n in range(1, len(parts) + 1)]  # importing one runs all of these
+    counts = {name: read.counts for name, read in found.items() if name in named or not read.empty}
+    return digest(counts) if counts else None
 
 
 def source_digests(module: str) -> tuple[str, str]:
@@ -71,17 +80,27 @@ _Import = tuple[int, str, tuple[str, ...]]
 """Of an `import` its level, 0 where it is absolute, the module that it names, and what it takes of that."""
 
 
+class _Source(NamedTuple):
+    """What counts of a module's source, and all that its functions and itself import."""
+
+    counts: str
+    imports: tuple[_Import, ...] = ()
+    empty: bool = False
+    calls: bool = False  # whether it names a method of `RARELY_CALLED` that it does not define
+
+
 @cache
-def _read(source: bytes, whole: bool) -> tuple[str, tuple[_Import, ...]]:
-    """What counts of a module's source, and all that its functions and itself import; many modules share the same."""
+def _read(source: bytes, whole: bool) -> _Source:
+    """A module as it is read; many modules share the same."""
     try:
         tree = ast.parse(source)
-        _drop_docstrings(tree)
+        if b"__doc__" not in source:
+            _drop_docstrings(tree)
         if not whole:
             _drop_rarely_called(tree)
-        return ast.dump(tree), tuple(_imports(tree))
+        return _Source(ast.dump(tree), tuple(_imports(tree)), not tree.body, not whole and _names_rarely_called(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # beside what is used, or nested too deeply
-        return hashlib.sha256(source).hexdigest(), ()
+        return _Source(hashlib.sha256(source).hexdigest())
 
 
 def _drop_docstrings(tree: ast.Module) -> None:
@@ -102,6 +121,12 @@ def _drop_rarely_called(tree: ast.Module) -> None:
             ]
 
 
+def _names_rarely_called(tree: ast.Module) -> bool:
+    """Whether a module looks up a method of `RARELY_CALLED`, by whatever way."""
+    words = (getattr(node, name, None) for node in ast.walk(tree) for name in ("attr", "value"))
+    return any(isinstance(word, str) and word in RARELY_CALLED for word in words)
+
+
 _typed: dict[type, str] = {}
 
 
@@ -120,10 +145,10 @@ def _source_path(module: str) -> Path | None:
         script = getattr(sys.modules[module], "__file__", None)
         return Path(script) if script and script.endswith(".py") and not sys.flags.interactive else None
     spec = importlib.util.find_spec(top)
-    if spec is None or not spec.origin:
+    if spec is None:
         return None
     if not rest:
-        return Path(spec.origin) if spec.origin.endswith(".py") else None
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
     for folder in spec.submodule_search_locations or ():
         place = Path(folder, *rest)
         for path in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
@@ -132,12 +157,44 @@ def _source_path(module: str) -> Path | None:
     return None
 
 
+def _is_authors(top: str, package: str) -> bool:
+    """Whether a top-level module is a package, or lies in the same folder, if libraries are not installed there."""
+    if top == package:
+        return True
+    home = _home(package)
+    return top != "ctrbench" and home is not None and home.name not in _LIBRARIES and _home(top) == home
+
+
+_LIBRARIES = ("site-packages", "dist-packages")
+
+
+@cache
+def _home(top: str) -> Path | None:
+    """The folder in which a top-level module or package lies."""
+    try:
+        if path := _source_path(top):
+            return path.parent.parent if path.name == "__init__.py" else path.parent
+        spec = importlib.util.find_spec(top)
+        return Path(next(iter(spec.submodule_search_locations))).parent if spec else None  # type: ignore[arg-type]
+    except Exception:  # Python's own, compiled, or nowhere
+        return None
+
+
 def _imports(tree: ast.AST) -> Iterator[_Import]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and _called(node) == "import_module":
+            name = getattr(node.args[0], "value", None) if node.args else None
+            if isinstance(name, str):
+                yield len(name) - len(name.lstrip(".")), name.lstrip("."), ()
+
+
+def _called(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
 
 
 def _names(imports: Iterable[_Import], module: str, path: Path) -> list[str]:

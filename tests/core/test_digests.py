@@ -87,6 +87,52 @@ def test_a_method_that_few_jobs_call_counts_only_in_the_whole(package: Path) -> 
     assert digest(package) != before, "a function of that name is another thing"
 
 
+@pytest.mark.parametrize(
+    ("method", "edited", "text"),
+    [
+        ("def fit():\n    import beside_it\n", "../beside_it.py", "VALUE = {}\n"),
+        ("import importlib\nhelper = importlib.import_module('{package}._helper')\n", "_helper.py", "VALUE = {}\n"),
+        ("def fit():\n    import {package}.sub.deep\n", "sub/__init__.py", "VALUE = {}\n"),
+        ("from . import _helper\n", "__init__.py", "VALUE = {}\n"),
+        ("", "method.py", "def fit():\n    '{}'\n    return fit.__doc__\n"),
+        ("", "method.py", "class M:\n    def fit(self):\n        self.fit_after()\n    def fit_after(self): {}\n"),
+        ("", "method.py", "class M:\n    def fit_after(self): {}\ndef fit(x):\n    getattr(x, 'fit_after')()\n"),
+    ],
+    ids=[
+        "a module beside it",
+        "a module by its name",
+        "a parent of what it imports",
+        "its own parent",
+        "a docstring that is read",
+        "a rare method that is called",
+        "a rare method that is called by its name",
+    ],
+)
+def test_whatever_else_of_its_authors_it_reads_counts(package: Path, method: str, edited: str, text: str) -> None:
+    (package / "sub").mkdir()
+    for name in ("sub/__init__.py", "sub/deep.py"):
+        (package / name).write_text("")
+    (package / "method.py").write_text(method.format(package=package.name))
+    found = []
+    for value in (1, 2, 1):
+        (package / edited).write_text(text.format(value))
+        digests._home.cache_clear()
+        found.append(digest(package))
+    assert found[0] == found[2] != found[1]
+
+
+def test_a_package_without_an_init_has_a_source(package: Path) -> None:
+    (package / "__init__.py").unlink()
+    before = digest(package)
+    (package / "_helper.py").write_text("VALUE = 2\n")
+    assert digest(package) not in (None, before)
+
+
+def test_libraries_are_not_its_authors(package: Path) -> None:
+    assert not any(digests._is_authors(name, package.name) for name in ("ctrbench", "json", "numpy"))
+    assert digests._is_authors(package.name, package.name)
+
+
 def test_reading_the_source_imports_nothing(package: Path) -> None:
     (package / "_helper.py").write_text("raise RuntimeError('imported')\n")
     assert digest(package) is not None
