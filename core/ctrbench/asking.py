@@ -107,7 +107,7 @@ def _ask_copy(question: Callable[[], T], seconds: float) -> T | NoAnswer:
 def _keep(question: Callable[[], object], ours: Connection, theirs: Connection, driver: int) -> NoReturn:
     """Be the keeper: the leader of a group, which ends as its copy does."""
     try:
-        os.setpgrp()
+        os.setsid()  # without the terminal
         faulthandler.disable()  # how it ends is told in a line
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)

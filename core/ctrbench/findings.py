@@ -34,7 +34,9 @@ class Finding:
 
 
 def findings(effects: Effects) -> list[Finding]:
-    """One for each scenario of the confirmatory family."""
+    """One for each scenario of the confirmatory family; none where no metric tells of predictions."""
+    if not effects.metric:
+        return []
     told = effects.results.info.scenarios
     return [
         Finding(effects.dataset, name, told[name].help, *_concluded(effects, name, effects.tested_scenarios.get(name)))
@@ -48,6 +50,8 @@ def headline(effects: Effects) -> str:
     for finding in findings(effects):
         found[finding.conclusion].append(finding.scenario)
     parts = [f"{listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
+    if not effects.metric:
+        return "This run has no metric of predictions."
     if not parts:
         return "This run has no scenario that uses synthetic rows."
     repeats = effects.results.info.repeats

@@ -206,7 +206,7 @@ def _started(
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=stderr,
-            process_group=0,
+            start_new_session=True,
         )
     line = Connection(ours.detach())
     try:

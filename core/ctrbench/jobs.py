@@ -15,6 +15,7 @@ from ctrbench.asking import NoAnswer, ask
 from ctrbench.interfaces import Dataset, Plugin
 from ctrbench.results import Inputs, Json
 from ctrbench.scenarios import Scenario
+from ctrbench.text import bounded
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered
@@ -59,10 +60,28 @@ class PluginCall:
         )  # fmt: skip
         if isinstance(plugin, Dataset):
             return replace(call, locations=params.locations(plugin))
+        other = ask(lambda: call.otherwise(plugin)) if foreign else ""
+        if other:
+            why = other.error if isinstance(other, NoAnswer) else other
+            return replace(call, unsaid=f"a worker would make another plug-in of it: {why}")
         try:
             return replace(call, version=version_of(registered, plugin), locations=params.locations(plugin))
         except NoAnswer as none:
             return replace(call, unsaid=none.error)
+
+    def otherwise(self, plugin: Plugin) -> str:
+        """How what a worker makes of the call differs from the plug-in it was made for; empty where it does not."""
+        made = self.make()
+        if type(made) is not type(plugin):
+            return f"{self.module}:{self.qualname} is another class; give each class a name of its own in its module"
+        for field in fields(plugin):
+            there, here = (getattr(each, field.name) for each in (made, plugin))
+            if type(there) is not type(here) or (there != here and there == there):  # a NaN is one
+                return (
+                    f"{field.name} would be {bounded(repr(there), 60)} and not {bounded(repr(here), 60)}; parameters "
+                    "come as numbers, texts, truths and tuples of them, and __post_init__ must leave them as they are"
+                )
+        return ""
 
     def make(self) -> Plugin:
         """The plug-in."""
@@ -196,7 +215,7 @@ class ScorePredictionsJob:
 
 @dataclass(frozen=True)
 class ScorePoolJob:
-    """A metric on a pool's first rows, as many as real train has."""
+    """A metric on as many rows of a pool as real train has, drawn from all that scenarios draw from."""
 
     plugin: PluginCall
     data: DataRef
@@ -206,7 +225,7 @@ class ScorePoolJob:
     def identity(self) -> list[Json]:
         """What changes the result."""
         read: list[Json] = [self.pool.fingerprint, self.seed, *filter(None, [self.data.apart])]
-        return ["score", self.plugin.identity(), self.data.fingerprint, *read]
+        return ["score", self.plugin.identity(), self.data.fingerprint, *read, "of all rows"]
 
 
 Job = DataJob | PoolJob | TrainJob | ScorePredictionsJob | ScorePoolJob

@@ -57,6 +57,8 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
     """The limits that a suite states: `timeout = 600` or `timeout = {task = 600, fit = 60}`, `memory = "8GB"`."""
     numbers = timeout if isinstance(timeout, dict) else {} if timeout is None else {"task": timeout}
     for name, number in numbers.items():
+        if not isinstance(name, str):
+            raise UserError(f"{source}: timeout has {name!r} where the name of a stage belongs, as in fit: 600")
         if isinstance(number, bool) or not isinstance(number, int | float):
             where = "timeout" if name == "task" else f"timeout.{name}"
             raise UserError(f"{source}: {where}={number!r} must be seconds, or seconds by stage, as in fit: 600")

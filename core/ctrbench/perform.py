@@ -45,6 +45,7 @@ from ctrbench.jobs import (
     Compute,
     DataJob,
     Job,
+    PluginCall,
     PoolJob,
     ScorePoolJob,
     ScorePredictionsJob,
@@ -68,7 +69,7 @@ from ctrbench.results import (
     TrainOutput,
 )
 from ctrbench.scenarios import joined, parts, plausible
-from ctrbench.store.artefacts import Artefacts, LostArtefactError
+from ctrbench.store.artefacts import Artefacts, LostArtefactError, forget_recent
 from ctrbench.table import Table
 from ctrbench.text import LINE, bounded, encodable, is_a, message, one_line, trace
 from ctrbench.thinning import thinned
@@ -126,6 +127,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     try:
         with stages(Stage.IMPORT):
             plugin = job.plugin.make()
+            _expect_same_source(job.plugin)
             for module in plugin.imports:
                 importlib.import_module(module)
         at_hand = not isinstance(plugin, Dataset) or isinstance(plugin.availability(), Ready)
@@ -139,6 +141,8 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     except BaseException as error:
         workspace.failed(error)
         result = _failure(error, stages.current)
+    if job.plugin.foreign:
+        forget_recent()  # which it could have changed
     if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
     return replace(
@@ -152,6 +156,12 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         host=environment.host(),
         inputs=inputs(job),
     )
+
+
+def _expect_same_source(call: PluginCall) -> None:
+    """UserError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
+    if call.foreign and call.module != "__main__" and digests.source_digests(call.module)[0] not in ("", call.source):
+        raise UserError("its source was edited after this run had begun; run again")
 
 
 def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:
@@ -303,8 +313,7 @@ def _make_pool(plugin: Generator, job: PoolJob, workspace: Workspace, context: C
         contract.expect_type(sampler, Sampler, "fit")
     with stages(Stage.SAMPLE):
         train = workspace.artefacts.get_table(job.data.artefacts["train"])  # whatever the fit did to its rows
-        pool, top_ups, lacks = _sample_pool(sampler, train, job)
-        facts = {**contract.checked_facts(sampler.details), **lacks}
+        pool, top_ups, facts = _sample_pool(sampler, train, job)
     with stages(Stage.KEEP):
         digest = workspace.artefacts.put_table(pool)
     click_rate = float(pool.targets[: len(train)].mean())
@@ -419,7 +428,10 @@ def _score_pool(plugin: SyntheticMetric, job: ScorePoolJob, workspace: Workspace
         read, data = workspace.artefacts, job.data.artefacts
         train, holdout, reference = (read.get_table(data[name]) for name in ("train", "valid", "test"))
         whole = read.get_table(job.pool.digest)  # mapped as long as the task reads
-        pool = whole.take(np.arange(len(train)))
+        order = np.arange(len(train))
+        if len(whole) > len(train):  # else a generator that draws more could have only its first rows looked at
+            order = np.sort(np.random.default_rng(job.seed).permutation(len(whole))[: len(train)])
+        pool = whole.take(order)
     with stages(Stage.SCORE):
         score = plugin.score(pool, train=train, holdout=holdout, reference=reference, seed=job.seed)
         checked = contract.check_score(score)
@@ -434,23 +446,25 @@ def _scored(score: Score) -> TaskResult:
 def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, int, Facts]:
     """As many rows as real train, then as many more as a class that falls short of its share is likely to need.
 
-    The pool, the number of extra rows, and what it lacks all the same.
+    The pool, the number of extra rows, and what the sampler tells, with what the pool lacks all the same.
     """
     positives = int(train.targets.sum())
     wanted = (round(job.shares[0] * (len(train) - positives)), round(job.shares[1] * positives))
     parts: list[Table] = []
     rows, have = 0, np.zeros(2, np.int64)
+    facts: Facts = {}
     while rows == 0 or (any(have < wanted) and rows < TOP_UPS * len(train)):
         if parts:  # a sampler may write all its rows to the same memory
             parts[-1] = parts[-1].take(np.arange(len(parts[-1])))
         asked = _next_rows(rows, have, wanted, len(train))
         part = sampler.sample(asked, seed=digests.seed(job.seed, "sample", len(parts)))
+        facts = contract.checked_facts(sampler.details)  # before the rows are checked, as it may write into them
         parts.append(contract.check_pool(part, train, asked).settled())
         rows += asked
         have += np.bincount(part.targets, minlength=2)
     lacking = np.maximum(wanted - have, 0)
     said = " and ".join(f"{n} {kind}" for n, kind in zip(lacking, ("negatives", "positives"), strict=True) if n)
-    return Table.concat(parts), rows - len(train), {LACKS: said} if said else {}
+    return Table.concat(parts), rows - len(train), {**facts, LACKS: said} if said else facts
 
 
 def _next_rows(drawn: int, have: NDArray[np.int64], wanted: tuple[int, int], most: int) -> int:

@@ -36,7 +36,9 @@ Some: TypeAlias = T | Sequence[T]
 def load(store: str | os.PathLike[str] | None = None, run: str | None = None) -> Results:
     """A run that a store holds, the latest where none is named; UserError where it, or the store, is not there."""
     if run is not None:
-        arguments.typed("run", run, str, "the name of a run, or None for the latest")
+        named = arguments.typed("run", run, str, "the name of a run, or None for the latest")
+        if not named:
+            raise UserError("run='' names no run; name one, or leave it out for the latest")
     with closing(Store.open(place_of(store), create=False)) as opened:
         return Results(opened.load_run(run), opened.database.shown)
 
@@ -92,10 +94,13 @@ class Results:
     def answer(self, metric: str = "", *, width: int = 80, colour: bool = False, brief: bool = False) -> str:
         """The verdict and one board for each data set; `brief` cuts them to 40 lines, as `ctrbench run` ends.
 
-        A run without generators has no verdict: its scores are its answer.
+        A run without generators has no verdict: its scores are its answer. So are those of the pools, where no model
+        was trained.
         """
         from ctrbench import answer
 
+        if not self.stored.cells and self.stored.pools:
+            return self.leaderboards(("privacy", "fidelity", "cost"), metric, colour=colour)
         if not any(cell.generator for cell in self.stored.cells):
             return self.leaderboards("scenarios", metric, colour=colour)
         return answer.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)

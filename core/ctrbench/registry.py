@@ -59,7 +59,8 @@ _HOOKS = (*(f"register_{kind}s" for kind in KINDS), "cell_finished")
 _MOST_COMPLAINTS = 20  # about one entry point
 _MOST_PLUGINS = 1_000  # of one entry point
 _LONGEST_UNIT = 100
-_NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,99}", re.ASCII)
+_WORDS = ("all", "none")  # which mean something else where a plug-in is named
 
 
 @dataclass(frozen=True)
@@ -332,6 +333,8 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     name = inspect.getattr_static(thing, "name", None)
     if type(name) is not str or not _NAME.fullmatch(name):
         return f"{who}.name is {name!r}: it needs a name of letters, digits, . _ -"
+    if name.casefold() in _WORDS:
+        return f"{who}.name is {name!r}, which the command line takes for something else: it needs another name"
     if inspect.isabstract(thing):
         return f"{who} lacks {', '.join(sorted(getattr(thing, '__abstractmethods__', ())))}"
     written = vars(thing).get("__doc__") or ""
@@ -346,9 +349,13 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
             return f"{who}.{f.name} needs a default"
     try:
         params.parameters(thing)
-        json.dumps(params.values(thing()))
+        standard = thing()
+        json.dumps(params.values(standard))
+        locations = params.locations(standard)
     except Exception as error:
         return f"{who}'s parameters cannot be used: {one_line(error)}"
+    if locations and kind != "dataset" and thing.version is Plugin.version:
+        return f"{who}.{locations[0]} only says where something lies, so {who} needs a version() that tells what it is"
     if not (_is_number(thing.cpus) and thing.cpus > 0):
         return f"{who}.cpus is {thing.cpus!r}: it must be a number above 0"
     if not (_is_number(thing.gpus) and (0 <= thing.gpus <= 1 or (thing.gpus > 1 and thing.gpus == int(thing.gpus)))):

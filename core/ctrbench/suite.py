@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ctrbench import arguments
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
@@ -92,8 +93,9 @@ def suite_text(name: str) -> str:
     return files("ctrbench").joinpath("suites", f"{name}.toml").read_text(encoding="utf-8")
 
 
-def load_suite(name_or_file: str) -> Suite:
+def load_suite(name_or_file: str | os.PathLike[str]) -> Suite:
     """A packaged suite by its name, whatever its case, or a suite file by its path."""
+    name_or_file = arguments.path("name_or_file", name_or_file, "the name of a suite, or a file, as in 'my.toml'")
     name = name_or_file.casefold()
     if name in packaged_suites():
         return parse_suite(suite_text(name), name, f"suite {name}")

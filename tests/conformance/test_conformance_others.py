@@ -125,6 +125,25 @@ def test_a_faulty_prediction_metric_is_found(function, check):
     assert check in failures("metric", metric(PredictionMetric, function))
 
 
+@pytest.mark.parametrize(
+    ("parts", "sound"),
+    [
+        (lambda hits: (hits - hits.mean()) / len(hits), True),
+        (lambda hits: np.zeros(len(hits)), False),
+        (lambda hits: hits, False),
+        (lambda hits: hits - hits.mean(), False),
+    ],
+    ids=["sound", "zero", "with the mean", "not divided"],
+)
+def test_contributions_must_tell_how_sure_a_metric_is(parts, sound):
+    def score(self, predictions):
+        hits = ((predictions.probabilities > 0.5) == predictions.rows.targets).astype(float)
+        return Score(float(hits.mean()), contributions=parts(hits))
+
+    found = failures("metric", metric(PredictionMetric, score))
+    assert ("contributions tell how sure it is" not in found) is sound
+
+
 def test_a_sound_prediction_metric_passes_and_the_wrong_direction_does_not():
     assert not set(failures("metric", metric(PredictionMetric, accuracy))) - {"another process can make it"}
     assert "known answer: the labels against guesses" in failures("metric", metric(PredictionMetric, accuracy, "lower"))

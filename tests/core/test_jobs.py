@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import pytest
@@ -128,6 +130,52 @@ class Nested(Bootstrap):
     name: ClassVar[str] = "nested"
     layers: Annotated[tuple[tuple[int, ...], ...], "sizes"] = ((1, 2), (3,))
     path: Annotated[str, "where rows lie", Location()] = "/here"
+
+
+class Level(StrEnum):
+    HIGH = "high"
+
+
+@dataclass(frozen=True)
+class Odd(Bootstrap):
+    """Has parameters that do not come back from JSON."""
+
+    level: Annotated[Level, "a word"] = Level.HIGH
+    shares: Annotated[list[float], "numbers"] = field(default_factory=list)
+    rate: Annotated[float, "percent"] = math.nan
+
+
+@dataclass(frozen=True)
+class Halving(Bootstrap):
+    """Changes what it was given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", self.steps // 2)
+
+
+def other_of_its_name() -> type[Bootstrap]:
+    @dataclass(frozen=True)
+    class Nested(Bootstrap):
+        """Is not the class that stands under its name."""
+
+    Nested.__qualname__ = "Nested"
+    return Nested
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (Odd(), "level would be 'high' and not <Level.HIGH"),
+        (Odd(level="high"), "shares would be () and not []"),
+        (Odd(level="high", shares=()), ""),
+        (Halving(steps=8), "steps would be 2 and not 4"),
+        (other_of_its_name()(), "test_jobs:Nested is another class"),
+    ],
+)
+def test_what_a_worker_would_make_otherwise_is_not_done(plugin: Bootstrap, said: str) -> None:
+    call = PluginCall.of(Registered("generator", "odd", type(plugin), "toys", "1"), plugin)
+    assert said in call.unsaid
+    assert bool(call.unsaid) == bool(said)
 
 
 def test_a_call_makes_the_same_plug_in_again_in_any_process(toy_registry: Registry) -> None:

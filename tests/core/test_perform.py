@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
 import toys
-from ctrbench import environment
+from ctrbench import Context, Generator, Sampler, SyntheticMetric, Table, environment
 from ctrbench.interfaces import Missing, Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.perform import Stages, Workspace, perform
-from ctrbench.registry import Registry, load_registry
+from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.results import CONSTANT, LACKS, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import BUILT_IN, ORIGINAL, ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts
@@ -221,6 +221,75 @@ def test_a_metric_of_a_pool_sees_as_many_of_its_rows_as_train_has(bench: Bench) 
     pool = PoolRef(made.output_as(PoolOutput).fingerprint, made.artefacts["pool"], made.plugin)
     job = ScorePoolJob(bench.call("metric", "same"), bench.data, pool, 5)
     assert bench.do(job).output_as(Score).value == 200
+
+
+@dataclass(frozen=True)
+class Late(Generator):
+    """Shows its first rows to whoever looks, and writes into rows that it has returned."""
+
+    name: ClassVar[str] = "late"
+    spoils: Annotated[bool, "whether its details do"] = False
+
+    def fit(self, train: Table, *, seed: int, context: Context) -> LateSampler:
+        """Fit it."""
+        return LateSampler(train, self.spoils)
+
+
+class LateSampler(Sampler):
+    def __init__(self, train: Table, spoils: bool) -> None:
+        self.train, self.spoils, self.made = train, spoils, []
+
+    def sample(self, rows: int, *, seed: int) -> Table:
+        table = self.train.take(np.arange(rows) % len(self.train))
+        table.labels[:] = 0
+        table.rows["user"] = np.int32(2 if self.made else 1)
+        self.made.append(table)
+        return table
+
+    @property
+    def details(self) -> dict[str, float]:
+        if self.spoils:
+            self.made[-1].labels[:] = 7
+        return {}
+
+
+@dataclass(frozen=True)
+class Later(SyntheticMetric):
+    """The share of rows that were drawn later."""
+
+    name: ClassVar[str] = "later"
+    aspect: ClassVar[Any] = "privacy"
+
+    def score(self, synthetic: Table, **_: Any) -> Score:
+        """Score it."""
+        return Score(float((synthetic.rows["user"] == 2).mean()))
+
+
+def other(kind: Any, plugin: Any) -> PluginCall:
+    return PluginCall.of(Registered(kind, plugin.name, type(plugin), "toys", "1"), plugin)
+
+
+def test_a_metric_of_a_pool_sees_all_that_scenarios_draw_from(bench: Bench) -> None:
+    made = bench.do(PoolJob(other("generator", Late()), bench.data, 7, Compute(), (0.5, 0.5)))
+    assert made.output_as(PoolOutput).rows == 2000
+    job = ScorePoolJob(other("metric", Later()), bench.data, bench.ref(made), 5)
+    assert bench.do(job).output_as(Score).value == pytest.approx(0.9, abs=0.07)
+
+
+def test_rows_are_checked_after_the_sampler_was_last_asked(bench: Bench) -> None:
+    made = bench.do(PoolJob(other("generator", Late(spoils=True)), bench.data, 7, Compute(), (0.5, 0.5)))
+    assert (made.status, made.stage) == (Status.FAILED, Stage.SAMPLE)
+
+
+def test_a_plug_in_that_is_edited_while_a_run_goes_on_is_kept_under_no_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = PoolJob(other("generator", Late()), bench.data, 7, Compute(), (0.0, 0.0))
+    assert bench.do(job).ok
+    monkeypatch.setattr("ctrbench.digests.source_digests", lambda module: ("edited", ""))
+    result = bench.do(job)
+    assert (result.status, result.stage, result.artefacts) == (Status.FAILED, Stage.IMPORT, {})
+    assert "its source was edited after this run had begun" in result.reason
 
 
 def test_an_artefact_that_is_lost_is_a_failure_to_read(bench: Bench) -> None:

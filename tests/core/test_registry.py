@@ -9,8 +9,8 @@ from ctrbench.registry import Registry, load_registry
 
 GOOD = """
     from dataclasses import dataclass
-    from typing import ClassVar
-    from ctrbench import Generator, Scenario, ClassShares, hookimpl
+    from typing import Annotated, ClassVar
+    from ctrbench import Generator, Location, Scenario, ClassShares, hookimpl
 
     class Meta(type(Generator)): pass
     class Number(float): pass
@@ -88,6 +88,12 @@ def test_a_third_party_is_registered_beside_them(plug_in) -> None:
         (("@dataclass(frozen=True)", ""), "needs its own @dataclass(frozen=True)"),
         (("@dataclass(frozen=True)", "@dataclass(frozen=False)"), "cannot inherit non-frozen"),
         (('= "mine"', '= "two words"'), "it needs a name"),
+        (('= "mine"', '= "None"'), "'None', which the command line takes for something else"),
+        (('= "mine"', '= "sm\u043eten"'), "it needs a name"),
+        (
+            ("name: ClassVar", "at: Annotated[str, 'a file', Location()] = ''\n        name: ClassVar"),
+            "Mine.at only says where something lies, so Mine needs a version()",
+        ),
         (("'''Mine.'''", ""), "needs a docstring"),
         (("def fit", "def fitt"), "lacks fit"),
         (("name: ClassVar", "size: int\n        name: ClassVar"), "size needs a default"),

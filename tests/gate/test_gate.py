@@ -62,6 +62,20 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("stored")
+def test_a_run_that_found_the_baselines_results_in_the_store_says_nothing_new() -> None:
+    ctrbench("export", "baseline.json")
+    ctrbench(*FAST, "--executor", "inline", "--repeats", "3")
+    done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds")
+    assert done.exit_code == 3, done.output
+    assert "HEAD found all its results in the store" in done.stdout
+    refused(
+        ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=1", "--margin", "auc=2"),
+        "auc has a margin already",
+    )
+    refused(ctrbench("export", "other.json", "--run", ""), "names no run")
+
+
+@pytest.mark.usefixtures("stored")
 def test_a_run_is_exported_and_compared() -> None:
     done = ctrbench("export", "baseline.json")
     assert "6 cells, 1 pool, 3 repeats" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import defaultdict
@@ -71,10 +72,13 @@ def gc(dry_run: bool, older_than: float, store: str) -> None:
     All readable results stay; rows that no ctrbench wrote, which `store check` lists, are removed. The checkpoint of an
     interrupted fit stays for 30 days, so that the same `ctrbench run` can resume from it.
     """
+    from ctrbench.errors import UserError
     from ctrbench.store import upkeep
     from ctrbench.store.store import Store
     from ctrbench.text import one_line, plain
 
+    if math.isnan(older_than):
+        raise UserError("--older-than nan: give a number of hours")
     numbers: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     refused = 0
     with closing(Store.open(store, create=False)) as opened:
@@ -156,8 +160,10 @@ def import_(file: Path, store: str) -> None:
     from ctrbench.store.store import Store
     from ctrbench.text import counted
 
-    if not os.path.exists(file):
-        raise UserError(f"{file}: there is no such file")
+    if not os.path.isfile(file):
+        what = "is a folder; name an archive" if os.path.isdir(file) else "there is no such file"
+        raise UserError(f"{file}: {what}")
+    transfer.expect_archive(file)  # before there is a store for it
     with closing(Store.open(store)) as opened:
         done = transfer.import_(opened, file)
     results = done.results

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from ctrbench.table import Table
 
+DRAWS, WITHIN = 60, 2.0
+"""Contributions must tell the spread of the metric over so many bootstrap samples of rows within this factor."""
+
 
 def check_prediction_metric(report: Recorder, plugin: PredictionMetric, log: Log) -> None:
     """Score guesses, then predictions that are the labels."""
@@ -62,7 +65,19 @@ def check_prediction_metric(report: Recorder, plugin: PredictionMetric, log: Log
         close = math.isclose(moved, first.value, rel_tol=1e-9, abs_tol=1e-9)
         expect(close, f"rows in another order score {moved:.4g}, not {first.value:.4g}")
 
+    def check_contributions() -> None:
+        parts = first.contributions
+        if parts is None:
+            raise Skip("it gives none: its intervals are over seeds alone")
+        total = f"contributions sum to {parts.sum():.3g}, not to 0: leave the mean out of them"
+        expect(abs(parts.sum()) <= 1e-6 * max(np.abs(parts).sum(), 1e-9), total)
+        drawn = [score(guesses, rng.integers(len(test), size=len(test))).value for _ in range(DRAWS)]
+        spread, told = float(np.std(drawn)), float(np.sqrt((parts**2).sum()))
+        what = f"contributions tell a standard error of {told:.3g}, rows drawn anew one of {spread:.3g}"
+        expect(told <= WITHIN * spread + 1e-12 and spread <= WITHIN * told + 1e-12, what)
+
     report.check("the same again", lambda: expect(score(guesses) == first, "the same predictions score differently"))
+    report.check("contributions tell how sure it is", check_contributions)
     report.check("known answer: the labels against guesses", check_direction)
     report.check("whatever the order of rows", check_order)
     report.check_untouched()

@@ -159,10 +159,11 @@ def _environment(**changes: str) -> Iterator[None]:
 
 
 def _marks(mark: str) -> dict[str, str]:
-    """The environment of a child: its mark, behind those of the driver's own driver, and a safe path of imports."""
+    """The environment of a child: its mark, behind those of the driver's own driver, and how its Python starts."""
     outer = os.environ.get(_guard.MARK)
     safe = {} if os.environ.get(SAFE_PATH[0]) else dict([SAFE_PATH])
-    return {_guard.MARK: f"{outer}/{mark}" if outer else mark, **safe}
+    seed = os.environ.get("PYTHONHASHSEED", "0")  # else sets of texts had another order in each process
+    return {_guard.MARK: f"{outer}/{mark}" if outer else mark, "PYTHONHASHSEED": seed, **safe}
 
 
 def _start_quiet_tracker() -> None:

@@ -58,7 +58,7 @@ def settle_in(driver: int) -> int:
     Returns the number by which the driver knows it: its own, or its keeper's.
     """
     number = os.getpid()
-    os.setpgrp()
+    os.setsid()  # a group of its own, and no terminal that it could change
     if os.environ.get(SAFE_PATH[0]) == SAFE_PATH[1]:
         del os.environ[SAFE_PATH[0]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)

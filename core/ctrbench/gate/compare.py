@@ -215,8 +215,8 @@ class _Watched:
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
             reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
-        if answer.judgement is Judgement.FINE and self.new.run == self.old.run:
-            answer = replace(answer, judgement=Judgement.THIN, reason="HEAD is the baseline's own run")
+        if answer.judgement is Judgement.FINE and (same := _not_new(self.old, self.new)):
+            answer = replace(answer, judgement=Judgement.THIN, reason=same)
         if lost:
             worst = answer.judgement if answer.judgement is Judgement.REGRESSION else Judgement.LOST
             answer = replace(answer, judgement=worst, reason=self._why_lost(lost))
@@ -318,8 +318,9 @@ def _why_thin(effect: Effect, margin: float) -> str:
 
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
-    said = ["HEAD is the baseline's own run: run the suite again, then compare"] if new.run == old.run else []
-    if new.seed == old.seed and new.run != old.run:
+    same = _not_new(old, new)
+    said = [f"{same}: run the suite again, in a new store or with another seed, then compare"] if same else []
+    if new.seed == old.seed and not same:
         said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
     if new.suite != old.suite:
         said.append(f"the baseline is of suite {old.suite}, HEAD of {new.suite}")
@@ -341,6 +342,17 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     return said
 
 
+def _not_new(old: Snapshot, new: Snapshot) -> str:
+    """Why HEAD is the baseline once more: no two measurements are equal to the last digit. Empty where it is not."""
+    if new.run == old.run:
+        return "HEAD is the baseline's own run"
+    first, second = (
+        {(place.key, name): place.values.get(name) for place in each.places for name in COSTS} for each in (old, new)
+    )
+    same = first == second and any(any(values or ()) for values in first.values())
+    return "HEAD found all its results in the store, where they are the baseline's" if same else ""
+
+
 def _versions(snapshot: Snapshot, what: str) -> dict[str, str]:
     return {name: str(version) for e in snapshot.environments for name, version in getattr(e, what).items()}
 
@@ -354,6 +366,8 @@ def parse_margins(words: Iterable[str], metrics: Sequence[str]) -> dict[str, Mar
     found = {}
     for word in words:
         name, equals, text = word.partition("=")
+        if name in found:
+            raise UserError(f"--margin {word}: {name} has a margin already; give one")
         if name not in metrics:
             raise UserError(f"--margin {word}: {did_you_mean(name, metrics, '--fail-on names')}")
         try:

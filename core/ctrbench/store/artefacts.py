@@ -46,6 +46,11 @@ KEPT, KEPT_BYTES = 16, 128 * 2**20
 _recent: OrderedDict[tuple[Path, str], Any] = OrderedDict()  # (folder, digest) → Arrow table, which nobody can change
 
 
+def forget_recent() -> None:
+    """Read everything anew from now on."""
+    _recent.clear()
+
+
 class LostArtefactError(Exception):
     """A stored table or array is gone or is not what was written; a corrupt file has been set aside."""
 

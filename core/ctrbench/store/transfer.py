@@ -95,6 +95,12 @@ class Imported:
     artefacts: int = 0
 
 
+def expect_archive(file: Path) -> None:
+    """UserError for what is no archive by its table of contents."""
+    with _opened(file):
+        pass
+
+
 def import_(store: Store, file: Path) -> Imported:
     """Merge an archive into a store: what the store has is kept, but a good result replaces a bad one.
 
