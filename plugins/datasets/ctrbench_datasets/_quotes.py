@@ -145,7 +145,7 @@ def _over_lines(text: Text, grammar: _Grammar, width: int, *, trusted: bool) -> 
         if trusted:
             return ()
         closed = re.compile(re.escape(grammar.mark)).search(data, at + 1)
-        shown = lines_of(data[at : at + 30].decode("utf-8", "replace"))[0]
+        shown = text.restored(lines_of(data[at : at + 30].decode("utf-8", "replace"))[0])
         why = "is never closed" if closed is None else "does not enclose a value"
         return f"the quotation mark before {shown[1:]!r} {why}"
     joined = whole = values = 0

@@ -186,7 +186,7 @@ def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
         found = [row for row in csv.reader(lines, **options) if row]  # type: ignore[arg-type]
     except csv.Error:
         return [line.split(text.separator) for line in lines]
-    return found or [lines]
+    return [[text.restored(value) for value in row] for row in found or [lines]]
 
 
 def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
@@ -242,7 +242,8 @@ def _parse(
     twice = sorted(name for name, times in Counter(header.names).items() if times > 1)
     if twice:
         raise UserError(f"{text.path}: two columns are called {twice[0]!r}; rename one")
-    bad = _BadRows(len(header.names), header.present)
+    above = _lines_of_header(sample) if header.present else 0
+    bad = _BadRows(text, len(header.names), above)
     places = [f"f{place}" for place in range(len(header.names))]
     wanted = [place for place, name in zip(places, header.names, strict=True) if only is None or name in only]
     options = {
@@ -250,7 +251,7 @@ def _parse(
             use_threads=False,
             block_size=BLOCK,
             column_names=places,
-            skip_rows_after_names=_lines_of_header(sample) if header.present else 0,
+            skip_rows_after_names=above,
         ),
         "parse_options": arrow_csv.ParseOptions(
             delimiter=text.separator,
@@ -262,7 +263,7 @@ def _parse(
         "convert_options": arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
             include_columns=wanted,
-            null_values=["", *dialect.missing],
+            null_values=["", *(word.replace(text.delimiter, text.separator) for word in dialect.missing)],
             strings_can_be_null=True,
         ),
     }
@@ -271,30 +272,48 @@ def _parse(
         try:
             if text.path.stat().st_size < SPILLED_FROM:
                 table = arrow_csv.read_csv(source, **options)
+                batches = (_restored(batch, text) for batch in table.to_batches())
+                table = pa.Table.from_batches(batches, table.schema)
             else:
-                table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+                table = _spilled(arrow_csv.open_csv(source, **options), text)
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error):
                 raise
             raise UserError(f"{text.path}: a row is longer than {BLOCK >> 20} MiB; mend it, or say quote=") from None
     names = dict(zip(places, header.names, strict=True))
     table = table.rename_columns([names[place] for place in wanted])
-    notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]
+    notes = [*quoting.notes, *header.notes, *bad.notes(len(table))]
     return TextFile(table, bad.numbers, notes, Dialect(text.delimiter, quoting.quote or "none"))
 
 
-def _spilled(batches: Any, path: Path) -> Any:
+def _restored(batch: Any, text: Text) -> Any:
+    """The rows with their delimiter in the values that hold it, in quotes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if text.separator == text.delimiter:
+        return batch
+    columns = [
+        pa.DictionaryArray.from_arrays(
+            column.indices, pc.replace_substring(column.dictionary, text.separator, text.delimiter)
+        )
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _spilled(batches: Any, text: Text) -> Any:
     """The rows as a table that lies in a scratch file and is mapped: it takes memory where a column is looked at."""
     import pyarrow as pa
 
     with tempfile.NamedTemporaryFile(prefix="ctrbench-") as scratch:
-        with _with_room(path):
+        with _with_room(text.path):
             sink = pa.OSFile(scratch.name, "wb")
             writer = pa.ipc.new_stream(sink, batches.schema)
         for batch in batches:
-            with _with_room(path):
-                writer.write_batch(batch)
-        with _with_room(path):
+            with _with_room(text.path):
+                writer.write_batch(_restored(batch, text))
+        with _with_room(text.path):
             writer.close()
             sink.close()
         return pa.ipc.open_stream(pa.memory_map(scratch.name)).read_all()  # the map outlives the file's name
@@ -322,25 +341,27 @@ def _lines_of_header(sample: str) -> int:
 class _BadRows:
     """Collects rows that have more or fewer values than the header has names."""
 
-    def __init__(self, width: int, header: bool) -> None:
-        self.width = width
+    def __init__(self, text: Text, width: int, above: int) -> None:
+        self.text, self.width = text, width
         self.numbers: list[int] = []
         self.shown: list[str] = []
         self.longer = 0
-        self._before = 1 if header else 0
+        self._above = above
 
     def __call__(self, row: Any) -> str:
-        number = (row.number or 0) - self._before
+        number = (row.number or 0) - self._above
         self.numbers.append(number)
         self.longer += row.actual_columns > self.width
         if len(self.shown) < 3:
-            start = row.text if len(row.text) <= 40 else row.text[:40] + "…"
+            start = self.text.restored(row.text)
+            start = start if len(start) <= 40 else start[:40] + "…"
             self.shown.append(f"row {number} has {row.actual_columns} instead of {self.width} values ({start!r})")
         return "skip"
 
-    def notes(self, text: Text, rows: int) -> list[str]:
+    def notes(self, rows: int) -> list[str]:
         if not self.numbers:
             return []
+        text = self.text
         count, total = len(self.numbers), rows + len(self.numbers)
         more = f", and {count - len(self.shown):,} more" if count > len(self.shown) else ""
         told = f"{'; '.join(self.shown)}{more}"

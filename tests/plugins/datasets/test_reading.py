@@ -113,6 +113,32 @@ def test_the_delimiter_is_found_out(tmp_path, text, delimiter):
     assert rows(log_of(tmp_path, text, "x.dat", Dialect(delimiter=delimiter))) == expected
 
 
+@pytest.mark.parametrize("delimiter", ["::", "||", "§", "~:~"])
+def test_a_long_delimiter_stays_in_quoted_values_names_and_notes(tmp_path, monkeypatch, delimiter):
+    d = delimiter
+    text = (
+        f'click{d}"a{d}b"{d}c\n0{d}"x{d}y"{d}\n1{d}"{d}"{d}z\n' + f'0{d}u{d}"{d}{d}"\n' * 50 + f'0{d}"q{d}r"\n1{d}u{d}'
+    )
+    said = Dialect(delimiter=delimiter, missing=(f"{d}{d}",))
+    for spilled_from in (_text.SPILLED_FROM, 0):
+        monkeypatch.setattr(_text, "SPILLED_FROM", spilled_from)
+        log = log_of(tmp_path, text, dialect=said)
+        assert log.names == ("click", f"a{d}b", "c")
+        assert rows(log)[:3] == [["0", f"x{d}y", None], ["1", d, "z"], ["0", "u", None]]
+        assert rows(log)[-1] == ["1", "u", None]
+        assert f"row 53 has 2 instead of 3 values ('0{d}\"q{d}r\"')" in log.notes[0]
+
+
+@pytest.mark.parametrize("delimiter", ["::", "<|>"])
+def test_a_long_delimiter_may_stand_where_a_block_ends(tmp_path, delimiter):
+    count = 150_000  # some of the blocks of 1 MiB end behind a delimiter, others within one
+    text = "".join(delimiter.join((str(n % 2), str(n % 7), "x" * (n % 9))) + "\n" for n in range(count))
+    log = log_of(tmp_path, delimiter.join(("click", "u", "ad")) + "\n" + text, "x.dat", Dialect(delimiter=delimiter))
+    assert len(log) == count
+    assert log.table["ad"].to_pylist() == ["x" * (n % 9) or None for n in range(count)]
+    assert "holds the control character 0x1f" in refused(tmp_path, "a::b\n\x1f::1\n")
+
+
 def test_commas_in_quotes_do_not_hide_the_delimiter(tmp_path):
     text = 'click,title,ad\n0,"a; b; c",x\n1,"d, e; f",y\n'
     assert rows(log_of(tmp_path, text)) == [["0", "a; b; c", "x"], ["1", "d, e; f", "y"]]
