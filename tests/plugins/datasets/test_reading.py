@@ -509,6 +509,15 @@ def test_quotes_around_all_names_or_values_are_no_text(tmp_path):
     assert "line 4: the quotation mark before 'é' is never closed" in refused(tmp_path, double[:-1])
 
 
+@pytest.mark.parametrize("above", [1, 3, 500])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_empty_lines_above_the_header_are_skipped_and_not_counted_as_rows(tmp_path, above, end):
+    text = end * above + TEXT.replace("\n", end)
+    assert rows(log_of(tmp_path, text)) == EXPECTED
+    log = log_of(tmp_path, text + end.join(["1,u,a"] * 50 + ["1", ""]))
+    assert "row 54 has 1 instead of 3 values ('1')" in log.notes[0]
+
+
 def test_lines_above_the_header_are_named(tmp_path):
     assert "('# of May'); mend it, or delete the lines above it" in refused(tmp_path, "# of May\n# by me\n" + TEXT)
 
