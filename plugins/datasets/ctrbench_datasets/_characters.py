@@ -109,9 +109,13 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
 
 
 def sample_of(text: Text) -> str:
-    """The first lines, all of them complete unless one is longer than the sample."""
+    """A header and a few rows or more, all of them complete unless one is longer than a block."""
     with replace(text, delimiter=",").open() as file:
         data = file.read(SAMPLE)
+        while len(data) < BLOCK and len(lines_of(data.decode("utf-8", "replace"), 4)) < 4:
+            if not (more := file.read(len(data))):
+                break
+            data += more
         whole = not file.read(1)
     if not whole:
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))

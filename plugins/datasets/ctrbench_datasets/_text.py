@@ -105,6 +105,8 @@ def _check_is_table(path: Path, sample: str) -> None:
     """UserError for text that other tools read, and that is no table."""
     lines = lines_of(sample, 5)
     if not re.search(r"[\r\n]", sample):
+        if len(sample.encode()) >= BLOCK:
+            raise UserError(f"{path}: its first line is longer than {BLOCK >> 20} MiB; it needs a header and rows")
         raise UserError(
             f"{path}: not a readable log (one line, {sample[:40]!r}, without an end); it needs a header and rows"
         )

@@ -518,6 +518,18 @@ def test_empty_lines_above_the_header_are_skipped_and_not_counted_as_rows(tmp_pa
     assert "row 54 has 1 instead of 3 values ('1')" in log.notes[0]
 
 
+@pytest.mark.parametrize("rows_below", [0, 1, 5])
+def test_a_header_may_be_longer_than_what_is_looked_at_first(tmp_path, rows_below):
+    names = ("click", *(f"a column with a long name {n}" for n in range(20_000)))
+    row = "1" + ",007" * 20_000 + "\n"
+    log = log_of(tmp_path, ",".join(names) + "\n" + row * rows_below)
+    assert (len(log), log.names) == (rows_below, names)
+
+
+def test_a_first_line_that_does_not_end_is_named(tmp_path):
+    assert "its first line is longer than 16 MiB; it needs a header and rows" in refused(tmp_path, "click," * (3 << 20))
+
+
 def test_lines_above_the_header_are_named(tmp_path):
     assert "('# of May'); mend it, or delete the lines above it" in refused(tmp_path, "# of May\n# by me\n" + TEXT)
 
