@@ -36,6 +36,9 @@ SPILLED_FROM = 1 << 25
 MOST_BAD_ROWS = 0.05
 """Up to this share of rows that do not fit the header are left out with a note; more are an error."""
 
+MISSING_WORDS = ("\\n", "-", "--", "?", ".", "na", "n/a", "#n/a", "nan", "null", "none", "nil")
+"""What often stands for a missing value, in lower case: in the first row it tells neither names nor data."""
+
 WORDS = {"\t": "a tab", ",": "a comma", ";": "a semicolon", "|": "a bar", " ": "a blank"}
 
 
@@ -167,7 +170,7 @@ def _header(text: Text, sample: str, quoting: Quoting, dialect: Dialect) -> _Hea
             f"{text.path}: columns has {len(dialect.columns)} names, but the first row has {len(first)} values"
             f"{_told_by(text)}; name each"
         )
-    if len(rows) > 1 and _looks_like_data(first, rows[1:]):
+    if len(rows) > 1 and _looks_like_data(first, rows[1:], dialect.missing):
         shown = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")
         raise UserError(
             f"{text.path}: the first row looks like data ({shown}), so the file seems to have no header; name its "
@@ -191,8 +194,12 @@ def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
     return [[text.restored(value) for value in row] for row in found or [lines]]
 
 
-def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
-    """Whether a number heads a column of numbers and nothing else heads one; 0, 1, 2, … are names as in pandas."""
+def _looks_like_data(first: list[str], rows: list[list[str]], missing: Sequence[str]) -> bool:
+    """Whether a number heads a column of numbers and no name heads one; 0, 1, 2, … are names as in pandas."""
+
+    def told(cell: str) -> bool:
+        return cell not in ("", *missing) and cell.strip().lower() not in MISSING_WORDS
+
     if [cell.strip() for cell in first] in (
         [str(n) for n in range(len(first))],
         [str(n + 1) for n in range(len(first))],
@@ -200,11 +207,11 @@ def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
         return False
     data = 0
     for place, cell in enumerate(first):
-        below = [row[place] for row in rows if len(row) > place and row[place] != ""]
+        below = [row[place] for row in rows if len(row) > place and told(row[place])]
         if below and all(map(_is_figure, below)):
             if _is_figure(cell):
                 data += 1
-            elif cell:
+            elif told(cell):
                 return False
     return data > 0
 

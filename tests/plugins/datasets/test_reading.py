@@ -242,6 +242,9 @@ def test_too_many_rows_that_do_not_fit_are_an_error(tmp_path):
         "196,242,3,881250949\n186,302,3,891717742\n",
         "1,2014-04-07T10:51:09.277Z,214536502,0\n1,2014-04-07T10:54:09.868Z,214536500,0\n",
         "1|24|M|technician\n2|53|F|other\n",
+        "1\t\\N\t5\n0\t3\t7\n",
+        "1,-,a\n0,3,b\n",
+        "NA,1,NA\n0,3,n/a\n",
     ],
 )
 def test_a_file_without_a_header_asks_for_names(tmp_path, text):
@@ -257,6 +260,15 @@ def test_names_may_be_given_for_a_header_that_is_there(tmp_path):
     assert rows(log_of(tmp_path, TEXT, dialect=Dialect(columns=("click", "uid", "ad")))) == EXPECTED
     assert "columns has 2 names, but the first row has 3 values" in refused(
         tmp_path, TEXT, dialect=Dialect(columns=("a", "b"))
+    )
+
+
+@pytest.mark.parametrize("row", ["NA,007,-", "0,\\N,1.5", "?,null,none"])
+def test_missing_values_do_not_tell_a_header_from_data(tmp_path, row):
+    log = log_of(tmp_path, f"click,uid,price\n{row}\n1,008,2\n")
+    assert (len(log), log.names) == (2, ("click", "uid", "price"))
+    assert "the first row looks like data" in refused(
+        tmp_path, "1,unknown\n0,3\n", dialect=Dialect(missing=("unknown",))
     )
 
 
