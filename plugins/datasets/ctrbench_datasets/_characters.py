@@ -22,6 +22,9 @@ from ctrbench_datasets._files import Kind, open_bytes
 STAND_IN = b"\x1f"
 """Replaces a delimiter of several characters, which pyarrow does not support."""
 
+NAMED = re.compile(r'\A"?sep=([^\w\r\n"])"?(?=[\r\n])', re.IGNORECASE)
+"""The line above the header by which Excel is told the delimiter."""
+
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
 
@@ -80,7 +83,7 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
     """The file as UTF-8 without a byte-order mark, whatever its encoding, and with one character between values."""
     decode = codecs.getincrementaldecoder(text.encoding)().decode
     long = text.separator != text.delimiter
-    kept, lines, more = "", 0, True  # what is kept of the last block may be a part of a long delimiter
+    kept, lines, more, first = "", 0, True, True  # what is kept of a block may be a part of a long delimiter
     while more:
         data = raw.read(1 << 20)
         more = bool(data)
@@ -96,6 +99,8 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
                 "say which, as in encoding=cp1252"
             ) from None
         lines += data.count(b"\n")
+        if first:  # an empty line in its place keeps the numbers of the others
+            block, first = NAMED.sub("", block), not block
         if long:
             if STAND_IN.decode() in block:
                 raise UserError(
@@ -106,6 +111,14 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
             whole = max(0, len(block) - len(text.delimiter) + 1) if more else len(block)
             block, kept = block[:whole], block[whole:]
         yield block.encode()
+
+
+def named_delimiter(text: Text) -> str:
+    """The delimiter that a first line sep=; names, as for Excel; empty where there is no such line."""
+    with open_bytes(text.path, text.kind.packing) as raw:
+        head = codecs.getincrementaldecoder(text.encoding)("replace").decode(raw.read(64))
+    named = NAMED.match(head)
+    return named[1] if named else ""
 
 
 def sample_of(text: Text) -> str:

@@ -20,9 +20,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ctrbench import UserError
+from ctrbench import UserError, counted
 
-from ctrbench_datasets._characters import BLOCK, Text, lines_of, sample_of
+from ctrbench_datasets._characters import BLOCK, Text, lines_of, named_delimiter, sample_of
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, readable
 from ctrbench_datasets._quotes import Quoting, quoting_of
@@ -92,7 +92,7 @@ def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | No
         _check_is_table(path, sample)
         if not sample.strip():
             raise UserError(f"{path}: the file is empty; it needs a header and rows")
-        text = replace(text, delimiter=dialect.delimiter or _delimiter(sample, path))
+        text = replace(text, delimiter=dialect.delimiter or named_delimiter(text) or _delimiter(sample, path))
         sample = sample.replace(text.delimiter, text.separator)
         quoting = quoting_of(text, sample, dialect.quote, dialect.escape)
         header = _header(text, sample, quoting, dialect)
@@ -167,8 +167,8 @@ def _header(text: Text, sample: str, quoting: Quoting, dialect: Dialect) -> _Hea
         if len(first) == len(dialect.columns):
             return _Header(dialect.columns, present=tuple(first) == dialect.columns)
         raise UserError(
-            f"{text.path}: columns has {len(dialect.columns)} names, but the first row has {len(first)} values"
-            f"{_told_by(text)}; name each"
+            f"{text.path}: columns has {len(dialect.columns)} names, but the first row has "
+            f"{counted(len(first), 'value')}, separated by {_told(text.delimiter)}; name each"
         )
     if len(rows) > 1 and _looks_like_data(first, rows[1:], dialect.missing):
         shown = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")
@@ -235,8 +235,8 @@ def _named(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _told_by(text: Text) -> str:
-    return f" between {WORDS.get(text.delimiter, repr(text.delimiter))}s" if text.delimiter in WORDS else ""
+def _told(delimiter: str) -> str:
+    return WORDS.get(delimiter, repr(delimiter))
 
 
 # Parsing
@@ -381,9 +381,8 @@ class _BadRows:
                     f"{text.path}: its rows have more values than its header has names ({first}); mend it, or delete "
                     "the lines above it"
                 )
-            told_by = WORDS.get(text.delimiter, repr(text.delimiter))
             raise UserError(
                 f"{text.path}: {count:,} of {total:,} rows do not fit the header: {told}; mend them, or say "
-                f"delimiter= or quote= (now {told_by} and as found)"
+                f"delimiter= or quote= (now {_told(text.delimiter)} and as found)"
             )
         return [f"{count:,} of {total:,} rows of {text.path.name} do not fit the header and are left out: {told}"]

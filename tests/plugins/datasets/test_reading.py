@@ -139,6 +139,16 @@ def test_a_long_delimiter_may_stand_where_a_block_ends(tmp_path, delimiter):
     assert "holds the control character 0x1f" in refused(tmp_path, "a::b\n\x1f::1\n")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("line", "delimiter"), [("sep=;", ";"), ('"sep=~"', "~"), ("SEP=\t", "\t"), ("sep=,", ";")])
+def test_a_first_line_for_excel_names_the_delimiter_and_is_no_header(tmp_path, line, delimiter, encoding):
+    text = f"{line}\r\n" + TEXT.replace(",", delimiter).replace("\n", "\r\n")
+    dialect = Dialect(delimiter=delimiter) if line == "sep=," else PLAIN
+    log = log_of(tmp_path, text.encode(encoding), dialect=dialect)
+    assert (log.names, rows(log)) == (("click", "uid", "ad"), EXPECTED)
+    assert "line 6: the quotation mark before 'b'" in refused(tmp_path, f'{text}1{delimiter}"b', dialect=dialect)
+
+
 def test_commas_in_quotes_do_not_hide_the_delimiter(tmp_path):
     text = 'click,title,ad\n0,"a; b; c",x\n1,"d, e; f",y\n'
     assert rows(log_of(tmp_path, text)) == [["0", "a; b; c", "x"], ["1", "d, e; f", "y"]]
@@ -258,7 +268,7 @@ def test_a_file_without_a_header_asks_for_names(tmp_path, text):
 
 def test_names_may_be_given_for_a_header_that_is_there(tmp_path):
     assert rows(log_of(tmp_path, TEXT, dialect=Dialect(columns=("click", "uid", "ad")))) == EXPECTED
-    assert "columns has 2 names, but the first row has 3 values" in refused(
+    assert "columns has 2 names, but the first row has 3 values, separated by a comma; name each" in refused(
         tmp_path, TEXT, dialect=Dialect(columns=("a", "b"))
     )
 
