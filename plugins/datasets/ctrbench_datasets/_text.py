@@ -25,7 +25,7 @@ from ctrbench import UserError, counted
 from ctrbench_datasets._characters import BLOCK, Text, lines_of, named_delimiter, sample_of
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, readable
-from ctrbench_datasets._quotes import Quoting, quoting_of
+from ctrbench_datasets._quotes import Quoting, doubled, quoting_of, with_doubled_quotes
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
 """Possible delimiters where none is given, likelier ones first."""
@@ -186,9 +186,8 @@ def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
         return [line.split(text.separator) for line in lines]
     try:
         if quoting.several_lines:
-            lines = list(islice(io.StringIO(sample, newline=""), 200))
-        options = {"delimiter": text.separator, "quotechar": quoting.quote, "escapechar": quoting.escape or None}
-        found = [row for row in csv.reader(lines, **options) if row]  # type: ignore[arg-type]
+            lines = list(islice(io.StringIO(doubled(sample, text, quoting), newline=""), 200))
+        found = [row for row in csv.reader(lines, delimiter=text.separator, quotechar=quoting.quote) if row]
     except csv.Error:
         return [line.split(text.separator) for line in lines]
     return [[text.restored(value) for value in row] for row in found or [lines]]
@@ -265,7 +264,6 @@ def _parse(
         "parse_options": arrow_csv.ParseOptions(
             delimiter=text.separator,
             quote_char=quoting.quote or False,
-            escape_char=quoting.escape or False,
             newlines_in_values=quoting.several_lines,
             invalid_row_handler=bad,
         ),
@@ -276,7 +274,7 @@ def _parse(
             strings_can_be_null=True,
         ),
     }
-    with text.open() as file:
+    with with_doubled_quotes(text, quoting) as file:
         source = pa.PythonFile(file, "r")
         try:
             if text.path.stat().st_size < SPILLED_FROM:

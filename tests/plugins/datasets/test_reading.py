@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ctrbench import Missing, UserError
-from ctrbench_datasets import _text
+from ctrbench_datasets import _quotes, _text
 from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._text import Dialect
@@ -215,6 +215,32 @@ def test_backslashes_before_quotes_are_understood_and_others_are_text(tmp_path):
     assert rows(log) == [["0", 'say "hi", you'], ["1", "b"]]
     assert 'is written \\"' in log.notes[0]
     assert rows(log_of(tmp_path, "click,path\n0,C:\\new\\t\n1,b\n"))[0] == ["0", "C:\\new\\t"]
+
+
+WITH_BACKSLASHES = [
+    (r"DOM\ann", r"DOM\ann"),
+    ("DOMann", "DOMann"),
+    (r"\N", r"\N"),
+    (r'"C:\new"', r"C:\new"),
+    (r'"\\host\\x\\"', r"\\host\\x\\"),
+    (r'"\"hi\", you"', '"hi", you'),
+    (r'"say ""hi"" \\\""', r'say "hi" \\"'),
+    ('"two\nlines\\"\n"', 'two\nlines"\n'),
+    (r"5\" pipe", r"5\" pipe"),
+]
+"""How values are written beside others in which a quotation mark has a backslash before it, and what they are."""
+
+
+@pytest.mark.parametrize("block", [1, 1 << 24])
+@pytest.mark.parametrize("delimiter", [",", "::"])
+def test_a_backslash_stays_where_no_quotation_mark_in_quotes_follows(tmp_path, monkeypatch, block, delimiter):
+    monkeypatch.setattr(_quotes, "BLOCK", block)
+    written, meant = zip(*WITH_BACKSLASHES * 3, strict=True)
+    lines = [delimiter.join((str(n % 2), value, "x")) for n, value in enumerate(written)]
+    log = log_of(tmp_path, "\n".join([delimiter.join(("click", r'"u\i\"d"', r"o\s")), *lines]))
+    assert log.names == ("click", r'u\i"d', r"o\s")
+    assert [row[1] for row in rows(log)] == list(meant)
+    assert 'is written \\"' in log.notes[0]
 
 
 def test_another_quote_may_be_named(tmp_path):
