@@ -483,6 +483,95 @@ def test_a_folder_of_splits_may_have_any_suffix_other_words_and_no_valid(tmp_pat
     assert without.valid == ()
 
 
+def folder_of(path: Path, *names: str) -> Path:
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(TEXT)
+    return path
+
+
+UNREMARKABLE = (".DS_Store", "_SUCCESS", "README", "README.md", "readme.txt", "LICENSE", "a.csv.crc", "SHA256SUMS")
+
+
+@pytest.mark.parametrize(
+    ("names", "left_out"),
+    [
+        (("click.csv", "click.csv.1", "part-00001", "b.log"), "b.log, click.csv.1, part-00001"),
+        (("a.csv", "_2026.csv", "_old/b.csv", "_temporary/0"), "_2026.csv, _old"),
+        (("train.csv", "test.csv", "train_2.csv", "extra.csv", "valid.log"), "extra.csv, train_2.csv, valid.log"),
+        (("train/a.csv", "train/b.log", "test/a.csv"), "train/b.log"),
+        (("a.csv", *(f"{n}.log" for n in range(7))), "0.log, 1.log, 2.log, 3.log, 4.log and 2 more"),
+        (("train.csv", "test.csv"), ""),
+        (("a.csv", "b/license.csv"), ""),
+    ],
+)
+def test_what_may_hold_rows_and_is_left_out_of_a_folder_is_noted(tmp_path, names, left_out):
+    sources = find_sources(str(folder_of(tmp_path / "rot", *names, *UNREMARKABLE)))
+    assert not isinstance(sources, Missing)
+    note = f"left out of the folder rot, by name: {left_out}; name what is a log in path="
+    assert sources.notes == ((note,) if left_out else ())
+
+
+def test_a_link_to_a_folder_is_noted_and_one_to_a_file_is_read(tmp_path):
+    folder_of(tmp_path, "a/log.csv", "b/more.csv")
+    (tmp_path / "a" / "linked.csv").symlink_to(tmp_path / "b" / "more.csv")
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "b")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    sources = find_sources(str(tmp_path / "a"))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["linked.csv", "log.csv"]
+    assert "by name: circle, linked;" in sources.notes[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", None, "test-00000-of-00001.parquet"),
+        ("data/train-0.parquet", "data/train-1.parquet", "data/validation-0.parquet", "data/test-0.parquet"),
+        ("train_x1.csv", "train_x2.csv.gz", "valid_x1.csv", "test_x1.csv"),
+        ("training_1.csv", "training_2.csv", "val.csv", "testing.csv"),
+        ("Train1.csv", "Train2.csv", "dev 1.csv", "Test1.csv"),
+        ("train_a/0.csv", "train_a/1.csv", None, "test_a/0.csv"),
+    ],
+)
+def test_parts_of_splits_are_recognised_where_all_logs_are_such_and_a_note_says_so(tmp_path, names):
+    one, two, valid, test = names
+    sources = find_sources(str(folder_of(tmp_path / "x", *filter(None, names), "README.md")))
+    assert not isinstance(sources, Missing)
+    found = [[str(file.relative_to(tmp_path / "x")) for file in part] for part in (sources.train, sources.test)]
+    assert found == [[one, two], [test]]
+    assert [str(file.relative_to(tmp_path / "x")) for file in sources.valid] == ([valid] if valid else [])
+    middle = f"valid is {valid}; " if valid else ""
+    told = f"train is {one}, {two}; {middle}test is {test}"
+    assert sources.notes == (f"the folder x is split by the names of its files: {told}",)
+
+
+def test_names_that_only_resemble_splits_make_none(tmp_path):
+    for names in (("trains.csv", "tests.csv"), ("train_1.csv", "train_2.csv"), ("trainer/a.csv", "testimonials.csv")):
+        sources = find_sources(str(folder_of(tmp_path / names[0], *names)))
+        assert not isinstance(sources, Missing)
+        assert (len(sources.train), sources.notes) == (2, ())
+    sources = find_sources(str(folder_of(tmp_path / "mixed", "train_1.csv", "test_1.csv", "more.csv")))
+    assert not isinstance(sources, Missing)
+    assert len(sources.train) == 3
+    assert "train_1.csv and test_1.csv are called like splits, but more.csv is not" in sources.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/.keep", "test/log.csv"), "train holds no readable log; logs end with .csv"),
+        (("train.csv", "valid/b.log", "test.csv"), "valid holds no readable log"),
+        (("train_1.csv", "train_1.parquet", "test_1.csv"), "both train_1.csv and train_1.parquet; it needs one of"),
+        (("train.csv", "training.csv", "test.csv"), "both train.csv and training.csv; it needs one file a split"),
+    ],
+)
+def test_a_folder_whose_splits_are_not_plain_is_refused(tmp_path, names, message):
+    missing = find_sources(str(folder_of(tmp_path / "x", *names)))
+    assert isinstance(missing, Missing)
+    assert message in missing.reason
+
+
 def test_memory_grows_with_the_values_and_not_with_the_longest(tmp_path):
     long = "x" * 1_000_000
     log = log_of(tmp_path, "click,url\n" + "".join(f"{n % 2},u{n}\n" for n in range(2_000)) + f"1,{long}\n")
