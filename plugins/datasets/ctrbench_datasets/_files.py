@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from glob import glob
 from itertools import chain
@@ -79,22 +79,41 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
     those of several paths in the order given. What is left out of a folder is noted.
     """
     given = {split: at for split, at in (("valid", valid), ("test", test)) if at}
-    notes: list[str] = []
+    remarks = _Remarks()
     try:
         named = [path] if isinstance(path, str) else list(path)
         if len(named) == 1 and os.path.isdir(folder := _expanded(named[0])):
-            splits = _splits_in(folder, named[0], notes)
+            splits = _splits_in(folder, named[0], remarks)
             if splits:
-                splits |= {split: tuple(_files_of(at, split, notes)) for split, at in given.items()}
-                return Sources(**splits, notes=tuple(notes))
-        found = [file for each in named for file in _files_of(each, "path", notes)]
-        parts = {split: tuple(_files_of(at, split, notes)) for split, at in given.items()}
-        sources = Sources(tuple(found), **parts, notes=tuple(notes))
+                splits |= {split: tuple(_files_of(at, split, remarks)) for split, at in given.items()}
+                return remarks.noted(Sources(**splits))
+        found = [file for each in named for file in _files_of(each, "path", remarks)]
+        parts = {split: tuple(_files_of(at, split, remarks)) for split, at in given.items()}
+        sources = remarks.noted(Sources(tuple(found), **parts))
         if twice := [file for file, times in Counter(sources.all).items() if times > 1]:
             raise _Unusable(f"{min(twice)} is named twice; name it once")
         return sources
     except _Unusable as error:
         return Missing(str(error))
+
+
+@dataclass
+class _Remarks:
+    """What is to be noted of the folders, and what else may hold rows in each."""
+
+    told: list[str] = field(default_factory=list)
+    others: dict[Path, list[Path]] = field(default_factory=dict)
+
+    def noted(self, sources: Sources) -> Sources:
+        """The sources with notes; what has been named besides its folder is read, and not left out."""
+        notes = list(self.told)
+        for folder, others in self.others.items():
+            if left_out := [each for each in others if each not in sources.all]:
+                shown = _shown(left_out, folder)
+                notes.append(
+                    f"left out of the folder {folder.absolute().name}, by name: {shown}; name what is a log in path="
+                )
+        return replace(sources, notes=tuple(notes))
 
 
 class _Unusable(Exception):
@@ -119,7 +138,7 @@ def _expanded(path: str) -> Path:
         raise _not_there("path", path) from None
 
 
-def _files_of(text: str, parameter: str, notes: list[str]) -> list[Path]:
+def _files_of(text: str, parameter: str, remarks: _Remarks) -> list[Path]:
     path = _expanded(text)
     try:
         if os.path.isfile(path):
@@ -128,7 +147,7 @@ def _files_of(text: str, parameter: str, notes: list[str]) -> list[Path]:
             files, others = _logs_below(path)
             if not files:
                 raise _Unusable(f"the folder {parameter}={text} holds no readable log; logs end with .{KNOWN}")
-            notes += _left_out(others, path)
+            remarks.others[path] = others
             return files
         matches = sorted(map(Path, glob(str(path), recursive=True))) if re.search(r"[*?\[]", str(path)) else []
     except ValueError:  # a NUL in the path
@@ -137,7 +156,7 @@ def _files_of(text: str, parameter: str, notes: list[str]) -> list[Path]:
     for match in matches:
         below, others = ([match], []) if match.is_file() else _logs_below(match)
         files += below
-        notes += _left_out(others, match)
+        remarks.others[match] = others
     if not files:
         raise _not_there(parameter, text)
     return files
@@ -181,20 +200,12 @@ def _may_hold_rows(name: str) -> bool:
     return not hidden and not _is_about(name)
 
 
-def _left_out(others: Sequence[Path], folder: Path) -> list[str]:
-    """A note on what may hold rows and is not read."""
-    if not others:
-        return []
-    shown = _shown(others, folder)
-    return [f"left out of the folder {folder.absolute().name}, by name: {shown}; name what is a log in path="]
-
-
 def _shown(files: Sequence[Path], folder: Path) -> str:
     more = f" and {len(files) - 5:,} more" if len(files) > 5 else ""
     return ", ".join(str(file.relative_to(folder)) for file in files[:5]) + more
 
 
-def _splits_in(folder: Path, text: str, notes: list[str]) -> dict[str, tuple[Path, ...]]:
+def _splits_in(folder: Path, text: str, remarks: _Remarks) -> dict[str, tuple[Path, ...]]:
     """The files of each split, by name; empty where no names are those of splits: the files are then one log."""
     here: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for entry in sorted(folder.iterdir()):
@@ -202,8 +213,8 @@ def _splits_in(folder: Path, text: str, notes: list[str]) -> dict[str, tuple[Pat
         if (split and entry.is_dir()) or (split and entry.is_file() and _known(entry.name)):
             here[split].append(entry)
     logs, others = _logs_below(folder)
-    if not (here["train"] and here["test"]) and (parts := _parts_in(folder, logs, text, notes)):
-        notes += _left_out(others, folder)
+    if not (here["train"] and here["test"]) and (parts := _parts_in(folder, logs, text, remarks)):
+        remarks.others[folder] = others
         return parts
     if not any(here.values()):
         return {}
@@ -224,7 +235,7 @@ def _splits_in(folder: Path, text: str, notes: list[str]) -> dict[str, tuple[Pat
             raise _Unusable(f"in the folder path={text}, {entry.name} holds no readable log; logs end with .{KNOWN}")
         others += within
     read = {*chain(*found.values()), *chain(*here.values())}
-    notes += _left_out(sorted({*logs, *others} - read), folder)
+    remarks.others[folder] = sorted({*logs, *others} - read)
     return {split: tuple(files) for split, files in found.items()}
 
 
@@ -232,7 +243,7 @@ _PART = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?![^\W\d_])", re.IGNORECASE)
 """How the name of a part of a split begins, as in train-00000-of-00002.parquet, test_x1.csv or valid2.csv."""
 
 
-def _parts_in(folder: Path, logs: Sequence[Path], text: str, notes: list[str]) -> dict[str, tuple[Path, ...]]:
+def _parts_in(folder: Path, logs: Sequence[Path], text: str, remarks: _Remarks) -> dict[str, tuple[Path, ...]]:
     """The logs by split, where all, or folders that they are in, are called like parts of train, test and valid."""
     found: dict[str, list[Path]] = {}
     for log in logs:
@@ -241,7 +252,7 @@ def _parts_in(folder: Path, logs: Sequence[Path], text: str, notes: list[str]) -
     if not {"train", "test"} <= set(found):
         return {}
     if "" in found:
-        notes.append(
+        remarks.told.append(
             f"{found['train'][0].name} and {found['test'][0].name} are called like splits, but {found[''][0].name} is "
             "not, so that all are one log; to keep them apart, name them in path=, valid= and test="
         )
@@ -251,7 +262,7 @@ def _parts_in(folder: Path, logs: Sequence[Path], text: str, notes: list[str]) -
         if (other := bare.setdefault(_without_suffixes(log), log)) != log:
             raise _Unusable(f"the folder path={text} has both {other.name} and {log.name}; it needs one of them")
     told = "; ".join(f"{split} is {_shown(found[split], folder)}" for split in SPLITS if split in found)
-    notes.append(f"the folder {folder.absolute().name} is split by the names of its files: {told}")
+    remarks.told.append(f"the folder {folder.absolute().name} is split by the names of its files: {told}")
     return {split: tuple(files) for split, files in found.items()}
 
 

@@ -512,6 +512,14 @@ def test_what_may_hold_rows_and_is_left_out_of_a_folder_is_noted(tmp_path, names
     assert sources.notes == ((note,) if left_out else ())
 
 
+def test_what_is_named_besides_its_folder_is_not_noted_as_left_out(tmp_path):
+    folder = str(folder_of(tmp_path / "x", "a.csv", "b.log", "c.log"))
+    for sources in (find_sources((folder, f"{folder}/b.log")), find_sources(folder, test=f"{folder}/b.log")):
+        assert not isinstance(sources, Missing)
+        assert [file.name for file in sources.all] == ["a.csv", "b.log"]
+        assert "by name: c.log;" in sources.notes[0]
+
+
 def test_a_link_to_a_folder_is_noted_and_one_to_a_file_is_read(tmp_path):
     folder_of(tmp_path, "a/log.csv", "b/more.csv")
     (tmp_path / "a" / "linked.csv").symlink_to(tmp_path / "b" / "more.csv")
