@@ -64,7 +64,7 @@ class Sources:
     train: tuple[Path, ...]
     valid: tuple[Path, ...] = ()
     test: tuple[Path, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Any, ...] = ()  # of str; Any, so that a dict of splits may be unpacked into the others
 
     @property
     def all(self) -> tuple[Path, ...]:

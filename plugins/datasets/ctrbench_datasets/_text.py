@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -184,13 +184,13 @@ def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
     lines = lines_of(sample)
     if not quoting.quote:
         return [line.split(text.separator) for line in lines]
-    try:
-        if quoting.several_lines:
-            lines = list(islice(io.StringIO(doubled(sample, text, quoting), newline=""), 200))
-        found = [row for row in csv.reader(lines, delimiter=text.separator, quotechar=quoting.quote) if row]
-    except csv.Error:
-        return [line.split(text.separator) for line in lines]
-    return [[text.restored(value) for value in row] for row in found or [lines]]
+    if quoting.several_lines:
+        lines = list(islice(io.StringIO(doubled(sample, text, quoting), newline=""), 200))
+    found = []
+    with suppress(csv.Error):  # as where a value is longer than 128 KiB
+        for row in filter(None, csv.reader(lines, delimiter=text.separator, quotechar=quoting.quote)):
+            found.append([text.restored(value) for value in row])
+    return found or [line.split(text.separator) for line in lines]
 
 
 def _looks_like_data(first: list[str], rows: list[list[str]], missing: Sequence[str]) -> bool:

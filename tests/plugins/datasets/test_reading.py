@@ -671,6 +671,11 @@ def test_a_header_may_be_longer_than_what_is_looked_at_first(tmp_path, rows_belo
     assert (len(log), log.names) == (rows_below, names)
 
 
+def test_a_long_value_below_a_header_in_quotes_leaves_its_names(tmp_path):
+    log = log_of(tmp_path, '"click","a, d"\n0,x\n1,' + "x" * 300_000 + "\n")
+    assert (len(log), log.names) == (2, ("click", "a, d"))
+
+
 def test_a_first_line_that_does_not_end_is_named(tmp_path):
     assert "its first line is longer than 16 MiB; it needs a header and rows" in refused(tmp_path, "click," * (3 << 20))
 
