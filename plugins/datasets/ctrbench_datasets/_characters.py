@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from ctrbench_datasets._files import Kind, open_bytes
 
 STAND_IN = b"\x1f"
 """Replaces a delimiter of several characters, which pyarrow does not support."""
+
+NAMED = re.compile(r'\A"?sep=([^\w\r\n"])"?(?=[\r\n])', re.IGNORECASE)
+"""The line above the header by which Excel is told the delimiter."""
 
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
@@ -43,72 +47,88 @@ class Text:
         """What separates values once the stream has been translated."""
         return self.delimiter if len(self.delimiter) == 1 and self.delimiter.isascii() else STAND_IN.decode()
 
+    def restored(self, value: str) -> str:
+        """What the file has where the stream has this, as in quotes around a delimiter."""
+        return value.replace(self.separator, self.delimiter)
+
     @contextmanager
     def open(self) -> Iterator[Characters]:
         """The stream of its characters."""
         with open_bytes(self.path, self.kind.packing) as raw:
-            yield Characters(raw, self)
+            yield Characters(_translated(raw, self))
 
 
 class Characters(io.RawIOBase):
-    """The file as UTF-8 without a byte-order mark, whatever its encoding, for pyarrow to read like a file."""
+    """Blocks of UTF-8, for pyarrow to read like a file."""
 
-    def __init__(self, raw: Any, text: Text) -> None:
-        self._raw = raw
-        self._text = text
-        self._decode = codecs.getincrementaldecoder(text.encoding)().decode
-        self._kept = ""  # the end of the last block, which may be half of a long delimiter
-        self._lines = 0
-        self._ready: list[bytes] = []
-        self._done = False
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._ready = b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; none only at the end."""
-        ready = sum(map(len, self._ready))
-        while not self._done and (size < 0 or ready < size):
-            self._ready.append(self._block())
-            ready += len(self._ready[-1])
-        data = b"".join(self._ready)
-        given, rest = (data, b"") if size < 0 else (data[:size], data[size:])
-        self._ready = [rest]
+        ready, held = [self._ready], len(self._ready)
+        while (size < 0 or held < size) and (block := next(self._blocks, None)) is not None:
+            ready.append(block)
+            held += len(block)
+        data = b"".join(ready)
+        given, self._ready = (data, b"") if size < 0 else (data[:size], data[size:])
         return given
 
-    def _block(self) -> bytes:
-        raw = self._raw.read(1 << 20)
+
+def _translated(raw: Any, text: Text) -> Iterator[bytes]:
+    """The file as UTF-8 without a byte-order mark, whatever its encoding, and with one character between values."""
+    decode = codecs.getincrementaldecoder(text.encoding)().decode
+    long = text.separator != text.delimiter
+    kept, lines, more, first = "", 0, True, True  # what is kept of a block may be a part of a long delimiter
+    while more:
+        data = raw.read(1 << 20)
+        more = bool(data)
         try:
-            block = self._decode(raw, not raw)
+            block = decode(data, not more)
         except UnicodeError as error:
             start = error.start if isinstance(error, UnicodeDecodeError) else 0
-            line = self._lines + raw[:start].count(b"\n") + 1
+            line = lines + data[:start].count(b"\n") + 1
             bad = f"byte 0x{error.object[start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
-            name = "UTF-8" if self._text.encoding.startswith("utf-8") else self._text.encoding
+            name = "UTF-8" if text.encoding.startswith("utf-8") else text.encoding
             raise WrongEncodingError(
-                f"{self._text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
+                f"{text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
                 "say which, as in encoding=cp1252"
             ) from None
-        self._lines += raw.count(b"\n")
-        self._done = not raw
-        if self._text.separator == self._text.delimiter:
-            return block.encode()
-        block = self._kept + block
-        if STAND_IN.decode() in block:
-            raise UserError(
-                f"{self._text.path}: holds the control character 0x1f, so delimiter={self._text.delimiter} of "
-                "several characters cannot be told; use another delimiter"
-            )
-        block = block.replace(self._text.delimiter, STAND_IN.decode())
-        keep = 0 if self._done else len(self._text.delimiter) - 1
-        self._kept = block[len(block) - keep :] if keep else ""
-        return block[: len(block) - keep].encode()
+        lines += data.count(b"\n")
+        if first:  # an empty line in its place keeps the numbers of the others
+            block, first = NAMED.sub("", block), not block
+        if long:
+            if STAND_IN.decode() in block:
+                raise UserError(
+                    f"{text.path}: holds the control character 0x1f, so delimiter={text.delimiter} of "
+                    "several characters cannot be told; use another delimiter"
+                )
+            block = (kept + block).replace(text.delimiter, text.separator)
+            whole = max(0, len(block) - len(text.delimiter) + 1) if more else len(block)
+            block, kept = block[:whole], block[whole:]
+        yield block.encode()
+
+
+def named_delimiter(text: Text) -> str:
+    """The delimiter that a first line sep=; names, as for Excel; empty where there is no such line."""
+    with open_bytes(text.path, text.kind.packing) as raw:
+        head = codecs.getincrementaldecoder(text.encoding)("replace").decode(raw.read(64))
+    named = NAMED.match(head)
+    return named[1] if named else ""
 
 
 def sample_of(text: Text) -> str:
-    """The first lines, all of them complete unless one is longer than the sample."""
+    """A header and a few rows or more, all of them complete unless one is longer than a block."""
     with replace(text, delimiter=",").open() as file:
         data = file.read(SAMPLE)
+        while len(data) < BLOCK and len(lines_of(data.decode("utf-8", "replace"), 4)) < 4:
+            if not (more := file.read(len(data))):
+                break
+            data += more
         whole = not file.read(1)
     if not whole:
         end = max(data.rfind(b"\n"), data.rfind(b"\r"))
@@ -118,4 +138,4 @@ def sample_of(text: Text) -> str:
 
 def lines_of(sample: str, most: int = 200) -> list[str]:
     """The first lines that are not empty."""
-    return [line for line in re.split(r"\r\n|\n|\r", sample)[:most] if line]
+    return [line[0] for line in islice(re.finditer(r"[^\r\n]+", sample), most)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ctrbench import UserError, counted
@@ -54,6 +55,33 @@ def quoting_of(text: Text, sample: str, given: str, escape: str) -> Quoting:
             f"{text.path}: line {first_bad}: {over}; mend it, or say quote=none where quotation marks are text"
         )
     return Quoting(quote, escape, True, over)
+
+
+@contextmanager
+def with_doubled_quotes(text: Text, quoting: Quoting) -> Iterator[Characters]:
+    """The file as a stream in which quotation marks inside quotes are doubled, and none has a backslash before it.
+
+    pyarrow and Python's reader drop every backslash where they are told to understand some, that of DOM\\ann too.
+    """
+    with text.open() as file:
+        yield Characters(_with_doubled_quotes(file, text, quoting)) if quoting.escape else file
+
+
+def doubled(sample: str, text: Text, quoting: Quoting) -> str:
+    """A sample of the file as `with_doubled_quotes` gives it."""
+    grammar = _Grammar(quoting.quote, text.separator, quoting.escape)
+    return grammar.doubled(sample.encode()).decode() if quoting.escape else sample
+
+
+def _with_doubled_quotes(file: Characters, text: Text, quoting: Quoting) -> Iterator[bytes]:
+    grammar = _Grammar(quoting.quote, text.separator, quoting.escape)
+    rest = b""
+    for block, _ in _whole_lines(file):
+        data = rest + block
+        end = grammar.first_bad(data, lines=True)  # where a value begins that ends in the next block
+        whole, rest = (data, b"") if end is None else (data[:end], data[end:])
+        yield grammar.doubled(whole)
+    yield grammar.doubled(rest)
 
 
 def _encloses(quote: str, first: Sequence[str], separator: str) -> bool:
@@ -112,6 +140,15 @@ class _Grammar:
         end = found.end() if found else 0
         return None if end == len(block) else end
 
+    def doubled(self, data: bytes) -> bytes:
+        """The same values with each escaped quotation mark doubled; other escapes stay as they are."""
+        pair = re.compile(re.escape(self.escape.encode()) + rb"([\s\S])")
+
+        def rewritten(value: re.Match[bytes]) -> bytes:
+            return pair.sub(lambda found: self.mark * 2 if found[1] == self.mark else found[0], value[0])
+
+        return re.sub(self._value(lines=True), rewritten, data)
+
     def fits(self, text: Text) -> bool:
         with text.open() as file:
             return self.first_bad(file.read(), lines=True) is None
@@ -145,7 +182,7 @@ def _over_lines(text: Text, grammar: _Grammar, width: int, *, trusted: bool) -> 
         if trusted:
             return ()
         closed = re.compile(re.escape(grammar.mark)).search(data, at + 1)
-        shown = lines_of(data[at : at + 30].decode("utf-8", "replace"))[0]
+        shown = text.restored(lines_of(data[at : at + 30].decode("utf-8", "replace"))[0])
         why = "is never closed" if closed is None else "does not enclose a value"
         return f"the quotation mark before {shown[1:]!r} {why}"
     joined = whole = values = 0

@@ -14,18 +14,18 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ctrbench import UserError
+from ctrbench import UserError, counted
 
-from ctrbench_datasets._characters import BLOCK, Text, lines_of, sample_of
+from ctrbench_datasets._characters import BLOCK, Text, lines_of, named_delimiter, sample_of
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, readable
-from ctrbench_datasets._quotes import Quoting, quoting_of
+from ctrbench_datasets._quotes import Quoting, doubled, quoting_of, with_doubled_quotes
 
 DELIMITERS = (",", "\t", ";", "|", "\x01", "::", "^", " ")
 """Possible delimiters where none is given, likelier ones first."""
@@ -35,6 +35,9 @@ SPILLED_FROM = 1 << 25
 
 MOST_BAD_ROWS = 0.05
 """Up to this share of rows that do not fit the header are left out with a note; more are an error."""
+
+MISSING_WORDS = ("\\n", "-", "--", "?", ".", "na", "n/a", "#n/a", "nan", "null", "none", "nil")
+"""What often stands for a missing value, in lower case: in the first row it tells neither names nor data."""
 
 WORDS = {"\t": "a tab", ",": "a comma", ";": "a semicolon", "|": "a bar", " ": "a blank"}
 
@@ -89,7 +92,7 @@ def read_text(path: Path, kind: Kind, dialect: Dialect, only: Sequence[str] | No
         _check_is_table(path, sample)
         if not sample.strip():
             raise UserError(f"{path}: the file is empty; it needs a header and rows")
-        text = replace(text, delimiter=dialect.delimiter or _delimiter(sample, path))
+        text = replace(text, delimiter=dialect.delimiter or named_delimiter(text) or _delimiter(sample, path))
         sample = sample.replace(text.delimiter, text.separator)
         quoting = quoting_of(text, sample, dialect.quote, dialect.escape)
         header = _header(text, sample, quoting, dialect)
@@ -105,6 +108,8 @@ def _check_is_table(path: Path, sample: str) -> None:
     """UserError for text that other tools read, and that is no table."""
     lines = lines_of(sample, 5)
     if not re.search(r"[\r\n]", sample):
+        if len(sample.encode()) >= BLOCK:
+            raise UserError(f"{path}: its first line is longer than {BLOCK >> 20} MiB; it needs a header and rows")
         raise UserError(
             f"{path}: not a readable log (one line, {sample[:40]!r}, without an end); it needs a header and rows"
         )
@@ -162,10 +167,10 @@ def _header(text: Text, sample: str, quoting: Quoting, dialect: Dialect) -> _Hea
         if len(first) == len(dialect.columns):
             return _Header(dialect.columns, present=tuple(first) == dialect.columns)
         raise UserError(
-            f"{text.path}: columns has {len(dialect.columns)} names, but the first row has {len(first)} values"
-            f"{_told_by(text)}; name each"
+            f"{text.path}: columns has {len(dialect.columns)} names, but the first row has "
+            f"{counted(len(first), 'value')}, separated by {_told(text.delimiter)}; name each"
         )
-    if len(rows) > 1 and _looks_like_data(first, rows[1:]):
+    if len(rows) > 1 and _looks_like_data(first, rows[1:], dialect.missing):
         shown = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")
         raise UserError(
             f"{text.path}: the first row looks like data ({shown}), so the file seems to have no header; name its "
@@ -179,18 +184,21 @@ def _rows(text: Text, sample: str, quoting: Quoting) -> list[list[str]]:
     lines = lines_of(sample)
     if not quoting.quote:
         return [line.split(text.separator) for line in lines]
-    try:
-        if quoting.several_lines:
-            lines = list(islice(io.StringIO(sample, newline=""), 200))
-        options = {"delimiter": text.separator, "quotechar": quoting.quote, "escapechar": quoting.escape or None}
-        found = [row for row in csv.reader(lines, **options) if row]  # type: ignore[arg-type]
-    except csv.Error:
-        return [line.split(text.separator) for line in lines]
-    return found or [lines]
+    if quoting.several_lines:
+        lines = list(islice(io.StringIO(doubled(sample, text, quoting), newline=""), 200))
+    found = []
+    with suppress(csv.Error):  # as where a value is longer than 128 KiB
+        for row in filter(None, csv.reader(lines, delimiter=text.separator, quotechar=quoting.quote)):
+            found.append([text.restored(value) for value in row])
+    return found or [line.split(text.separator) for line in lines]
 
 
-def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
-    """Whether a number heads a column of numbers and nothing else heads one; 0, 1, 2, … are names as in pandas."""
+def _looks_like_data(first: list[str], rows: list[list[str]], missing: Sequence[str]) -> bool:
+    """Whether a number heads a column of numbers and no name heads one; 0, 1, 2, … are names as in pandas."""
+
+    def told(cell: str) -> bool:
+        return cell not in ("", *missing) and cell.strip().lower() not in MISSING_WORDS
+
     if [cell.strip() for cell in first] in (
         [str(n) for n in range(len(first))],
         [str(n + 1) for n in range(len(first))],
@@ -198,11 +206,11 @@ def _looks_like_data(first: list[str], rows: list[list[str]]) -> bool:
         return False
     data = 0
     for place, cell in enumerate(first):
-        below = [row[place] for row in rows if len(row) > place and row[place] != ""]
+        below = [row[place] for row in rows if len(row) > place and told(row[place])]
         if below and all(map(_is_figure, below)):
             if _is_figure(cell):
                 data += 1
-            elif cell:
+            elif told(cell):
                 return False
     return data > 0
 
@@ -226,8 +234,8 @@ def _named(header: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _told_by(text: Text) -> str:
-    return f" between {WORDS.get(text.delimiter, repr(text.delimiter))}s" if text.delimiter in WORDS else ""
+def _told(delimiter: str) -> str:
+    return WORDS.get(delimiter, repr(delimiter))
 
 
 # Parsing
@@ -242,7 +250,8 @@ def _parse(
     twice = sorted(name for name, times in Counter(header.names).items() if times > 1)
     if twice:
         raise UserError(f"{text.path}: two columns are called {twice[0]!r}; rename one")
-    bad = _BadRows(len(header.names), header.present)
+    above = _lines_of_header(sample) if header.present else 0
+    bad = _BadRows(text, len(header.names), above)
     places = [f"f{place}" for place in range(len(header.names))]
     wanted = [place for place, name in zip(places, header.names, strict=True) if only is None or name in only]
     options = {
@@ -250,51 +259,68 @@ def _parse(
             use_threads=False,
             block_size=BLOCK,
             column_names=places,
-            skip_rows_after_names=_lines_of_header(sample) if header.present else 0,
+            skip_rows_after_names=above,
         ),
         "parse_options": arrow_csv.ParseOptions(
             delimiter=text.separator,
             quote_char=quoting.quote or False,
-            escape_char=quoting.escape or False,
             newlines_in_values=quoting.several_lines,
             invalid_row_handler=bad,
         ),
         "convert_options": arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(places, pa.dictionary(pa.int32(), pa.string())),
             include_columns=wanted,
-            null_values=["", *dialect.missing],
+            null_values=["", *(word.replace(text.delimiter, text.separator) for word in dialect.missing)],
             strings_can_be_null=True,
         ),
     }
-    with text.open() as file:
+    with with_doubled_quotes(text, quoting) as file:
         source = pa.PythonFile(file, "r")
         try:
             if text.path.stat().st_size < SPILLED_FROM:
                 table = arrow_csv.read_csv(source, **options)
+                batches = (_restored(batch, text) for batch in table.to_batches())
+                table = pa.Table.from_batches(batches, table.schema)
             else:
-                table = _spilled(arrow_csv.open_csv(source, **options), text.path)
+                table = _spilled(arrow_csv.open_csv(source, **options), text)
         except pa.ArrowInvalid as error:
             if "straddl" not in str(error):
                 raise
             raise UserError(f"{text.path}: a row is longer than {BLOCK >> 20} MiB; mend it, or say quote=") from None
     names = dict(zip(places, header.names, strict=True))
     table = table.rename_columns([names[place] for place in wanted])
-    notes = [*quoting.notes, *header.notes, *bad.notes(text, len(table))]
+    notes = [*quoting.notes, *header.notes, *bad.notes(len(table))]
     return TextFile(table, bad.numbers, notes, Dialect(text.delimiter, quoting.quote or "none"))
 
 
-def _spilled(batches: Any, path: Path) -> Any:
+def _restored(batch: Any, text: Text) -> Any:
+    """The rows with their delimiter in the values that hold it, in quotes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if text.separator == text.delimiter:
+        return batch
+    columns = [
+        pa.DictionaryArray.from_arrays(
+            column.indices, pc.replace_substring(column.dictionary, text.separator, text.delimiter)
+        )
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _spilled(batches: Any, text: Text) -> Any:
     """The rows as a table that lies in a scratch file and is mapped: it takes memory where a column is looked at."""
     import pyarrow as pa
 
     with tempfile.NamedTemporaryFile(prefix="ctrbench-") as scratch:
-        with _with_room(path):
+        with _with_room(text.path):
             sink = pa.OSFile(scratch.name, "wb")
             writer = pa.ipc.new_stream(sink, batches.schema)
         for batch in batches:
-            with _with_room(path):
-                writer.write_batch(batch)
-        with _with_room(path):
+            with _with_room(text.path):
+                writer.write_batch(_restored(batch, text))
+        with _with_room(text.path):
             writer.close()
             sink.close()
         return pa.ipc.open_stream(pa.memory_map(scratch.name)).read_all()  # the map outlives the file's name
@@ -322,25 +348,27 @@ def _lines_of_header(sample: str) -> int:
 class _BadRows:
     """Collects rows that have more or fewer values than the header has names."""
 
-    def __init__(self, width: int, header: bool) -> None:
-        self.width = width
+    def __init__(self, text: Text, width: int, above: int) -> None:
+        self.text, self.width = text, width
         self.numbers: list[int] = []
         self.shown: list[str] = []
         self.longer = 0
-        self._before = 1 if header else 0
+        self._above = above
 
     def __call__(self, row: Any) -> str:
-        number = (row.number or 0) - self._before
+        number = (row.number or 0) - self._above
         self.numbers.append(number)
         self.longer += row.actual_columns > self.width
         if len(self.shown) < 3:
-            start = row.text if len(row.text) <= 40 else row.text[:40] + "…"
+            start = self.text.restored(row.text)
+            start = start if len(start) <= 40 else start[:40] + "…"
             self.shown.append(f"row {number} has {row.actual_columns} instead of {self.width} values ({start!r})")
         return "skip"
 
-    def notes(self, text: Text, rows: int) -> list[str]:
+    def notes(self, rows: int) -> list[str]:
         if not self.numbers:
             return []
+        text = self.text
         count, total = len(self.numbers), rows + len(self.numbers)
         more = f", and {count - len(self.shown):,} more" if count > len(self.shown) else ""
         told = f"{'; '.join(self.shown)}{more}"
@@ -351,9 +379,8 @@ class _BadRows:
                     f"{text.path}: its rows have more values than its header has names ({first}); mend it, or delete "
                     "the lines above it"
                 )
-            told_by = WORDS.get(text.delimiter, repr(text.delimiter))
             raise UserError(
                 f"{text.path}: {count:,} of {total:,} rows do not fit the header: {told}; mend them, or say "
-                f"delimiter= or quote= (now {told_by} and as found)"
+                f"delimiter= or quote= (now {_told(text.delimiter)} and as found)"
             )
         return [f"{count:,} of {total:,} rows of {text.path.name} do not fit the header and are left out: {told}"]

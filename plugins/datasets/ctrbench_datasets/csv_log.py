@@ -104,7 +104,7 @@ class CsvLog(Dataset):
             raise UserError(f"{source}: valid={self.valid} needs a test of its own too: say test=")
         try:
             logs = [read_log(part, self._dialect()) for part in files]
-            splits = make_splits(logs, self._recipe(), seed=seed, source=source)
+            splits = make_splits(logs, self._recipe(), seed=seed, source=source, notes=sources.notes)
             return with_ranking(splits, self.ranking, seed=seed, source=source)
         except UserError as error:  # names of columns may contain anything, such as a line break
             raise UserError(plain(str(error))) from None

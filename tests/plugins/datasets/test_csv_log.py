@@ -95,6 +95,18 @@ def test_a_folder_of_three_files_is_split_already(tmp_path):
             load(str(tmp_path), **extra)
 
 
+def test_test_rows_in_files_of_parts_never_train_and_what_is_left_out_of_the_folder_is_noted(tmp_path):
+    frame = raw()
+    written(tmp_path, frame[:60], "train-00000-of-00002.parquet")
+    written(tmp_path, frame[60:80], "train-00001-of-00002.parquet")
+    written(tmp_path, frame[80:], "test-00000-of-00001.parquet")
+    written(tmp_path, frame, "old.csv.1")
+    log = load(str(tmp_path), drop="when")
+    assert len(log.test) == 20
+    assert any("is split by the names of its files" in note for note in log.notes)
+    assert any("by name: old.csv.1;" in note for note in log.notes)
+
+
 def test_text_stays_as_it_is_written_and_only_an_empty_value_is_missing(tmp_path):
     lines = [f"{n % 2},{('007', '7', 'NA', '')[n % 4]}" for n in range(200)]
     log = load(written(tmp_path, "\n".join(["click,code", *lines])), numeric=())

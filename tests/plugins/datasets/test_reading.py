@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ctrbench import Missing, UserError
-from ctrbench_datasets import _text
+from ctrbench_datasets import _quotes, _text
 from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._text import Dialect
@@ -113,6 +113,42 @@ def test_the_delimiter_is_found_out(tmp_path, text, delimiter):
     assert rows(log_of(tmp_path, text, "x.dat", Dialect(delimiter=delimiter))) == expected
 
 
+@pytest.mark.parametrize("delimiter", ["::", "||", "§", "~:~"])
+def test_a_long_delimiter_stays_in_quoted_values_names_and_notes(tmp_path, monkeypatch, delimiter):
+    d = delimiter
+    text = (
+        f'click{d}"a{d}b"{d}c\n0{d}"x{d}y"{d}\n1{d}"{d}"{d}z\n' + f'0{d}u{d}"{d}{d}"\n' * 50 + f'0{d}"q{d}r"\n1{d}u{d}'
+    )
+    said = Dialect(delimiter=delimiter, missing=(f"{d}{d}",))
+    for spilled_from in (_text.SPILLED_FROM, 0):
+        monkeypatch.setattr(_text, "SPILLED_FROM", spilled_from)
+        log = log_of(tmp_path, text, dialect=said)
+        assert log.names == ("click", f"a{d}b", "c")
+        assert rows(log)[:3] == [["0", f"x{d}y", None], ["1", d, "z"], ["0", "u", None]]
+        assert rows(log)[-1] == ["1", "u", None]
+        assert f"row 53 has 2 instead of 3 values ('0{d}\"q{d}r\"')" in log.notes[0]
+
+
+@pytest.mark.parametrize("delimiter", ["::", "<|>"])
+def test_a_long_delimiter_may_stand_where_a_block_ends(tmp_path, delimiter):
+    count = 150_000  # some of the blocks of 1 MiB end behind a delimiter, others within one
+    text = "".join(delimiter.join((str(n % 2), str(n % 7), "x" * (n % 9))) + "\n" for n in range(count))
+    log = log_of(tmp_path, delimiter.join(("click", "u", "ad")) + "\n" + text, "x.dat", Dialect(delimiter=delimiter))
+    assert len(log) == count
+    assert log.table["ad"].to_pylist() == ["x" * (n % 9) or None for n in range(count)]
+    assert "holds the control character 0x1f" in refused(tmp_path, "a::b\n\x1f::1\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("line", "delimiter"), [("sep=;", ";"), ('"sep=~"', "~"), ("SEP=\t", "\t"), ("sep=,", ";")])
+def test_a_first_line_for_excel_names_the_delimiter_and_is_no_header(tmp_path, line, delimiter, encoding):
+    text = f"{line}\r\n" + TEXT.replace(",", delimiter).replace("\n", "\r\n")
+    dialect = Dialect(delimiter=delimiter) if line == "sep=," else PLAIN
+    log = log_of(tmp_path, text.encode(encoding), dialect=dialect)
+    assert (log.names, rows(log)) == (("click", "uid", "ad"), EXPECTED)
+    assert "line 6: the quotation mark before 'b'" in refused(tmp_path, f'{text}1{delimiter}"b', dialect=dialect)
+
+
 def test_commas_in_quotes_do_not_hide_the_delimiter(tmp_path):
     text = 'click,title,ad\n0,"a; b; c",x\n1,"d, e; f",y\n'
     assert rows(log_of(tmp_path, text)) == [["0", "a; b; c", "x"], ["1", "d, e; f", "y"]]
@@ -181,6 +217,32 @@ def test_backslashes_before_quotes_are_understood_and_others_are_text(tmp_path):
     assert rows(log_of(tmp_path, "click,path\n0,C:\\new\\t\n1,b\n"))[0] == ["0", "C:\\new\\t"]
 
 
+WITH_BACKSLASHES = [
+    (r"DOM\ann", r"DOM\ann"),
+    ("DOMann", "DOMann"),
+    (r"\N", r"\N"),
+    (r'"C:\new"', r"C:\new"),
+    (r'"\\host\\x\\"', r"\\host\\x\\"),
+    (r'"\"hi\", you"', '"hi", you'),
+    (r'"say ""hi"" \\\""', r'say "hi" \\"'),
+    ('"two\nlines\\"\n"', 'two\nlines"\n'),
+    (r"5\" pipe", r"5\" pipe"),
+]
+"""How values are written beside others in which a quotation mark has a backslash before it, and what they are."""
+
+
+@pytest.mark.parametrize("block", [1, 1 << 24])
+@pytest.mark.parametrize("delimiter", [",", "::"])
+def test_a_backslash_stays_where_no_quotation_mark_in_quotes_follows(tmp_path, monkeypatch, block, delimiter):
+    monkeypatch.setattr(_quotes, "BLOCK", block)
+    written, meant = zip(*WITH_BACKSLASHES * 3, strict=True)
+    lines = [delimiter.join((str(n % 2), value, "x")) for n, value in enumerate(written)]
+    log = log_of(tmp_path, "\n".join([delimiter.join(("click", r'"u\i\"d"', r"o\s")), *lines]))
+    assert log.names == ("click", r'u\i"d', r"o\s")
+    assert [row[1] for row in rows(log)] == list(meant)
+    assert 'is written \\"' in log.notes[0]
+
+
 def test_another_quote_may_be_named(tmp_path):
     assert rows(log_of(tmp_path, "click,ad\n0,'a,b'\n", dialect=Dialect(quote="'"))) == [["0", "a,b"]]
     with pytest.raises(UserError, match="quote=xy must be one character, or none"):
@@ -216,6 +278,9 @@ def test_too_many_rows_that_do_not_fit_are_an_error(tmp_path):
         "196,242,3,881250949\n186,302,3,891717742\n",
         "1,2014-04-07T10:51:09.277Z,214536502,0\n1,2014-04-07T10:54:09.868Z,214536500,0\n",
         "1|24|M|technician\n2|53|F|other\n",
+        "1\t\\N\t5\n0\t3\t7\n",
+        "1,-,a\n0,3,b\n",
+        "NA,1,NA\n0,3,n/a\n",
     ],
 )
 def test_a_file_without_a_header_asks_for_names(tmp_path, text):
@@ -229,8 +294,17 @@ def test_a_file_without_a_header_asks_for_names(tmp_path, text):
 
 def test_names_may_be_given_for_a_header_that_is_there(tmp_path):
     assert rows(log_of(tmp_path, TEXT, dialect=Dialect(columns=("click", "uid", "ad")))) == EXPECTED
-    assert "columns has 2 names, but the first row has 3 values" in refused(
+    assert "columns has 2 names, but the first row has 3 values, separated by a comma; name each" in refused(
         tmp_path, TEXT, dialect=Dialect(columns=("a", "b"))
+    )
+
+
+@pytest.mark.parametrize("row", ["NA,007,-", "0,\\N,1.5", "?,null,none"])
+def test_missing_values_do_not_tell_a_header_from_data(tmp_path, row):
+    log = log_of(tmp_path, f"click,uid,price\n{row}\n1,008,2\n")
+    assert (len(log), log.names) == (2, ("click", "uid", "price"))
+    assert "the first row looks like data" in refused(
+        tmp_path, "1,unknown\n0,3\n", dialect=Dialect(missing=("unknown",))
     )
 
 
@@ -409,6 +483,103 @@ def test_a_folder_of_splits_may_have_any_suffix_other_words_and_no_valid(tmp_pat
     assert without.valid == ()
 
 
+def folder_of(path: Path, *names: str) -> Path:
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(TEXT)
+    return path
+
+
+UNREMARKABLE = (".DS_Store", "_SUCCESS", "README", "README.md", "readme.txt", "LICENSE", "a.csv.crc", "SHA256SUMS")
+
+
+@pytest.mark.parametrize(
+    ("names", "left_out"),
+    [
+        (("click.csv", "click.csv.1", "part-00001", "b.log"), "b.log, click.csv.1, part-00001"),
+        (("a.csv", "_2026.csv", "_old/b.csv", "_temporary/0"), "_2026.csv, _old"),
+        (("train.csv", "test.csv", "train_2.csv", "extra.csv", "valid.log"), "extra.csv, train_2.csv, valid.log"),
+        (("train/a.csv", "train/b.log", "test/a.csv"), "train/b.log"),
+        (("a.csv", *(f"{n}.log" for n in range(7))), "0.log, 1.log, 2.log, 3.log, 4.log and 2 more"),
+        (("train.csv", "test.csv"), ""),
+        (("a.csv", "b/license.csv"), ""),
+    ],
+)
+def test_what_may_hold_rows_and_is_left_out_of_a_folder_is_noted(tmp_path, names, left_out):
+    sources = find_sources(str(folder_of(tmp_path / "rot", *names, *UNREMARKABLE)))
+    assert not isinstance(sources, Missing)
+    note = f"left out of the folder rot, by name: {left_out}; name what is a log in path="
+    assert sources.notes == ((note,) if left_out else ())
+
+
+def test_what_is_named_besides_its_folder_is_not_noted_as_left_out(tmp_path):
+    folder = str(folder_of(tmp_path / "x", "a.csv", "b.log", "c.log"))
+    for sources in (find_sources((folder, f"{folder}/b.log")), find_sources(folder, test=f"{folder}/b.log")):
+        assert not isinstance(sources, Missing)
+        assert [file.name for file in sources.all] == ["a.csv", "b.log"]
+        assert "by name: c.log;" in sources.notes[0]
+
+
+def test_a_link_to_a_folder_is_noted_and_one_to_a_file_is_read(tmp_path):
+    folder_of(tmp_path, "a/log.csv", "b/more.csv")
+    (tmp_path / "a" / "linked.csv").symlink_to(tmp_path / "b" / "more.csv")
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "b")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    sources = find_sources(str(tmp_path / "a"))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["linked.csv", "log.csv"]
+    assert "by name: circle, linked;" in sources.notes[0]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet", None, "test-00000-of-00001.parquet"),
+        ("data/train-0.parquet", "data/train-1.parquet", "data/validation-0.parquet", "data/test-0.parquet"),
+        ("train_x1.csv", "train_x2.csv.gz", "valid_x1.csv", "test_x1.csv"),
+        ("training_1.csv", "training_2.csv", "val.csv", "testing.csv"),
+        ("Train1.csv", "Train2.csv", "dev 1.csv", "Test1.csv"),
+        ("train_a/0.csv", "train_a/1.csv", None, "test_a/0.csv"),
+    ],
+)
+def test_parts_of_splits_are_recognised_where_all_logs_are_such_and_a_note_says_so(tmp_path, names):
+    one, two, valid, test = names
+    sources = find_sources(str(folder_of(tmp_path / "x", *filter(None, names), "README.md")))
+    assert not isinstance(sources, Missing)
+    found = [[str(file.relative_to(tmp_path / "x")) for file in part] for part in (sources.train, sources.test)]
+    assert found == [[one, two], [test]]
+    assert [str(file.relative_to(tmp_path / "x")) for file in sources.valid] == ([valid] if valid else [])
+    middle = f"valid is {valid}; " if valid else ""
+    told = f"train is {one}, {two}; {middle}test is {test}"
+    assert sources.notes == (f"the folder x is split by the names of its files: {told}",)
+
+
+def test_names_that_only_resemble_splits_make_none(tmp_path):
+    for names in (("trains.csv", "tests.csv"), ("train_1.csv", "train_2.csv"), ("trainer/a.csv", "testimonials.csv")):
+        sources = find_sources(str(folder_of(tmp_path / names[0], *names)))
+        assert not isinstance(sources, Missing)
+        assert (len(sources.train), sources.notes) == (2, ())
+    sources = find_sources(str(folder_of(tmp_path / "mixed", "train_1.csv", "test_1.csv", "more.csv")))
+    assert not isinstance(sources, Missing)
+    assert len(sources.train) == 3
+    assert "train_1.csv and test_1.csv are called like splits, but more.csv is not" in sources.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/.keep", "test/log.csv"), "train holds no readable log; logs end with .csv"),
+        (("train.csv", "valid/b.log", "test.csv"), "valid holds no readable log"),
+        (("train_1.csv", "train_1.parquet", "test_1.csv"), "both train_1.csv and train_1.parquet; it needs one of"),
+        (("train.csv", "training.csv", "test.csv"), "both train.csv and training.csv; it needs one file a split"),
+    ],
+)
+def test_a_folder_whose_splits_are_not_plain_is_refused(tmp_path, names, message):
+    missing = find_sources(str(folder_of(tmp_path / "x", *names)))
+    assert isinstance(missing, Missing)
+    assert message in missing.reason
+
+
 def test_memory_grows_with_the_values_and_not_with_the_longest(tmp_path):
     long = "x" * 1_000_000
     log = log_of(tmp_path, "click,url\n" + "".join(f"{n % 2},u{n}\n" for n in range(2_000)) + f"1,{long}\n")
@@ -481,6 +652,32 @@ def test_quotes_around_all_names_or_values_are_no_text(tmp_path):
     assert rows(log_of(tmp_path, double)) == EXPECTED
     assert "line 3: the quotation mark before 'b'" in refused(tmp_path, double.replace('"b"', '"b'))
     assert "line 4: the quotation mark before 'é' is never closed" in refused(tmp_path, double[:-1])
+
+
+@pytest.mark.parametrize("above", [1, 3, 500])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_empty_lines_above_the_header_are_skipped_and_not_counted_as_rows(tmp_path, above, end):
+    text = end * above + TEXT.replace("\n", end)
+    assert rows(log_of(tmp_path, text)) == EXPECTED
+    log = log_of(tmp_path, text + end.join(["1,u,a"] * 50 + ["1", ""]))
+    assert "row 54 has 1 instead of 3 values ('1')" in log.notes[0]
+
+
+@pytest.mark.parametrize("rows_below", [0, 1, 5])
+def test_a_header_may_be_longer_than_what_is_looked_at_first(tmp_path, rows_below):
+    names = ("click", *(f"a column with a long name {n}" for n in range(20_000)))
+    row = "1" + ",007" * 20_000 + "\n"
+    log = log_of(tmp_path, ",".join(names) + "\n" + row * rows_below)
+    assert (len(log), log.names) == (rows_below, names)
+
+
+def test_a_long_value_below_a_header_in_quotes_leaves_its_names(tmp_path):
+    log = log_of(tmp_path, '"click","a, d"\n0,x\n1,' + "x" * 300_000 + "\n")
+    assert (len(log), log.names) == (2, ("click", "a, d"))
+
+
+def test_a_first_line_that_does_not_end_is_named(tmp_path):
+    assert "its first line is longer than 16 MiB; it needs a header and rows" in refused(tmp_path, "click," * (3 << 20))
 
 
 def test_lines_above_the_header_are_named(tmp_path):
