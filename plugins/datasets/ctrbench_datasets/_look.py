@@ -136,12 +136,14 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
             raise UserError(f"--{role} {given[role]} is not a column; {hint}")
         if role in ("user", "item") and role in given and given[role] not in found.columns:
             raise UserError(f"--{role} {given[role]} holds lists or other compound values; name another column")
-    found.decide("path", _paths(sources.train, path), f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
+    in_parts = any(len(files) > 1 for files in (sources.valid, sources.test))  # which only their folder can name
+    named = os.path.abspath(Path(path).expanduser()) if in_parts else _paths(sources.train, path)
+    found.decide("path", named, f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
     found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
     if encoding:
         found.decide("encoding", encoding, why)
     for split, files in (("valid", sources.valid), ("test", sources.test)):
-        if files:
+        if files and not in_parts:
             found.decide(split, os.path.abspath(files[0]), told)
     if made_up:
         found.decide("columns", list(log.names), "the first row looks like data: these names are made up")
