@@ -17,7 +17,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
-from ctrbench import UserError, as_text, text_numbers
+from ctrbench import Column, UserError, as_text
+from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import BLOCK
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
@@ -203,30 +204,55 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
 
 
 def _without(columns: Any, words: Sequence[str]) -> Stored:
-    """The columns with nothing in the place of these values, which may be texts or numbers."""
+    """The columns with nothing in the place of values that are shown as one of these words, or are that number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    schema = columns.schema
+    for place, field in enumerate(schema):
+        if plain := _PLAIN.get(str(field.type)):
+            schema = schema.set(place, field.with_type(pa.type_for_alias(plain)))
+
     def read(name: str) -> Any:
-        return pa.chunked_array([cleaned(chunk) for chunk in columns[name].chunks], columns.schema.field(name).type)
-
-    def cleaned(values: Any) -> Any:
-        if pa.types.is_dictionary(values.type):
-            held = cleaned(values.dictionary)
-            if held.null_count == values.dictionary.null_count:
-                return values
-            gone = held.is_null().take(values.indices)
-            return pa.DictionaryArray.from_arrays(pc.if_else(gone, None, values.indices), values.dictionary)
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            listed = pa.array(words, values.type)
-        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = text_numbers(words)
-            listed = pa.array(numbers[np.isfinite(numbers)]).cast(values.type, safe=False)
-        else:
+        kind = schema.field(name).type
+        values = columns[name]
+        values = values if values.type == kind else values.cast(kind)
+        gone = _among(values, words)
+        if not gone.any():
             return values
-        return pc.if_else(pc.is_in(values, listed), pa.scalar(None, values.type), values)
+        ends = np.cumsum([len(chunk) for chunk in values.chunks])[:-1]
+        return pa.chunked_array(
+            pc.if_else(pa.array(mask), pa.scalar(None, kind), chunk)
+            for chunk, mask in zip(values.chunks, np.split(gone, ends), strict=True)
+        )
 
-    return Stored(columns.schema, len(columns), read)
+    return Stored(schema, len(columns), read)
+
+
+_PLAIN = {"string_view": "large_string", "binary_view": "large_binary"}
+"""Types with which pyarrow cannot compute, and those to which they are converted."""
+
+
+def _among(values: Any, words: Sequence[str]) -> NDArray[np.bool_]:
+    """Which values are shown as one of the words; of floats also those written in another way, such as -999.0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = values.type
+    if pa.types.is_floating(kind):
+        numbers = [float(word) for word in words if re.fullmatch(r"[+-]?(inf|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)", word)]
+        values = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+        wide = pa.array(numbers, pa.float64())
+        listed = wide.cast(values.type, safe=False)
+        listed = listed.filter(pc.equal(pc.is_inf(listed), pc.is_inf(wide)))  # 1e300 is no float32
+        found: NDArray[np.bool_] = pc.is_in(values, listed).to_numpy()
+        return found
+    try:
+        column = Column.of(values)
+    except (TypeError, ValueError):
+        return np.zeros(len(values), np.bool_)  # compound values, which encoding names if they are used
+    listed = pc.is_in(column.texts, pa.array(words, column.texts.type)).to_numpy(zero_copy_only=False)
+    return np.append(listed, np.False_)[column.codes]
 
 
 def _read_parquet(path: Path, kind: Kind) -> Stored:

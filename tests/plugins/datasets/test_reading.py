@@ -8,6 +8,8 @@ import json
 import lzma
 import tempfile
 import zipfile
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -510,6 +512,45 @@ def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
     }  # fmt: skip
     with pytest.raises(UserError, match="delimiter= is for text"):
         read_log(path, Dialect(delimiter=";"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (pa.array([255, 1], pa.uint8()), ("-1", "256")),
+        (pa.array([-25, 1], pa.int8()), ("999",)),
+        (pa.array([-999, 0]), ("-999.9", "no", "False")),
+        (pa.array([0.0, 1.0]), ("no", "False")),
+        (pa.array([np.inf, 1.0], pa.float32()), ("1e300",)),
+    ],
+)
+def test_a_missing_word_takes_no_number_that_is_another(tmp_path, values, words):
+    pq.write_table(pa.table({"age": values}), tmp_path / "log.parquet")
+    assert read_log(tmp_path / "log.parquet", Dialect(missing=words)).table["age"].to_pylist() == values.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (pa.array([date(1970, 1, 1), date(2026, 1, 1)]), "1970-01-01"),
+        (pa.array([datetime(1970, 1, 1), datetime(2026, 1, 1, 5)]), "1970-01-01 00:00:00"),
+        (pa.array([b"NA", b"a"]), "NA"),
+        (pa.array([b"NA", b"a"], pa.binary_view()), "NA"),
+        (pa.array(["NA", "a"], pa.string_view()), "NA"),
+        (pa.array(["NA", "a"]).dictionary_encode(), "NA"),
+        (pa.array([Decimal("-9.50"), Decimal("1.25")]), "-9.50"),
+        (pa.array([-999.9, 1.0], pa.float32()), "-999.90"),
+        (pa.array([-2.0, 1.0], pa.float16()), "-2"),
+        (pa.array([False, True]), "False"),
+        (pa.array([np.iinfo(np.int64).max, 1]), "9223372036854775807"),
+    ],
+)
+def test_a_missing_word_is_compared_with_what_a_value_is_shown_as(tmp_path, values, word):
+    pq.write_table(pa.table({"x": values, "tags": [["NA"], []]}), tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet", Dialect(missing=(word, "?")))
+    assert log.table["x"].is_null().to_pylist() == [True, False]
+    assert log.table["x"].type == log.columns.schema.field("x").type
+    assert log.table["tags"].to_pylist() == [["NA"], []]
 
 
 def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
