@@ -7,11 +7,14 @@ log needs no more memory than one of its columns.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +23,8 @@ import numpy as np
 from ctrbench import Column, UserError, as_text
 from numpy.typing import NDArray
 
-from ctrbench_datasets._characters import BLOCK
+from ctrbench_datasets._characters import BLOCK, Text
+from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
 
@@ -181,11 +185,15 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
     if kind.format == "text":
         found = read_text(path, kind, dialect, only)
         return Log(found.table, ((path.name, found.table.num_rows, tuple(found.left_out)),), tuple(found.notes))
-    given = next((name for name in ("delimiter", "quote", "encoding", "columns") if getattr(dialect, name)), "")
+    told = ("delimiter", "quote", "columns", *(() if kind.format == "jsonl" else ("encoding",)))
+    given = next((name for name in told if getattr(dialect, name)), "")
     if given:
         raise UserError(f"{path}: {given}= is for text, and {kind.format} says it itself; leave it out")
     with readable(path):
-        found = {"parquet": _read_parquet, "feather": _read_feather, "jsonl": _read_jsonl}[kind.format](path, kind)
+        if kind.format == "jsonl":
+            found = _read_jsonl(path, kind, dialect.encoding)
+        else:
+            found = {"parquet": _read_parquet, "feather": _read_feather}[kind.format](path)
         twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
@@ -255,7 +263,7 @@ def _among(values: Any, words: Sequence[str]) -> NDArray[np.bool_]:
     return np.append(listed, np.False_)[column.codes]
 
 
-def _read_parquet(path: Path, kind: Kind) -> Stored:
+def _read_parquet(path: Path) -> Stored:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -282,25 +290,27 @@ def _state(path: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read_feather(path: Path, kind: Kind) -> Any:
+def _read_feather(path: Path) -> Any:
     from pyarrow import feather
 
     return feather.read_table(path)
 
 
-def _read_jsonl(path: Path, kind: Kind) -> Any:
+def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import json as arrow_json
 
-    with open_bytes(path, kind.packing) as file:
-        if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    text = Text(path, kind, encoding_of(path, kind, encoding))
+    with text.open() as file:
+        if file.read(64).lstrip(b" \t\r\n").startswith(b"["):
             raise UserError(
                 f"{path}: a list in JSON; write one object a line, as df.to_json(orient='records', lines=True)"
             )
 
     def parsed(types: Mapping[str, Any]) -> Any:
         asked = pa.schema(list(types.items()))
-        with open_bytes(path, kind.packing) as file:
+        with text.open() as file:
             return arrow_json.read_json(
                 pa.PythonFile(file, "r"),
                 read_options=arrow_json.ReadOptions(block_size=BLOCK),
@@ -308,22 +318,41 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
             )
 
     table = parsed({})
+    names = table.column_names
     asked = {each.name: pa.string() for each in table.schema if pa.types.is_timestamp(each.type)}  # text stays text
-    asked |= {each.name: pa.decimal256(76, 0) for each in table.schema if _may_be_ids(table[each.name])}
-    try:
-        return parsed(asked).select(table.column_names) if asked else table
-    except pa.ArrowInvalid:  # numbers that are no whole ones after all, such as 1e22
-        return table
+    large = [name for name in names if _has_large_floats(table[name])]
+    if large:
+        try:
+            return parsed(asked | dict.fromkeys(large, pa.decimal256(76, 0))).select(names)
+        except UserError:  # of NaN, fractions or more digits
+            pass
+    table = parsed(asked).select(names) if asked else table
+    for name in large:
+        written = _as_written(text, name)
+        if pc.any(pc.match_substring_regex(written.cast(pa.string()), r"^-?\d{16}")).as_py():
+            table = table.set_column(names.index(name), name, written)
+    return table
 
 
-def _may_be_ids(column: Any) -> bool:
-    """Whether floats were whole numbers with more digits than they keep."""
+def _has_large_floats(column: Any) -> bool:
+    """Whether floats may have been whole numbers with more digits than they keep."""
     import pyarrow as pa
 
-    if not pa.types.is_floating(column.type):
-        return False
-    sizes = np.abs(column.drop_null().to_numpy())
-    return bool((sizes % 1 == 0).all() and 2**53 <= sizes.max(initial=0) < 1e76)
+    return pa.types.is_floating(column.type) and bool((np.abs(column.to_numpy()) >= 2**53).any())
+
+
+def _as_written(text: Text, name: str) -> Any:
+    """The numbers of a column of JSON as the file writes them, NaN as missing."""
+    import pyarrow as pa
+
+    read = json.JSONDecoder(
+        parse_int=str, parse_float=str, parse_constant=lambda word: None if word == "NaN" else word
+    ).decode
+    with open_bytes(text.path, text.kind.packing) as raw:
+        lines = io.TextIOWrapper(raw, text.encoding)
+        rows = (read(line).get(name) for line in lines if line.strip())
+        chunks = iter(lambda: pa.array(islice(rows, 1 << 16), pa.string()), pa.array([], pa.string()))
+        return pa.chunked_array(chunks, pa.string()).dictionary_encode()
 
 
 def _without_pandas_index(schema: Any) -> dict[str, str]:

@@ -498,6 +498,34 @@ def test_whole_numbers_of_json_keep_every_digit(tmp_path):
     assert "write one object a line" in refused(tmp_path, '[{"click": 1}]', "log.json")
 
 
+@pytest.mark.parametrize("other", ["NaN", "0.5", "9" * 80, "-Infinity", "9" * 400])
+@pytest.mark.filterwarnings("error")
+def test_ids_of_json_keep_every_digit_beside_any_number(tmp_path, other):
+    ids = ["9007199254740993", "9007199254740992", other, "7", "-90071992547409930"]
+    lines = "".join(f'{{"uid": {number}, "when": "2026-01-0{n + 1}", "x": 1e22}}\n' for n, number in enumerate(ids))
+    found = log_of(tmp_path, lines, "log.jsonl").table
+    assert found["uid"].to_pylist() == [None if number == "NaN" else number for number in ids]
+    assert found["when"].to_pylist() == [f"2026-01-0{n + 1}" for n in range(5)]
+    assert found["x"].to_pylist() == [1e22] * 5
+
+
+@pytest.mark.parametrize("number", ["3.4028234664e+38", "1e300", "Infinity"])
+def test_numbers_of_json_that_are_no_ids_stay_numbers(tmp_path, number):
+    found = log_of(tmp_path, f'{{"x": {number}}}\n{{"x": 0.5}}\n', "log.jsonl").table
+    assert found["x"].to_pylist() == [float(number), 0.5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+def test_json_lines_are_read_in_their_encoding(tmp_path, encoding):
+    data = '{"ad": "café", "uid": 9007199254740993}\n{"ad": "b", "uid": NaN}\n'.encode(encoding)
+    given = Dialect(encoding=encoding if encoding in ("cp1252", "latin-1") else "")
+    assert rows(log_of(tmp_path, data, "log.jsonl", given)) == [["café", "9007199254740993"], ["b", None]]
+    if given.encoding:
+        message = refused(tmp_path, data, "log.jsonl")
+        assert "line 1 is not UTF-8 (byte 0xe9)" in message
+        assert "encoding=cp1252" in message
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl"])
 def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
     frame = pd.DataFrame({"ad": ["NA", "a", "?", "a"], "age": [-999, 1, 2, -999], "rate": [0.5, -999.0, 1.5, 2.5]})
