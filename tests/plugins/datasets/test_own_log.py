@@ -110,6 +110,67 @@ def test_a_label_that_cannot_be_says_what_there_is_and_what_to_say(tmp_path, rul
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        (["N", "Y", "N"], "== Y"),
+        (["no click", "no click", "clicked"], "== clicked"),
+        (["negative", "Positive", "positive"], '"c in (Positive, positive)"'),
+        (["view", "view", "buy"], "== buy"),
+        (["0", "buy", "view", "view"], "== buy"),
+        (["0", "1", "2", "5"], ">= 1"),
+        (["0", "0.5", "2.5"], ">= 0.5"),
+        (["-1", "1"], "== 1"),
+        (["2"], "== 2"),
+        (["1", "-", "-"], "== 1"),
+    ],
+)
+def test_the_proposed_rule_takes_what_seems_to_be_a_click(tmp_path, values, rule):
+    message = refused(tmp_path, pd.DataFrame({"c": values * 4, "ad": ["a", "b"] * 2 * len(values)}), label="c")
+    assert rule in message.rsplit("label=", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "clicks", "others"),
+    [
+        ("code == 007", {"007"}, "'07', '7'"),
+        ("code != 007", {"07", "7", "8", "1", "1e0", "yes"}, "'07', '7'"),
+        ("code == yes", {"yes"}, "'1', '1e0'"),
+        ("code in (7, 8.0)", {"7", "8"}, "'007', '07'"),
+        ("code == 7.0", {"007", "07", "7"}, ""),
+        ("code == true", {"1", "1e0", "yes"}, ""),
+    ],
+)
+def test_a_rule_means_the_text_that_it_names_where_there_is_one(tmp_path, rule, clicks, others):
+    table = frame().assign(code=["007", "07", "7", "8", "1", "1e0", "yes", "8"] * 50)
+    log = load(tmp_path, table, label=rule, time="when")
+    assert log.train.targets.tolist() == table.code[:320].isin(clicks).astype(int).tolist()
+    told = [note for note in log.notes if "not written as" in note]
+    assert bool(told) == bool(others)
+    assert all(f"{others} are not written as in" in note for note in told)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("rule", ["event", "event == click", "event != view", "event in (click, buy)", "event >= 4"])
+def test_a_header_in_the_middle_is_no_row(tmp_path, rule, mark):
+    lines = [f"{['view', 'click'][n % 2] if rule != 'event' else n % 2},u{n % 7},a{n % 3}" for n in range(20)]
+    lines.insert(9, mark + "event,uid,")
+    (tmp_path / "log.csv").write_text("\n".join(["event,uid,", *lines, ""]))
+    with pytest.raises(UserError, match=r"row 10 repeats the header; delete such rows"):
+        CsvLog(path=str(tmp_path / "log.csv"), label=rule).load(seed=1, context=Context())
+
+
+def test_a_value_that_is_called_as_its_column_is_no_header(tmp_path):
+    table = frame().assign(event=["event", "view"] * 200)
+    assert load(tmp_path, table, label="event == event", time="when").train.targets[:4].tolist() == [1, 0, 1, 0]
+
+
+def test_a_label_of_lists_asks_for_another_column(tmp_path):
+    pq.write_table(pa.table({"click": [[0], [1]] * 20, "ad": ["a", "b"] * 20}), tmp_path / "log.parquet")
+    with pytest.raises(UserError, match="label 'click' holds lists .*; name a column with one value a row"):
+        CsvLog(path=str(tmp_path / "log.parquet"), label="click").load(seed=1, context=Context())
+
+
 def test_a_row_without_a_label_is_named(tmp_path):
     table = frame().astype({"rating": object})
     table.loc[7, "rating"] = None
