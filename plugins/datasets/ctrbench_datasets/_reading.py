@@ -130,22 +130,22 @@ def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Se
         parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
     notes = [note for part in parts for note in part.notes]
-    for path, part in zip(paths[1:], parts[1:], strict=True):
-        lacking = [name for name in names if name not in part.names]
+    if len(parts) == 1:
+        return parts[0]
+    called = [path.name for path in paths]
+    if len(set(called)) < len(paths):  # part-0.parquet of each day
+        top = os.path.commonpath([path.parent for path in paths])
+        called = [os.path.relpath(path, top) for path in paths]
+    for path, name, part in zip(paths[1:], called[1:], parts[1:], strict=True):
+        lacking = [column for column in names if column not in part.names]
         if lacking:
             raise UserError(
-                f"{path}: the column {lacking[0]!r} of {paths[0].name} is not there; files of one log need the same "
-                "columns"
+                f"{path}: the column {lacking[0]!r} of {called[0]} is not there; files of one log need the same columns"
             )
-        more = [name for name in part.names if name not in names]
+        more = [column for column in part.names if column not in names]
         if more:
-            notes.append(f"{path.name} has columns that {paths[0].name} lacks, left out: {', '.join(more[:5])}")
-    if len(parts) == 1:
-        return Log(parts[0].columns, parts[0].files, tuple(notes))
-    told = [part.files[0] for part in parts]
-    if len({name for name, *_ in told}) < len(told):  # part-0.parquet of each day
-        top = os.path.commonpath([path.parent for path in paths])
-        told = [(os.path.relpath(path, top), *each[1:]) for path, each in zip(paths, told, strict=True)]
+            notes.append(f"{name} has columns that {called[0]} lacks, left out: {', '.join(more[:5])}")
+    told = [(name, *part.files[0][1:]) for name, part in zip(called, parts, strict=True)]
     return Log(_joined([part.columns for part in parts], names), tuple(told), tuple(notes))
 
 
@@ -153,10 +153,10 @@ def _with_folders(log: Log, path: Path) -> Log:
     """The log with what the folders of its file say, as in day=2026-01-31/part-0.parquet, in columns of their own."""
     import pyarrow as pa
 
-    for key, value in (folder.split("=", 1) for folder in path.parts[:-1] if re.match(r"[^=]+=[^=]", folder)):
+    for key, value in (folder.split("=", 1) for folder in path.parts[:-1] if re.match("[^=]+=(?!=)", folder)):
         if key not in log.names:
-            texts = pa.array([None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)], pa.string())
-            codes = pa.array(np.zeros(len(log), np.int32))
+            texts = pa.array([unquote(value)] if value not in ("", "__HIVE_DEFAULT_PARTITION__") else [], pa.string())
+            codes = pa.array(np.zeros(len(log), np.int32), mask=np.full(len(log), not len(texts)))
             log = log.with_column(key, pa.chunked_array([pa.DictionaryArray.from_arrays(codes, texts)]))
     return log
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ctrbench import Missing, UserError
+from ctrbench import Column, Missing, UserError
 from ctrbench_datasets import _text
 from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
@@ -589,6 +589,26 @@ def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     log = read_log(find_sources(str(tmp_path)).train)
     assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
     assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+@pytest.mark.parametrize("nothing", ["day=__HIVE_DEFAULT_PARTITION__", "day="])
+def test_a_folder_that_says_nothing_is_a_missing_value(tmp_path, nothing):
+    for folder in (nothing, "day=2026-01-02"):
+        (tmp_path / folder).mkdir()
+        pd.DataFrame({"click": [0, 1]}).to_parquet(tmp_path / folder / "part-0.parquet")
+    log = read_log(find_sources(str(tmp_path)).train)
+    assert sorted(rows(log), key=str) == [[0, "2026-01-02"], [0, None], [1, "2026-01-02"], [1, None]]
+    assert Column.of(log.columns["day"]).values.tolist() == ["2026-01-02"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for folder, columns in {"a": "click", "b": "click,ad"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "log.csv").write_text(f"{columns}\n{columns.replace('click', '0')}\n")
+    log = read_log([tmp_path / "a/log.csv", tmp_path / "b/log.csv"])
+    assert "b/log.csv has columns that a/log.csv lacks, left out: ad" in log.notes
+    with pytest.raises(UserError, match=r"a/log.csv: the column 'ad' of b/log.csv is not there"):
+        read_log([tmp_path / "b/log.csv", tmp_path / "a/log.csv"])
 
 
 def test_a_file_of_one_line_and_rows_beyond_a_block_are_named(tmp_path, monkeypatch):
