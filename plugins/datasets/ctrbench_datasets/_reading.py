@@ -197,7 +197,7 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
         twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
-        stored_as = _without_pandas_index(found.schema)
+        stored_as, note = _without_pandas_index(found)
         if only is not None:
             stored_as = {name: stored for name, stored in stored_as.items() if name in only}
         if isinstance(found, Stored):
@@ -208,7 +208,7 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
             columns = columns.replace_schema_metadata(None)
     if dialect.missing:
         columns = _without(columns, dialect.missing)
-    return Log(columns, ((path.name, columns.num_rows, ()),))
+    return Log(columns, ((path.name, columns.num_rows, ()),), (f"{path.name}: {note}",) if note else ())
 
 
 def _without(columns: Any, words: Sequence[str]) -> Stored:
@@ -355,22 +355,33 @@ def _as_written(text: Text, name: str) -> Any:
         return pa.chunked_array(chunks, pa.string()).dictionary_encode()
 
 
-def _without_pandas_index(schema: Any) -> dict[str, str]:
-    """The columns' names, and by which each is stored.
+def _without_pandas_index(found: Any) -> tuple[dict[str, str], str]:
+    """The columns' names, by which each is stored; and what is worth noting.
 
-    The index of pandas comes first, where it has a name that no column has; otherwise it is left out.
+    The index of pandas comes first, where it has a name that no column has, or none and is of texts or dates, which a
+    text file keeps too; otherwise it is left out.
     """
-    told: Mapping[str, Any] = schema.pandas_metadata or {}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told: Mapping[str, Any] = found.schema.pandas_metadata or {}
     called = {
         each.get("field_name"): each.get("name")
         for each in told.get("columns", [])
         if isinstance(each, dict) and isinstance(each.get("field_name"), str)
     }
-    names = {name: name for name in schema.names}
-    index: dict[str, str] = {}
-    for stored in [name for name in told.get("index_columns", []) if name in schema.names]:
+    names = {name: name for name in found.column_names}
+    stored_index = [name for name in told.get("index_columns", []) if name in found.column_names]  # or a range
+    for stored in stored_index:
         del names[stored]
+    index: dict[str, str] = {}
+    note = ""
+    for place, stored in enumerate(stored_index):
         name = called.get(stored)
+        if name is None and not pa.types.is_integer(found.schema.field(stored).type):
+            name = f"Unnamed: {place}"  # as in a text file
+        elif name is None and pc.count_distinct(found[stored]).as_py() < len(found[stored]):  # not row numbers
+            note = "its index of pandas has no name, and is left out; name it to keep it: df.index.name = ..."
         if name is not None and str(name) not in names:
             index[str(name)] = stored
-    return index | names
+    return index | names, note

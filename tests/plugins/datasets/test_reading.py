@@ -281,6 +281,29 @@ def test_the_index_of_pandas_is_a_column_where_it_has_a_name_of_its_own(tmp_path
     assert read_log(tmp_path / "numbers.parquet").names == ("0", "1")
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("index", [["u1", "u2", "u1"], pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-01"])])
+def test_an_index_of_pandas_without_a_name_is_called_as_in_a_text_file(tmp_path, suffix, index):
+    frame = pd.DataFrame({"click": [0, 1, 0]}, index=index)
+    getattr(frame, f"to_{suffix}")(tmp_path / f"log.{suffix}")
+    log = read_log(tmp_path / f"log.{suffix}")
+    assert log.names == ("Unnamed: 0", "click")
+    assert Column.of(log.columns["Unnamed: 0"]).values.tolist() == [str(each)[:10] for each in index[:2]]
+    assert not log.notes
+
+
+@pytest.mark.parametrize(("index", "noted"), [([0, 1, 2], False), ([2, 0, 7], False), ([5, 7, 5], True)])
+def test_row_numbers_of_pandas_are_left_out_and_other_numbers_with_a_note(tmp_path, index, noted):
+    pd.DataFrame({"click": [0, 1, 0]}, index=index).to_parquet(tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet")
+    assert log.names == ("click",)
+    assert log.notes == (
+        ("log.parquet: its index of pandas has no name, and is left out; name it to keep it: df.index.name = ...",)
+        if noted
+        else ()
+    )
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     table = pa.table([pa.array([0, 1])] * 2, names=["ts", "ts"])
     pq.write_table(table, tmp_path / "log.parquet")
