@@ -162,9 +162,7 @@ def _meant(column: Column, numbers: NDArray[np.float64]) -> str:
             return f"== {column.values[int(np.argmax(numbers))]}"
         return f">= {_middle(numbers)}"
     said = [
-        text
-        for text, number in zip(column.values, numbers, strict=True)
-        if number == 1 or text.strip().lower() in _YES
+        text for text, number in zip(column.values, numbers, strict=True) if number == 1 or text.strip().lower() in _YES
     ]
     if len(said) > 1:
         return f"in ({', '.join(said)})"

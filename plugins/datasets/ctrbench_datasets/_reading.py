@@ -271,7 +271,7 @@ def _read_parquet(path: Path) -> Stored:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    file = pq.ParquetFile(path, read_dictionary=texts)
+    file = pq.ParquetFile(path, read_dictionary=texts, coerce_int96_timestamp_unit=_unit_of_int96(path))
 
     def read(name: str) -> Any:
         with readable(path):
@@ -282,6 +282,28 @@ def _read_parquet(path: Path) -> Stored:
             return (found if found.column_names.count(name) == 1 else file.read())[name]
 
     return Stored(file.schema_arrow, file.metadata.num_rows, read)
+
+
+def _unit_of_int96(path: Path) -> str:
+    """The unit for times as Spark and Hive write them: microseconds, which reach the year 9999, if these lose nothing.
+
+    UserError where neither microseconds nor nanoseconds hold a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = {unit: pq.ParquetFile(path, coerce_int96_timestamp_unit=unit) for unit in ("us", "ns")}
+    stored = [files["us"].schema.column(place) for place in range(files["us"].metadata.num_columns)]
+    unit = "us"
+    for name in {each.path for each in stored if each.physical_type == "INT96"} & set(files["us"].schema_arrow.names):
+        coarse, fine = (file.read([name], use_threads=False)[name] for file in files.values())
+        if not coarse.cast(fine.type, safe=False).equals(fine):  # which wraps as `fine` has
+            unit = "ns"
+            if (np.abs(coarse.drop_null().cast(pa.int64()).to_numpy()) > (2**63 - 1) // 1000).any():
+                raise UserError(
+                    f"{path}: column {name!r} has times beyond 2262 as well as nanoseconds; write it in microseconds"
+                )
+    return unit
 
 
 def _state(path: Path) -> tuple[int, ...]:

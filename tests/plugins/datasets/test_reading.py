@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import struct
 import tempfile
 import zipfile
 from datetime import date, datetime
@@ -304,6 +305,32 @@ def test_row_numbers_of_pandas_are_left_out_and_other_numbers_with_a_note(tmp_pa
     )
 
 
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [(["9999-12-31", "0001-01-01", "2026-01-01T00:00:00.123456"], "us"), (["2026-01-01T00:00:00.123456789"], "ns")],
+)
+def test_times_of_spark_are_what_they_were(tmp_path, times, unit):
+    written = pa.array([*np.array(times, f"M8[{unit}]"), None], pa.timestamp(unit))
+    pq.write_table(pa.table({"t": written}), tmp_path / "log.parquet", use_deprecated_int96_timestamps=True)
+    log = read_log(tmp_path / "log.parquet")
+    assert log.columns["t"].combine_chunks().equals(written)
+    assert log.columns.schema.field("t").type == written.type
+
+
+def test_times_of_spark_that_no_unit_holds_are_refused(tmp_path):
+    file = tmp_path / "log.parquet"
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    times = pa.array(np.array(["2026-01-01", "2026-01-02T00:00:00.000000001"], "M8[ns]"))
+    pq.write_table(pa.table({"t": times}), file, use_deprecated_int96_timestamps=True, **plain)
+    days = [
+        struct.pack("<qI", 0, 2_440_588 + int(np.datetime64(day, "D").astype(int)))
+        for day in ("2026-01-01", "9999-12-31")
+    ]
+    file.write_bytes(file.read_bytes().replace(*days))
+    with pytest.raises(UserError, match=r"log.parquet: column 't' has times beyond 2262 as well as nanoseconds; write"):
+        read_log(file)
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     table = pa.table([pa.array([0, 1])] * 2, names=["ts", "ts"])
     pq.write_table(table, tmp_path / "log.parquet")
@@ -313,11 +340,11 @@ def test_columns_of_the_same_name_are_refused(tmp_path):
 
 def test_a_column_of_parquet_is_read_when_it_is_asked_for_and_again_when_asked_again(tmp_path):
     file = tmp_path / "log.parquet"
-    struct = pa.array([{"b": 1}, {"b": 2}])
-    pq.write_table(pa.table({"click": [0, 1], "a.b": ["x", "y"], "a": struct, "tags": [["t"], []]}), file)
+    nested = pa.array([{"b": 1}, {"b": 2}])
+    pq.write_table(pa.table({"click": [0, 1], "a.b": ["x", "y"], "a": nested, "tags": [["t"], []]}), file)
     log = read_log(file)
     assert log.columns["a.b"].to_pylist() == ["x", "y"]
-    assert log.columns["a"].to_pylist() == struct.to_pylist()
+    assert log.columns["a"].to_pylist() == nested.to_pylist()
     assert log.columns["tags"].to_pylist() == [["t"], []]
     assert log.with_column("click", [5, 6]).columns["click"].to_pylist() == [5, 6]
     assert log.with_column("new", [7, 8]).table.column_names == ["click", "a.b", "a", "tags", "new"]
