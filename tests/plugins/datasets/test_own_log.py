@@ -167,7 +167,7 @@ def test_a_value_that_is_called_as_its_column_is_no_header(tmp_path):
 
 def test_a_label_of_lists_asks_for_another_column(tmp_path):
     pq.write_table(pa.table({"click": [[0], [1]] * 20, "ad": ["a", "b"] * 20}), tmp_path / "log.parquet")
-    with pytest.raises(UserError, match="label 'click' holds lists .*; name a column with one value a row"):
+    with pytest.raises(UserError, match=r"label 'click' holds lists .*; name a column with one value a row"):
         CsvLog(path=str(tmp_path / "log.parquet"), label="click").load(seed=1, context=Context())
 
 
@@ -283,6 +283,51 @@ def test_a_row_without_a_time_is_named(tmp_path, bad):
     table.loc[4, "when"] = bad
     message = refused(tmp_path, table, time="when")
     assert "in row 5 is no number and no ISO 8601 date" in message
+
+
+@pytest.mark.parametrize("bad", ["1e400", "yesterday", "-1e999", "2024-01-01T00:00+99:99"])
+def test_a_time_that_is_no_number_among_numbers_is_named(tmp_path, bad):
+    table = frame().assign(when=[str(1_704_067_200 + n) for n in range(400)])
+    table.loc[5, "when"] = bad
+    assert f"{bad!r} in row 6 is no number and no ISO 8601 date" in refused(tmp_path, table, time="when")
+
+
+@pytest.mark.parametrize("offset", ["+99:99", "-24", "+1060", "+16:00"])
+def test_an_offset_that_no_place_has_is_refused(tmp_path, offset):
+    table = frame().assign(when=[f"2024-01-01T00:00:{n % 60:02}+14:00" for n in range(400)])
+    table.loc[4, "when"] = f"2024-01-01T00:00{offset}"
+    assert f"{offset}' in row 5 is no number and no ISO" in refused(tmp_path, table, time="when")
+
+
+@pytest.mark.parametrize("kind", ["text", "plus", "decimal", "json", "int64"])
+def test_nanoseconds_keep_their_order_however_they_are_written(tmp_path, kind):
+    times = 1_700_000_000_000_000_000 + np.arange(40)[::-1]
+    texts = [f"+{time}" if kind == "plus" and time % 2 else str(time) for time in times]
+    decimals = pa.array(times).cast(pa.decimal128(30, 0))
+    written = {"decimal": decimals, "int64": pa.array(times)}.get(kind, pa.array(texts))
+    table = pa.table({"click": [0, 1] * 20, "n": np.arange(40.0), "ts": written})
+    path = tmp_path / ("log.jsonl" if kind == "json" else "log.parquet")
+    if kind == "json":
+        path.write_text("".join(f'{{"click": {n % 2}, "n": {n}.5, "ts": {text}}}\n' for n, text in enumerate(texts)))
+    else:
+        pq.write_table(table, path)
+    splits = CsvLog(path=str(path), label="click", numeric="n", time="ts").load(seed=1, context=Context())
+    found = [int(n) for part in (splits.train, splits.valid, splits.test) for n in part.rows.n]
+    assert found == list(range(40))[::-1]
+
+
+@pytest.mark.parametrize("largest", [2**63 - 1, 2**63, 2**64])
+def test_whole_numbers_of_any_size_are_times(tmp_path, largest):
+    table = frame().assign(when=[str(n) for n in range(399)] + [f"+{largest}"])
+    assert load(tmp_path, table, time="when", numeric="row").test.rows.row.iloc[-1] == 399
+
+
+def test_ticks_of_dotnet_are_told_of(tmp_path):
+    log = load(tmp_path, frame().assign(when=[638_700_000_000_000_000 + n * 10**7 for n in range(400)]), time="when")
+    assert any(
+        "'when' are read as nanoseconds since 1970, so most are of 1990; convert them if they count otherwise" in note
+        for note in log.notes
+    )
 
 
 def test_what_a_time_tells_may_be_fields(tmp_path):
