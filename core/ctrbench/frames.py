@@ -215,7 +215,9 @@ def _parquet(frame: pd.DataFrame, what: str) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    large = {name: column.map(str, na_action="ignore") for name, column in frame.items() if _has_large_numbers(column)}
+    large = {
+        str(name): column.map(str, na_action="ignore") for name, column in frame.items() if _has_large_numbers(column)
+    }
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(pa.Table.from_pandas(frame.assign(**large), preserve_index=False), sink, compression="zstd")
