@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -215,10 +215,22 @@ def _parquet(frame: pd.DataFrame, what: str) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    large = {
+        str(name): column.map(str, na_action="ignore") for name, column in frame.items() if _has_large_numbers(column)
+    }
     sink = pa.BufferOutputStream()
     try:
-        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, compression="zstd")
-    except (pa.ArrowException, TypeError, ValueError) as error:
+        pq.write_table(pa.Table.from_pandas(frame.assign(**large), preserve_index=False), sink, compression="zstd")
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"from_frames: {what}: a column cannot be kept: {' '.join(str(error).split())}") from None
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _has_large_numbers(column: pd.Series[Any]) -> bool:
+    """Whether Python's whole numbers are larger than Arrow's: they are kept as text, as in a text file."""
+    import pandas as pd
+
+    if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) != "integer":
+        return False
+    return bool(column.dropna().abs().max() >= 2**63)

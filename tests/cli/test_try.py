@@ -191,6 +191,20 @@ def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
     assert not {"valid", "test"} & set(alone), "its test has other columns"
 
 
+def test_a_test_in_parts_is_named_by_its_folder(tmp_path):
+    for name in ("train-0.csv", "test-0.csv", "test-1.csv"):
+        written(tmp_path / name, rows=120)
+    found = seen(tmp_path).parameters
+    assert found["path"] == str(tmp_path)
+    assert not {"valid", "test"} & set(found)
+
+
+def test_lines_of_json_in_another_encoding_are_read(tmp_path):
+    lines = [f'{{"click": {n % 3 % 2}, "user": "caf\xe9 {n % 7}", "ad": "a{n % 5}"}}' for n in range(200)]
+    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
+    assert seen(tmp_path / "log.jsonl").parameters["encoding"] == "cp1252"
+
+
 def test_a_rule_may_be_written_without_blanks(tmp_path):
     found = seen(written(tmp_path / "log.csv", click=None, rating=lambda n: str(1 + n % 5)), label="rating>=5")
     assert "rating" not in found.parameters.get("numeric", [])

@@ -124,6 +124,29 @@ def test_frames_that_do_not_fit_are_refused_in_one_line(given: dict, said: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_whole_numbers_of_any_size_are_values_as_in_a_text_file(tmp_path: Path) -> None:
+    made = frame(300, 3)
+    made["who"] = pd.Series([2**64 + 1, 2**64, None, 7, -(2**70)] * 60, dtype=object)
+    made["part"] = np.where(np.arange(300) < 200, "train", np.where(np.arange(300) < 250, "valid", "test"))
+    made.loc[made.part == "test", "who"] = 7
+    splits = (
+        ctrbench.from_frames(made, label="click", split="part")
+        .taken_in(tmp_path)
+        .load(seed=1, context=ctrbench.Context())
+    )
+    there = splits.train.schema.fields[0].vocabulary
+    assert {str(2**64 + 1), str(2**64), "7", str(-(2**70))} <= set(there)
+    assert splits.test.rows["who"].unique().tolist() == [there.index("7") + 1]
+
+
+@pytest.mark.parametrize("values", [[2**70, "a"], [2**70, True]])
+def test_large_numbers_beside_what_is_none_are_refused_in_one_line(tmp_path: Path, values: list[object]) -> None:
+    log = ctrbench.from_frames(frame(30, 1).assign(who=pd.Series(values * 15, dtype=object)), label="click")
+    with pytest.raises(UserError, match="from_frames: frames, train: a column cannot be kept") as caught:
+        log.taken_in(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("label", "user"), [(2, 0), ("2", "0")])
 def test_columns_that_pandas_numbered_are_called_by_number_or_text(label: int | str, user: int | str) -> None:
     log = ctrbench.from_frames(frame(30, 1).set_axis([0, 1, 2], axis=1), label=label, user=user)

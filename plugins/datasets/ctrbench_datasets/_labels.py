@@ -27,6 +27,11 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 
+_YES = ("y", "yes", "t", "true", "click", "clicked", "positive", "pos")
+"""Words that mean a click."""
+
+_BOM = "\ufeff"
+
 
 @dataclass(frozen=True)
 class LabelRule:
@@ -77,23 +82,29 @@ class LabelRule:
             return found, []
         listed = self.value.strip("()[]{}").split(",") if self.sign == "in" else [self.value]
         wanted = [text.strip().strip("'\"“”„‘’‚") for text in listed]
+        equal: NDArray[np.bool_] = np.isin(column.values, wanted)
+        exact, absent = np.isin(wanted, column.values[equal]), []
         values = text_numbers(wanted)
-        equal = np.isin(column.values, wanted) | (np.isfinite(numbers) & np.isin(numbers, values[np.isfinite(values)]))
-        absent = [
-            text
-            for text, value in zip(wanted, values, strict=True)
-            if text not in column.values and not (np.isfinite(value) and value in numbers)
-        ]
+        for text, value in zip(np.array(wanted)[~exact], values[~exact], strict=True):  # 4 may be written as 4.0
+            same = np.isfinite(numbers) & (numbers == value)
+            equal |= same
+            absent += [] if same.any() else [str(text)]
         if not equal.any():
             raise UserError(
                 f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], column.values[:12], 'it has')}"
             )
         notes = [f"label {self.column!r}: no row is {text!r}" for text in absent]
+        alike = column.values[np.isfinite(numbers) & np.isin(numbers, values) & ~equal]
+        if len(alike):
+            shown = ", ".join(map(repr, alike[:5])) + (", …" if len(alike) > 5 else "")
+            notes.append(f"label {self.column!r}: {shown} are not written as in {self.value}: other values")
         return ~equal if self.sign == "!=" else equal, notes
 
 
 def check_label(rule: LabelRule, log: Log, source: str) -> None:
     """UserError where the column does not exist, with likely candidates, or where it needs a rule."""
+    import pyarrow as pa
+
     if rule.column not in log.names:
         likely = [name for name in log.names if _of_two(log, name)]
         hint = did_you_mean(rule.column, log.names, "the columns are")
@@ -102,6 +113,10 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
         if len(log.names) == 1:
             hint += "; if these are several names, say delimiter="
         raise UserError(f"{source}: label={rule.column} is not a column; {hint}")
+    if pa.types.is_nested(log.columns.schema.field(rule.column).type):
+        raise UserError(
+            f"{source}: label {rule.column!r} holds lists or other compound values; name a column with one value a row"
+        )
     try:
         column = Column.of(log.columns[rule.column])
     except (TypeError, ValueError):
@@ -109,25 +124,22 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
     if (column.codes < 0).any():
         row = log.where(int(np.argmax(column.codes < 0)))
         raise UserError(f"{source}: label {rule.column!r} is missing in {row}; mend or drop the row")
-    if rule.sign:
-        return
     numbers = text_numbers(column.values)
     others = [value for value, number in zip(column.values, numbers, strict=True) if number not in (0, 1)]
+    named = np.isin(column.values, (rule.column, _BOM + rule.column))
+    if named.any():
+        at = int(np.argmax(named[column.codes]))
+        if _is_header(log, at) or (not rule.sign and len(others) == named.sum()):
+            raise UserError(
+                f"{source}: {log.where(at)} repeats the header; delete such rows, or name the files one by one"
+            )
+    if rule.sign:
+        return
     if others and len(column.values) <= 100:
         at = int(np.argmax(np.isin(column.codes, np.flatnonzero(~np.isin(numbers, (0, 1))))))
         value = column.values[column.codes[at]]
         shown = ", ".join(sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))[:12])
-        if others == [rule.column]:
-            raise UserError(
-                f"{source}: {log.where(at)} repeats the header; delete such rows, or name the files one by one"
-            )
-        if np.isfinite(numbers).all() and len(numbers) > 2:
-            meant = f">= {_middle(numbers)}"
-        elif np.isfinite(numbers).all() or 1 in numbers:
-            meant = f"== {column.values[int(np.argmax(np.where(np.isfinite(numbers), numbers, -np.inf)))]}"
-        else:
-            meant = f"== {column.values[numbers != 0][0]}"
-        example = quoted(f"{rule.column} {meant}")
+        example = quoted(f"{rule.column} {_meant(column, numbers)}")
         example = example if example.startswith('"') else f'"{example}"'
         text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
         raise UserError(
@@ -137,8 +149,30 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
         )
 
 
+def _is_header(log: Log, at: int) -> bool:
+    """Whether a row holds the names of its columns, as where files were joined with their headers."""
+    values = ((name, log.columns[name][at].as_py()) for name in log.names)
+    return all(value is None or str(value).removeprefix(_BOM) == name for name, value in values)
+
+
+def _meant(column: Column, numbers: NDArray[np.float64]) -> str:
+    """A rule for the values that are probably clicks: large numbers, words that say so, or the rarest value."""
+    if np.isfinite(numbers).all():
+        if len(numbers) <= 2:
+            return f"== {column.values[int(np.argmax(numbers))]}"
+        return f">= {_middle(numbers)}"
+    said = [
+        text for text, number in zip(column.values, numbers, strict=True) if number == 1 or text.strip().lower() in _YES
+    ]
+    if len(said) > 1:
+        return f"in ({', '.join(said)})"
+    return f"== {said[0] if said else column.values[int(np.argmin(np.where(numbers == 0, np.inf, column.counts)))]}"
+
+
 def _middle(numbers: NDArray[np.float64]) -> str:
-    middle = np.sort(numbers)[(len(numbers) + 1) // 2]
+    """The least of the upper half; of counts, which begin with 0, the least above it."""
+    ordered = np.sort(numbers)
+    middle = ordered[1 if ordered[0] == 0 else (len(numbers) + 1) // 2]
     return str(int(middle)) if middle == int(middle) else str(middle)
 
 

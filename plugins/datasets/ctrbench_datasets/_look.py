@@ -206,7 +206,8 @@ def _read(files: Sequence[Path], encoding: str) -> tuple[Log, bool, str]:
     """The rows, whether the names of their columns had to be made up, and how the files are written, in words."""
     file, kind = files[0], kind_of(files[0])
     if kind.format != "text":
-        return read_log(files), False, f", {kind.format}"
+        spoken = Dialect(encoding=encoding if kind.format == "jsonl" else "")
+        return read_log(files, spoken), False, f", {kind.format}"
     columns: tuple[str, ...] = ()
     try:
         text = read_text(file, kind, Dialect(encoding=encoding))

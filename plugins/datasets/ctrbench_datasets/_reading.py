@@ -7,19 +7,24 @@ log needs no more memory than one of its columns.
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
-from ctrbench import UserError, as_text, text_numbers
+from ctrbench import Column, UserError, as_text
+from numpy.typing import NDArray
 
-from ctrbench_datasets._characters import BLOCK
+from ctrbench_datasets._characters import BLOCK, Text
+from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
 
@@ -125,22 +130,22 @@ def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Se
         parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
     notes = [note for part in parts for note in part.notes]
-    for path, part in zip(paths[1:], parts[1:], strict=True):
-        lacking = [name for name in names if name not in part.names]
+    if len(parts) == 1:
+        return parts[0]
+    called = [path.name for path in paths]
+    if len(set(called)) < len(paths):  # part-0.parquet of each day
+        top = os.path.commonpath([path.parent for path in paths])
+        called = [os.path.relpath(path, top) for path in paths]
+    for path, name, part in zip(paths[1:], called[1:], parts[1:], strict=True):
+        lacking = [column for column in names if column not in part.names]
         if lacking:
             raise UserError(
-                f"{path}: the column {lacking[0]!r} of {paths[0].name} is not there; files of one log need the same "
-                "columns"
+                f"{path}: the column {lacking[0]!r} of {called[0]} is not there; files of one log need the same columns"
             )
-        more = [name for name in part.names if name not in names]
+        more = [column for column in part.names if column not in names]
         if more:
-            notes.append(f"{path.name} has columns that {paths[0].name} lacks, left out: {', '.join(more[:5])}")
-    if len(parts) == 1:
-        return Log(parts[0].columns, parts[0].files, tuple(notes))
-    told = [part.files[0] for part in parts]
-    if len({name for name, *_ in told}) < len(told):  # part-0.parquet of each day
-        top = os.path.commonpath([path.parent for path in paths])
-        told = [(os.path.relpath(path, top), *each[1:]) for path, each in zip(paths, told, strict=True)]
+            notes.append(f"{name} has columns that {called[0]} lacks, left out: {', '.join(more[:5])}")
+    told = [(name, *part.files[0][1:]) for name, part in zip(called, parts, strict=True)]
     return Log(_joined([part.columns for part in parts], names), tuple(told), tuple(notes))
 
 
@@ -148,10 +153,10 @@ def _with_folders(log: Log, path: Path) -> Log:
     """The log with what the folders of its file say, as in day=2026-01-31/part-0.parquet, in columns of their own."""
     import pyarrow as pa
 
-    for key, value in (folder.split("=", 1) for folder in path.parts[:-1] if re.match(r"[^=]+=[^=]", folder)):
+    for key, value in (folder.split("=", 1) for folder in path.parts[:-1] if re.match("[^=]+=(?!=)", folder)):
         if key not in log.names:
-            texts = pa.array([None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)], pa.string())
-            codes = pa.array(np.zeros(len(log), np.int32))
+            texts = pa.array([unquote(value)] if value not in ("", "__HIVE_DEFAULT_PARTITION__") else [], pa.string())
+            codes = pa.array(np.zeros(len(log), np.int32), mask=np.full(len(log), not len(texts)))
             log = log.with_column(key, pa.chunked_array([pa.DictionaryArray.from_arrays(codes, texts)]))
     return log
 
@@ -180,15 +185,19 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
     if kind.format == "text":
         found = read_text(path, kind, dialect, only)
         return Log(found.table, ((path.name, found.table.num_rows, tuple(found.left_out)),), tuple(found.notes))
-    given = next((name for name in ("delimiter", "quote", "encoding", "columns") if getattr(dialect, name)), "")
+    told = ("delimiter", "quote", "columns", *(() if kind.format == "jsonl" else ("encoding",)))
+    given = next((name for name in told if getattr(dialect, name)), "")
     if given:
         raise UserError(f"{path}: {given}= is for text, and {kind.format} says it itself; leave it out")
     with readable(path):
-        found = {"parquet": _read_parquet, "feather": _read_feather, "jsonl": _read_jsonl}[kind.format](path, kind)
+        if kind.format == "jsonl":
+            found = _read_jsonl(path, kind, dialect.encoding)
+        else:
+            found = {"parquet": _read_parquet, "feather": _read_feather}[kind.format](path)
         twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
-        stored_as = _without_pandas_index(found.schema)
+        stored_as, note = _without_pandas_index(found)
         if only is not None:
             stored_as = {name: stored for name, stored in stored_as.items() if name in only}
         if isinstance(found, Stored):
@@ -199,37 +208,62 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
             columns = columns.replace_schema_metadata(None)
     if dialect.missing:
         columns = _without(columns, dialect.missing)
-    return Log(columns, ((path.name, columns.num_rows, ()),))
+    return Log(columns, ((path.name, columns.num_rows, ()),), (f"{path.name}: {note}",) if note else ())
 
 
 def _without(columns: Any, words: Sequence[str]) -> Stored:
-    """The columns with nothing in the place of these values, which may be texts or numbers."""
+    """The columns with nothing in the place of values that are shown as one of these words, or are that number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    schema = columns.schema
+    for place, field in enumerate(schema):
+        if plain := _PLAIN.get(str(field.type)):
+            schema = schema.set(place, field.with_type(pa.type_for_alias(plain)))
+
     def read(name: str) -> Any:
-        return pa.chunked_array([cleaned(chunk) for chunk in columns[name].chunks], columns.schema.field(name).type)
-
-    def cleaned(values: Any) -> Any:
-        if pa.types.is_dictionary(values.type):
-            held = cleaned(values.dictionary)
-            if held.null_count == values.dictionary.null_count:
-                return values
-            gone = held.is_null().take(values.indices)
-            return pa.DictionaryArray.from_arrays(pc.if_else(gone, None, values.indices), values.dictionary)
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            listed = pa.array(words, values.type)
-        elif pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            numbers = text_numbers(words)
-            listed = pa.array(numbers[np.isfinite(numbers)]).cast(values.type, safe=False)
-        else:
+        kind = schema.field(name).type
+        values = columns[name]
+        values = values if values.type == kind else values.cast(kind)
+        gone = _among(values, words)
+        if not gone.any():
             return values
-        return pc.if_else(pc.is_in(values, listed), pa.scalar(None, values.type), values)
+        ends = np.cumsum([len(chunk) for chunk in values.chunks])[:-1]
+        return pa.chunked_array(
+            pc.if_else(pa.array(mask), pa.scalar(None, kind), chunk)
+            for chunk, mask in zip(values.chunks, np.split(gone, ends), strict=True)
+        )
 
-    return Stored(columns.schema, len(columns), read)
+    return Stored(schema, len(columns), read)
 
 
-def _read_parquet(path: Path, kind: Kind) -> Stored:
+_PLAIN = {"string_view": "large_string", "binary_view": "large_binary"}
+"""Types with which pyarrow cannot compute, and those to which they are converted."""
+
+
+def _among(values: Any, words: Sequence[str]) -> NDArray[np.bool_]:
+    """Which values are shown as one of the words; of floats also those written in another way, such as -999.0."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = values.type
+    if pa.types.is_floating(kind):
+        numbers = [float(word) for word in words if re.fullmatch(r"[+-]?(inf|(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)", word)]
+        values = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+        wide = pa.array(numbers, pa.float64())
+        listed = wide.cast(values.type, safe=False)
+        listed = listed.filter(pc.equal(pc.is_inf(listed), pc.is_inf(wide)))  # 1e300 is no float32
+        found: NDArray[np.bool_] = pc.is_in(values, listed).to_numpy()
+        return found
+    try:
+        column = Column.of(values)
+    except (TypeError, ValueError):
+        return np.zeros(len(values), np.bool_)  # compound values, which encoding names if they are used
+    listed = pc.is_in(column.texts, pa.array(words, column.texts.type)).to_numpy(zero_copy_only=False)
+    return np.append(listed, np.False_)[column.codes]
+
+
+def _read_parquet(path: Path) -> Stored:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -237,7 +271,7 @@ def _read_parquet(path: Path, kind: Kind) -> Stored:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    file = pq.ParquetFile(path, read_dictionary=texts)
+    file = pq.ParquetFile(path, read_dictionary=texts, coerce_int96_timestamp_unit=_unit_of_int96(path))
 
     def read(name: str) -> Any:
         with readable(path):
@@ -250,31 +284,55 @@ def _read_parquet(path: Path, kind: Kind) -> Stored:
     return Stored(file.schema_arrow, file.metadata.num_rows, read)
 
 
+def _unit_of_int96(path: Path) -> str:
+    """The unit for times as Spark and Hive write them: microseconds, which reach the year 9999, if these lose nothing.
+
+    UserError where neither microseconds nor nanoseconds hold a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = {unit: pq.ParquetFile(path, coerce_int96_timestamp_unit=unit) for unit in ("us", "ns")}
+    stored = [files["us"].schema.column(place) for place in range(files["us"].metadata.num_columns)]
+    unit = "us"
+    for name in {each.path for each in stored if each.physical_type == "INT96"} & set(files["us"].schema_arrow.names):
+        coarse, fine = (file.read([name], use_threads=False)[name] for file in files.values())
+        if not coarse.cast(fine.type, safe=False).equals(fine):  # which wraps as `fine` has
+            unit = "ns"
+            if (np.abs(coarse.drop_null().cast(pa.int64()).to_numpy()) > (2**63 - 1) // 1000).any():
+                raise UserError(
+                    f"{path}: column {name!r} has times beyond 2262 as well as nanoseconds; write it in microseconds"
+                )
+    return unit
+
+
 def _state(path: Path) -> tuple[int, ...]:
     """What changes where a file is written anew."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read_feather(path: Path, kind: Kind) -> Any:
+def _read_feather(path: Path) -> Any:
     from pyarrow import feather
 
     return feather.read_table(path)
 
 
-def _read_jsonl(path: Path, kind: Kind) -> Any:
+def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import json as arrow_json
 
-    with open_bytes(path, kind.packing) as file:
-        if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    text = Text(path, kind, encoding_of(path, kind, encoding))
+    with text.open() as file:
+        if file.read(64).lstrip(b" \t\r\n").startswith(b"["):
             raise UserError(
                 f"{path}: a list in JSON; write one object a line, as df.to_json(orient='records', lines=True)"
             )
 
     def parsed(types: Mapping[str, Any]) -> Any:
         asked = pa.schema(list(types.items()))
-        with open_bytes(path, kind.packing) as file:
+        with text.open() as file:
             return arrow_json.read_json(
                 pa.PythonFile(file, "r"),
                 read_options=arrow_json.ReadOptions(block_size=BLOCK),
@@ -282,40 +340,70 @@ def _read_jsonl(path: Path, kind: Kind) -> Any:
             )
 
     table = parsed({})
+    names = table.column_names
     asked = {each.name: pa.string() for each in table.schema if pa.types.is_timestamp(each.type)}  # text stays text
-    asked |= {each.name: pa.decimal256(76, 0) for each in table.schema if _may_be_ids(table[each.name])}
-    try:
-        return parsed(asked).select(table.column_names) if asked else table
-    except pa.ArrowInvalid:  # numbers that are no whole ones after all, such as 1e22
-        return table
+    large = [name for name in names if _has_large_floats(table[name])]
+    if large:
+        try:
+            return parsed(asked | dict.fromkeys(large, pa.decimal256(76, 0))).select(names)
+        except UserError:  # of NaN, fractions or more digits
+            pass
+    table = parsed(asked).select(names) if asked else table
+    for name in large:
+        written = _as_written(text, name)
+        if pc.any(pc.match_substring_regex(written.cast(pa.string()), r"^-?\d{16}")).as_py():
+            table = table.set_column(names.index(name), name, written)
+    return table
 
 
-def _may_be_ids(column: Any) -> bool:
-    """Whether floats were whole numbers with more digits than they keep."""
+def _has_large_floats(column: Any) -> bool:
+    """Whether floats may have been whole numbers with more digits than they keep."""
     import pyarrow as pa
 
-    if not pa.types.is_floating(column.type):
-        return False
-    sizes = np.abs(column.drop_null().to_numpy())
-    return bool((sizes % 1 == 0).all() and 2**53 <= sizes.max(initial=0) < 1e76)
+    return pa.types.is_floating(column.type) and bool((np.abs(column.to_numpy()) >= 2**53).any())
 
 
-def _without_pandas_index(schema: Any) -> dict[str, str]:
-    """The columns' names, and by which each is stored.
+def _as_written(text: Text, name: str) -> Any:
+    """The numbers of a column of JSON as the file writes them, NaN as missing."""
+    import pyarrow as pa
 
-    The index of pandas comes first, where it has a name that no column has; otherwise it is left out.
+    read = json.JSONDecoder(
+        parse_int=str, parse_float=str, parse_constant=lambda word: None if word == "NaN" else word
+    ).decode
+    with open_bytes(text.path, text.kind.packing) as raw:
+        lines = io.TextIOWrapper(raw, text.encoding)
+        rows = (read(line).get(name) for line in lines if line.strip())
+        chunks = iter(lambda: pa.array(islice(rows, 1 << 16), pa.string()), pa.array([], pa.string()))
+        return pa.chunked_array(chunks, pa.string()).dictionary_encode()
+
+
+def _without_pandas_index(found: Any) -> tuple[dict[str, str], str]:
+    """The columns' names, by which each is stored; and what is worth noting.
+
+    The index of pandas comes first, where it has a name that no column has, or none and is of texts or dates, which a
+    text file keeps too; otherwise it is left out.
     """
-    told: Mapping[str, Any] = schema.pandas_metadata or {}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    told: Mapping[str, Any] = found.schema.pandas_metadata or {}
     called = {
         each.get("field_name"): each.get("name")
         for each in told.get("columns", [])
         if isinstance(each, dict) and isinstance(each.get("field_name"), str)
     }
-    names = {name: name for name in schema.names}
-    index: dict[str, str] = {}
-    for stored in [name for name in told.get("index_columns", []) if name in schema.names]:
+    names = {name: name for name in found.column_names}
+    stored_index = [name for name in told.get("index_columns", []) if name in found.column_names]  # or a range
+    for stored in stored_index:
         del names[stored]
+    index: dict[str, str] = {}
+    note = ""
+    for place, stored in enumerate(stored_index):
         name = called.get(stored)
+        if name is None and not pa.types.is_integer(found.schema.field(stored).type):
+            name = f"Unnamed: {place}"  # as in a text file
+        elif name is None and pc.count_distinct(found[stored]).as_py() < len(found[stored]):  # not row numbers
+            note = "its index of pandas has no name, and is left out; name it to keep it: df.index.name = ..."
         if name is not None and str(name) not in names:
             index[str(name)] = stored
-    return index | names
+    return index | names, note

@@ -32,8 +32,9 @@ FEATURES = ("hour", "weekday", "weekend", "days")
 
 _ISO = (
     r"^(?P<y>\d{4})-?(?P<m>\d{2})(?:-?(?P<d>\d{2})(?:[T ](?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2})"
-    r"(?:[.,](?P<f>\d{1,9})\d*)?)?)?\s?(?P<z>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?$"
+    r"(?:[.,](?P<f>\d{1,9})\d*)?)?)?\s?(?P<z>Z|z|UTC|GMT|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)?)?)?$"
 )
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)\s*(s|m|min|h|d|days?|w|weeks?)?")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": DAY, "day": DAY, "days": DAY, "w": 7 * DAY, "week": 7 * DAY}
 _UNITS["weeks"] = 7 * DAY
@@ -98,6 +99,8 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
         return _plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False)
     if kinds.is_integer(kind) and not format:
         return _numbers(raw.to_numpy(), where, row)
+    if kinds.is_decimal(kind) and not format and (whole := _int64(raw)) is not None:
+        return _numbers(whole, where, row)
     if (kinds.is_floating(kind) or kinds.is_decimal(kind)) and not format:
         values = raw.cast(pa.float64(), safe=False).to_numpy()
         if not np.isfinite(values).all():
@@ -111,12 +114,14 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
     if format:
         return _by_format(column, format, where, row)
     texts = pc.utf8_trim_whitespace(pa.array(column.values.tolist(), pa.string()))
-    if pc.all(pc.match_substring_regex(texts, r"^[+-]?\d{1,18}$")).as_py():
-        return _numbers(texts.cast(pa.int64()).to_numpy()[column.codes], where, row)
-    if pc.all(pc.match_substring_regex(texts, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")).as_py():
-        values = np.array([float(text) for text in column.values])
-        if np.isfinite(values).all():
-            return _numbers(values[column.codes], where, row)
+    if pc.all(pc.match_substring_regex(texts, _NUMBER)).as_py():
+        if (whole := _int64(pc.replace_substring_regex(texts, r"^\+", ""))) is not None:
+            return _numbers(whole[column.codes], where, row)
+        values = np.array([float(text) for text in column.values])[column.codes]
+        if not np.isfinite(values).all():
+            at = int(np.argmin(np.isfinite(values)))
+            _refuse(where, row, at, repr(column.values[column.codes[at]]))
+        return _numbers(values, where, row)
     return _iso(column, texts, where, row)
 
 
@@ -126,6 +131,17 @@ def duration(text: str, parameter: str) -> float:
     if found is None:
         raise UserError(f"{parameter}={text} must be a number with s, m, h, d or w, as in 12h")
     return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def _int64(values: Any) -> NDArray[np.int64] | None:
+    """Texts or decimals as whole numbers; None where one of them is none, or has more digits."""
+    import pyarrow as pa
+
+    try:
+        found: NDArray[np.int64] = values.cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        return None
+    return found
 
 
 def _plain(values: NDArray[Any], *, calendar: bool) -> Instants:
@@ -142,10 +158,17 @@ def _numbers(values: NDArray[Any], where: str, row: Callable[[int], str]) -> Ins
         if low <= size < 1000 * low:
             coarse, fine = values // per_second, values % per_second
             notes: tuple[str, ...] = ()
+            year = int(1970 + size / per_second / (365.2425 * DAY))
+            if per_second > 10**3 and not 1995 <= year <= 2100:  # such as 100 ns since the year 1, in .NET
+                unit = "microseconds" if per_second == 10**6 else "nanoseconds"
+                notes = (
+                    f"the values of {where.rsplit(': ', 1)[-1]} are read as {unit} since 1970, so most are of {year}; "
+                    "convert them if they count otherwise",
+                )
             odd = (sizes < low) | (sizes >= 1000 * low)
             if odd.any():
                 at = int(odd.argmax())
-                notes = (
+                notes += (
                     f"{counted(int(odd.sum()), 'value')} of {where.rsplit(': ', 1)[-1]} in another unit than most, or "
                     f"of no known time: first {values[at]} in {row(at)}; mend or drop such rows",
                 )
@@ -209,6 +232,8 @@ def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> I
     local, odd = _seconds(year, month, day, hour, minute, second)
     bad |= odd
     if bad.any():
+        numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
+        bad = bad & ~numbers if (bad & ~numbers).any() else bad  # most may be numbers, and one is not
         at = int(np.argmax(bad[column.codes]))
         _refuse(where, row, at, repr(column.values[column.codes[at]]))
     offsets = {text: _offset(text) for text in set(zone)}

@@ -110,6 +110,67 @@ def test_a_label_that_cannot_be_says_what_there_is_and_what_to_say(tmp_path, rul
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        (["N", "Y", "N"], "== Y"),
+        (["no click", "no click", "clicked"], "== clicked"),
+        (["negative", "Positive", "positive"], '"c in (Positive, positive)"'),
+        (["view", "view", "buy"], "== buy"),
+        (["0", "buy", "view", "view"], "== buy"),
+        (["0", "1", "2", "5"], ">= 1"),
+        (["0", "0.5", "2.5"], ">= 0.5"),
+        (["-1", "1"], "== 1"),
+        (["2"], "== 2"),
+        (["1", "-", "-"], "== 1"),
+    ],
+)
+def test_the_proposed_rule_takes_what_seems_to_be_a_click(tmp_path, values, rule):
+    message = refused(tmp_path, pd.DataFrame({"c": values * 4, "ad": ["a", "b"] * 2 * len(values)}), label="c")
+    assert rule in message.rsplit("label=", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "clicks", "others"),
+    [
+        ("code == 007", {"007"}, "'07', '7'"),
+        ("code != 007", {"07", "7", "8", "1", "1e0", "yes"}, "'07', '7'"),
+        ("code == yes", {"yes"}, "'1', '1e0'"),
+        ("code in (7, 8.0)", {"7", "8"}, "'007', '07'"),
+        ("code == 7.0", {"007", "07", "7"}, ""),
+        ("code == true", {"1", "1e0", "yes"}, ""),
+    ],
+)
+def test_a_rule_means_the_text_that_it_names_where_there_is_one(tmp_path, rule, clicks, others):
+    table = frame().assign(code=["007", "07", "7", "8", "1", "1e0", "yes", "8"] * 50)
+    log = load(tmp_path, table, label=rule, time="when")
+    assert log.train.targets.tolist() == table.code[:320].isin(clicks).astype(int).tolist()
+    told = [note for note in log.notes if "not written as" in note]
+    assert bool(told) == bool(others)
+    assert all(f"{others} are not written as in" in note for note in told)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("rule", ["event", "event == click", "event != view", "event in (click, buy)", "event >= 4"])
+def test_a_header_in_the_middle_is_no_row(tmp_path, rule, mark):
+    lines = [f"{['view', 'click'][n % 2] if rule != 'event' else n % 2},u{n % 7},a{n % 3}" for n in range(20)]
+    lines.insert(9, mark + "event,uid,")
+    (tmp_path / "log.csv").write_text("\n".join(["event,uid,", *lines, ""]))
+    with pytest.raises(UserError, match=r"row 10 repeats the header; delete such rows"):
+        CsvLog(path=str(tmp_path / "log.csv"), label=rule).load(seed=1, context=Context())
+
+
+def test_a_value_that_is_called_as_its_column_is_no_header(tmp_path):
+    table = frame().assign(event=["event", "view"] * 200)
+    assert load(tmp_path, table, label="event == event", time="when").train.targets[:4].tolist() == [1, 0, 1, 0]
+
+
+def test_a_label_of_lists_asks_for_another_column(tmp_path):
+    pq.write_table(pa.table({"click": [[0], [1]] * 20, "ad": ["a", "b"] * 20}), tmp_path / "log.parquet")
+    with pytest.raises(UserError, match=r"label 'click' holds lists .*; name a column with one value a row"):
+        CsvLog(path=str(tmp_path / "log.parquet"), label="click").load(seed=1, context=Context())
+
+
 def test_a_row_without_a_label_is_named(tmp_path):
     table = frame().astype({"rating": object})
     table.loc[7, "rating"] = None
@@ -222,6 +283,51 @@ def test_a_row_without_a_time_is_named(tmp_path, bad):
     table.loc[4, "when"] = bad
     message = refused(tmp_path, table, time="when")
     assert "in row 5 is no number and no ISO 8601 date" in message
+
+
+@pytest.mark.parametrize("bad", ["1e400", "yesterday", "-1e999", "2024-01-01T00:00+99:99"])
+def test_a_time_that_is_no_number_among_numbers_is_named(tmp_path, bad):
+    table = frame().assign(when=[str(1_704_067_200 + n) for n in range(400)])
+    table.loc[5, "when"] = bad
+    assert f"{bad!r} in row 6 is no number and no ISO 8601 date" in refused(tmp_path, table, time="when")
+
+
+@pytest.mark.parametrize("offset", ["+99:99", "-24", "+1060", "+16:00"])
+def test_an_offset_that_no_place_has_is_refused(tmp_path, offset):
+    table = frame().assign(when=[f"2024-01-01T00:00:{n % 60:02}+14:00" for n in range(400)])
+    table.loc[4, "when"] = f"2024-01-01T00:00{offset}"
+    assert f"{offset}' in row 5 is no number and no ISO" in refused(tmp_path, table, time="when")
+
+
+@pytest.mark.parametrize("kind", ["text", "plus", "decimal", "json", "int64"])
+def test_nanoseconds_keep_their_order_however_they_are_written(tmp_path, kind):
+    times = 1_700_000_000_000_000_000 + np.arange(40)[::-1]
+    texts = [f"+{time}" if kind == "plus" and time % 2 else str(time) for time in times]
+    decimals = pa.array(times).cast(pa.decimal128(30, 0))
+    written = {"decimal": decimals, "int64": pa.array(times)}.get(kind, pa.array(texts))
+    table = pa.table({"click": [0, 1] * 20, "n": np.arange(40.0), "ts": written})
+    path = tmp_path / ("log.jsonl" if kind == "json" else "log.parquet")
+    if kind == "json":
+        path.write_text("".join(f'{{"click": {n % 2}, "n": {n}.5, "ts": {text}}}\n' for n, text in enumerate(texts)))
+    else:
+        pq.write_table(table, path)
+    splits = CsvLog(path=str(path), label="click", numeric="n", time="ts").load(seed=1, context=Context())
+    found = [int(n) for part in (splits.train, splits.valid, splits.test) for n in part.rows.n]
+    assert found == list(range(40))[::-1]
+
+
+@pytest.mark.parametrize("largest", [2**63 - 1, 2**63, 2**64])
+def test_whole_numbers_of_any_size_are_times(tmp_path, largest):
+    table = frame().assign(when=[str(n) for n in range(399)] + [f"+{largest}"])
+    assert load(tmp_path, table, time="when", numeric="row").test.rows.row.iloc[-1] == 399
+
+
+def test_ticks_of_dotnet_are_told_of(tmp_path):
+    log = load(tmp_path, frame().assign(when=[638_700_000_000_000_000 + n * 10**7 for n in range(400)]), time="when")
+    assert any(
+        "'when' are read as nanoseconds since 1970, so most are of 1990; convert them if they count otherwise" in note
+        for note in log.notes
+    )
 
 
 def test_what_a_time_tells_may_be_fields(tmp_path):

@@ -6,8 +6,11 @@ import bz2
 import gzip
 import json
 import lzma
+import struct
 import tempfile
 import zipfile
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ctrbench import Missing, UserError
+from ctrbench import Column, Missing, UserError
 from ctrbench_datasets import _quotes, _text
 from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
@@ -353,6 +356,55 @@ def test_the_index_of_pandas_is_a_column_where_it_has_a_name_of_its_own(tmp_path
     assert read_log(tmp_path / "numbers.parquet").names == ("0", "1")
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("index", [["u1", "u2", "u1"], pd.to_datetime(["2026-01-01", "2026-01-02", "2026-01-01"])])
+def test_an_index_of_pandas_without_a_name_is_called_as_in_a_text_file(tmp_path, suffix, index):
+    frame = pd.DataFrame({"click": [0, 1, 0]}, index=index)
+    getattr(frame, f"to_{suffix}")(tmp_path / f"log.{suffix}")
+    log = read_log(tmp_path / f"log.{suffix}")
+    assert log.names == ("Unnamed: 0", "click")
+    assert Column.of(log.columns["Unnamed: 0"]).values.tolist() == [str(each)[:10] for each in index[:2]]
+    assert not log.notes
+
+
+@pytest.mark.parametrize(("index", "noted"), [([0, 1, 2], False), ([2, 0, 7], False), ([5, 7, 5], True)])
+def test_row_numbers_of_pandas_are_left_out_and_other_numbers_with_a_note(tmp_path, index, noted):
+    pd.DataFrame({"click": [0, 1, 0]}, index=index).to_parquet(tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet")
+    assert log.names == ("click",)
+    assert log.notes == (
+        ("log.parquet: its index of pandas has no name, and is left out; name it to keep it: df.index.name = ...",)
+        if noted
+        else ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [(["9999-12-31", "0001-01-01", "2026-01-01T00:00:00.123456"], "us"), (["2026-01-01T00:00:00.123456789"], "ns")],
+)
+def test_times_of_spark_are_what_they_were(tmp_path, times, unit):
+    written = pa.array([*np.array(times, f"M8[{unit}]"), None], pa.timestamp(unit))
+    pq.write_table(pa.table({"t": written}), tmp_path / "log.parquet", use_deprecated_int96_timestamps=True)
+    log = read_log(tmp_path / "log.parquet")
+    assert log.columns["t"].combine_chunks().equals(written)
+    assert log.columns.schema.field("t").type == written.type
+
+
+def test_times_of_spark_that_no_unit_holds_are_refused(tmp_path):
+    file = tmp_path / "log.parquet"
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    times = pa.array(np.array(["2026-01-01", "2026-01-02T00:00:00.000000001"], "M8[ns]"))
+    pq.write_table(pa.table({"t": times}), file, use_deprecated_int96_timestamps=True, **plain)
+    days = [
+        struct.pack("<qI", 0, 2_440_588 + int(np.datetime64(day, "D").astype(int)))
+        for day in ("2026-01-01", "9999-12-31")
+    ]
+    file.write_bytes(file.read_bytes().replace(*days))
+    with pytest.raises(UserError, match=r"log.parquet: column 't' has times beyond 2262 as well as nanoseconds; write"):
+        read_log(file)
+
+
 def test_columns_of_the_same_name_are_refused(tmp_path):
     table = pa.table([pa.array([0, 1])] * 2, names=["ts", "ts"])
     pq.write_table(table, tmp_path / "log.parquet")
@@ -362,11 +414,11 @@ def test_columns_of_the_same_name_are_refused(tmp_path):
 
 def test_a_column_of_parquet_is_read_when_it_is_asked_for_and_again_when_asked_again(tmp_path):
     file = tmp_path / "log.parquet"
-    struct = pa.array([{"b": 1}, {"b": 2}])
-    pq.write_table(pa.table({"click": [0, 1], "a.b": ["x", "y"], "a": struct, "tags": [["t"], []]}), file)
+    nested = pa.array([{"b": 1}, {"b": 2}])
+    pq.write_table(pa.table({"click": [0, 1], "a.b": ["x", "y"], "a": nested, "tags": [["t"], []]}), file)
     log = read_log(file)
     assert log.columns["a.b"].to_pylist() == ["x", "y"]
-    assert log.columns["a"].to_pylist() == struct.to_pylist()
+    assert log.columns["a"].to_pylist() == nested.to_pylist()
     assert log.columns["tags"].to_pylist() == [["t"], []]
     assert log.with_column("click", [5, 6]).columns["click"].to_pylist() == [5, 6]
     assert log.with_column("new", [7, 8]).table.column_names == ["click", "a.b", "a", "tags", "new"]
@@ -693,6 +745,34 @@ def test_whole_numbers_of_json_keep_every_digit(tmp_path):
     assert "write one object a line" in refused(tmp_path, '[{"click": 1}]', "log.json")
 
 
+@pytest.mark.parametrize("other", ["NaN", "0.5", "9" * 80, "-Infinity", "9" * 400])
+@pytest.mark.filterwarnings("error")
+def test_ids_of_json_keep_every_digit_beside_any_number(tmp_path, other):
+    ids = ["9007199254740993", "9007199254740992", other, "7", "-90071992547409930"]
+    lines = "".join(f'{{"uid": {number}, "when": "2026-01-0{n + 1}", "x": 1e22}}\n' for n, number in enumerate(ids))
+    found = log_of(tmp_path, lines, "log.jsonl").table
+    assert found["uid"].to_pylist() == [None if number == "NaN" else number for number in ids]
+    assert found["when"].to_pylist() == [f"2026-01-0{n + 1}" for n in range(5)]
+    assert found["x"].to_pylist() == [1e22] * 5
+
+
+@pytest.mark.parametrize("number", ["3.4028234664e+38", "1e300", "Infinity"])
+def test_numbers_of_json_that_are_no_ids_stay_numbers(tmp_path, number):
+    found = log_of(tmp_path, f'{{"x": {number}}}\n{{"x": 0.5}}\n', "log.jsonl").table
+    assert found["x"].to_pylist() == [float(number), 0.5]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
+def test_json_lines_are_read_in_their_encoding(tmp_path, encoding):
+    data = '{"ad": "café", "uid": 9007199254740993}\n{"ad": "b", "uid": NaN}\n'.encode(encoding)
+    given = Dialect(encoding=encoding if encoding in ("cp1252", "latin-1") else "")
+    assert rows(log_of(tmp_path, data, "log.jsonl", given)) == [["café", "9007199254740993"], ["b", None]]
+    if given.encoding:
+        message = refused(tmp_path, data, "log.jsonl")
+        assert "line 1 is not UTF-8 (byte 0xe9)" in message
+        assert "encoding=cp1252" in message
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl"])
 def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
     frame = pd.DataFrame({"ad": ["NA", "a", "?", "a"], "age": [-999, 1, 2, -999], "rate": [0.5, -999.0, 1.5, 2.5]})
@@ -709,6 +789,45 @@ def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
         read_log(path, Dialect(delimiter=";"))
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (pa.array([255, 1], pa.uint8()), ("-1", "256")),
+        (pa.array([-25, 1], pa.int8()), ("999",)),
+        (pa.array([-999, 0]), ("-999.9", "no", "False")),
+        (pa.array([0.0, 1.0]), ("no", "False")),
+        (pa.array([np.inf, 1.0], pa.float32()), ("1e300",)),
+    ],
+)
+def test_a_missing_word_takes_no_number_that_is_another(tmp_path, values, words):
+    pq.write_table(pa.table({"age": values}), tmp_path / "log.parquet")
+    assert read_log(tmp_path / "log.parquet", Dialect(missing=words)).table["age"].to_pylist() == values.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (pa.array([date(1970, 1, 1), date(2026, 1, 1)]), "1970-01-01"),
+        (pa.array([datetime(1970, 1, 1), datetime(2026, 1, 1, 5)]), "1970-01-01 00:00:00"),
+        (pa.array([b"NA", b"a"]), "NA"),
+        (pa.array([b"NA", b"a"], pa.binary_view()), "NA"),
+        (pa.array(["NA", "a"], pa.string_view()), "NA"),
+        (pa.array(["NA", "a"]).dictionary_encode(), "NA"),
+        (pa.array([Decimal("-9.50"), Decimal("1.25")]), "-9.50"),
+        (pa.array([-999.9, 1.0], pa.float32()), "-999.90"),
+        (pa.array([-2.0, 1.0], pa.float16()), "-2"),
+        (pa.array([False, True]), "False"),
+        (pa.array([np.iinfo(np.int64).max, 1]), "9223372036854775807"),
+    ],
+)
+def test_a_missing_word_is_compared_with_what_a_value_is_shown_as(tmp_path, values, word):
+    pq.write_table(pa.table({"x": values, "tags": [["NA"], []]}), tmp_path / "log.parquet")
+    log = read_log(tmp_path / "log.parquet", Dialect(missing=(word, "?")))
+    assert log.table["x"].is_null().to_pylist() == [True, False]
+    assert log.table["x"].type == log.columns.schema.field("x").type
+    assert log.table["tags"].to_pylist() == [["NA"], []]
+
+
 def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     for day in ("2026-01-01", "2026-01-02"):
         folder = tmp_path / f"day={day}"
@@ -717,6 +836,26 @@ def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     log = read_log(find_sources(str(tmp_path)).train)
     assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
     assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+@pytest.mark.parametrize("nothing", ["day=__HIVE_DEFAULT_PARTITION__", "day="])
+def test_a_folder_that_says_nothing_is_a_missing_value(tmp_path, nothing):
+    for folder in (nothing, "day=2026-01-02"):
+        (tmp_path / folder).mkdir()
+        pd.DataFrame({"click": [0, 1]}).to_parquet(tmp_path / folder / "part-0.parquet")
+    log = read_log(find_sources(str(tmp_path)).train)
+    assert sorted(rows(log), key=str) == [[0, "2026-01-02"], [0, None], [1, "2026-01-02"], [1, None]]
+    assert Column.of(log.columns["day"]).values.tolist() == ["2026-01-02"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for folder, columns in {"a": "click", "b": "click,ad"}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "log.csv").write_text(f"{columns}\n{columns.replace('click', '0')}\n")
+    log = read_log([tmp_path / "a/log.csv", tmp_path / "b/log.csv"])
+    assert "b/log.csv has columns that a/log.csv lacks, left out: ad" in log.notes
+    with pytest.raises(UserError, match=r"a/log.csv: the column 'ad' of b/log.csv is not there"):
+        read_log([tmp_path / "b/log.csv", tmp_path / "a/log.csv"])
 
 
 def test_a_file_of_one_line_and_rows_beyond_a_block_are_named(tmp_path, monkeypatch):
