@@ -245,6 +245,8 @@ class Misbehaves(Generator):
                 raise ValueError("x" * 5_000_000)
             case _ if self.how in CARELESS:
                 CARELESS[self.how]()
+            case "tell":
+                raise ValueError(f"of {os.getsid(0)}: {hash('a text')}")
             case "trap":
                 sys.toy_trap = True
             case "escape":

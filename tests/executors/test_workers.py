@@ -106,6 +106,18 @@ def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: Wo
     assert one._workers == [before]
 
 
+def test_workers_have_no_terminal_and_one_order_of_sets(site: WorkerSettings) -> None:
+    told = []
+    for _ in range(2):
+        executor = LocalExecutor(1, site)
+        reason = finish(executor, {"a": (pool_job(site, "misbehaves", how="tell"), None)})["a"].reason
+        executor.close()
+        told.append(reason.removeprefix("ValueError: of ").split(": "))
+    [(one, text), (other, same)] = told
+    assert text == same
+    assert len({one, other, str(os.getsid(0))}) == 3, "each leads a session of its own"
+
+
 @pytest.mark.parametrize("how", ["raise", "die"])
 def test_a_failure_that_a_fresh_worker_does_not_repeat_is_not_kept(
     one: LocalExecutor, site: WorkerSettings, how: str
