@@ -176,7 +176,8 @@ def _split(frame: pd.DataFrame, split: object, seed: int | None) -> dict[str, pd
     column = _column("split", arguments.typed("split", split, (str, int), wanted), list(frame.columns))
     odd = frame.loc[~frame[column].isin(SPLITS), column]
     if len(odd):
-        raise UserError(f"from_frames: {column}={odd.iloc[0]!r} is neither train, valid nor test")
+        shown = arguments.shown(arguments.native(odd.iloc[0]))
+        raise UserError(f"from_frames: {column}={shown} is neither train, valid nor test")
     return {name: frame[frame[column] == name].drop(columns=column) for name in SPLITS}
 
 

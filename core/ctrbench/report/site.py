@@ -23,7 +23,7 @@ from ctrbench.report.tables import Grid, grids
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
-from ctrbench.text import counted, encodable
+from ctrbench.text import counted, encodable, fault
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, signed, verdicts
 
 ARCHIVE, STORE = ".zip", ".db"
@@ -98,7 +98,7 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
         try:
             (folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{encodable(str(folder))}: cannot be made: {error}") from None
+            raise UserError(f"{encodable(str(folder))}: cannot be made ({fault(error)}); name a folder") from None
         sections = _sections(sources)
         pages = [(folder / source.file, page(source.results)) for source in sources]
         over = over_all(sections)
