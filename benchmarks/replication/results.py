@@ -301,7 +301,8 @@ def _long(of_suite: Mapping[str, Results]) -> dict[str, Pool]:
     for suite, but in (("frappe_tenth", "a tenth of its fit"), ("frappe_long", "")):
         if run := of_suite.get(suite):
             others = Effects(run.stored, "frappe", "auc")
-            found |= {name.partition("[")[0]: Pool(others, name, but) for name in others.generators}
+            done = [name for name in others.generators if _pools(others, name)]
+            found |= {name.partition("[")[0]: Pool(others, name, but) for name in done}
     if ctgan := found.get("ctgan"):  # Frappe has no numbers, in which alone CopulaGAN differs
         found["copulagan"] = ctgan._replace(but=", ".join(filter(None, ("as CTGAN", ctgan.but))))
     return {name: found[name] for name in LONG if name in found}

@@ -76,7 +76,7 @@ class PluginCall:
             return f"{self.module}:{self.qualname} is another class; give each class a name of its own in its module"
         for field in fields(plugin):
             there, here = (getattr(each, field.name) for each in (made, plugin))
-            if type(there) is not type(here) or (there != here and there == there):  # a NaN is one
+            if type(there) is not type(here) or repr(there) != repr(here):  # nan is not equal to itself
                 return (
                     f"{field.name} would be {bounded(repr(there), 60)} and not {bounded(repr(here), 60)}; parameters "
                     "come as numbers, texts, truths and tuples of them, and __post_init__ must leave them as they are"

@@ -262,8 +262,8 @@ class _Judge:
 
     def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
         if not self.effects.applicable:
-            lacks = "generator" if not self.effects.results.pools else "model"
-            return [f"{self.effects.dataset}: this run has no {lacks}, so it says nothing of what synthetic data does."]
+            lacks = "generator" if self.effects.results.cells else "model"
+            return [f"{self.effects.dataset}: this run has no {lacks}, so it says nothing of synthetic data."]
         if best is None and not self.effects.compared:
             cause = self.cause([""], "original")
             return [

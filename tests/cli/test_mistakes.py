@@ -125,7 +125,8 @@ BAD_COMMANDS = {
 
 LOGS = {
     "label": ("clicked,u,i\n1,a,b\n0,b,a\n" * 20, "label"),
-    "0/1": ("label,u,i\n2,a,b\n0,b,a\n" * 20, "2"),
+    "0/1": ("label,u,i\n" + "2,a,b\n0,b,a\n" * 20, "2 in row 1 is neither 0 nor 1"),
+    "headers": ("label,u,i\n2,a,b\n0,b,a\n" * 20, "row 3 repeats the header"),
     "one class": ("label,u,i\n" + "1,a,b\n1,b,a\n" * 20, "class"),
     "one value": ("label,u\n" + "1,a\n0,a\n" * 20, "u"),
     "empty": ("", "log.csv"),
