@@ -265,7 +265,7 @@ def _from_series(column: pd.Series[Any]) -> Column:
     else:
         texts = np.array([str(value) for value in values], object)
     numeric = kind in ("integer", "floating", "mixed-integer-float")
-    return _distinct(Column(codes.astype(np.int32), as_strings(texts), numeric))
+    return _distinct(Column(codes.astype(np.int32), as_strings(texts), numeric), sure=kind == "string")
 
 
 def _from_arrow(column: Any) -> Column:
@@ -282,6 +282,7 @@ def _from_arrow(column: Any) -> Column:
         raise TypeError("holds lists or other compound values; drop it or flatten it")
     if kinds.is_float16(chunked.type):
         chunked = chunked.cast(pa.float32())
+    sure = kinds.is_string(chunked.type) or kinds.is_large_string(chunked.type)
     if not kinds.is_dictionary(chunked.type):
         if kinds.is_floating(chunked.type):
             chunked = pc.if_else(pc.is_nan(chunked), pa.scalar(None, chunked.type), chunked)
@@ -294,7 +295,7 @@ def _from_arrow(column: Any) -> Column:
     codes = np.concatenate([_indices(chunk) for chunk in chunked.chunks])
     values = chunked.chunk(0).dictionary
     numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
-    return _distinct(Column(codes, _arrow_texts(values), numeric))
+    return _distinct(Column(codes, _arrow_texts(values), numeric), sure=sure)
 
 
 def _without_empty(column: Column) -> Column:
@@ -349,11 +350,14 @@ def _times_in_short(texts: Any, kind: Any) -> Any:
     return pc.replace_substring_regex(pc.replace_substring(texts, "Z", "+00:00"), r"([+-]\d\d)(\d\d)$", r"\1:\2")
 
 
-def _distinct(column: Column) -> Column:
-    """The column with each text once: several numbers may be written alike, and a dictionary may hold a value twice."""
+def _distinct(column: Column, *, sure: bool) -> Column:
+    """The column with each text once: several numbers may be written alike, and a dictionary may hold a value twice.
+
+    Nobody looks where that is sure.
+    """
     import pyarrow.compute as pc
 
-    if not column.texts.null_count and pc.count_distinct(column.texts).as_py() == len(column.texts):
+    if not column.texts.null_count and (sure or pc.count_distinct(column.texts).as_py() == len(column.texts)):
         return column
     found = column.texts.dictionary_encode()
     return replace(column, codes=np.append(_indices(found), np.int32(-1))[column.codes], texts=found.dictionary)
