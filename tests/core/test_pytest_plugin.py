@@ -101,6 +101,7 @@ def test_the_plug_in_loads_nothing_heavy_and_can_be_left_out(tmp_path: Path) -> 
     assert "'ctrbench.pytest_plugin' in sys.modules" in without.stdout
 
 
+@pytest.mark.slow
 def test_the_tests_that_the_page_about_ci_shows_pass(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     [source] = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)

@@ -255,6 +255,7 @@ class TestOneExecutor:
         assert results["bad"].bookkeeping == KILLED_FROM_OUTSIDE
         assert results["bad"].reason.startswith("3 slots of the Ray cluster died with it")
 
+    @pytest.mark.slow
     def test_a_task_sees_a_gpu_only_where_it_is_to_compute_on_one(
         self, executor: RayExecutor, site: WorkerSettings
     ) -> None:
@@ -269,6 +270,7 @@ class TestOneExecutor:
         assert seen[0] in ("sees the GPUs \n", "sees the GPUs None\n")
         assert seen[1:] == ["sees the GPUs 0\n"] * 2
 
+    @pytest.mark.slow
     def test_another_bridge_takes_over_from_one_that_dies(
         self, executor: RayExecutor, site: WorkerSettings, tmp_path: Path
     ) -> None:
