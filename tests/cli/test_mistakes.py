@@ -13,11 +13,12 @@ from click.testing import Result
 from commands import ctrbench
 from commands import refused as answered
 from ctrbench import Suite, UserError
+from ctrbench.limits import limits_of
 from ctrbench.params import parse, quoted
 from ctrbench.registry import load_registry
 from ctrbench.results import Environment
 from ctrbench.store.store import Store
-from ctrbench.suite import parse_suite, suite_text
+from ctrbench.suite import load_suite, parse_suite, suite_text
 from ctrbench.text import closest
 
 
@@ -148,6 +149,27 @@ def test_what_can_be_downloaded_is_told_once_below_the_list() -> None:
     assert listed.stdout.count("CTRBENCH_DATA") == 0
     assert "not on this machine (2.9 GB)" in listed.stdout
     answered(ctrbench("data", "describe", "criteo"), "criteo[path=FOLDER]")
+
+
+def test_an_archive_that_is_none_leaves_no_store() -> None:
+    Path("folder").mkdir()
+    Path("text.zip").write_text("no archive")
+    for file, said in (
+        ("folder", "is a folder"),
+        ("absent.zip", "no such file"),
+        ("text.zip", "damaged or no archive"),
+    ):
+        answered(ctrbench("store", "import", file, "--store", "new.db"), said)
+    assert not Path("new.db").exists()
+
+
+def test_what_is_of_another_type_than_a_suite_takes_is_said() -> None:
+    Path("mine.toml").write_text(suite_text("quick"))
+    assert load_suite(Path("mine.toml")).name == "mine"
+    with pytest.raises(UserError, match="name_or_file=3: give the name of a suite"):
+        load_suite(3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="timeout has 1 where the name of a stage belongs"):
+        limits_of({1: 2}, None, "run")
 
 
 @pytest.mark.parametrize("words", BAD_COMMANDS, ids=lambda words: " ".join(words)[:60])

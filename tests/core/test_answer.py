@@ -10,6 +10,7 @@ import pytest
 from ctrbench import MethodRole, answer
 from ctrbench.reading import Results
 from ctrbench.results import GeneratorInfo
+from handmade import cell, pool, results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
 LONG = "fuxictr[model=DCNv2, embedding_dim=16, hidden_units=(400, 400)]"
@@ -91,3 +92,15 @@ def test_python_and_json_have_the_same_verdict() -> None:
 
 def test_a_run_that_did_not_end_says_so() -> None:
     assert "it did not finish" in answer.answer(replace(RUN, finished=None))
+
+
+def test_a_run_of_pools_alone_ends_with_what_was_found_of_them() -> None:
+    of = results([], [pool("vae", 4.0)], prediction_metrics={})
+    said = Results(of, "x.db").answer()
+    assert "vae" in said
+    assert "privacy" in said
+
+
+def test_without_a_metric_of_predictions_nothing_is_found() -> None:
+    of = results([cell("", "original", "m", 0.8), cell("vae", "S3", "m", 0.8)], [], prediction_metrics={})
+    assert Results(of, "x.db").findings == []

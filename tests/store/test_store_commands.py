@@ -86,6 +86,7 @@ def test_json_says_where_every_result_comes_from() -> None:
         (["export", "a.zip"], "there is no store yet"),
         (["import", "a.zip"], "a.zip: there is no such file"),
         (["gc", "--older-than", "0"], "--older-than"),
+        (["gc", "--older-than", "nan"], "--older-than nan"),
     ],
 )
 def test_a_mistake_is_one_line_and_makes_no_file(words: list[str], said: str, tmp_path: Path) -> None:
