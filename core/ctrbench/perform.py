@@ -60,6 +60,7 @@ from ctrbench.results import (
     CONSTANT,
     LACKS,
     NOBODY,
+    Bookkeeping,
     DataOutput,
     Facts,
     PoolOutput,
@@ -158,18 +159,22 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     )
 
 
+class _EditedError(UserError):
+    """What a job is made of was edited: its failure says nothing of what the job's key stands for."""
+
+
 def _expect_same_source(call: PluginCall) -> None:
-    """UserError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
+    """_EditedError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
     if call.foreign and call.module != "__main__" and digests.source_digests(call.module)[0] not in ("", call.source):
-        raise UserError("its source was edited after this run had begun; run again")
+        raise _EditedError("its source was edited after this run had begun; run again")
 
 
 def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:
-    """UserError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
+    """_EditedError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
     wanted = job.version if isinstance(job, DataJob) else job.plugin.version
     if wanted and contract.check_version(plugin.version()) != wanted:
         shutil.rmtree(context.checkpoints, ignore_errors=True)  # they are of neither
-        raise UserError("what it reads was edited after this run had begun, or its version() varies; run again")
+        raise _EditedError("what it reads was edited after this run had begun, or its version() varies; run again")
 
 
 @contextmanager
@@ -489,5 +494,6 @@ def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
         stage=Stage.READ if is_a(error, LostArtefactError) else stage,
         reason=said if plain else one_line(error),
         traceback="" if plain else trace(error),
+        bookkeeping=Bookkeeping(edited=is_a(error, _EditedError)),
         users_mistake=is_a(error, UserError),
     )

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import toys
 from ctrbench import Context, Generator, Sampler, SyntheticMetric, Table, environment
+from ctrbench.driver import Redo, why_again
 from ctrbench.interfaces import Missing, Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
+from ctrbench.limits import Limits
 from ctrbench.perform import Stages, Workspace, perform
 from ctrbench.registry import Registered, Registry, load_registry
 from ctrbench.results import CONSTANT, LACKS, DataOutput, PoolOutput, Stage, Status, TaskResult, TrainOutput
@@ -290,6 +292,7 @@ def test_a_plug_in_that_is_edited_while_a_run_goes_on_is_kept_under_no_key(
     result = bench.do(job)
     assert (result.status, result.stage, result.artefacts) == (Status.FAILED, Stage.IMPORT, {})
     assert "its source was edited after this run had begun" in result.reason
+    assert why_again(result, Redo.NONE, Limits())
 
 
 def test_an_artefact_that_is_lost_is_a_failure_to_read(bench: Bench) -> None:
@@ -310,6 +313,7 @@ def test_what_is_edited_while_a_run_goes_on_is_kept_under_no_key(bench: Bench, m
     assert (result.status, result.artefacts) == (Status.FAILED, {})
     assert "edited after this run had begun" in result.reason
     assert not folder.exists()  # what it holds may be of the edited file
+    assert why_again(result, Redo.NONE, Limits()), "a failure that would stay under the key of what is there again"
 
 
 def test_a_log_that_is_edited_before_it_is_loaded_is_kept_under_no_key(

@@ -270,8 +270,11 @@ def _read_parquet(path: Path) -> Stored:
     state = _state(path)
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
+        stored = [file.schema.column(place) for place in range(file.metadata.num_columns)]
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    file = pq.ParquetFile(path, read_dictionary=texts, coerce_int96_timestamp_unit=_unit_of_int96(path))
+    times = sorted({each.path for each in stored if each.physical_type == "INT96"} & set(schema.names))
+    unit = _unit_of_int96(path, times) if times else None
+    file = pq.ParquetFile(path, read_dictionary=texts, coerce_int96_timestamp_unit=unit)
 
     def read(name: str) -> Any:
         with readable(path):
@@ -284,19 +287,20 @@ def _read_parquet(path: Path) -> Stored:
     return Stored(file.schema_arrow, file.metadata.num_rows, read)
 
 
-def _unit_of_int96(path: Path) -> str:
-    """The unit for times as Spark and Hive write them: microseconds, which reach the year 9999, if these lose nothing.
+def _unit_of_int96(path: Path, names: Sequence[str]) -> str:
+    """The unit for columns of times as Spark and Hive write them: microseconds, for the year 9999, if they lose nothing.
 
     UserError where neither microseconds nor nanoseconds hold a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = {unit: pq.ParquetFile(path, coerce_int96_timestamp_unit=unit) for unit in ("us", "ns")}
-    stored = [files["us"].schema.column(place) for place in range(files["us"].metadata.num_columns)]
     unit = "us"
-    for name in {each.path for each in stored if each.physical_type == "INT96"} & set(files["us"].schema_arrow.names):
-        coarse, fine = (file.read([name], use_threads=False)[name] for file in files.values())
+    for name in names:
+        coarse, fine = (
+            pq.read_table(path, columns=[name], use_threads=False, coerce_int96_timestamp_unit=each)[name]
+            for each in ("us", "ns")
+        )
         if not coarse.cast(fine.type, safe=False).equals(fine):  # which wraps as `fine` has
             unit = "ns"
             if (np.abs(coarse.drop_null().cast(pa.int64()).to_numpy()) > (2**63 - 1) // 1000).any():
