@@ -19,11 +19,12 @@ from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean
 from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import WrongEncodingError
-from ctrbench_datasets._files import Sources, find_sources, kind_of
+from ctrbench_datasets._files import kind_of
 from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
+from ctrbench_datasets._sources import Sources, find_sources
 from ctrbench_datasets._text import WORDS, Dialect, read_text
 from ctrbench_datasets._times import Instants, formats_of, instants
 

@@ -288,7 +288,7 @@ def _read_parquet(path: Path) -> Stored:
 
 
 def _unit_of_int96(path: Path, names: Sequence[str]) -> str:
-    """The unit for columns of times as Spark and Hive write them: microseconds, for the year 9999, if they lose nothing.
+    """The unit for times as Spark and Hive write them: microseconds, which reach the year 9999, if these lose nothing.
 
     UserError where neither microseconds nor nanoseconds hold a column.
     """

@@ -25,10 +25,11 @@ from ctrbench import (
     with_ranking,
 )
 
-from ctrbench_datasets._files import Sources, checksum, find_sources
+from ctrbench_datasets._files import checksum
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits
 from ctrbench_datasets._look import look
 from ctrbench_datasets._reading import read_log
+from ctrbench_datasets._sources import Sources, find_sources
 from ctrbench_datasets._text import Dialect
 
 Columns = str | tuple[str, ...]

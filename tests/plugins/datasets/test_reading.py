@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 import pytest
 from ctrbench import Column, Missing, UserError
 from ctrbench_datasets import _quotes, _text
-from ctrbench_datasets._files import find_sources
 from ctrbench_datasets._reading import Log, read_log
+from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
 
 PLAIN = Dialect()
