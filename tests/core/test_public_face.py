@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import ctrbench
 import pytest
+from places import ROOT
 
 CORE = Path(ctrbench.__file__).parent
+REFERENCE = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
 HEAVY = {"torch", "sdv", "fuxictr", "pandas", "numpy", "sklearn", "sqlalchemy", "pydantic", "pyarrow", "ray", "rich"}
 
 
@@ -41,6 +44,12 @@ def test_the_three_lists_of_public_names_are_one() -> None:
 @pytest.mark.parametrize("name", ctrbench.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(ctrbench, name) is not None
+
+
+@pytest.mark.parametrize("name", ctrbench.__all__)
+def test_every_public_name_is_on_the_reference_page(name: str) -> None:
+    directive = rf"^(\.\. (auto\w+|py:data):: +| {{13}}){name}$"
+    assert re.search(directive, REFERENCE, re.MULTILINE)
 
 
 def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
