@@ -285,8 +285,6 @@ class Effects:
         if artefacts is None or not all(digests):
             return None
         try:
-            parts = np.stack([artefacts.get_array(digest) for digest in digests])
+            return artefacts.products(digests)
         except LostArtefactError:
             return None
-        gram: NDArray[np.float64] = parts @ parts.T
-        return gram

@@ -43,15 +43,11 @@ def load(store: str | os.PathLike[str] | None = None, run: str | None = None) ->
         return Results(opened.load_run(run), opened.database.shown)
 
 
-def default_store() -> str:
-    """The store that is used where none is named."""
-    return os.environ.get("CTRBENCH_STORE") or STORE
-
-
 def place_of(store: str | os.PathLike[str] | None) -> str:
-    """The store that is meant."""
-    wanted = "a path or the URL of a database, as in 'results.db'"
-    return default_store() if store is None else arguments.path("store", store, wanted)
+    """The store that is meant, the usual one where none is named."""
+    if store is None:
+        return os.environ.get("CTRBENCH_STORE") or STORE
+    return arguments.path("store", store, "a path or the URL of a database, as in 'results.db'")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import browser
 import pytest
 from click.testing import CliRunner
 from ctrbench.cli import main
+from ctrbench.errors import UserError
 from ctrbench.registry import Registry
 from ctrbench.report.site import write
 from ctrbench.store import transfer
@@ -57,6 +60,15 @@ def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list
             found = running.measure()
             assert not {kind: found[kind] for kind in ("wide", "out", "small", "overlaps") if found[kind]}
         assert not running.console
+
+
+def test_a_run_that_cannot_be_read_is_not_passed_over(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+    copied = tmp_path / "copied.db"
+    shutil.copy(places[0] / "results.db", copied)
+    with sqlite3.connect(copied) as database:
+        database.execute("update runs set about = json_set(about, '$.datasets', 1)")
+    with pytest.raises(UserError, match=r"run \S+ cannot be read"):
+        write([copied], tmp_path / "site")
 
 
 def test_what_is_no_store_is_refused_in_one_line(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ def test_an_array_comes_back_as_it_was(artefacts: Artefacts) -> None:
     assert (artefacts.get_array(artefacts.put_array(values)) == values).all()
 
 
+@pytest.mark.parametrize("at_once", [1, 2 * 8 * 50, 2**30])
+def test_products_are_the_same_however_many_arrays_are_multiplied_at_once(
+    artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    values = np.random.default_rng(1).random((5, 50))
+    digests = [artefacts.put_array(each) for each in values]
+    monkeypatch.setattr(stored, "AT_ONCE", at_once)
+    assert np.allclose(artefacts.products(digests), values @ values.T, rtol=1e-12)
+
+
 def test_equal_tables_are_stored_once(artefacts: Artefacts) -> None:
     assert artefacts.put_table(log(50, 1)) == artefacts.put_table(log(50, 1))
     assert len(list(artefacts.folder.rglob("*.parquet"))) == 1

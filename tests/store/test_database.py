@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from ctrbench import Score, UserError
 from ctrbench.ids import TaskKind
 from ctrbench.results import Environment, Status, TaskResult
-from ctrbench.store.database import SCHEMA_VERSION, Database, metadata, run_tasks, tasks
+from ctrbench.store.database import SCHEMA_VERSION, Database, _server_name, metadata, run_tasks, tasks
 from ctrbench.store.store import Store
 from postgres import cut_lines
 from test_store import GOOD, KEYS, begin, count
@@ -119,6 +119,13 @@ def test_a_url_that_cannot_be_used_is_refused_in_one_line(url: str, said: str) -
     with pytest.raises(UserError, match=said) as caught:
         Store.open(url)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("other", ["me@host/two", "me@other/db", "me@host:5433/db", "/ctrbench"])
+def test_databases_of_a_server_have_folders_of_their_own(other: str) -> None:
+    one, two = (_server_name(sa.make_url(f"postgresql+psycopg://{each}")) for each in ("me@host/db", other))
+    assert one == "db_on_host"
+    assert two not in (one, "ctrbench")
 
 
 def test_a_servers_database_of_something_else_is_refused_and_an_empty_one_is_no_store(new_database: str) -> None:

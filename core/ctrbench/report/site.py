@@ -22,7 +22,7 @@ from ctrbench.report import clock, filled, page
 from ctrbench.report.tables import Grid, grids
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
-from ctrbench.store.store import Store
+from ctrbench.store.store import NoRunError, Store
 from ctrbench.text import counted, encodable, fault
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, signed, verdicts
 
@@ -148,7 +148,7 @@ def _sources(stores: Iterable[tuple[str, Store]]) -> Iterator[Source]:
                 continue
             try:
                 results = store.load_run(head.run)
-            except UserError:  # one that was stopped before its grid was known
+            except NoRunError:  # it was stopped before its grid was known
                 continue
             answers = [each for each in verdicts(results) if each.best]
             if answers:

@@ -14,10 +14,10 @@ import os
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -41,6 +41,9 @@ _BLOCK = 2**20
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
+AT_ONCE = 2**30
+"""So many bytes of arrays are multiplied with as many others at once."""
+
 KEPT, KEPT_BYTES = 16, 128 * 2**20
 """So many of what was read last stay in memory: all metrics of a training, one after the other, read the same."""
 _recent: OrderedDict[tuple[Path, str], Any] = OrderedDict()  # (folder, digest) → Arrow table, which nobody can change
@@ -49,6 +52,7 @@ _recent: OrderedDict[tuple[Path, str], Any] = OrderedDict()  # (folder, digest) 
 def forget_recent() -> None:
     """Read everything anew from now on."""
     _recent.clear()
+    _products.cache_clear()
 
 
 class LostArtefactError(Exception):
@@ -57,7 +61,7 @@ class LostArtefactError(Exception):
 
 @dataclass(frozen=True)
 class Artefacts:
-    """A folder of content-addressed Parquet files."""
+    """A folder of files, each named by the digest of its bytes."""
 
     folder: Path
 
@@ -65,7 +69,7 @@ class Artefacts:
         """Store a table; its digest. UserError for a name that the file needs for itself."""
         import pyarrow as pa
 
-        columns = {name: table.rows[name].to_numpy() for name in table.schema.names}
+        columns = {name: table.column(name) for name in table.schema.names}
         for name in (_LABELS, _WEIGHTS):
             if name in columns:
                 raise UserError(f"a column is called {name!r}, a name that ctrbench itself uses; rename it")
@@ -135,6 +139,10 @@ class Artefacts:
     def get_array(self, digest: str) -> NDArray[np.float64]:
         """The array of that digest."""
         return self.get_arrays(digest)["values"]
+
+    def products(self, digests: Sequence[str]) -> NDArray[np.float64]:
+        """The inner products of the arrays of these digests, each with each, (digests, digests)."""
+        return _products(self, tuple(digests))
 
     def put_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:
         """Store arrays of equally many rows, of one or two dimensions; their digest."""
@@ -371,3 +379,18 @@ def _write_words(schema: Schema, file: BinaryIO) -> None:
     with pa.ipc.new_file(file, named) as writer:
         for each in schema.beside:
             writer.write_batch(pa.record_batch([each.words.strings], named))
+
+
+@lru_cache(maxsize=16)  # a report asks for the same ones in many places
+def _products(artefacts: Artefacts, digests: Sequence[str]) -> NDArray[np.float64]:
+    found = np.empty((len(digests), len(digests)))
+    step = max(1, AT_ONCE // max(1, artefacts.get_array(digests[0]).nbytes))
+    for i in range(0, len(digests), step):
+        rows = np.stack([artefacts.get_array(digest) for digest in digests[i : i + step]])
+        found[i : i + step, i : i + step] = rows @ rows.T
+        for j in range(i + step, len(digests), step):
+            others = np.stack([artefacts.get_array(digest) for digest in digests[j : j + step]])
+            found[i : i + step, j : j + step] = rows @ others.T
+            found[j : j + step, i : i + step] = found[i : i + step, j : j + step].T
+    found.flags.writeable = False
+    return found

@@ -138,11 +138,17 @@ class Database:
     def __init__(self, url: sa.URL, shown: str, path: Path | None, secrets: Sequence[str] = ()) -> None:
         self.shown = shown  # what the user gave, without a password
         self.path = path  # of the file; None for a server
+        self._name = path.stem if path else _server_name(url)
         self._secrets = secrets  # what no message of a driver may show
         connect = {"timeout": 60} if path else {"connect_timeout": 10}
         self._engine = sa.create_engine(url, pool_pre_ping=path is None, connect_args=connect)
         if path:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
+
+    def beside(self, what: str) -> Path:
+        """The folder of what belongs to it: beside the file, or where the command is given for a server's."""
+        name = f"{self._name}-{what}"
+        return self.path.with_name(name) if self.path else Path(name).absolute()
 
     @classmethod
     def open(cls, where: str, *, create: bool = True) -> Database:
@@ -296,6 +302,12 @@ class Database:
 
 def _version(connection: sa.Connection) -> int | None:
     return connection.scalar(sa.select(version_row.c.schema_version))
+
+
+def _server_name(url: sa.URL) -> str:
+    """What tells a server's database from any other: two that share a folder would each take the other's for waste."""
+    port = f"_{url.port}" if url.port else ""
+    return re.sub(r"[^\w.-]", "_", f"{url.database}_on_{url.host or 'localhost'}{port}")
 
 
 def _path(url: sa.URL) -> Path | None:

@@ -1,7 +1,7 @@
 """The results database: every finished task, every run, and which cell of a run reads which task.
 
-The driver writes each result as it arrives; leaderboards read it back. SQLite in WAL mode by default; a URL names
-any other database that SQLAlchemy knows. Only JSON and text are stored, and nothing read can run code.
+The driver writes each result as it arrives; leaderboards read it back. SQLite in WAL mode by default; a URL may name
+a PostgreSQL database. Only JSON and text are stored, and nothing read can run code.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from ctrbench.text import encodable, where, without_password
 
 _MOMENT = 0.001  # seconds
 
-SERVERS_ARTEFACTS = "ctrbench-artefacts"
-"""Where the artefacts of a store lie whose database is a server's: a folder where the command is given."""
+
+class NoRunError(UserError):
+    """There is no run of that name, or none whose grid is known."""
 
 
 class Store:
@@ -53,8 +54,7 @@ class Store:
     def open(cls, where: str, *, create: bool = True) -> Store:
         """The store at a path or database URL; UserError where it is missing, unreadable or not ours."""
         database = Database.open(where, create=create)
-        path = database.path
-        return cls(database, path.with_name(f"{path.stem}-artefacts") if path else Path(SERVERS_ARTEFACTS).absolute())
+        return cls(database, database.beside("artefacts"))
 
     def close(self) -> None:
         """Let go of the database."""
@@ -173,7 +173,7 @@ class Store:
         query = sa.select(runs).order_by(runs.c.started.desc()).limit(1)
         found = self.database.read(query.where(described, *([runs.c.run == run] if run else [])))
         if not found:
-            raise UserError(f"store {self.database.shown}: {self._why_none(run)}")
+            raise NoRunError(f"store {self.database.shown}: {self._why_none(run)}")
         return found[0]
 
     def _why_none(self, run: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Carries results from one store to another: a store's rows as JSON lines and its artefacts as Parquet, in one archive.
+"""Carries results from one store to another: rows as JSON lines and artefacts as they are, in one archive.
 
 In: a store, or an archive that may come from anybody. Out: an archive, or a store into which it has been merged. An
 archive is a zip file whose members are not compressed, so it is at least as large as all that comes out of it.
