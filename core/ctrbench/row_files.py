@@ -84,7 +84,7 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
             missing = np.isnan(values) & _is_missing(raw[known.name])
             bad &= ~missing
             values = np.where(missing, known.imputed or 0.0, values)
-            vocabulary = schema.fields[schema.names.index(known.missing_indicator)].vocabulary or ()
+            vocabulary = schema.field(known.missing_indicator).vocabulary or ()
             codes = [vocabulary.index(value) + 1 for value in (PRESENT, MISSING)]
             columns[known.missing_indicator] = np.array(codes, np.int32)[missing.astype(int)]
         columns[known.name] = values
@@ -99,19 +99,22 @@ def read_rows(file: Path, schema: Schema) -> tuple[Table, Misfits]:
     return Table(frame, schema, labels[good].astype(np.int8)), misfits
 
 
-def file_digest(file: Path) -> str:
-    """The SHA-256 of a file in hexadecimal, read again only where it has changed; UserError where it is not there."""
+def file_digest(file: Path, algorithm: str = "sha256") -> str:
+    """The SHA-256, or md5, … of a file in hexadecimal, read again only where it has changed.
+
+    UserError where it cannot be read.
+    """
     try:
         found = os.stat(file)
-        return _file_digest(file, found.st_size, found.st_mtime_ns)
+        return _file_digest(file, algorithm, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise UserError(f"{encodable(str(file))}: cannot be read ({error.strerror or error}); check the path") from None
 
 
-@lru_cache
-def _file_digest(file: Path, size: int, modified: int) -> str:
+@lru_cache(maxsize=1024)
+def _file_digest(file: Path, algorithm: str, size: int, modified: int) -> str:
     with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        return hashlib.file_digest(opened, algorithm).hexdigest()
 
 
 def _suffix(file: Path) -> str:
@@ -191,7 +194,7 @@ def _codes(column: Any, known: Field) -> tuple[NDArray[np.int32], NDArray[np.boo
 
     held = Column.of(column)
     texts = pa.concat_arrays([held.texts, pa.array([MISSING], held.texts.type)])  # the last for what has no value
-    vocabulary = pa.array(known.vocabulary, texts.type)
+    vocabulary = known.words.strings.cast(texts.type)
     places = pc.index_in(texts, value_set=vocabulary)
     without_fraction = pc.index_in(pc.replace_substring_regex(texts, r"\.0$", ""), value_set=vocabulary)
     found = pc.fill_null(pc.add(pc.coalesce(places, without_fraction), 1), UNSEEN).to_numpy()

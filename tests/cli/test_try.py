@@ -191,6 +191,13 @@ def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
     assert not {"valid", "test"} & set(alone), "its test has other columns"
 
 
+@pytest.mark.parametrize(("named", "beside"), [("training.csv", "testing.csv"), ("Train.csv", "Test.csv")])
+def test_a_split_finds_its_fellow_whichever_word_and_letters_it_is_called_by(tmp_path, named, beside):
+    for name in (named, beside):
+        written(tmp_path / name, rows=120)
+    assert Path(seen(tmp_path / named).parameters["test"]).name == beside
+
+
 def test_a_test_in_parts_is_named_by_its_folder(tmp_path):
     for name in ("train-0.csv", "test-0.csv", "test-1.csv"):
         written(tmp_path / name, rows=120)

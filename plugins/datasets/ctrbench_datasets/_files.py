@@ -6,15 +6,12 @@ with it.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -151,19 +148,6 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> str:
         held = f"{len(names)} files ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else "no file"
         raise UserError(f"{path}: the archive holds {held}; pack one log in an archive, or unpack it")
     return names[0]
-
-
-def checksum(path: Path, algorithm: str) -> str:
-    """The file's md5, sha256, … in hexadecimal; read again only if the file has changed."""
-    with readable(path):
-        found = os.stat(path)
-        return _checksum(path, algorithm, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _checksum(path: Path, algorithm: str, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -24,7 +25,7 @@ from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
-from ctrbench_datasets._sources import Sources, find_sources
+from ctrbench_datasets._sources import SPLIT_NAMES, Sources, find_sources
 from ctrbench_datasets._text import WORDS, Dialect, read_text
 from ctrbench_datasets._times import Instants, formats_of, instants
 
@@ -65,10 +66,6 @@ ITEMS = (
 TIMES = (
     "time", "timestamp", "ts", "datetime", "date", "eventtime", "timems", "eventdate", "hour", "day", "unixreviewtime",
 )  # fmt: skip
-SPLIT_WORDS = {
-    "train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid",
-    "test": "test",
-}  # fmt: skip
 
 FEW_TIMES = 10
 """A split by time needs at least this many different times."""
@@ -174,14 +171,19 @@ def _with_siblings(sources: Sources) -> tuple[Sources, str]:
         return sources, "as the folder has it"
     file = sources.train[0]
     words = re.split(r"([A-Za-z]+)", file.name)
-    places = [place for place, word in enumerate(words) if word.lower() in SPLIT_WORDS]
+    places = [place for place, word in enumerate(words) if word.lower() in SPLIT_NAMES]
     if len(places) != 1:
         return sources, ""
+    begin, end = "".join(words[: places[0]]), "".join(words[places[0] + 1 :])
     found: dict[str, Path] = {}
-    for word, split in SPLIT_WORDS.items():
-        beside = file.with_name("".join([*words[: places[0]], word, *words[places[0] + 1 :]]))
-        if beside.is_file() and _names(beside) == _names(file):
-            found.setdefault(split, beside)
+    listed: list[Path] = []
+    with suppress(OSError):  # a folder may be open to those who know its files' names
+        listed = sorted(file.parent.iterdir())
+    for beside in [file, *listed]:
+        word = beside.name.removeprefix(begin).removesuffix(end)
+        split = SPLIT_NAMES.get(word.lower(), "") if begin + word + end == beside.name else ""
+        if split and split not in found and beside.is_file() and _names(beside) == _names(file):
+            found[split] = beside
     if not {"train", "test"} <= set(found):
         return sources, ""
     splits = {split: (beside,) for split, beside in found.items()}

@@ -12,10 +12,9 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctrbench import Dataset, Missing, Ready, UserError
+from ctrbench import Dataset, Missing, Ready, UserError, file_digest
 
 from ctrbench_datasets._fetch import Host, Progress, Sums, fetch
-from ctrbench_datasets._files import checksum
 
 
 @dataclass(frozen=True)
@@ -110,4 +109,4 @@ class PublicLog(Dataset):
 
 
 def _sum(file: Path, published: str) -> str:
-    return checksum(file, "md5" if len(published) == 32 else "sha256")
+    return file_digest(file, "md5" if len(published) == 32 else "sha256")

@@ -269,22 +269,31 @@ def _read_parquet(path: Path) -> Stored:
 
     state = _state(path)
     with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        stored = [file.schema.column(place) for place in range(file.metadata.num_columns)]
+        schema, about = file.schema_arrow, file.metadata
+        stored = [file.schema.column(place) for place in range(about.num_columns)]
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     times = sorted({each.path for each in stored if each.physical_type == "INT96"} & set(schema.names))
     unit = _unit_of_int96(path, times) if times else None
-    file = pq.ParquetFile(path, read_dictionary=texts, coerce_int96_timestamp_unit=unit)
+
+    def opened() -> pq.ParquetFile:  # for each reading: a log may have more parts than a process may have files
+        return pq.ParquetFile(path, metadata=about, read_dictionary=texts, coerce_int96_timestamp_unit=unit)
+
+    def expect_unchanged() -> None:
+        if _state(path) != state:
+            raise UserError(f"{path}: was changed while it was read; load it again once it is written")
 
     def read(name: str) -> Any:
         with readable(path):
-            if _state(path) != state:
-                raise UserError(f"{path}: was changed while it was read; load it again once it is written")
-            found = file.read([name], use_threads=False)
-            # beside lists and structs, a name may mean a part of these
-            return (found if found.column_names.count(name) == 1 else file.read())[name]
+            expect_unchanged()
+            with opened() as file:
+                found = file.read([name], use_threads=False)
+                if found.column_names.count(name) != 1:  # beside lists and structs it may mean a part of these
+                    found = file.read()
+            expect_unchanged()
+            return found[name]
 
-    return Stored(file.schema_arrow, file.metadata.num_rows, read)
+    with opened() as file:
+        return Stored(file.schema_arrow, about.num_rows, read)
 
 
 def _unit_of_int96(path: Path, names: Sequence[str]) -> str:

@@ -20,12 +20,12 @@ from ctrbench import (
     Register,
     Splits,
     UserError,
+    file_digest,
     hookimpl,
     plain,
     with_ranking,
 )
 
-from ctrbench_datasets._files import checksum
 from ctrbench_datasets._logs import RATIOS, PerField, Recipe, Split, make_splits
 from ctrbench_datasets._look import look
 from ctrbench_datasets._reading import read_log
@@ -91,7 +91,7 @@ class CsvLog(Dataset):
     def version(self) -> str:
         """The SHA-256 sums of the files."""
         found = self._sources()
-        return "" if isinstance(found, Missing) else " ".join(checksum(path, "sha256") for path in found.all)
+        return "" if isinstance(found, Missing) else " ".join(file_digest(path) for path in found.all)
 
     def load(self, *, seed: int, context: Context) -> Splits:
         """The splits; the seed decides random splits (by row or user) and chooses `ranking`."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -423,6 +424,15 @@ def test_a_column_of_parquet_is_read_when_it_is_asked_for_and_again_when_asked_a
     assert log.with_column("click", [5, 6]).columns["click"].to_pylist() == [5, 6]
     assert log.with_column("new", [7, 8]).table.column_names == ["click", "a.b", "a", "tags", "new"]
     assert log.columns["click"] is not log.columns["click"]
+
+
+def test_a_parquet_file_is_not_held_open(tmp_path):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"click": [0, 1], "ad": ["a", "b"]}), file)
+    log = read_log(file)  # a log may have more parts than a process may have files
+    assert log.names == ("click", "ad")
+    assert str(file) not in {each.path for each in psutil.Process().open_files()}
+    assert log.columns["ad"].to_pylist() == ["a", "b"]
 
 
 def test_a_parquet_file_that_is_written_anew_or_damaged_while_it_is_read_is_named(tmp_path):
