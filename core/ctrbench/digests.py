@@ -25,6 +25,11 @@ def seed(suite_seed: int, role: str, *names: str | int) -> int:
     return int(digest([suite_seed, role, *names])[:8], 16)
 
 
+def data_seed(suite_seed: int, dataset: str) -> int:
+    """Which rows a data set of that name draws."""
+    return seed(suite_seed, "data", dataset)
+
+
 def digest(value: Any) -> str:
     """SHA-256, in hex, of a JSON value in canonical form."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

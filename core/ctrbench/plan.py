@@ -101,7 +101,7 @@ class Plan:
 def data_task(dataset: Chosen[Dataset], suite: Suite, limits: Limits) -> Task:
     """The task that loads a data set."""
     rows = suite.seed if suite.data_seed is None else suite.data_seed
-    seed = digests.seed(rows, "data", dataset.registered.name)
+    seed = digests.data_seed(rows, dataset.registered.name)
 
     def job(results: TaskResults) -> Job:
         return DataJob(dataset.call, version_of(dataset.registered, dataset.plugin), seed, dataset.train_share)

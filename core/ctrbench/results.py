@@ -292,6 +292,11 @@ class PoolResult:
         """The share of clicks; None where there is no pool."""
         return self.result.output.click_rate if isinstance(self.result.output, PoolOutput) else None
 
+    @property
+    def seconds(self) -> float:
+        """Of its fit and its sampling."""
+        return sum(self.result.seconds.get(stage, 0.0) for stage in ("fit", "sample"))
+
     def cause(self, metric: str) -> TaskResult:
         """What explains a missing score: the failure of the metric, else that of the pool."""
         return self.failed_scores.get(metric, self.result) if self.ok else self.result

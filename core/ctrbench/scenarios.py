@@ -298,5 +298,7 @@ def _draw(
 
 def _balanced_weights(table: Table) -> NDArray[np.float32]:
     rate = table.seen_click_rate
+    if not 0 < rate < 1:
+        raise Skip("only one class is among the rows: there are no weights by which both would count the same")
     factors = np.where(table.targets == 1, 0.5 / rate, 0.5 / (1 - rate))
     return (factors if table.weights is None else factors * table.weights).astype(np.float32)

@@ -161,7 +161,7 @@ def checked(suite: Suite, source: str) -> Suite:
     """The suite, its numbers in their ranges; UserError otherwise."""
     for name in ("repeats", "model_seeds", "seed", "data_seed"):
         number = getattr(suite, name)
-        if isinstance(number, bool) or not isinstance(number, int | None):
+        if isinstance(number, bool) or not isinstance(number, int | None if name == "data_seed" else int):
             raise UserError(f"{source}: {name}={number!r} must be a whole number")
     if isinstance(suite.budget, bool) or not isinstance(suite.budget, int | float):
         raise UserError(f"{source}: budget={suite.budget!r} must be a number")

@@ -105,6 +105,10 @@ class Schema:
         """The numeric fields, in order."""
         return tuple(field for field in self.fields if field.kind == "numeric")
 
+    def field(self, name: str) -> Field:
+        """The field of that name; ValueError where there is none."""
+        return self.fields[self.names.index(name)]
+
     def with_role(self, role: Role) -> tuple[Field, ...]:
         """The fields that describe the user, the item or the context."""
         return tuple(field for field in self.fields if field.role == role)
@@ -238,6 +242,11 @@ class Table:
         """Share of positives among the labels."""
         return float(self.targets.mean()) if len(self) else float("nan")
 
+    @property
+    def seen_click_rate(self) -> float:
+        """Share of positives where each row counts by its weight."""
+        return self.click_rate if self.weights is None else float(np.average(self.targets, weights=self.weights))
+
     def column(self, name: str) -> NDArray[Any]:
         """The values of a field, (rows,)."""
         return self.rows[name].to_numpy()
@@ -246,11 +255,6 @@ class Table:
     def parts(self) -> Sequence[tuple[Table, NDArray[np.int64] | None]]:
         """Where the rows lie: tables, with the rows that stand here, None for all of them, one after the other."""
         return ((self, None),)
-
-    @property
-    def seen_click_rate(self) -> float:
-        """The same of rows that count by their weights."""
-        return self.click_rate if self.weights is None else float(np.average(self.targets, weights=self.weights))
 
     @property
     def codes(self) -> NDArray[np.int32]:
@@ -268,7 +272,7 @@ class Table:
         field = self.schema.identifier("user")
         if field is None:
             return None
-        codes = self.rows[field.name].to_numpy().astype(np.int64)
+        codes = self.column(field.name).astype(np.int64)
         alone = codes == UNSEEN
         codes[alone] = field.vocab_size + np.arange(alone.sum())
         return np.unique(codes, return_inverse=True)[1]
@@ -285,15 +289,16 @@ class Table:
 
     def view(self, positions: NDArray[np.int64]) -> Table:
         """The rows at the given positions, which are copied when somebody asks for `rows`, and not before."""
+        labels = None if self.labels is None else self.labels[positions]
         weights = None if self.weights is None else self.weights[positions]
-        return Stacked.of(((self, positions),), self.schema, self.targets[positions], weights)
+        return Stacked.of(((self, positions),), self.schema, labels, weights)
 
     def missing(self, field: Field) -> NDArray[np.bool_]:
         """In which rows a numeric field holds its imputed number because the true one is missing."""
         if field.missing_indicator is None:
             return np.zeros(len(self), np.bool_)
-        vocabulary = self.schema.fields[self.schema.names.index(field.missing_indicator)].vocabulary or ()
-        where: NDArray[np.bool_] = self.rows[field.missing_indicator].to_numpy() == vocabulary.index(MISSING) + 1
+        vocabulary = self.schema.field(field.missing_indicator).vocabulary or ()
+        where: NDArray[np.bool_] = self.column(field.missing_indicator) == vocabulary.index(MISSING) + 1
         return where
 
     def drawn(self, seed: int) -> Table:
@@ -366,7 +371,7 @@ class Table:
     def feed(self, sha: Any) -> None:
         """Give a hash every value of the rows, labels and weights."""
         for name in self.schema.names:
-            sha.update(np.ascontiguousarray(self.rows[name].to_numpy()).data)
+            sha.update(np.ascontiguousarray(self.column(name)).data)
         for extra in (self.labels, self.weights):
             sha.update(b"-" if extra is None else np.ascontiguousarray(extra).data)
 
@@ -379,6 +384,10 @@ class Stacked(Table):
     def __new__(cls, *parts: Any, **more: Any) -> Any:
         """A plain table: a changed copy, as `replace` makes one, is no longer stacked."""
         return Table(*parts, **more)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as a plain table."""
+        return Table, (self.rows, self.schema, self.labels, self.weights)
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Table, NDArray[np.int64] | None]], *more: Any) -> Table:

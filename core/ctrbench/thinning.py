@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
@@ -28,9 +29,10 @@ def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
     """
     train = splits.train
     kept = np.sort(_drawn(train, share, seed))
-    codes = _codes(train.take(kept))
+    drawn = train.take(kept)
+    codes = _codes(drawn)
     fields = [
-        replace(field, vocabulary=tuple(np.array(field.vocabulary, object)[codes[field.name][1:] > 0]))
+        replace(field, vocabulary=field.words.strings.filter(pa.array(codes[field.name][1:] > 0)))
         if field.name in codes
         else field
         for field in train.schema.fields
@@ -39,7 +41,7 @@ def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
     note = f"{len(kept):,} of {len(train):,} rows of train are seen, by generators, models and metrics alike"
     return replace(
         splits,
-        train=_recoded(train.take(kept), schema, codes),
+        train=_recoded(drawn, schema, codes),
         valid=_recoded(splits.valid, schema, codes),
         test=_recoded(splits.test, schema, codes),
         ranking=splits.ranking and _recoded(splits.ranking, schema, codes),

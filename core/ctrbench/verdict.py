@@ -18,7 +18,7 @@ from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged
+from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged, whole_mean
 from ctrbench.store.runs import RunResults
 from ctrbench.text import bounded, counted, listed
 
@@ -238,8 +238,8 @@ class _Judge:
         return flagged, judged
 
     def seconds(self, generator: str) -> float | None:
-        done = [pool.result.seconds for pool in self.pools[generator] if pool.ok]
-        return statistics.fmean(s.get("fit", 0.0) + s.get("sample", 0.0) for s in done) if done else None
+        done = [pool.seconds for pool in self.pools[generator] if pool.ok]
+        return statistics.fmean(done) if done else None
 
     def made(self, generator: str) -> list[PoolOutput]:
         outputs = [pool.result.output for pool in self.pools[generator]]
@@ -434,8 +434,7 @@ class _Judge:
     def score(self, generator: str, scenario: str, metric: str) -> float | None:
         """The mean over models, repeats and seeds; None where one is missing."""
         cells = [c for m in self.effects.compared for c in self.effects.cells.get(Arm(generator, scenario, m), ())]
-        values = [cell.scores[metric].value for cell in cells if metric in cell.scores]
-        return statistics.fmean(values) if values and len(values) == len(cells) else None
+        return whole_mean(cell.scores[metric].value if metric in cell.scores else None for cell in cells)
 
     def number(self, claim: Claim) -> str:
         """A difference with its interval, where it has one."""

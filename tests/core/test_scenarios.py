@@ -95,6 +95,12 @@ def test_class_weights_leave_the_rows_as_they_are() -> None:
     assert table.weights.sum() == pytest.approx(len(TRAIN), rel=1e-5)
 
 
+def test_rows_of_one_class_have_no_weights_by_which_both_count_the_same() -> None:
+    clicks = TRAIN.take(TRAIN.targets == 1)
+    with pytest.raises(Skip, match="only one class is among the rows"):
+        compose(clicks, None, BY_NAME["class_weight"], seed=1)
+
+
 def test_the_same_data_again_is_trained_under_other_seeds() -> None:
     again = compose(TRAIN, None, BY_NAME["original_again"], seed=1)
     assert again.digest() == TRAIN.digest()

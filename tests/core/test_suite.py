@@ -139,7 +139,9 @@ def test_what_is_not_understood_is_one_line_that_names_the_suite(text: str, said
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("values", [{"repeats": 1.5}, {"seed": "1"}, {"budget": True}, {"model_seeds": 0}])
+@pytest.mark.parametrize(
+    "values", [{"repeats": 1.5}, {"repeats": None}, {"seed": "1"}, {"budget": True}, {"model_seeds": 0}]
+)
 def test_numbers_that_python_gives_are_checked_as_those_of_a_file(values: dict) -> None:
     [name] = values
     with pytest.raises(UserError, match=rf"run\(\): {name}="):

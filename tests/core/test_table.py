@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -99,3 +101,14 @@ def test_stacked_rows_are_those_of_their_tables_and_copied_only_when_asked_for()
     assert both.without_labels().rows.equals(both.rows)
     both.rows.loc[0, "price"] = 7.0
     assert first.rows["price"].tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("carried", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])
+def test_stacked_rows_are_carried_and_copied_like_any_others(carried: Callable[[Table], Table]) -> None:
+    labels, weights = np.array([0, 1, 0], np.int8), np.array([1, 2, 1], np.float32)
+    both = Table.concat([table([1.0, 2.0, 3.0], labels=labels, weights=weights)] * 2)
+    assert carried(both).digest() == both.digest()
+
+
+def test_a_view_of_rows_without_labels_has_none() -> None:
+    assert table([1.0, 2.0, 3.0]).view(np.array([2, 0])).labels is None

@@ -100,7 +100,6 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def load_run(store: str, name: str | None, metric: str = "") -> Results:
     """A run of a store, the latest where none is named; UserError where it, or the metric, is not there."""
-    from ctrbench.errors import UserError
     from ctrbench.reading import load
     from ctrbench.text import did_you_mean
 

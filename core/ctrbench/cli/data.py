@@ -216,7 +216,7 @@ def _load(name: str, seed: int, *, download: bool, trace: bool = False) -> Split
     if isinstance(state, Missing) and not (download and state.download):
         fix = f"; `ctrbench data fetch {name}` downloads it" if state.download else ""
         raise UserError(f"{name}: {state.reason}{fix}")
-    rows, context = digests.seed(seed, "data", registered.name), Context(progress=_say_progress)
+    rows, context = digests.data_seed(seed, registered.name), Context(progress=_say_progress)
     told = dataset.ask(lambda plugin: contract.check_splits(plugin.load(seed=rows, context=context)), math.inf)
     if isinstance(told, NoAnswer):
         if told.mistake:

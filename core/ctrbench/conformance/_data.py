@@ -27,7 +27,7 @@ def check_dataset(report: Recorder, plugin: Dataset, context: Context) -> None:
         with report.watch():
             return plugin.load(seed=1, context=context)
 
-    availability = report.check("availability answered", lambda: _expect_availability(plugin))
+    availability = report.check("availability answered", lambda: contract.check_availability(plugin.availability()))
     if isinstance(availability, Missing):
         report.add("loads", "skipped", f"not available here: {availability.reason}")
     if not isinstance(availability, Ready):
@@ -57,10 +57,6 @@ def check_dataset(report: Recorder, plugin: Dataset, context: Context) -> None:
     report.check("figures of others", lambda: contract.checked_tables(plugin.published()))
     report.check("the same under a seed", check_seed)
     report.check_untouched()
-
-
-def _expect_availability(plugin: Dataset) -> Ready | Missing:
-    return contract.check_availability(plugin.availability())
 
 
 def _expect_splits(splits: object) -> Splits:

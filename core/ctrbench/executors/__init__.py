@@ -65,19 +65,22 @@ class WorkerSettings:
         """The folder of what tasks print."""
         return self.artefacts / "logs"
 
-    def open_log(self, job: Job, process: int) -> Path:
+    def running_log(self, job: Job, process: int) -> Path:
         """Where a process writes what a job prints while it runs; another run may be doing the same job."""
-        self.logs.mkdir(parents=True, exist_ok=True)
         return self.logs / f".{key(job)[:16]}-{process}.log"
+
+    def open_log(self, job: Job, process: int) -> Path:
+        """That file, in a folder that is there."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self.running_log(job, process)
 
     def close_log(self, job: Job, process: int) -> Path | None:
         """Give a finished job's log its name, which is returned; None where nothing was printed."""
-        name = key(job)[:16]
-        written = self.logs / f".{name}-{process}.log"
+        written = self.running_log(job, process)
         if not bound(written):
             written.unlink(missing_ok=True)
             return None
-        return written.replace(self.logs / f"{name}.log")
+        return written.replace(self.logs / f"{key(job)[:16]}.log")
 
     @property
     def checkpoints(self) -> Path:
@@ -121,8 +124,15 @@ def make_executor(name: str, workers: int | None, settings: WorkerSettings, addr
 def thread_environment(threads: int) -> Iterator[None]:
     """The environment under which libraries loaded from now on, here or in a child, use so many threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    with environment(**dict.fromkeys(names, str(threads))):
+        yield
+
+
+@contextmanager
+def environment(**changes: str) -> Iterator[None]:
+    """Variables that a process which is started meanwhile inherits."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from ctrbench import _guard, resources
+from ctrbench.executors import environment
 from ctrbench.resources import interrupts_held
 
 _STARTING = threading.Lock()
@@ -69,7 +70,7 @@ class Child:
             os.getcwd()
         except OSError:  # it was removed, and a new process would not start there
             os.chdir(os.sep)
-        with _STARTING, _environment(**_marks(self._mark)), _main_script_hidden(), interrupts_held():
+        with _STARTING, environment(**_marks(self._mark)), _main_script_hidden(), interrupts_held():
             self.process.start()
         theirs.close()
         self._guard.tell("start", self._mark, self.number)
@@ -143,21 +144,6 @@ def _below(number: int) -> set[int]:
     return set()
 
 
-@contextlib.contextmanager
-def _environment(**changes: str) -> Iterator[None]:
-    """Variables that a process which is started meanwhile inherits."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 def _marks(mark: str) -> dict[str, str]:
     """The environment of a child: its mark, behind those of the driver's own driver, and how its Python starts."""
     outer = os.environ.get(_guard.MARK)
@@ -169,5 +155,5 @@ def _marks(mark: str) -> dict[str, str]:
 def _start_quiet_tracker() -> None:
     """Start Python's tracker of semaphores so that it cleans up after killed workers without a warning."""
     quiet = {"PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker"}
-    with _environment(**quiet, **dict([SAFE_PATH])):
+    with environment(**quiet, **dict([SAFE_PATH])):
         multiprocessing.resource_tracker.ensure_running()

@@ -151,7 +151,7 @@ class LocalExecutor:
     def _put_back(self, task: _Task, worker: _Worker) -> None:
         """A task is to be done once more, before all others that wait; what it printed so far is nobody's."""
         with contextlib.suppress(OSError):
-            self._settings.open_log(task.job, worker.child.number).unlink(missing_ok=True)
+            self._settings.running_log(task.job, worker.child.number).unlink(missing_ok=True)
         task.begun, task.stage, task.memory = None, None, 0
         self._waiting.appendleft(task)
 
@@ -164,7 +164,7 @@ class LocalExecutor:
         if task is None:
             return
         worker.child.look()
-        _output.bound(self._settings.open_log(task.job, worker.child.number))
+        _output.bound(self._settings.running_log(task.job, worker.child.number))
         verdict = task.beyond_its_time(self._clock.now()) or self._beyond_its_memory(worker, task)
         if verdict:
             worker.child.kill()

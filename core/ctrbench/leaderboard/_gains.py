@@ -13,7 +13,7 @@ from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.intervals import ALPHA, Effect, combined
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
-from ctrbench.results import CellResult, TaskResult
+from ctrbench.results import CellResult, TaskResult, whole_mean
 from ctrbench.significance import BLOCKS, friedman
 from ctrbench.text import counted
 
@@ -276,16 +276,12 @@ def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float |
 
 
 def _mean_gain(part: Part, generator: str, scenarios: Iterable[str]) -> float | None:
-    gains = _gains(part, generator, scenarios)
-    good = [gain for gain in gains if gain is not None]
-    return statistics.fmean(good) if good and len(good) == len(gains) else None
+    return whole_mean(_gains(part, generator, scenarios))
 
 
 def _mean(part: Part, arm: Arm) -> float | None:
     """The mean score; None unless every repeat has one."""
-    scores = part.effects.scores(arm)
-    good = [score for score in scores if score is not None]
-    return statistics.fmean(good) if good and len(good) == len(scores) else None
+    return whole_mean(part.effects.scores(arm))
 
 
 def _order(part: Part, generator: str, tested: TestedEffect | None) -> tuple[bool, float]:

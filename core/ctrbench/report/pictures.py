@@ -235,9 +235,7 @@ def _frontier(effects: Effects) -> Picture | None:
     for pool in effects.results.pools:
         if pool.dataset == effects.dataset and pool.result.ok:
             pools[pool.generator].append(pool)
-    seconds = [
-        statistics.fmean(sum(p.result.seconds.values()) for p in pools[g]) if pools[g] else 0 for g in generators
-    ]
+    seconds = [statistics.fmean(pool.seconds for pool in pools[g]) if pools[g] else 0 for g in generators]
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
     panels: list[drawing.Scatter] = []
     numbers = []

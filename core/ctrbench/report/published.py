@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
+from ctrbench.results import whole_mean
 from ctrbench.store.runs import RunResults
 
 _Figures = Mapping[tuple[str, str, str], float]
@@ -143,5 +144,5 @@ def _scores(results: RunResults, dataset: str, generator: str, metric: str) -> l
 
 
 def _average(values: Sequence[float | None]) -> str:
-    good = [value for value in values if value is not None]
-    return f"{statistics.fmean(good):,.6g}" if good and len(good) == len(values) else "—"
+    mean = whole_mean(values)
+    return "—" if mean is None else f"{mean:,.6g}"

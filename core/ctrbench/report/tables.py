@@ -140,7 +140,7 @@ def _rounded(number: str, places: int) -> str:
 
 
 def _group(column: str) -> str:
-    """ "deepfm" of "deepfm, published"; nothing where a column stands alone."""
+    """The part of a column's name that its group shares, as deepfm in "deepfm, published"; else nothing."""
     return column.rpartition(", ")[0]
 
 

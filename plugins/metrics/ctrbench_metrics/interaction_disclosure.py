@@ -14,6 +14,7 @@ from ctrbench import Better, Register, Score, Skip, SyntheticMetric, Table, hook
 
 from ctrbench_metrics._chance import SIGNIFICANCE, Estimate, mean_of
 from ctrbench_metrics._matched import Matched
+from ctrbench_metrics._rows import identifier_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,10 +64,7 @@ class InteractionDisclosure(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip without a user or item field, or without rows."""
-        ids = [train.schema.identifier(role) for role in ("user", "item")]
-        names = [field.name for field in ids if field is not None]
-        if len(names) < 2:
-            raise Skip("needs a categorical field with the role user and one with the role item")
+        names = [identifier_of(train.schema, role).name for role in ("user", "item")]
         if not all(map(len, (synthetic, train, holdout, reference))):
             raise Skip("needs rows in the pool, train, valid and test")
         rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ctrbench import Context, Predictor, Table
 
-from ctrbench_models.training import NetworkPredictor, Training, fit_network
+from ctrbench_models.training import Training, fit_network
 
 if TYPE_CHECKING:
     from fuxictr.features import FeatureMap
@@ -31,8 +31,7 @@ def fit_after(
 
     def gone_on(features: FeatureMap) -> BaseModel:
         network = model.network(features)
-        if isinstance(first, NetworkPredictor):
-            network.load_state_dict(first.network.state_dict())
+        network.load_state_dict(first.network.state_dict())
         return network
 
     return fit_network(gone_on, train, valid, training, seed=seed, context=context)

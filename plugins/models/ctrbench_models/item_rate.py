@@ -29,7 +29,7 @@ class ItemRate(Model):
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Count rows and clicks of each item; Skip without an item field."""
         item = identifier(train.schema, "item")
-        codes = train.rows[item.name].to_numpy()
+        codes = train.column(item.name)
         rows = np.bincount(codes, minlength=item.vocab_size)
         clicks = np.bincount(codes, weights=train.targets, minlength=item.vocab_size)
         overall = (clicks.sum() + 1) / (len(train) + 2)  # inside (0, 1), also in a table of one class
@@ -45,7 +45,7 @@ class Rates(Predictor):
 
     def predict(self, rows: Table) -> NDArray[np.float64]:
         """The rate of each row's code, (rows,)."""
-        probabilities: NDArray[np.float64] = self.rates[rows.rows[self.field].to_numpy()]
+        probabilities: NDArray[np.float64] = self.rates[rows.column(self.field)]
         return probabilities
 
 

@@ -130,7 +130,7 @@ class Coding:
             inside = fold == at
             for column, name in enumerate(self.large):
                 clicks, rows = _counts(train, name, self.sizes[name], inside)
-                codes = train.rows[name].to_numpy()[inside]
+                codes = train.column(name)[inside]
                 place = len(self.native) + 2 * column
                 made[inside, place : place + 2] = self._told(name, codes, clicks, rows)
         return made
@@ -138,7 +138,7 @@ class Coding:
     def apply(self, table: Table) -> NDArray[np.float64]:
         """(rows, columns); a value that train lacks has the mean click rate and a count of 0."""
         categories = table.rows[list(self.native)].to_numpy(np.float64)
-        rates = [self._told(name, table.rows[name].to_numpy()) for name in self.large]
+        rates = [self._told(name, table.column(name)) for name in self.large]
         return np.column_stack([categories, *rates, table.rows[list(self.numeric)].to_numpy(np.float64)])
 
     def _told(
@@ -178,7 +178,7 @@ def _counts(
     table: Table, name: str, size: int, which: NDArray[np.bool_] | EllipsisType
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Clicks and rows of each code among some of the rows, weighted."""
-    codes = table.rows[name].to_numpy()[which]
+    codes = table.column(name)[which]
     weights = np.ones(len(codes)) if table.weights is None else table.weights[which].astype(np.float64)
     clicks = np.bincount(codes, weights * table.targets[which], size)
     return clicks.astype(np.float64), np.bincount(codes, weights, size).astype(np.float64)

@@ -60,7 +60,7 @@ class Memory(Predictor):
 
 def _pairs(table: Table, user: Field, item: Field) -> NDArray[np.int64]:
     """One number for each row's user and item, (rows,)."""
-    users, items = (table.rows[field.name].to_numpy(dtype=np.int64) for field in (user, item))
+    users, items = (table.column(field.name).astype(np.int64) for field in (user, item))
     pairs: NDArray[np.int64] = users * item.vocab_size + items
     return pairs
 

@@ -49,7 +49,7 @@ def fit_network(
     context: Context,
     embedding_dim: int | None = None,
     as_named: bool = False,
-) -> Predictor:
+) -> NetworkPredictor:
     """Train any FuxiCTR model class; `build` makes it from the feature map of the table's schema.
 
     `embedding_dim` becomes the map's `default_emb_dim`, which `sum_emb_out_dim()` of many classes reads; `as_named`
