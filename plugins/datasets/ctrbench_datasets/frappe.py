@@ -15,6 +15,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
+    Location,
     Published,
     Queries,
     Register,
@@ -59,7 +60,9 @@ class Frappe(PublicLog):
     """Frappe_x1, mobile app usage in context (Baltrunas et al. 2015; splits of the BARS benchmark)."""
 
     name: ClassVar[str] = "frappe"
-    path: Annotated[str, "folder of train, valid and test.csv; else $CTRBENCH_DATA/Frappe_x1, else a download"] = ""
+    path: Annotated[
+        str, "folder of train, valid and test.csv; else $CTRBENCH_DATA/Frappe_x1, else a download", Location()
+    ] = ""
     ranking: Queries = 0
 
     @property

@@ -15,6 +15,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
+    Location,
     Queries,
     Register,
     Splits,
@@ -63,7 +64,9 @@ class KuaiRand(PublicLog):
     """KuaiRand-Pure (Kuaishou): trained on what was recommended, tested on videos shown at random."""
 
     name: ClassVar[str] = "kuairand"
-    path: Annotated[str, "folder of KuaiRand-Pure's files; else $CTRBENCH_DATA/KuaiRand-Pure, else a download"] = ""
+    path: Annotated[
+        str, "folder of KuaiRand-Pure's files; else $CTRBENCH_DATA/KuaiRand-Pure, else a download", Location()
+    ] = ""
     ranking: Queries = 0
 
     @property

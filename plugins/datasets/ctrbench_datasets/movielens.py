@@ -16,6 +16,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
+    Location,
     Queries,
     Register,
     Splits,
@@ -87,7 +88,7 @@ class MovieLens(PublicLog):
 
     name: ClassVar[str] = "movielens"
     size: Annotated[Size, "how many ratings; latest-small tells nothing about its users"] = "100k"
-    path: Annotated[str, "folder of GroupLens' files; else $CTRBENCH_DATA/ml-100k, …, else a download"] = ""
+    path: Annotated[str, "folder of GroupLens' files; else $CTRBENCH_DATA/ml-100k, …, else a download", Location()] = ""
     click: Annotated[float, "the least rating that counts as a click", Ge(1), Le(5)] = 4
     split: Annotated[Literal["chance", "time"], "rows by chance, or the oldest into train: most users are then new"] = (
         "chance"

@@ -17,6 +17,7 @@ from ctrbench import (
     Context,
     Dataset,
     Field,
+    Location,
     Queries,
     Ready,
     Register,
@@ -75,7 +76,7 @@ class OpenBandit(PublicLog):
     train: Annotated[Policy, "whose log to train on: bts (Thompson sampling) or random (uniformly random)"] = "bts"
     test: Annotated[Policy, "whose log to test on"] = "random"
     path: Annotated[
-        str, "folder of bts/ and random/; else $CTRBENCH_DATA/open_bandit, else the sample is downloaded"
+        str, "folder of bts/ and random/; else $CTRBENCH_DATA/open_bandit, else the sample is downloaded", Location()
     ] = ""
     ranking: Queries = 0
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge
-from ctrbench import Context, Dataset, Published, Queries, Register, Splits, hookimpl, with_ranking
+from ctrbench import Context, Dataset, Location, Published, Queries, Register, Splits, hookimpl, with_ranking
 
 from ctrbench_datasets._logs import Recipe, make_splits
 from ctrbench_datasets._origin import Origin, PublicLog
@@ -46,7 +46,9 @@ class Reczoo(PublicLog):
 
     splits: ClassVar[Mapping[str, PublishedSplit]]
 
-    path: Annotated[str, "folder of its CSV files; else a folder of its ID in $CTRBENCH_DATA, else a download"] = ""
+    path: Annotated[
+        str, "folder of its CSV files; else a folder of its ID in $CTRBENCH_DATA, else a download", Location()
+    ] = ""
     rows: Annotated[int, "this many rows of train by chance, of the others in proportion; 0: all", Ge(0)] = 0
     min_count: Annotated[int, "values in fewer rows of train become (rare); 0: as in the benchmark", Ge(0)] = 0
     ranking: Queries = 0

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from ctrbench import Context, Missing, Ready, Splits, UserError
 from ctrbench.interfaces import Dataset
-from ctrbench.params import parse
+from ctrbench.params import locations, parse
 from ctrbench.registry import load_registry
 from ctrbench_datasets import kuairand, movielens, open_bandit, reczoo
 from ctrbench_datasets.kuairand import KuaiRand
@@ -377,10 +377,12 @@ def test_every_public_log_is_registered_under_its_name_and_downloaded_only_when_
     monkeypatch.delenv("CTRBENCH_DATA", raising=False)
     registry = load_registry()
     for name in (
-        "movielens", "open_bandit", "kuairand", "criteo", "avazu", "movielens_tag", "kkbox", "amazon_electronics",
+        "frappe", "movielens", "open_bandit", "kuairand", "criteo", "avazu", "movielens_tag", "kkbox", "amazon_electronics",
         "taobao_ad", "kuaivideo", "microvideo", "ipinyou", "mind_small",
     ):  # fmt: skip
-        state = registry.get("dataset", parse(name).name).plugin().availability()
+        log = registry.get("dataset", parse(name).name).plugin()
+        assert locations(log) == ("path",), "where it lies is no part of what it is"
+        state = log.availability()
         assert isinstance(state, Missing)
         assert state.download
         assert "CTRBENCH_DATA" in state.reason
