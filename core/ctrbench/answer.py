@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ctrbench.interfaces import MethodRole
 from ctrbench.store.runs import RunResults
-from ctrbench.text import PADDING, cells, plain
+from ctrbench.text import folds, plain
 from ctrbench.verdict import Claim, GeneratorVerdict, Leader, Outcome, Verdict, verdicts
 
 LEAST_WIDTH = 9
@@ -128,18 +128,9 @@ def _fitted(rows: Sequence[Sequence[str]], columns: Sequence[str], width: int) -
     """A table within a width: the two first columns are folded as far as need be, and no number ever is."""
     from tabulate import tabulate
 
-    heads = [cells(name) + PADDING for name in columns]
-    widths = [max(heads[place], *(cells(row[place]) for row in rows)) for place in range(len(columns))]
-    over = sum(widths) + 2 * (len(widths) - 1) - width
-    folded: list[int | None] = [None] * len(widths)
-    for place in sorted(range(min(2, len(widths))), key=lambda place: -widths[place]):
-        if over > 0:
-            folded[place] = max(LEAST_WIDTH, heads[place], widths[place] - over)
-            over -= widths[place] - min(widths[place], folded[place] or 0)
     align = ["left" if (place < 2 and len(columns) > 4) or not place else "right" for place in range(len(columns))]
-    return tabulate(
-        rows, columns, "simple", disable_numparse=True, colalign=align, maxcolwidths=folded if any(folded) else None
-    )
+    folded = folds(rows, columns, width, least=LEAST_WIDTH, first=2)
+    return tabulate(rows, columns, "simple", disable_numparse=True, colalign=align, maxcolwidths=folded)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -268,8 +268,27 @@ def exact(number: float) -> str:
     return next(short for short in shorts if float(short) == float(f"{number:.15g}"))
 
 
-PADDING = 2
+_PADDING = 2
 """Cells by which tabulate makes a column wider than its head."""
+
+
+def folds(
+    rows: Sequence[Sequence[str]], heads: Sequence[str], width: int, *, least: int, first: int | None = None
+) -> list[int | None] | None:
+    """To how many cells tabulate is to fold each column for a table to fit a width; None where it fits as it is.
+
+    The widest are folded first, of the `first` columns or of all, and none to fewer than `least` or than its head has.
+    """
+    lows = [cells(head) + _PADDING for head in heads]
+    widths = [max([low, *(cells(row[place]) for row in rows)]) for place, low in enumerate(lows)]
+    over = sum(widths) + 2 * (len(widths) - 1) - width
+    folded: list[int | None] = [None] * len(widths)
+    for place in sorted(range(len(widths))[:first], key=lambda place: -widths[place]):
+        narrower = max(least, lows[place], widths[place] - over)
+        if narrower < widths[place] and over > 0:
+            folded[place] = narrower
+            over -= widths[place] - narrower
+    return folded if rows and any(folded) else None
 
 
 def cells(text: str) -> int:

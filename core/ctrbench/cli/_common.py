@@ -124,19 +124,11 @@ def echo_table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
     """Print a plain table; its texts are made safe for a terminal, and its widest columns folded to fit it."""
     from tabulate import tabulate
 
-    from ctrbench.text import PADDING, cells, plain
+    from ctrbench.text import folds, plain
 
     safe = [[plain(str(text)) for text in row] for row in rows]
-    heads = [cells(name) + PADDING for name in headers]
-    widths = [max([heads[place], *(cells(row[place]) for row in safe)]) for place in range(len(headers))]
-    most: dict[int, int] = {}
-    over = sum(widths) + 2 * (len(widths) - 1) - width()
-    for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
-        if over > 0 and widths[place] > LEAST_FOLDED:
-            most[place] = max(LEAST_FOLDED, widths[place] - over)
-            over -= widths[place] - most[place]
-    folds = [most.get(place) for place in range(len(widths))] if most and safe else None
-    click.echo(tabulate(safe, headers, "simple", disable_numparse=True, maxcolwidths=folds))
+    folded = folds(safe, headers, width(), least=LEAST_FOLDED)
+    click.echo(tabulate(safe, headers, "simple", disable_numparse=True, maxcolwidths=folded))
 
 
 LEAST_FOLDED = 24
