@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from ctrbench.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+Kind = Literal["text", "number", "decimal", "time", "truth"]
 
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
@@ -97,8 +99,8 @@ class Column:
 
     codes: NDArray[np.int32]
     texts: Any  # a pyarrow array of large strings
-    numeric: bool = False
-    """Whether the values are of a type of numbers, and not texts."""
+    kind: Kind = "text"
+    """What the values were before they became texts."""
 
     @classmethod
     def of(cls, raw: Any) -> Column:
@@ -138,26 +140,44 @@ def as_text(parts: Sequence[Any], where: str) -> list[Any]:
 def of_same_values(columns: list[Column]) -> list[Column]:
     """The columns with the same values; numbers that one has as text and another as a number meet.
 
-    So do floats, which a text file writes as 1.0 throughout, and whole numbers. Two texts of one column never do.
+    So do floats, which a text file writes as 1.0 throughout, and whole numbers; decimals of other scales; times of
+    other units; and truth values. Two texts of one column never do, but -0.0 and 0.0.
     """
     import pyarrow as pa
 
     if all(column.texts is columns[0].texts for column in columns) and not _are_floats(columns[0]):
         return columns
-    if len({column.numeric for column in columns}) > 1:
-        columns = [
-            column if column.numeric else replace(column, texts=_plain_numbers(column.values)) for column in columns
-        ]
-    elif any(map(_are_floats, columns)):
-        plain = [_plain_floats(column.values) for column in columns]
-        if all(len(set(texts)) == len(texts) for texts in plain):
-            columns = [replace(column, texts=as_strings(texts)) for column, texts in zip(columns, plain, strict=True)]
+    columns = _written_alike(columns)
     found = pa.concat_arrays([column.texts for column in columns]).dictionary_encode()
     ends = np.cumsum([len(column.texts) for column in columns])[:-1]
     return [
         replace(column, codes=np.append(own, np.int32(-1))[column.codes], texts=found.dictionary)
         for column, own in zip(columns, np.split(_indices(found), ends), strict=True)
     ]
+
+
+def _written_alike(columns: list[Column]) -> list[Column]:
+    """The columns, a value that several may have written in all of them as in one."""
+    kinds = {column.kind for column in columns if len(column.texts)}
+    if kinds == {"time"}:
+        return _times_alike(columns)
+    if kinds == {"decimal"}:
+        scales = {len(column.texts[0].as_py().partition(".")[2]) for column in columns if len(column.texts)}
+        return columns if len(scales) < 2 else [_without_scale(column) for column in columns]
+    if kinds & {"number", "decimal"} and len(kinds) > 1:
+        return [
+            _without_scale(column) if column.kind != "text" else replace(column, texts=_plain_numbers(column.values))
+            for column in columns
+        ]
+    if kinds == {"text", "truth"}:
+        return [column if column.kind == "truth" else _truths_as_python_does(column) for column in columns]
+    floats = [_are_floats(column) for column in columns]
+    if any(floats):
+        columns = [_with_one_zero(column) if own else column for column, own in zip(columns, floats, strict=True)]
+        plain = [_plain_floats(column.values) for column in columns]
+        if all(len(set(texts)) == len(texts) for texts in plain):
+            return [replace(column, texts=as_strings(texts)) for column, texts in zip(columns, plain, strict=True)]
+    return columns
 
 
 def text_numbers(texts: Iterable[str], decimal: str = ".") -> NDArray[np.float64]:
@@ -172,6 +192,15 @@ def text_numbers(texts: Iterable[str], decimal: str = ".") -> NDArray[np.float64
         else:
             found.append(TRUTHS.get(plain.lower(), np.inf))
     return np.array(found, np.float64)
+
+
+def _numbers_of(texts: Sequence[str] | NDArray[np.object_], decimal: str) -> NDArray[np.float64]:
+    """The texts of a column as numbers; words such as "no" are some only where all numbers are 0 and 1."""
+    numbers = text_numbers(texts, decimal)
+    words = np.array([text.strip().lower() in TRUTHS for text in texts], np.bool_)
+    if words.any() and not np.isin(numbers[~words], (0, 1)).all():
+        numbers[words] = np.inf
+    return numbers
 
 
 def float_texts(numbers: NDArray[Any]) -> NDArray[np.object_]:
@@ -207,12 +236,54 @@ def _are_floats(column: Column) -> bool:
     """Whether texts are those of floats, each written as Python does; then each is another number, or -0.0."""
     import pyarrow.compute as pc
 
-    if column.numeric or not len(column.texts):
+    if column.kind != "text" or not len(column.texts):
         return False
     for some in (column.texts[:100], column.texts):
         if not pc.all(pc.match_substring_regex(some, _FLOAT)).as_py():
             return False
     return bool((column.values.astype(np.float64).astype(str) == column.values).all())
+
+
+def _with_one_zero(column: Column) -> Column:
+    """-0.0 and 0.0 as one value."""
+    import pyarrow.compute as pc
+
+    return _distinct(replace(column, texts=pc.replace_substring_regex(column.texts, r"^-0\.0$", "0.0")), sure=False)
+
+
+def _without_scale(column: Column) -> Column:
+    """Decimals as floats are written: 1.50 as 1.5, and 1.00 as 1."""
+    import pyarrow.compute as pc
+
+    if column.kind != "decimal":
+        return column
+    whole = pc.replace_substring_regex(column.texts, r"\.0+$", "")
+    return replace(column, texts=pc.replace_substring_regex(whole, r"(\.\d*[1-9])0+$", r"\1"))
+
+
+def _truths_as_python_does(column: Column) -> Column:
+    """The texts true and TRUE as True; as they are where a column has two of these."""
+    texts = [text.capitalize() if text.lower() in ("true", "false") else text for text in column.values]
+    return replace(column, texts=_where_once(texts, column.values))
+
+
+def _times_alike(columns: list[Column]) -> list[Column]:
+    """Times in as many digits as the longest need; within a column all have as many."""
+    import pyarrow.compute as pc
+
+    first = [column.texts[0].as_py() if len(column.texts) else "" for column in columns]
+    digits = [len(re.sub(r".*\.|[+-]\d\d:\d\d$", "", text)) if "." in text else 0 for text in first]
+    clock, most = any(":" in text for text in first), max(digits)
+    found = []
+    for column, text, own in zip(columns, first, digits, strict=True):
+        texts = column.texts
+        if clock and ":" not in text:
+            texts = pc.replace_substring_regex(texts, "$", " 00:00:00")
+        if own < most:
+            more = ("" if own else ".") + "0" * (most - own)
+            texts = pc.replace_substring_regex(texts, r"([+-]\d\d:\d\d)?$", rf"{more}\1")
+        found.append(replace(column, texts=texts))
+    return found
 
 
 def _plain_floats(texts: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -236,6 +307,11 @@ def _plain_numbers(texts: NDArray[np.object_]) -> Any:
     for place, text in enumerate(texts):
         if ("." in text or "e" in text or "E" in text) and re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text):
             found[place] = float_texts(np.array([float(text)]))[0]
+    return _where_once(found, texts)
+
+
+def _where_once(found: Sequence[str] | NDArray[np.object_], texts: NDArray[np.object_]) -> Any:
+    """What was found for each text, but the text itself where the same was found for another."""
     often = Counter(found)
     return as_strings([own if often[text] > 1 else text for own, text in zip(texts, found, strict=True)])
 
@@ -265,7 +341,8 @@ def _from_series(column: pd.Series[Any]) -> Column:
     else:
         texts = np.array([str(value) for value in values], object)
     numeric = kind in ("integer", "floating", "mixed-integer-float")
-    return _distinct(Column(codes.astype(np.int32), as_strings(texts), numeric), sure=kind == "string")
+    was: Kind = "number" if numeric else "truth" if kind == "boolean" else "text"
+    return _distinct(Column(codes.astype(np.int32), as_strings(texts), was), sure=kind == "string")
 
 
 def _from_arrow(column: Any) -> Column:
@@ -282,6 +359,7 @@ def _from_arrow(column: Any) -> Column:
         raise TypeError("holds lists or other compound values; drop it or flatten it")
     if kinds.is_float16(chunked.type):
         chunked = chunked.cast(pa.float32())
+    chunked = _with_wide_decimals(chunked)
     sure = kinds.is_string(chunked.type) or kinds.is_large_string(chunked.type)
     if not kinds.is_dictionary(chunked.type):
         if kinds.is_floating(chunked.type):
@@ -294,8 +372,28 @@ def _from_arrow(column: Any) -> Column:
         return Column(np.array([], np.int32), as_strings([]))
     codes = np.concatenate([_indices(chunk) for chunk in chunked.chunks])
     values = chunked.chunk(0).dictionary
-    numeric = kinds.is_integer(values.type) or kinds.is_floating(values.type)
-    return _distinct(Column(codes, _arrow_texts(values), numeric), sure=sure)
+    return _distinct(Column(codes, _arrow_texts(values), _kind(values.type)), sure=sure)
+
+
+def _kind(of: Any) -> Kind:
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_integer(of) or kinds.is_floating(of):
+        return "number"
+    if kinds.is_timestamp(of) or kinds.is_date(of) or kinds.is_time(of):
+        return "time"
+    return "decimal" if kinds.is_decimal(of) else "truth" if kinds.is_boolean(of) else "text"
+
+
+def _with_wide_decimals(column: Any) -> Any:
+    """Decimals of few bits as those of 128, for which Arrow does more."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_decimal(kind) and kind.bit_width < 128:
+        return column.cast(pa.decimal128(kind.precision, kind.scale))
+    return column
 
 
 def _without_empty(column: Column) -> Column:
@@ -303,7 +401,7 @@ def _without_empty(column: Column) -> Column:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    place = -1 if column.numeric else pc.index(column.texts, pa.scalar("", column.texts.type)).as_py()
+    place = -1 if column.kind == "number" else pc.index(column.texts, pa.scalar("", column.texts.type)).as_py()
     if place < 0:
         return column
     codes = np.where(column.codes == place, -1, column.codes - (column.codes > place)).astype(np.int32)
@@ -336,17 +434,18 @@ def _arrow_texts(values: Any) -> Any:
 
 
 def _times_in_short(texts: Any, kind: Any) -> Any:
-    """Times without fractions of 0, and dates without times of 0, if all are so: as pandas writes them to text."""
+    """Times in as few digits as all need, and dates without times of 0 if all are so: as pandas writes them to text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     def without(end: str, texts: Any) -> Any:
         alike = pc.all(pc.match_substring_regex(texts, end)).as_py()
-        return pc.replace_substring_regex(texts, end, r"\1") if alike else texts
+        return pc.replace_substring_regex(texts, end, r"\1\2") if alike else texts
 
-    texts = without(r"\.0+(Z|[+-]\d+|)$", texts)
+    for fraction in (r"(\.\d{6})000", r"(\.\d{3})0+", r"()\.0+"):
+        texts = without(fraction + r"(Z|[+-]\d+|)$", texts)
     if pa.types.is_timestamp(kind) and kind.tz is None:
-        return without(r" 00:00:00()$", texts)
+        return without(r"() 00:00:00()$", texts)
     return pc.replace_substring_regex(pc.replace_substring(texts, "Z", "+00:00"), r"([+-]\d\d)(\d\d)$", r"\1:\2")
 
 
@@ -374,8 +473,8 @@ def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
-        texts = {value for value in column if isinstance(value, str)}
-        read = dict(zip(texts, text_numbers(texts, decimal).tolist(), strict=True))  # pandas may miss the nearest
+        texts = list({value for value in column if isinstance(value, str)})
+        read = dict(zip(texts, _numbers_of(texts, decimal).tolist(), strict=True))  # pandas may miss the nearest
         column = column.map(lambda value: read[value] if isinstance(value, str) else value).astype(object)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.dtype.kind == "c":
@@ -392,7 +491,7 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
     if kinds.is_nested(kind):
         raise TypeError("holds lists or other compound values; drop it or flatten it")
     if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
-        plain = column.cast(kind) if kinds.is_dictionary(column.type) else column
+        plain = _with_wide_decimals(column.cast(kind) if kinds.is_dictionary(column.type) else column)
         plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain
         plain = plain.cast(pa.string()) if kinds.is_decimal(kind) else plain  # else not always the nearest double
         numbers: NDArray[np.float64] = plain.cast(pa.float64(), safe=False).to_numpy().astype(np.float64, copy=False)
@@ -402,4 +501,4 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
     if kinds.is_temporal(kind):
         return np.where(column.is_null().to_numpy(), np.nan, np.inf)
     found = Column.of(column)
-    return np.append(text_numbers(found.values, decimal), np.nan)[found.codes]
+    return np.append(_numbers_of(found.values, decimal), np.nan)[found.codes]

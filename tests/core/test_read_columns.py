@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -53,8 +55,14 @@ def test_texts_are_numbers_where_they_are_written_as_such() -> None:
 def test_a_frames_decimal_point_is_that_of_its_texts() -> None:
     for values in (["1,5", "2.5", "yes"], pd.array(["1,5", "2.5", "yes"], dtype="string")):
         rows = Rows.of(pd.DataFrame({"x": values}))
-        assert rows.numbers("x", ",").tolist() == [1.5, np.inf, 1.0]
-        assert Rows.of(pd.DataFrame({"x": values})).numbers("x").tolist() == [np.inf, 2.5, 1.0]
+        assert rows.numbers("x", ",").tolist() == [1.5, np.inf, np.inf]
+        assert Rows.of(pd.DataFrame({"x": values})).numbers("x").tolist() == [np.inf, 2.5, np.inf]
+
+
+@pytest.mark.parametrize(("texts", "numbers"), [(["yes", "0", "No"], [1, 0, 0]), (["no", "2"], [np.inf, 2])])
+def test_yes_and_no_are_numbers_beside_0_and_1_alone(texts: list[str], numbers: list[float]) -> None:
+    for values in (pd.Series(texts), pa.array(texts)):
+        assert Rows.of({"x": values}).numbers("x").tolist() == numbers
 
 
 def test_texts_that_are_all_floats_are_numbers_and_others_stay() -> None:
@@ -82,6 +90,42 @@ def test_texts_that_are_two_values_in_one_column_are_two_beside_another(other) -
     texts = ["120000", "120000.0", "12e4", "1.10", "1.1", "10"]
     found, _ = of_same_values([Column.of(pa.array(texts)), Column.of(other)])
     assert found.values[found.codes].tolist() == texts
+
+
+DAY = datetime(2026, 1, 2)
+NOON = datetime(2026, 1, 3, 12)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        pytest.param(pa.array([DAY]), pa.array([NOON, DAY]), "2026-01-02 00:00:00", id="time of day"),
+        pytest.param(pa.array([DAY.date()]), pa.array([DAY, DAY]), "2026-01-02", id="dates and times"),
+        pytest.param(
+            pa.array([DAY], pa.timestamp("us", "UTC")),
+            pa.array([DAY.replace(microsecond=1500), DAY], pa.timestamp("ns", "UTC")),
+            "2026-01-02 00:00:00.000000+00:00",
+            id="fractions",
+        ),
+        pytest.param(pa.array([Decimal("2.00")]), pa.array([Decimal("1.5000"), Decimal("2")]), "2", id="scales"),
+        pytest.param(
+            pa.array([Decimal("2.00")], pa.decimal32(5, 2)), pa.array([1.5, 2.0]), "2", id="numbers"
+        ),
+        pytest.param(pa.array([Decimal("2.50")]), pa.array(["1.0", "2.5"]), "2.5", id="texts"),
+        pytest.param(pa.array([True]), pa.array(["false", "true"]), "True", id="truth values"),
+        pytest.param(pa.array(["-0.0", "0.0", "1.0"]), pa.array(["1", "0"]), "0", id="zeros"),
+    ],
+)
+def test_a_value_that_two_columns_write_in_two_ways_is_one(one: pa.Array, other: pa.Array, said: str) -> None:
+    first, second = of_same_values([Column.of(one), Column.of(other)])
+    assert first.values[first.codes[0]] == second.values[second.codes[-1]] == said
+
+
+def test_times_have_as_many_digits_as_pandas_writes() -> None:
+    for times in (["2026-01-01 00:00:00.5", "2026-01-02"], ["2026-01-01 00:00:00.00005", "2026-01-02 01:00"]):
+        frame = pd.DataFrame({"t": pd.to_datetime(times, format="ISO8601")})
+        written = frame.to_csv(index=False).splitlines()[1:]
+        assert Column.of(frame["t"]).values.tolist() == written
 
 
 def test_a_dictionary_that_holds_a_value_twice_is_read_as_one_value() -> None:

@@ -167,15 +167,23 @@ def _joined(parts: list[Any], names: Sequence[str]) -> Stored:
 
     types = {name: {part.schema.field(name).type for part in parts} for name in names}
     text = pa.dictionary(pa.int32(), pa.string())
-    schema = pa.schema([(name, next(iter(kinds)) if len(kinds) == 1 else text) for name, kinds in types.items()])
+    own = {name: next(iter(kinds)) for name, kinds in types.items() if len(kinds) == 1 and not _is_text(*kinds)}
+    schema = pa.schema([(name, own.get(name, text)) for name in names])
 
     def read(name: str) -> Any:
         columns = [part[name] for part in parts]
-        if len(types[name]) > 1:
+        if name not in own:  # texts too: one file may write as 1.0 what another writes as 1
             columns = as_text(columns, f"column {name!r}")
         return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
 
     return Stored(schema, sum(part.num_rows for part in parts), read)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:

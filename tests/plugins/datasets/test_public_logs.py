@@ -377,8 +377,8 @@ def test_every_public_log_is_registered_under_its_name_and_downloaded_only_when_
     monkeypatch.delenv("CTRBENCH_DATA", raising=False)
     registry = load_registry()
     for name in (
-        "frappe", "movielens", "open_bandit", "kuairand", "criteo", "avazu", "movielens_tag", "kkbox", "amazon_electronics",
-        "taobao_ad", "kuaivideo", "microvideo", "ipinyou", "mind_small",
+        "frappe", "movielens", "open_bandit", "kuairand", "criteo", "avazu", "movielens_tag", "kkbox",
+        "amazon_electronics", "taobao_ad", "kuaivideo", "microvideo", "ipinyou", "mind_small",
     ):  # fmt: skip
         log = registry.get("dataset", parse(name).name).plugin()
         assert locations(log) == ("path",), "where it lies is no part of what it is"

@@ -426,6 +426,13 @@ def test_a_column_of_parquet_is_read_when_it_is_asked_for_and_again_when_asked_a
     assert log.columns["click"] is not log.columns["click"]
 
 
+def test_a_number_is_one_value_in_all_files_of_a_log(tmp_path):
+    (tmp_path / "1.csv").write_text("click,ad\n0,1\n1,2\n")
+    (tmp_path / "2.csv").write_text("click,ad\n0,2.0\n1,\n")
+    log = read_log([tmp_path / "1.csv", tmp_path / "2.csv"])
+    assert log.columns["ad"].to_pylist() == ["1", "2", "2", None]
+
+
 def test_a_parquet_file_is_not_held_open(tmp_path):
     file = tmp_path / "log.parquet"
     pq.write_table(pa.table({"click": [0, 1], "ad": ["a", "b"]}), file)
