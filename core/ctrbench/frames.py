@@ -42,6 +42,7 @@ class Frames:
     user: tuple[str, ...]
     item: tuple[str, ...]
     numeric: tuple[str, ...]
+    keep: tuple[str, ...]
     name: str
 
     def __repr__(self) -> str:
@@ -58,7 +59,7 @@ class Frames:
             if not (file := home / f"{split}.parquet").exists():
                 with whole_file(file) as target:
                     target.write(data)
-        return FrameLog(str(home), self.label, self.user, self.item, self.numeric, self.name)
+        return FrameLog(str(home), self.label, self.user, self.item, self.numeric, self.keep, self.name)
 
 
 def from_frames(
@@ -70,6 +71,7 @@ def from_frames(
     user: Column | Sequence[Column] = (),
     item: Column | Sequence[Column] = (),
     numeric: Column | Sequence[Column] = (),
+    keep: Column | Sequence[Column] = (),
     split: Column | tuple[float, float, float] | None = None,
     seed: int | None = None,
     name: str = "frames",
@@ -79,8 +81,9 @@ def from_frames(
     Give three frames, or one with a `split`: the name of a column that says train, valid or test, or the shares of the
     three, by default (0.8, 0.1, 0.1), which are then drawn by `seed`, by default 1. `label` names the column of clicks,
     0 and 1; `user` and `item` those that describe the user and the item, the identifier first; `numeric` those that are
-    numbers: all others are categorical. Column names that are numbers are read as texts, so 3 and "3" mean the same
-    column. `name` is what tables call the log.
+    numbers: all others are categorical. A column that has one value in train, or that nobody gives a role and that has
+    none twice, is left out with a note unless `keep` names it. Column names that are numbers are read as texts, so 3
+    and "3" mean the same column; an index that has a name is a column of that name. `name` is what tables call the log.
 
     UserError if something does not fit: a missing column or one with two roles, splits with different columns.
     """
@@ -114,7 +117,7 @@ def from_frames(
             raise UserError(f"from_frames: column {min(both)!r} is named for {one} and for {two}; name it for one")
     del roles["label"]
     roles.pop("split", None)
-    return Frames(frames, str(label), **roles, name=name)
+    return Frames(frames, str(label), **roles, keep=_several("keep", keep, columns), name=name)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class FrameLog(Dataset):
     user: Annotated[tuple[str, ...], "columns that describe the user, the identifier first"] = ()
     item: Annotated[tuple[str, ...], "columns that describe the item, the identifier first"] = ()
     numeric: Annotated[tuple[str, ...], "columns of numbers; all others are categorical"] = ()
+    keep: Annotated[tuple[str, ...], "columns to keep although they have a single value, or no value twice"] = ()
     called: Annotated[str, "what tables call it"] = "frames"
 
     @property
@@ -154,7 +158,17 @@ class FrameLog(Dataset):
             for column in train.column_names
             if column != self.label
         ]
-        return encode_splits(train, valid, test, label=self.label, fields=fields, source=self.called)
+        unnamed = {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
+        return encode_splits(
+            train,
+            valid,
+            test,
+            label=self.label,
+            fields=fields,
+            source=self.called,
+            keep=self.keep,
+            identifiers=unnamed,
+        )
 
 
 def _split(frame: pd.DataFrame, split: object, seed: int | None) -> dict[str, pd.DataFrame]:
@@ -188,7 +202,10 @@ def _with_text_names(name: str, frame: object) -> pd.DataFrame:
     known = arguments.typed(name, frame, pd.DataFrame, "a pandas DataFrame, one row a click or view")
     if isinstance(known.columns, pd.MultiIndex):
         raise UserError(f"from_frames: {name} has columns of several levels; give each a name of its own")
-    named = known.rename(columns=str)
+    indexed = [level for level in known.index.names if level is not None]  # columns once, and in a file again
+    if twice := [level for level in indexed if level in known.columns]:
+        raise UserError(f"from_frames: {name} has an index and a column {twice[0]!r}; rename or drop one")
+    named = known.reset_index(indexed).rename(columns=str) if indexed else known.rename(columns=str)
     if twice := [str(column) for column in named.columns[named.columns.duplicated()]]:
         raise UserError(f"from_frames: {name} has two columns {twice[0]!r}; give each a name of its own")
     return named
@@ -216,22 +233,27 @@ def _parquet(frame: pd.DataFrame, what: str) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    large = {
-        str(name): column.map(str, na_action="ignore") for name, column in frame.items() if _has_large_numbers(column)
-    }
+    columns = {}
+    for name, column in frame.items():
+        try:
+            written = column.map(str, na_action="ignore").astype(object) if _is_kept_as_text(column) else column
+            columns[str(name)] = pa.Array.from_pandas(written)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            told = f"column {name!r} cannot be kept ({' '.join(str(error).split())}); convert or drop it"
+            raise UserError(f"from_frames: {what}: {told}") from None
     sink = pa.BufferOutputStream()
-    try:
-        pq.write_table(pa.Table.from_pandas(frame.assign(**large), preserve_index=False), sink, compression="zstd")
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"from_frames: {what}: a column cannot be kept: {' '.join(str(error).split())}") from None
+    pq.write_table(pa.table(columns), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
-def _has_large_numbers(column: pd.Series[Any]) -> bool:
-    """Whether Python's whole numbers are larger than Arrow's: they are kept as text, as in a text file."""
+def _is_kept_as_text(column: pd.Series[Any]) -> bool:
+    """Whether values stand for themselves in text alone: intervals, and whole numbers that are larger than Arrow's."""
     import pandas as pd
 
+    kind = column.dtype.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+    if isinstance(kind, pd.IntervalDtype):
+        return True
     if column.dtype != object or pd.api.types.infer_dtype(column, skipna=True) != "integer":
         return False
     return bool(column.dropna().abs().max() >= 2**63)

@@ -108,9 +108,7 @@ NOON = datetime(2026, 1, 3, 12)
             id="fractions",
         ),
         pytest.param(pa.array([Decimal("2.00")]), pa.array([Decimal("1.5000"), Decimal("2")]), "2", id="scales"),
-        pytest.param(
-            pa.array([Decimal("2.00")], pa.decimal32(5, 2)), pa.array([1.5, 2.0]), "2", id="numbers"
-        ),
+        pytest.param(pa.array([Decimal("2.00")], pa.decimal32(5, 2)), pa.array([1.5, 2.0]), "2", id="numbers"),
         pytest.param(pa.array([Decimal("2.50")]), pa.array(["1.0", "2.5"]), "2.5", id="texts"),
         pytest.param(pa.array([True]), pa.array(["false", "true"]), "True", id="truth values"),
         pytest.param(pa.array(["-0.0", "0.0", "1.0"]), pa.array(["1", "0"]), "0", id="zeros"),

@@ -142,9 +142,22 @@ def test_whole_numbers_of_any_size_are_values_as_in_a_text_file(tmp_path: Path) 
 @pytest.mark.parametrize("values", [[2**70, "a"], [2**70, True]])
 def test_large_numbers_beside_what_is_none_are_refused_in_one_line(tmp_path: Path, values: list[object]) -> None:
     log = ctrbench.from_frames(frame(30, 1).assign(who=pd.Series(values * 15, dtype=object)), label="click")
-    with pytest.raises(UserError, match="from_frames: frames, train: a column cannot be kept") as caught:
+    with pytest.raises(UserError, match="from_frames: frames, train: column 'who' cannot be kept") as caught:
         log.taken_in(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_index_with_a_name_is_a_column_and_what_nobody_names_may_be_left_out(tmp_path: Path) -> None:
+    made = frame(300, 3).assign(row=range(300), age=pd.cut(np.arange(300) % 60, [-1, 20, 60]))
+    names = {}
+    for keep in ((), "row"):
+        log = ctrbench.from_frames(made.set_index("who"), label="click", keep=keep)
+        splits = log.taken_in(tmp_path).load(seed=1, context=ctrbench.Context())
+        names[keep] = splits.train.schema.names
+    assert names == {(): ("who", "what", "age"), "row": ("who", "what", "row", "age")}
+    assert splits.train.schema.fields[-1].vocabulary == ("(-1, 20]", "(20, 60]")
+    with pytest.raises(UserError, match="train has an index and a column 'who'"):
+        ctrbench.from_frames(made.set_index("who", drop=False), label="click")
 
 
 @pytest.mark.parametrize(("label", "user"), [(2, 0), ("2", "0")])
