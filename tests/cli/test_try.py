@@ -218,6 +218,11 @@ def test_a_rule_may_be_written_without_blanks(tmp_path):
     assert found.parameters["label"] == "rating>=5"
 
 
+def test_the_hour_of_a_day_is_no_time_by_which_rows_are_ordered(tmp_path):
+    found = seen(written(tmp_path / "log.csv", timestamp=None, hour=lambda n: str(n % 24)))
+    assert not {"time", "drop"} & set(found.parameters)
+
+
 def test_a_time_in_digits_of_hours_is_read_as_one(tmp_path):
     found = seen(written(tmp_path / "log.csv", timestamp=None, hour=lambda n: f"1410{21 + n // 100}{n % 24:02}"))
     assert (found.parameters["time"], found.parameters["time_format"]) == ("hour", "%y%m%d%H")

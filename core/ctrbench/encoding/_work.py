@@ -6,6 +6,7 @@ at the end one UserError for all problems, or notes of what was left out or chan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -138,6 +139,8 @@ class Work:
             at = int(bad.argmax())
             text = rows.value(name, at)
             fix = _meant_missing(rows, name, bad) if text.startswith(("'", '"')) else ""
+            if decimal == "." and re.fullmatch(r"'[+-]?\d*,\d+'", text):
+                fix = ', or say decimal="," where its comma is a decimal point'
             self.refuse(
                 name,
                 split,

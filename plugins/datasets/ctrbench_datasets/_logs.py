@@ -33,6 +33,13 @@ from ctrbench_datasets._times import FEATURES, Instants, duration, instants
 
 RATIOS = (0.8, 0.1, 0.1)
 
+SHARE_AT_ONCE = 0.01
+"""Where more rows than this share have one time, which of them are in train is worth a note."""
+
+ENOUGH_POINTS = 3
+"""So many different numbers may show what a point means in a column."""
+
+
 Split = Literal["", "chance", "time", "days", "user"]
 PerField = int | str | tuple[str, ...]
 
@@ -215,6 +222,10 @@ def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
     if not all(each.calendar for each in found) and (recipe.derive or recipe.kind == "days"):
         asked = f"derive={recipe.derive[0]}" if recipe.derive else "split=days"
         raise UserError(f"{where} holds no dates and no epochs, so {asked} cannot be; say time_format=, as in %y%m%d%H")
+    if not found[0].calendar and recipe.gap and not recipe.gap.strip().replace(".", "", 1).isdecimal():
+        raise UserError(
+            f"{where} holds no dates and no epochs, so gap={recipe.gap} cannot be; say it as a number alone"
+        )
     return found
 
 
@@ -240,6 +251,9 @@ def _split(
         order = times[0].order
         if kind == "days":
             cuts = _at_days(times[0].days[order], cuts, f"{source}: time {recipe.time!r}", ends=len(logs) == 2)
+        elif (rows := _at_one_time(times[0], order, cuts)) > len(log) * SHARE_AT_ONCE:
+            cut = f"split=time cuts among {rows:,} rows of one time, by their order in the file"
+            notes.append(f"{cut}; split=days cuts between days" if times[0].calendar else cut)
     parts = [np.asarray(rows) for rows in np.split(order, cuts)]
     if recipe.gap:
         parts, without = _with_gap(parts, times[0], duration(recipe.gap, "gap"))
@@ -280,6 +294,14 @@ def _by_user(
     place[np.random.default_rng(seed).permutation(present)] = np.arange(len(present))
     order = np.argsort(place[codes], kind="stable")
     return order, _nearest(np.flatnonzero(np.diff(place[codes][order])) + 1, cuts)
+
+
+def _at_one_time(times: Instants, order: NDArray[np.int64], cuts: NDArray[Any]) -> int:
+    """How many rows have a time that stands on both sides of a cut."""
+    inside = [cut for cut in cuts if 0 < cut < len(order)]
+    one, other = order[np.array(inside, int) - 1], order[inside]
+    parted = (times.coarse[one] == times.coarse[other]) & (times.fine[one] == times.fine[other])
+    return sum(int(((times.coarse == times.coarse[at]) & (times.fine == times.fine[at])).sum()) for at in one[parted])
 
 
 def _at_days(days: NDArray[np.int64], cuts: NDArray[Any], where: str, *, ends: bool) -> NDArray[Any]:
@@ -383,7 +405,21 @@ def _with_decimals(
         if (recipe.decimal or ("," if has_decimal_commas(logs, name) else ".")) == ",":
             found[name] = replace(found.get(name, Coding()), decimal=",")
             notes += [] if recipe.decimal else [f"field {name!r} has decimal commas"]
+        elif not recipe.decimal and (thousands := _possible_thousands(logs, name)):
+            notes.append(
+                f"field {name!r}: {thousands} is read as a number below 1,000; if its point parts thousands, as all "
+                "others of the field suggest, write the numbers without it"
+            )
     return found, notes
+
+
+def _possible_thousands(logs: Sequence[Log], name: str) -> str:
+    """A number with a point, where each has three digits behind it and those without are whole and below 1,000."""
+    values = [value.strip() for log in logs for value in _texts(log, name, 10_000)]
+    points = [value for value in values if "." in value]
+    alike = all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", value) for value in points)
+    rest = all(re.fullmatch(r"-?\d{1,3}", value) for value in values if "." not in value)
+    return points[0] if len(points) >= ENOUGH_POINTS and len(points) < len(values) and alike and rest else ""
 
 
 def has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
@@ -391,7 +427,7 @@ def has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
     values = [value for log in logs for value in _texts(log, name, 10_000)]
     commas = [value for value in values if "," in value]
     return (
-        any(re.fullmatch(r"\s*[+-]?\d+,(\d{1,2}|\d{4,})\s*", value) for value in commas)
+        any(re.fullmatch(r"\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)\s*", value) for value in commas)
         and all(re.fullmatch(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", value) for value in commas)
         and not any("." in value for value in values)
     )

@@ -67,6 +67,9 @@ TIMES = (
     "time", "timestamp", "ts", "datetime", "date", "eventtime", "timems", "eventdate", "hour", "day", "unixreviewtime",
 )  # fmt: skip
 
+TURNS, MOST_TURNS = ("hour", "day"), 31
+"""Of so few numbers, such a column may begin anew each day or month."""
+
 FEW_TIMES = 10
 """A split by time needs at least this many different times."""
 
@@ -350,6 +353,8 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
                 raise UserError(f"--time {given}: it is no column of times; say another")
             continue
         distinct = len(np.unique(when.coarse + when.fine / 1e10))
+        if _letters(name) in TURNS and distinct <= MOST_TURNS and not when.calendar and not given:
+            continue  # of a day or a month: a feature as it is, and no order of rows
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
         features = features if features and len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):

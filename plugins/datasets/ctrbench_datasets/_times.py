@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,9 @@ from ctrbench import Column, UserError, counted
 from numpy.typing import NDArray
 
 DAY = 86_400
+
+FIRST_EPOCHS = 1e8
+"""Seconds: of 1973."""
 
 DATES = (  # besides ISO 8601
     "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y",
@@ -90,10 +93,10 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
     if kinds.is_timestamp(kind):
         per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
         ticks = raw.cast(pa.timestamp(kind.unit)).cast(pa.int64()).to_numpy()
-        return Instants(ticks // per_second, ticks % per_second, calendar=True)
+        return _with_odd(Instants(ticks // per_second, ticks % per_second, calendar=True), where, row)
     if kinds.is_date(kind):
         ticks = raw.cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
-        return _plain(ticks * DAY, calendar=True)
+        return _with_odd(_plain(ticks * DAY, calendar=True), where, row)
     if kinds.is_time(kind) or kinds.is_duration(kind):
         wide = pa.int64() if kinds.is_duration(kind) or kind.bit_width == 64 else pa.int32()
         return _plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False)
@@ -175,7 +178,20 @@ def _numbers(values: NDArray[Any], where: str, row: Callable[[int], str]) -> Ins
             if values.dtype.kind == "f":
                 return Instants(coarse, (fine * (10**9 // per_second)).astype(np.int64), calendar=True, notes=notes)
             return Instants(coarse.astype(np.int64), fine.astype(np.int64), calendar=True, notes=notes)
-    return _plain(values, calendar=False)
+    note = f"the numbers of {where.rsplit(': ', 1)[-1]} are no dates and no epochs: rows are put in their order"
+    return replace(_plain(values, calendar=False), notes=(note,))
+
+
+def _with_odd(times: Instants, where: str, row: Callable[[int], str]) -> Instants:
+    """The times, with a note where some are of the first years of epochs and most are not: an empty time may be so."""
+    odd = times.coarse < FIRST_EPOCHS
+    if not odd.any() or np.median(times.coarse) < 10 * FIRST_EPOCHS:
+        return times
+    note = (
+        f"{counted(int(odd.sum()), 'value')} of {where.rsplit(': ', 1)[-1]} before 1973, and most are later: first in "
+        f"{row(int(odd.argmax()))}; mend or drop such rows"
+    )
+    return replace(times, notes=(*times.notes, note))
 
 
 def _digits(values: NDArray[Any], where: str) -> Instants | None:
@@ -209,7 +225,7 @@ def _by_format(column: Column, format: str, where: str, row: Callable[[int], str
             raise UserError(f"{where}: {text!r} in {row(at)} is not written as time_format={format} says") from None
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
         seconds[place] = (found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() // 1
-    return _plain(seconds[column.codes], calendar=True)
+    return _with_odd(_plain(seconds[column.codes], calendar=True), where, row)
 
 
 def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> Instants:
@@ -243,7 +259,7 @@ def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> I
     if "" in offsets and len(offsets) > 1:
         without = zone.count("") / len(zone)
         notes = (f"{without:.0%} of the values of {where.rsplit(': ', 1)[-1]} have no offset and are taken for UTC",)
-    return Instants(seconds[column.codes], nanos[column.codes], calendar=True, notes=notes)
+    return _with_odd(Instants(seconds[column.codes], nanos[column.codes], calendar=True, notes=notes), where, row)
 
 
 def _seconds(

@@ -57,6 +57,39 @@ def test_formats_hold_the_same_log(tmp_path, name):
     assert load(written(tmp_path, raw(), name), drop="when").fingerprint == expected.fingerprint
 
 
+def test_times_say_what_they_are_not(tmp_path):
+    frame = raw()
+    plain = load(written(tmp_path, frame), time="when", split="time")
+    assert any("'when' are no dates and no epochs: rows are put in their order" in note for note in plain.notes)
+    with pytest.raises(UserError, match="holds no dates and no epochs, so gap=1d cannot be; say it as a number alone"):
+        load(written(tmp_path, frame), time="when", split="time", gap="1d")
+    frame["when"] = ["1970-01-01", *["2026-01-31"] * 99]
+    dated = load(written(tmp_path, frame), time="when", split="time")
+    assert any("1 value of 'when' before 1973, and most are later: first in row 1" in note for note in dated.notes)
+    assert any("cuts among 99 rows of one time" in note for note in dated.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "noted"),
+    [
+        (["1.904", "2.250", "12.125", "30", "664"], True),
+        (["1.904", "2.250", "0.125", "30", "664"], False),
+        (["1.904", "2.250", "12.125", "30", "1664"], False),
+        (["1.904", "2.250", "12.125"], False),
+    ],
+)
+def test_points_that_may_part_thousands_are_noted(tmp_path, values, noted):
+    log = load(written(tmp_path, raw().assign(price=values * (100 // len(values)) + values[: 100 % len(values)])))
+    assert any("if its point parts thousands" in note for note in log.notes) == noted
+
+
+def test_a_number_below_1_with_a_comma_is_a_decimal_and_others_are_asked_about(tmp_path):
+    prices = load(written(tmp_path, raw().assign(price=["0,125", "2,250"] * 50)), drop="when")
+    assert prices.train.rows["price"].max() == 2.25
+    with pytest.raises(UserError, match='or say decimal="," where its comma is a decimal point'):
+        load(written(tmp_path, raw().assign(price=["1,125", "2,250"] * 50)), drop="when")
+
+
 def test_ratios_share_out_all_rows_by_the_seed(tmp_path):
     path = written(tmp_path, raw())
     log = load(path)
