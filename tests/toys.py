@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import hashlib
@@ -218,6 +219,13 @@ class Misbehaves(Generator):
             case "mute":
                 os.closerange(3, 1000)
                 time.sleep(600)
+            case "babble":
+                for file in range(3, 64):
+                    with contextlib.suppress(OSError):
+                        os.write(file, b"stray bytes!")
+                time.sleep(600)
+            case "fork":
+                os.fork()
             case "nap":
                 context.progress(1, 2, {})
                 time.sleep(3)
@@ -429,6 +437,30 @@ class Trapped(Misbehaves):
 
 
 @dataclass(frozen=True)
+class Careless(Misbehaves):
+    """Leaves a setting of numpy changed."""
+
+    name: ClassVar[str] = "careless"
+    how: Annotated[str, "what to do"] = "errors of numpy"
+
+
+@dataclass(frozen=True)
+class Forking(Misbehaves):
+    """Makes a copy of the process that it is fitted in."""
+
+    name: ClassVar[str] = "forking"
+    how: Annotated[str, "what to do"] = "fork"
+
+
+@dataclass(frozen=True)
+class Interrupting(Misbehaves):
+    """Does as Ctrl-C does."""
+
+    name: ClassVar[str] = "interrupting"
+    how: Annotated[str, "what to do"] = "interrupt"
+
+
+@dataclass(frozen=True)
 class RatePredictor(Predictor):
     """Click rates by item code."""
 
@@ -452,6 +484,30 @@ class Rate(Model):
         clicked = np.bincount(train.rows["item"], weights=train.targets, minlength=size)
         noise = self.noise * np.random.default_rng(seed).standard_normal(size)
         return RatePredictor(np.clip((clicked + 1) / (shown + 2) + noise, 0, 1))
+
+
+@dataclass(frozen=True)
+class CachedRate(Rate):
+    """Keeps what it has learned once for whatever it is to learn later."""
+
+    name: ClassVar[str] = "cached_rate"
+
+    def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
+        if "learned" not in vars(type(self)):
+            type(self).learned = super().fit(train, valid, seed=seed, context=context)
+        return self.learned
+
+
+@dataclass(frozen=True)
+class FiveSteps(Bootstrap):
+    """Takes no fewer steps than five."""
+
+    name: ClassVar[str] = "five_steps"
+    steps: Annotated[int, "how often", Budgeted(), Ge(5)] = 50
+
+    def __post_init__(self) -> None:
+        if self.steps < 5:
+            raise ValueError(f"steps={self.steps}")
 
 
 @dataclass(frozen=True)

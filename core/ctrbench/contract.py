@@ -115,6 +115,7 @@ def check_fields(schema: Schema) -> None:
     expect(not odd, f"{_text(odd[0]) if odd else ''!r} is no name that can be stored")
     longest = max(map(len, names))
     expect(longest <= PAGE, f"a name of {longest:,} letters is too long")
+    expect(schema.fields, "there is no field beside the label; a model needs at least one")
     twice = [name for name in names if names.count(name) > 1]
     expect(not twice, f"{twice[:1]} stands twice among the fields and the label")
     vocabularies = {field.name: field.vocabulary for field in schema.categorical}

@@ -15,6 +15,7 @@ import pickle
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -179,18 +180,35 @@ def _asked(name: str, python: str) -> dict[str, list[Any]]:
         raise UserError(f"{where} is no program; make the environment first, as in `python3.12 -m venv FOLDER`")
     try:
         with _started(python, __name__, stderr=subprocess.PIPE) as (line, process):
-            with contextlib.suppress(EOFError, OSError):
-                if line.poll(asking.patience()):
-                    told: dict[str, list[Any]] = line.recv()
-                    return told
+            if told := _answer(line, asking.patience()):
+                return told
             _kill(process)
-            said = process.communicate()[1].decode(errors="replace").strip().rpartition("\n")[2]
+            said = ""
+            with contextlib.suppress(subprocess.TimeoutExpired):  # another process may hold it open
+                said = process.communicate(timeout=5)[1].decode(errors="replace").strip().rpartition("\n")[2]
     except OSError as error:
         raise UserError(f"{where} cannot be started: {error.strerror or error}; name a Python interpreter") from None
     raise UserError(
         f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
         "numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl and annotated-types"
     )
+
+
+def _answer(line: Connection, seconds: float) -> dict[str, list[Any]]:
+    """What is said within so many seconds, whole; nothing where it is not what `main` says."""
+    heard: list[object] = []
+
+    def listen() -> None:
+        with contextlib.suppress(Exception):  # half an answer, or no pickle
+            heard.append(line.recv())
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    listener.join(seconds)
+    match heard:
+        case [{"plugins": list(plugins), "broken": list(broken)}]:
+            return {"plugins": plugins, "broken": broken}
+    return {}
 
 
 @contextlib.contextmanager

@@ -142,11 +142,32 @@ def rebuilt(plugin: P, who: str) -> P:
 def scaled(plugin: P, budget: float) -> P:
     """The plug-in with every `Budgeted` parameter multiplied by the budget, rounded up."""
     changes = {
-        name: math.ceil(round(getattr(plugin, name) * budget, 9))  # 100 · 0.07 is not quite 7
+        name: max(_least(hint), math.ceil(round(getattr(plugin, name) * budget, 9)))  # 100 · 0.07 is not quite 7
         for name, hint in _annotations(type(plugin)).items()
         if budget != 1 and _metadata(hint, Budgeted)
     }
     return dataclasses.replace(plugin, **changes)
+
+
+def cheapest(plugin: P) -> P:
+    """The plug-in with every `Budgeted` parameter at the least that it may be: one epoch, one step."""
+    changes = {
+        name: type(value)(_least(hint))
+        for name, hint in _annotations(type(plugin)).items()
+        if _metadata(hint, Budgeted) and isinstance(value := getattr(plugin, name), int | float)
+    }
+    return dataclasses.replace(plugin, **changes)
+
+
+def _least(hint: Any) -> int:
+    """The least whole number above 0 that a parameter may be."""
+    least = 1
+    for extra in getattr(hint, "__metadata__", ()):
+        if (bound := getattr(extra, "ge", None)) is not None:
+            least = max(least, math.ceil(bound))
+        if (bound := getattr(extra, "gt", None)) is not None:
+            least = max(least, math.floor(bound) + 1)
+    return least
 
 
 def effort(plugin: Plugin) -> float:

@@ -120,7 +120,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
     if job.plugin.python:
         return _elsewhere(job, workspace)
-    stages, started = Stages(workspace.entered), time.time()
+    stages, started, process = Stages(workspace.entered), time.time(), os.getpid()
     curves = Curves()
     context = workspace.context(job, curves)
     resources.reset_peak_memory()
@@ -144,7 +144,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         result = _failure(error, stages.current)
     if job.plugin.foreign:
         forget_recent()  # which it could have changed
-    if result.ok:
+    if result.ok and os.getpid() == process:  # and not a copy that the plug-in forked
         shutil.rmtree(context.checkpoints, ignore_errors=True)
     return replace(
         result,
@@ -338,15 +338,18 @@ def _variety(pool: Table, train: Table) -> float:
 def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:
     read, data = workspace.artefacts, job.data.artefacts
     with stages(Stage.READ):
-        train, valid, test = (read.get_table(data[name]) for name in ("train", "valid", "test"))
+        train, valid = (read.get_table(data[name]) for name in ("train", "valid"))
         pool = read.get_table(job.pool.digest) if job.pool else None
     if pool is not None and job.scenario.curates:
         with stages(Stage.FIT):
             pool = _curated(plugin, job, train, valid, pool, context)
+            train, valid = (read.get_table(data[name]) for name in ("train", "valid"))  # whatever the fit did to them
     with stages(Stage.COMPOSE):
         table, first = parts(train, pool, job.scenario, seed=job.draw_seed)
         if not job.scenario.pretrains:
             table, first = joined(table, first, job.scenario), None
+        rows = len(table) + (0 if first is None else len(first))
+        rate = table.click_rate if job.scenario.synthetic_weight == 1 else table.seen_click_rate
     del train, pool
     with stages(Stage.FIT):
         if table.weights is not None and not plugin.supports_weights:
@@ -357,10 +360,11 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             predictor = plugin.fit_after(first, table, valid, seed=job.model_seed, context=context)
         contract.expect_type(predictor, Predictor, "fit")
     with stages(Stage.PREDICT):
-        probabilities = {
-            name: contract.check_probabilities(predictor.predict(rows.without_labels()), len(rows))
-            for name, rows in (("valid", valid), ("test", test))
-        }
+        probabilities = {}
+        for name in ("valid", "test"):
+            asked = read.get_table(data[name]).without_labels()
+            size = len(asked)
+            probabilities[name] = contract.check_probabilities(predictor.predict(asked), size)
         facts = dict(contract.checked_facts(predictor.details))
     if np.ptp(probabilities["test"]) == 0:
         facts[CONSTANT] = float(probabilities["test"][0])
@@ -374,8 +378,6 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             artefacts["rankings"] = read.put_arrays(
                 {"ranks": rankings.ranks, "candidates": rankings.candidates, "top": rankings.top}
             )
-    rows = len(table) + (0 if first is None else len(first))
-    rate = table.click_rate if job.scenario.synthetic_weight == 1 else table.seen_click_rate
     return TaskResult(Status.OK, output=TrainOutput(rows, rate, facts), artefacts=artefacts)
 
 
@@ -384,7 +386,8 @@ def _curated(plugin: Model, job: TrainJob, train: Table, valid: Table, pool: Tab
     aside = replace(context, checkpoints=context.checkpoints / "curation", progress=Context().progress)
     judge = plugin.fit(train, valid, seed=job.model_seed, context=aside)
     contract.expect_type(judge, Predictor, "fit")
-    clicks = contract.check_probabilities(judge.predict(pool.without_labels()), len(pool))
+    asked = pool.without_labels()
+    clicks = contract.check_probabilities(judge.predict(asked), len(pool.targets))
     return plausible(pool, clicks, job.scenario.plausible)
 
 

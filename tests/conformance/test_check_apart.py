@@ -30,6 +30,18 @@ def test_a_plug_in_that_hangs_or_dies_fails_the_check_that_it_was_in_and_the_nex
     ]
 
 
+def test_what_a_plug_in_leaves_behind_is_its_own_failure_and_not_the_next_ones() -> None:
+    with Checker(300) as checker:
+        for plugin, status in ((toys.Careless, "failed"), (toys.Bootstrap, "passed")):
+            found = {name: ended for name, ended, _ in checked(checker, plugin)}
+            assert (found["fits"], found.get("process left as it was", "passed")) == ("passed", status)
+        names = [name for name, *_ in checked(checker, toys.Forking)]
+        assert len(names) == len(set(names)), "a copy says nothing"
+        interrupted = [ended for name, ended, _ in checked(checker, toys.Interrupting) if name.startswith("fits")]
+        assert interrupted == ["failed"] * 2
+        assert checked(checker, toys.FiveSteps) == checked(checker, toys.Bootstrap), "five steps are its fewest"
+
+
 def test_a_plug_in_that_no_other_process_can_find_fails_at_that() -> None:
     class Local(toys.Bootstrap):
         """Real rows again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -421,6 +422,26 @@ def test_a_pool_is_measured_by_train_as_it_was_whatever_the_fit_did_to_its_rows(
 
     monkeypatch.setattr(toys.Bootstrap, "fit", spoil)
     assert bench.pool().output_as(PoolOutput) == honest
+
+
+@pytest.mark.parametrize("scenario", [ORIGINAL, S3, S5])
+def test_a_training_is_told_by_its_tables_as_they_were_whatever_the_fit_did_to_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+) -> None:
+    fit, pool = toys.Rate.fit, bench.pool()
+    honest = bench.train(scenario, pool)
+
+    def spoil(self: Any, train: Any, valid: Any, **more: Any) -> Any:
+        predictor = fit(self, train, valid, **more)
+        for table in (train, valid):
+            with suppress(ValueError):  # what is mapped is read-only
+                table.labels[:] = 1 - table.labels
+            table.rows.drop(table.rows.index[:10], inplace=True)
+        return predictor
+
+    monkeypatch.setattr(toys.Rate, "fit", spoil)
+    spoilt = bench.train(scenario, pool)
+    assert (spoilt.output, spoilt.artefacts) == (honest.output, honest.artefacts)
 
 
 MAPS = """

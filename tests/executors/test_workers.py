@@ -99,6 +99,15 @@ def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalE
     assert not results["after patch"].bookkeeping.changed
 
 
+def test_stray_bytes_on_the_line_of_a_worker_end_its_task_and_no_other(
+    one: LocalExecutor, site: WorkerSettings
+) -> None:
+    jobs = {"babble": (pool_job(site, "misbehaves", how="babble"), None), "next": (pool_job(site, "bootstrap"), None)}
+    results = finish(one, jobs)
+    assert results["babble"].status is Status.CRASHED
+    assert results["next"].ok
+
+
 def test_a_worker_is_kept_where_nothing_was_changed(one: LocalExecutor, site: WorkerSettings) -> None:
     finish(one, {"a": (pool_job(site, "bootstrap", steps=1), None)})
     [before] = one._workers

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ctrbench.errors import UserError
 from ctrbench.gate.compare import Answer, Comparison, Judgement, Margin, compare, parse_margins
-from ctrbench.gate.snapshot import ArmScores, DatasetEntry, MetricEntry, Snapshot
+from ctrbench.gate.snapshot import ArmScores, DatasetEntry, MadeWith, MetricEntry, Snapshot
 from ctrbench.intervals import Effect, Spread, unpaired
 from scipy import stats
 
@@ -192,6 +192,25 @@ def test_a_run_says_nothing_beside_itself_and_less_under_the_same_seed() -> None
     assert "the baseline is of suite s, HEAD of other" in again.notes
 
 
+def test_what_head_found_in_the_store_says_nothing_whatever_it_did_beside() -> None:
+    found, new = at("a", auc=[0.7, 0.7], fit_seconds=[1.25, 1.5]), at("b", auc=[0.6, 0.6], fit_seconds=[2.0, 2.25])
+    made = compare(snap(found), snap(found, new), ["auc"])
+    assert made.judgement is THIN
+    assert "measured none of them" in only(made).reason
+    slower = at("a", auc=[0.7, 0.7], fit_seconds=[1.25, 1.75])
+    assert compare(snap(found), snap(slower, new), ["auc"]).judgement is FINE
+
+
+@pytest.mark.parametrize("change", [{"threads": 2}, {"device": "cuda"}, {"python": "3.13.1"}, {"cores": 64}])
+def test_costs_that_were_measured_otherwise_are_noted(change: dict[str, Any]) -> None:
+    usual = {"host": "h", "cpu": "c", "cores": 2, "device": "cpu", "threads": 1, "python": "3.11.4"}
+    place = at("a", auc=[0.7, 0.71], fit_seconds=[1.25, 1.5])
+    old, new = (snap(place, environments=[MadeWith(**(usual | more))]) for more in ({}, change))
+    said = "costs were measured on another machine than the baseline's, or otherwise on it"
+    assert said in compare(old, new, ["fit_seconds"]).notes
+    assert said not in compare(old, snap(place, environments=old.environments), ["fit_seconds"]).notes
+
+
 def test_other_rows_add_the_noise_of_test_rows_and_the_same_rows_do_not() -> None:
     def tree(datasets: dict[str, DatasetEntry], variance: float | None) -> Snapshot:
         known = {} if variance is None else {"auc": variance}
@@ -267,6 +286,11 @@ def test_margins_replace_the_defaults() -> None:
         ("bias", {}, "neither higher nor lower is better"),
         ("auc", {"budget": 0.5}, "compare equal budgets"),
         ("auc", {"metrics": {}}, r"run r\d+ has no such metric"),
+        (
+            "auc",
+            {"metrics": METRICS | {"auc": METRICS["logloss"].model_copy(update={"better": "higher"})}},
+            "'nats' of",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(metric: str, changes: dict[str, Any], complaint: str) -> None:

@@ -67,7 +67,7 @@ def test_a_run_that_found_the_baselines_results_in_the_store_says_nothing_new() 
     ctrbench(*FAST, "--executor", "inline", "--repeats", "3")
     done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds")
     assert done.exit_code == 3, done.output
-    assert "HEAD found all its results in the store" in done.stdout
+    assert "HEAD found the baseline's results in the store, and measured none of them" in done.stdout
     refused(
         ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=1", "--margin", "auc=2"),
         "auc has a margin already",

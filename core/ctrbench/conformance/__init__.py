@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import tempfile
+from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ctrbench import params, resources
 from ctrbench.conformance._data import check_dataset, check_scenario
@@ -38,15 +39,15 @@ def check_plugin(registered: Registered, report: Recorder | None = None) -> list
     It runs in this process; `ctrbench.conformance.apart` does it in one that may hang or die.
     """
     report = report or Recorder()
-    with restored_random_state(), tempfile.TemporaryDirectory() as folder, resources.limited_threads(1):
+    with restored_random_state(), chdir("."), tempfile.TemporaryDirectory() as folder, resources.limited_threads(1):
         if isinstance(registered.thing, Scenario):
             report.about_behaviour = True
             check_scenario(report, registered.thing, small_logs()[0])
         else:
             plugin = check_declaration(report, registered)
             report.about_behaviour = True
-            if plugin is not None:
-                _check_behaviour(report, shrunk(plugin), Context(checkpoints=Path(folder)))
+            if plugin is not None and (cheap := report.done("made at its cheapest", lambda: shrunk(plugin))):
+                _check_behaviour(report, cheap, Context(checkpoints=Path(folder)))
     if not report.checked:
         report.add("behaviour", "failed", "nothing could be checked: every check was skipped")
     return report.results
@@ -54,14 +55,10 @@ def check_plugin(registered: Registered, report: Recorder | None = None) -> list
 
 def shrunk(plugin: Plugin) -> Plugin:
     """The plug-in at its cheapest: one epoch, one step, few rows."""
-    changes: dict[str, Any] = {}
-    for parameter in params.parameters(type(plugin)):
-        value = getattr(plugin, parameter.name)
-        if parameter.budgeted and isinstance(value, int | float):
-            changes[parameter.name] = type(value)(1)
-        elif isinstance(plugin, Dataset) and parameter.name.endswith("_rows") and isinstance(value, int):
-            changes[parameter.name] = min(value, SMALLEST)
-    return dataclasses.replace(plugin, **changes)
+    if not isinstance(plugin, Dataset):
+        return params.cheapest(plugin)
+    rows = {name: n for name, n in params.values(plugin).items() if name.endswith("_rows") and isinstance(n, int)}
+    return params.cheapest(dataclasses.replace(plugin, **{name: min(n, SMALLEST) for name, n in rows.items()}))
 
 
 def _with_file(plugin: Generator, log: Log, folder: Path) -> Generator:

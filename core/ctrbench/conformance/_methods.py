@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ctrbench import contract
+from ctrbench import contract, params
 from ctrbench.conformance._recorder import Recorder
 from ctrbench.contract import expect
 from ctrbench.interfaces import Context, Generator, Model, Plugin, Predictor, Sampler
@@ -32,9 +32,9 @@ def check_generator(report: Recorder, plugin: Generator, log: Log, context: Cont
     train, before = log.splits.train, dict(vars(plugin))
     count = len(train) - 7
 
-    def fit() -> Sampler:
-        with report.watch(train):
-            sampler = plugin.fit(train, seed=1, context=context)
+    def fit(table: Table = train) -> Sampler:
+        with report.watch(table):
+            sampler = plugin.fit(table, seed=1, context=context)
         contract.expect_type(sampler, Sampler, "fit")
         return sampler
 
@@ -65,6 +65,10 @@ def check_generator(report: Recorder, plugin: Generator, log: Log, context: Cont
     def check_other_seed() -> None:
         expect(sample(sampler, seed=2).digest() != first, "another seed gives the same rows")
 
+    def check_learning() -> None:
+        flipped = dataclasses.replace(train, labels=1 - train.targets)
+        expect(sample(fit(flipped)).digest() != first, "it makes the same rows whatever it was fitted to")
+
     def check_equivalent() -> None:
         other = plugin.equivalent(train.schema)
         expect(isinstance(other, Generator), f"equivalent returned {other!r}, not a Generator")
@@ -77,6 +81,8 @@ def check_generator(report: Recorder, plugin: Generator, log: Log, context: Cont
     report.check("values in range", lambda: contract.check_pool(pool, train, count))
     report.check("the same under a seed", check_seed)
     report.check("another seed, other rows", check_other_seed)
+    if not params.locations(plugin):  # what reads its rows from a file learns nothing
+        report.check("learns what it is given", check_learning)
     report.check("equivalent is a generator", check_equivalent)
     report.check("forecast is possible or none", check_forecast)
     report.check("details are numbers or texts", lambda: _expect_details(sampler.details))
@@ -127,6 +133,10 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
         expect(np.allclose(weighted(1, 1), first, rtol=0, atol=1e-3), "weights of 1 are not the same as no weights")
         expect(not np.array_equal(weighted(4, 0.25), first), "weights change nothing")
 
+    def check_learning() -> None:
+        flipped = dataclasses.replace(train, labels=1 - train.targets)
+        expect(not np.array_equal(predict(fit(flipped)), first), "it predicts the same whatever it was fitted to")
+
     def check_going_on() -> None:
         def after() -> NDArray[np.float64]:
             with report.watch(train, valid):
@@ -145,6 +155,8 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
         report.check("goes on from another table", check_going_on)
     if plugin.supports_weights:
         report.check("weights count", check_weights)
+    else:
+        report.check("learns what it is given", check_learning)
     report.check("forecast is possible or none", check_forecast)
     report.check("details are numbers or texts", lambda: _expect_details(predictor.details))
     report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "predict"))

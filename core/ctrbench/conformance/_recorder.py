@@ -43,6 +43,7 @@ class Recorder:
     remark: str = ""  # tells the checks on one log from those on another
     about_behaviour: bool = False  # whether the checks are by now about what the plug-in does
     checked: bool = False  # whether any of those passed or failed
+    alone: bool = False  # whether nobody but the plug-in interrupts this process
     tell: Callable[..., None] = lambda *words: None  # hears ("begun", name) and ("ended", result)
     _calls: int = 0
     _touched: set[str] = field(default_factory=set)
@@ -53,13 +54,23 @@ class Recorder:
         self.results.append(CheckResult(self._named(name), status, message))
         self.tell("ended", self.results[-1])
 
+    def done(self, name: str, act: Callable[[], T]) -> T | None:
+        """Do what is no check; only a failure is recorded."""
+        try:
+            return act()
+        except Exception as error:
+            self.add(name, "failed", one_line(error))
+            return None
+
     def check(self, name: str, act: Callable[[], T]) -> T | None:
         """Do it and record how it ended; its value, or None where it did not pass."""
         self.tell("begun", self._named(name))
         try:
             value = act()
-        except KeyboardInterrupt:
-            raise
+        except KeyboardInterrupt as interrupt:
+            if not self.alone:
+                raise
+            self.add(name, "failed", one_line(interrupt))
         except Skip as skip:
             self.add(name, "skipped", message(skip))
         except (ContractError, UserError) as complaint:

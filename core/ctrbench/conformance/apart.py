@@ -5,11 +5,13 @@ In: registered plug-ins, one after the other. Out: the results of their checks, 
 
 from __future__ import annotations
 
+import importlib
 import os
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Self
 
+from ctrbench import _state
 from ctrbench.conformance import CheckResult, check_plugin
 from ctrbench.conformance._recorder import Recorder
 from ctrbench.executors._processes import Child, Guard
@@ -52,7 +54,11 @@ class Checker:
                         current = name
                     case ("ended", result):
                         results.append(result)
-                    case _:
+                    case ("done", changed):
+                        if changed:  # the next plug-in is not to answer for it
+                            self._stop()
+                            left = f"it leaves {', '.join(changed)} other than it was"
+                            results.append(CheckResult("process left as it was", "failed", left))
                         return results
             complaint = f"took longer than {self._timeout:g} s and was stopped"
         except (EOFError, OSError):
@@ -73,7 +79,21 @@ def _serve(line: Connection, driver: int) -> None:
     """Do checks until the line is closed; what plug-ins print goes to standard error."""
     settle_in(driver)
     os.dup2(2, 1)
+    process = os.getpid()
+
+    def tell(*words: object) -> None:
+        if os.getpid() != process:  # a copy that a plug-in has forked
+            os._exit(0)
+        line.send(words)
+
     with suppress(EOFError):
         while True:
-            check_plugin(line.recv(), Recorder(tell=lambda *words: line.send(words)))
-            line.send(("done",))
+            registered = line.recv()
+            for module in getattr(
+                registered.thing, "imports", ()
+            ):  # what libraries change as they are loaded is theirs
+                with suppress(Exception):
+                    importlib.import_module(module)
+            watch = _state.Watch()
+            check_plugin(registered, Recorder(tell=tell, alone=True))
+            tell("done", watch.changes())

@@ -7,7 +7,7 @@ metric as a whole and on each plug-in's share of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -143,6 +143,9 @@ class _Watched:
         if other and other.better != self.metric.better:
             sides = f"{self.metric.better} is better in the baseline, {other.better} in run {self.new.run}"
             raise UserError(f"--fail-on {self.name}: {sides}")
+        if other and (other.unit, other.of) != (self.metric.unit, self.metric.of):
+            sides = f"{self.metric.unit!r} of {self.metric.of} in the baseline, {other.unit!r} of {other.of}"
+            raise UserError(f"--fail-on {self.name}: it is told in {sides} in run {self.new.run}; make a new baseline")
         if self.metric.better == "neither":
             raise UserError(f"--fail-on {self.name}: neither higher nor lower is better, so nothing can be worse")
 
@@ -215,7 +218,7 @@ class _Watched:
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
             reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
-        if answer.judgement is Judgement.FINE and (same := _not_new(self.old, self.new)):
+        if answer.judgement is Judgement.FINE and (same := _not_new(self.old, self.new, keys)):
             answer = replace(answer, judgement=Judgement.THIN, reason=same)
         if lost:
             worst = answer.judgement if answer.judgement is Judgement.REGRESSION else Judgement.LOST
@@ -338,27 +341,40 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
         if changed:
             said.append(f"other versions than the baseline's: {', '.join(changed)}")
     if any(name in COSTS for name in metrics) and _machines(old) != _machines(new):
-        said.append("costs were measured on another machine than the baseline's")
+        said.append("costs were measured on another machine than the baseline's, or otherwise on it")
     return said
 
 
-def _not_new(old: Snapshot, new: Snapshot) -> str:
-    """Why HEAD is the baseline once more: no two measurements are equal to the last digit. Empty where it is not."""
+def _not_new(old: Snapshot, new: Snapshot, keys: Collection[Key] | None = None) -> str:
+    """Why HEAD is the baseline once more, in some cells or in all; empty where it is not.
+
+    No two measurements of time and memory are equal to the last digit.
+    """
     if new.run == old.run:
         return "HEAD is the baseline's own run"
     first, second = (
-        {(place.key, name): place.values.get(name) for place in each.places for name in COSTS} for each in (old, new)
+        {(place.key, name): place.values.get(name) or () for place in each.places for name in COSTS}
+        for each in (old, new)
     )
-    same = first == second and any(any(values or ()) for values in first.values())
-    return "HEAD found all its results in the store, where they are the baseline's" if same else ""
+    both = [
+        place
+        for place in first
+        if any(first[place]) and any(second.get(place, ())) and (keys is None or place[0] in keys)
+    ]
+    same = bool(both) and all(first[place] == second[place] for place in both)
+    return "HEAD found the baseline's results in the store, and measured none of them" if same else ""
 
 
 def _versions(snapshot: Snapshot, what: str) -> dict[str, str]:
     return {name: str(version) for e in snapshot.environments for name, version in getattr(e, what).items()}
 
 
-def _machines(snapshot: Snapshot) -> set[tuple[str, str]]:
-    return {(e.host, e.cpu) for e in snapshot.environments}
+def _machines(snapshot: Snapshot) -> set[tuple[object, ...]]:
+    """What costs depend on beside the code."""
+    return {
+        (e.host, e.cpu, e.cores, e.device, e.gpu.get("name"), e.threads, e.python.rpartition(".")[0])
+        for e in snapshot.environments
+    }
 
 
 def parse_margins(words: Iterable[str], metrics: Sequence[str]) -> dict[str, Margin]:

@@ -316,7 +316,7 @@ def _path(url: sa.URL) -> Path | None:
     if kind == "sqlite":
         if url.database in (None, "", ":memory:"):
             raise ValueError("name a file; in memory, results would be lost")
-        return Path(url.database or "").absolute()
+        return Path(os.path.realpath(url.database or ""))  # its artefacts lie beside the file, not beside a link to it
     if kind != "postgresql":
         raise ValueError(f"{kind} is not known here; name a file, or postgresql+psycopg://USER@HOST/DATABASE")
     return None
