@@ -165,6 +165,7 @@ NUMBER = Field("x", kind="numeric")
         (fields(replace(NUMBER, missing_indicator="user")), "missing_indicator of 'x' is no categorical field"),
         (fields(replace(NUMBER, imputed=float("nan"))), "imputed number of 'x' is nan"),
         (fields(replace(NUMBER, imputed="zero")), "imputed number of 'x' is zero (str), not a number"),  # type: ignore[arg-type]
+        (Schema((), "label"), "there is no field beside the label"),
         (fields(label="user"), "stands twice among the fields and the label"),
         (fields(label=None), "'None' is no name that can be stored"),
         (fields(name="\ud800"), "is no name that can be stored"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -266,3 +267,12 @@ def test_a_migration_that_fails_changes_nothing(where: str, monkeypatch: pytest.
     monkeypatch.undo()
     assert everything(where) == before
     assert Store.open(where).find(KEYS[0]) is not None
+
+
+def test_a_link_to_a_store_is_the_store(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    with closing(Store.open(str(tmp_path / "real" / "results.db"))) as store:
+        folder = store.artefacts.folder
+    (tmp_path / "link.db").symlink_to(tmp_path / "real" / "results.db")
+    with closing(Store.open(str(tmp_path / "link.db"), create=False)) as linked:
+        assert linked.artefacts.folder == folder

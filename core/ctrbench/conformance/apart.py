@@ -89,11 +89,9 @@ def _serve(line: Connection, driver: int) -> None:
     with suppress(EOFError):
         while True:
             registered = line.recv()
-            for module in getattr(
-                registered.thing, "imports", ()
-            ):  # what libraries change as they are loaded is theirs
-                with suppress(Exception):
+            for module in getattr(registered.thing, "imports", ()):
+                with suppress(Exception):  # that it is there is a check of its own
                     importlib.import_module(module)
-            watch = _state.Watch()
+            watch = _state.Watch()  # now: what libraries change as they are loaded is not the plug-in's doing
             check_plugin(registered, Recorder(tell=tell, alone=True))
             tell("done", watch.changes())
