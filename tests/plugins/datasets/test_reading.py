@@ -212,6 +212,15 @@ def test_quotes_that_are_neither_the_writers_nor_text_are_refused_with_the_line(
     assert "quotation marks join 4 lines that are rows by themselves" in refused(tmp_path, "click,ad,os\n" + joined)
     trusted = log_of(tmp_path, "click,ad,os\n" + joined, dialect=Dialect(quote='"'))
     assert len(trusted) == 6
+    assert "1 value in quotes reach over several lines, and join 4 that are rows by themselves" in trusted.notes[0]
+
+
+@pytest.mark.parametrize(("first", "last"), [('1,"c,x', '1,e",y'), ('1,"c,x', '1,"e",y'), ('1,x,"c', "1,e,y")])
+def test_rows_that_a_quote_given_joins_are_told_however_the_value_ends(tmp_path, first, last):
+    lines = ["click,ad,os", *['0,"a,b",x'] * 5, first, *["0,d,z"] * 4, last]
+    log = log_of(tmp_path, "\n".join(lines) + "\n", dialect=Dialect(quote='"'))
+    assert len(log) == 6
+    assert "1 value in quotes reach over several lines, and join" in log.notes[0]
 
 
 def test_backslashes_before_quotes_are_understood_and_others_are_text(tmp_path):
