@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import struct
 import tempfile
 import zipfile
@@ -600,6 +601,45 @@ def test_a_link_to_a_folder_is_noted_and_one_to_a_file_is_read(tmp_path):
     assert not isinstance(sources, Missing)
     assert [file.name for file in sources.train] == ["linked.csv", "log.csv"]
     assert "by name: circle, linked;" in sources.notes[0]
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_file_with_two_names_is_read_once_and_is_in_one_split(tmp_path, link):
+    folder = folder_of(tmp_path / "x", "2026-01-01.csv", "test/a.csv")
+    getattr(folder / "latest.csv", link)(folder / "2026-01-01.csv")
+    sources = find_sources(str(folder / "*.csv"))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["2026-01-01.csv"]
+    assert sources.notes == ("latest.csv is the file 2026-01-01.csv by another name, and read once",)
+    for path, valid, test in (("2026-01-01.csv", "", "latest.csv"), ("test/a.csv", "2026-01-01.csv", "latest.csv")):
+        named = {"valid": str(folder / valid) if valid else "", "test": str(folder / test)}
+        refusal = find_sources(str(folder / path), **named)
+        assert isinstance(refusal, Missing)
+        assert "latest.csv in test are one file; give each split rows of its own" in refusal.reason
+    getattr(folder / "train.csv", link)(folder / "test/a.csv")
+    assert "are one file" in getattr(find_sources(str(folder)), "reason", "")
+
+
+def test_a_pipe_in_a_folder_is_no_log_and_a_broken_link_is_named(tmp_path):
+    folder = folder_of(tmp_path / "x", "a.csv")
+    os.mkfifo(folder / "pipe.csv")
+    assert [file.name for file in find_sources(str(folder)).train] == ["a.csv"]
+    (folder / "b.csv").symlink_to("gone.csv")
+    for path in (str(folder), str(folder / "*.csv")):
+        refusal = find_sources(path)
+        assert isinstance(refusal, Missing)
+        assert "b.csv is a link to gone.csv, which is not there; mend the link or delete it" in refusal.reason
+
+
+def test_parts_without_a_byte_are_left_out_with_a_note_and_a_file_alone_is_refused(tmp_path):
+    folder = folder_of(tmp_path / "x", "part-1.csv", "part-2.csv")
+    (folder / "part-0.csv").touch()
+    sources = find_sources(str(folder))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["part-1.csv", "part-2.csv"]
+    assert sources.notes == ("part-0.csv has no bytes, and is left out",)
+    assert [file.name for file in find_sources(str(folder / "part-0.csv")).train] == ["part-0.csv"]
+    assert "the file is empty" in refused(folder, "", "part-0.csv")
 
 
 @pytest.mark.parametrize(
