@@ -118,15 +118,18 @@ class Log:
         return cls(table, ((source, table.num_rows, ()),), tuple(notes))
 
 
-def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None) -> Log:
+def read_log(
+    files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None, folders: bool = False
+) -> Log:
     """The rows of files in the order given; all must have the first one's columns, in any order.
 
-    `dialect` is for text files; `only` names the columns to read. Columns that occur only in later files are left out
-    with a note; columns whose type differs between files become text.
+    `dialect` is for text files; `only` names the columns to read. What folders such as day=2026-01-31 say is a column
+    where there are several files, or `folders` asks for it. Columns that occur only in later files are left out with a
+    note; columns whose type differs between files become text.
     """
     paths = [files] if isinstance(files, Path) else list(files)
     parts = [_read(path, dialect, only) for path in paths]
-    if len(paths) > 1:
+    if folders or len(paths) > 1:
         parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
     notes = [note for part in parts for note in part.notes]

@@ -20,11 +20,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ctrbench import Column, Missing, UserError
+from ctrbench import Column, Context, Missing, UserError
 from ctrbench_datasets import _quotes, _text
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
+from ctrbench_datasets.csv_log import CsvLog
 
 PLAIN = Dialect()
 
@@ -895,6 +896,17 @@ def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     log = read_log(find_sources(str(tmp_path)).train)
     assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
     assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+def test_a_test_of_one_day_has_the_day_that_a_train_of_many_has(tmp_path):
+    for day in ("1", "2", "7"):
+        folder_of(tmp_path, f"day={day}/log.csv")
+        lines = "".join(f"{n % 2},{n % 3}\n" for n in range(40))
+        (tmp_path / f"day={day}" / "log.csv").write_text("click,ad\n" + lines)
+    train, test = (str(tmp_path / "day=1"), str(tmp_path / "day=2")), str(tmp_path / "day=7")
+    log = CsvLog(path=train, test=test, label="click").load(seed=1, context=Context())
+    assert log.test.schema.names == ("ad", "day")
+    assert set(log.test.rows["day"]) == {0}, "unseen"
 
 
 @pytest.mark.parametrize("nothing", ["day=__HIVE_DEFAULT_PARTITION__", "day="])
