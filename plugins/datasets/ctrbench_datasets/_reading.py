@@ -23,7 +23,7 @@ import numpy as np
 from ctrbench import Column, UserError, as_text
 from numpy.typing import NDArray
 
-from ctrbench_datasets._characters import BLOCK, Text
+from ctrbench_datasets._characters import BLOCK, BOM, Text
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
@@ -388,7 +388,7 @@ def _as_written(text: Text, name: str) -> Any:
     ).decode
     with open_bytes(text.path, text.kind.packing) as raw:
         lines = io.TextIOWrapper(raw, text.encoding)
-        rows = (read(line).get(name) for line in lines if line.strip())
+        rows = (read(BOM.sub("", line)).get(name) for line in lines if line.strip())
         chunks = iter(lambda: pa.array(islice(rows, 1 << 16), pa.string()), pa.array([], pa.string()))
         return pa.chunked_array(chunks, pa.string()).dictionary_encode()
 

@@ -719,6 +719,30 @@ def test_wide_letters_without_a_mark_are_recognised(tmp_path, encoding):
     assert rows(log_of(tmp_path, TEXT.encode(encoding), dialect=Dialect(encoding=encoding[:6]))) == EXPECTED
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_parts_that_were_joined_with_their_byte_order_marks_begin_with_their_first_value(tmp_path, encoding, end):
+    parts = ["\ufeffuid,click\n1\ufeff,0\n", "13,1\n", "\ufeff7,0\n"]
+    log = log_of(tmp_path, b"".join(part.replace("\n", end).encode(encoding) for part in parts))
+    assert log.names == ("uid", "click")
+    assert rows(log) == [["1\ufeff", "0"], ["13", "1"], ["7", "0"]]
+    ids = [f'{{"uid": {2**53 + n}, "x": 1}}\n'.encode(encoding) for n in (1, 3)]
+    assert rows(log_of(tmp_path, b"".join(ids), "log.jsonl")) == [[2**53 + 1, 1], [2**53 + 3, 1]]
+    ids.append(f'{{"uid": NaN, "x": 1}}{end}'.encode(encoding))
+    assert [row[0] for row in rows(log_of(tmp_path, b"".join(ids), "log.jsonl"))] == [
+        str(2**53 + 1),
+        str(2**53 + 3),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_byte_order_mark_may_stand_where_a_block_ends(tmp_path, before):
+    head = "click,uid\n1,"
+    text = head + "u" * ((1 << 20) - len(head) - 1 - before) + "\n\ufeff7,\ufeff\n"
+    assert rows(log_of(tmp_path, text))[1] == ["7", "\ufeff"]
+
+
 def test_an_encoding_that_the_mark_contradicts_is_refused(tmp_path):
     marked = TEXT.encode("utf-8-sig")
     assert "its byte-order mark says utf-8;" in refused(tmp_path, marked, dialect=Dialect(encoding="cp1252"))
