@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ctrbench import Column, Context, Missing, UserError
-from ctrbench_datasets import _quotes, _text
+from ctrbench_datasets import _quotes, _reading, _text
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
@@ -855,6 +855,34 @@ def test_json_lines_are_read_in_their_encoding(tmp_path, encoding):
         message = refused(tmp_path, data, "log.jsonl")
         assert "line 1 is not UTF-8 (byte 0xe9)" in message
         assert "encoding=cp1252" in message
+
+
+@pytest.mark.parametrize("bad", ['{"uid": 1, "uid": 2}', '{"uid": }', "", '{"uid": 1'])
+@pytest.mark.parametrize("block", [60, 1 << 24])
+def test_a_row_of_json_is_counted_from_1_in_its_file(tmp_path, monkeypatch, bad, block):
+    monkeypatch.setattr(_reading, "BLOCK", block)
+    lines = [f'{{"uid": {n}}}' for n in range(90)]
+    for at in (1, 50, 89):
+        text = "\n".join([*lines[:at], bad, *lines[at:], ""])
+        if not bad:
+            assert len(log_of(tmp_path, text, "log.jsonl")) == 90
+            text = text.replace('"uid": 89', '"uid": ')
+        row = at + 1 if bad else 90
+        assert f"in row {row})" in refused(tmp_path, text, "log.jsonl")
+
+
+@pytest.mark.parametrize("block", [60, 1 << 24])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table", "data"])
+def test_json_that_is_one_object_says_how_to_write_rows(tmp_path, monkeypatch, orient, indent, block):
+    monkeypatch.setattr(_reading, "BLOCK", block)
+    frame = pd.DataFrame({"click": [0, 1] * 9, "ad": ["a", "b"] * 9})
+    text = frame.to_json(orient="records" if orient == "data" else orient, indent=indent)
+    text = f'{{"data": {text}}}' if orient == "data" else text
+    assert "one object in JSON, of columns or of a list; write one object a line" in refused(tmp_path, text, "a.json")
+    assert "orient='records', lines=True" in refused(tmp_path, f"\n{text}\n", "a.json")
+    row = log_of(tmp_path, '{"tags": ["a"], "click": 1}', "a.json")
+    assert rows(row) == [[["a"], 1]]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl"])
