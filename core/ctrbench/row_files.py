@@ -10,7 +10,7 @@ import csv
 import gzip
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -153,6 +153,7 @@ def _read(file: Path, wanted: Sequence[str]) -> Any:
                 names = next(csv.reader(text, delimiter=delimiter), [])
             _expect_columns(names, wanted, where)
             read = _read_csv(file, suffix, delimiter, wanted)
+            _expect_all_rows(read.num_rows, file, suffix, delimiter)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise UserError(f"{where}: cannot be read ({one_line(error)}); repair or convert it") from None
     if not read.num_rows:
@@ -185,6 +186,33 @@ def _read_csv(file: Path, suffix: str, delimiter: str, wanted: Sequence[str]) ->
             arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             arrow.ConvertOptions(column_types=types, include_columns=list(wanted)),
         )
+
+
+def _expect_all_rows(rows: int, file: Path, suffix: str, delimiter: str) -> None:
+    """UserError where quotation marks join lines of which most are rows by themselves, as those in unquoted text do."""
+    with _opened(file, suffix) as source, TextIOWrapper(source, "utf-8-sig", newline="") as text:
+        if rows + 1 == sum(1 for line in text if line.strip()):
+            return
+    joined: list[str] = []
+
+    def recorded(lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            joined.append(line)
+            yield line
+
+    with _opened(file, suffix) as source, TextIOWrapper(source, "utf-8-sig", newline="") as text:
+        reader = csv.reader(recorded(text), delimiter=delimiter)
+        width = len(next(reader))
+        joined.clear()
+        for _ in reader:
+            whole = sum(line.count(delimiter) + 1 == width for line in joined)
+            if len(joined) > 1 and 2 * whole > len(joined):
+                raise UserError(
+                    f"{encodable(str(file))}: the quotation marks from line {reader.line_num - len(joined) + 1} to "
+                    f"{reader.line_num} join {whole:,} lines that are rows by themselves; enclose values in quotes and "
+                    "double the marks in them, or write .parquet"
+                )
+            joined.clear()
 
 
 def _codes(column: Any, known: Field) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

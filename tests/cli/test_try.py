@@ -198,6 +198,33 @@ def test_a_split_finds_its_fellow_whichever_word_and_letters_it_is_called_by(tmp
     assert Path(seen(tmp_path / named).parameters["test"]).name == beside
 
 
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (lambda n: "", "test.csv: label 'click' is missing in 300 of 300 rows"),
+        (lambda n: "0", "test.csv: label 'click' has one class only"),
+        (lambda n: "-1" if n == 9 else str(n % 2), "test.csv: label 'click': -1 in row 10"),
+    ],
+)
+def test_what_stands_beside_a_log_and_has_no_labels_is_left_out(tmp_path, made, reason):
+    written(tmp_path / "train.csv")
+    written(tmp_path / "valid.csv")
+    written(tmp_path / "test.csv", click=made)
+    told = seen(tmp_path / "train.csv")
+    assert not {"valid", "test"} & set(told.parameters)
+    assert "test is taken from train.csv, since what stands beside it cannot be: " + reason in told.notes[0]
+    written(tmp_path / "test.csv")
+    written(tmp_path / "valid.csv", click=made)
+    told = seen(tmp_path / "train.csv")
+    assert {"valid", "test"} & set(told.parameters) == {"test"}
+    assert "valid is taken from train.csv" in told.notes[0]
+
+
+def test_a_link_beside_a_log_is_no_split_of_it(tmp_path):
+    (tmp_path / "test.csv").symlink_to(written(tmp_path / "train.csv"))
+    assert "test" not in seen(tmp_path / "train.csv").parameters
+
+
 def test_a_test_in_parts_is_named_by_its_folder(tmp_path):
     for name in ("train-0.csv", "test-0.csv", "test-1.csv"):
         written(tmp_path / name, rows=120)

@@ -25,6 +25,9 @@ STAND_IN = b"\x1f"
 NAMED = re.compile(r'\A"?sep=([^\w\r\n"])"?(?=[\r\n])', re.IGNORECASE)
 """The line above the header by which Excel is told the delimiter."""
 
+BOM = re.compile("(?<![^\\r\\n])\ufeff+")
+"""A byte-order mark where a line begins, as at the start of a file or of a part that was appended to it."""
+
 SAMPLE = 1 << 18
 BLOCK = 1 << 24
 
@@ -80,10 +83,11 @@ class Characters(io.RawIOBase):
 
 
 def _translated(raw: Any, text: Text) -> Iterator[bytes]:
-    """The file as UTF-8 without a byte-order mark, whatever its encoding, and with one character between values."""
+    """The file as UTF-8 without byte-order marks, whatever its encoding, and with one character between values."""
     decode = codecs.getincrementaldecoder(text.encoding)().decode
     long = text.separator != text.delimiter
     kept, lines, more, first = "", 0, True, True  # what is kept of a block may be a part of a long delimiter
+    begun = ""  # stands for what a block continues: nothing where it begins a line
     while more:
         data = raw.read(1 << 20)
         more = bool(data)
@@ -99,6 +103,10 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
                 "say which, as in encoding=cp1252"
             ) from None
         lines += data.count(b"\n")
+        if "\ufeff" in block:
+            block = BOM.sub("", begun + block)[len(begun) :]
+        if block:
+            begun = "" if block[-1] in "\r\n" else "x"
         if first:  # an empty line in its place keeps the numbers of the others
             block, first = NAMED.sub("", block), not block
         if long:

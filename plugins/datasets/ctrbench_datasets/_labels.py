@@ -101,8 +101,11 @@ class LabelRule:
         return ~equal if self.sign == "!=" else equal, notes
 
 
-def check_label(rule: LabelRule, log: Log, source: str) -> None:
-    """UserError where the column does not exist, with likely candidates, or where it needs a rule."""
+def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False) -> None:
+    """UserError where the column does not exist, with likely candidates, or where it needs a rule.
+
+    A split that is judged needs train's rule, and none is proposed for it.
+    """
     import pyarrow as pa
 
     if rule.column not in log.names:
@@ -121,9 +124,13 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
         column = Column.of(log.columns[rule.column])
     except (TypeError, ValueError):
         return  # encoding says so
-    if (column.codes < 0).any():
-        row = log.where(int(np.argmax(column.codes < 0)))
-        raise UserError(f"{source}: label {rule.column!r} is missing in {row}; mend or drop the row")
+    if (gone := column.codes < 0).any():
+        row = log.where(int(np.argmax(gone)))
+        many = f"{gone.sum():,} of {len(gone):,} rows, first in " if gone.sum() > 1 else ""
+        fix = "mend or drop the row" + ("s" if many else "")
+        if len(column.values) == 1 and text_numbers(column.values)[0] != 0:
+            fix = f"where that means no click, write 0 there, since {column.values[0]} is its only value"
+        raise UserError(f"{source}: label {rule.column!r} is missing in {many}{row}; {fix}")
     numbers = text_numbers(column.values)
     others = [value for value, number in zip(column.values, numbers, strict=True) if number not in (0, 1)]
     named = np.isin(column.values, (rule.column, _BOM + rule.column))
@@ -142,10 +149,11 @@ def check_label(rule: LabelRule, log: Log, source: str) -> None:
         example = quoted(f"{rule.column} {_meant(column, numbers)}")
         example = example if example.startswith('"') else f'"{example}"'
         text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
+        told = f"{source}: label {rule.column!r}: {text} in {log.where(at)} is neither 0 nor 1 (it has {shown})"
+        if judged:
+            raise UserError(f"{told}, as all are in train; mend it")
         raise UserError(
-            f"{source}: label {rule.column!r}: {text} in {log.where(at)} is neither 0 nor 1 (it has {shown}); mend "
-            "it or "
-            f"name another label column, or say which values are clicks, as in label={example}"
+            f"{told}; mend it or name another label column, or say which values are clicks, as in label={example}"
         )
 
 

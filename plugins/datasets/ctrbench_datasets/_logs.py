@@ -112,17 +112,19 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     The seed decides what is random; `source` is put in front of errors.
     """
     rule = LabelRule.of(recipe.label, logs[0].names)
-    for log in logs:
-        notes = [*notes, *_check_there(log, logs[0], rule, source)]
-        check_label(rule, log, source)
+    called = {1: ("",), 2: (", train", ", test"), 3: (", train", ", valid", ", test")}[len(logs)]
+    sources = [source + split for split in called]
+    for place, log in enumerate(logs):
+        notes = [*notes, *_check_there(log, logs[0], rule, (*recipe.drop, *recipe.sequence), source)]
+        check_label(rule, log, sources[place], judged=place > 0)
     roles = _roles(recipe, rule, logs[0], source)
-    logs = [rule.labels(log, source) for log in logs]
+    logs = [rule.labels(log, each) for log, each in zip(logs, sources, strict=True)]
     _check_compound(logs[0], roles, source)
     if len(logs) == 3 and (
         recipe.split or recipe.ratios != RATIOS or recipe.gap or (recipe.time and not recipe.derive)
     ):
         raise UserError(f"{source}: a folder is split already; leave out time and ratios, or name one file")
-    times = _times(logs, recipe, source)
+    times = _times(logs, recipe, source, sources)
     told = [note for each in times for note in each.notes]
     parts, of_split = _split(logs, rule.column, times, recipe, seed, source)
     fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
@@ -144,10 +146,11 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     return replace(splits, notes=tuple(map(plain, (*splits.notes, *extra))), apart=apart)
 
 
-def _check_there(log: Log, first: Log, rule: LabelRule, source: str) -> list[str]:
-    """A note on columns that only this log has; UserError for one that only the first has."""
+def _check_there(log: Log, first: Log, rule: LabelRule, unused: Sequence[str], source: str) -> list[str]:
+    """A note on columns that only this log has; UserError for one that only the first has, and that is used."""
     there = set(log.names)
-    lacking = [name for name in first.names if name not in there]
+    needed = set(first.names) - set(unused) | {rule.column}
+    lacking = [name for name in first.names if name in needed and name not in there]
     if lacking:
         name = rule.column if rule.column in lacking else lacking[0]
         what = "label" if name == rule.column else "column"
@@ -214,11 +217,14 @@ def _field(name: str, roles: Mapping[str, str], recipe: Recipe) -> Field | None:
 # Time and splits
 
 
-def _times(logs: Sequence[Log], recipe: Recipe, source: str) -> list[Instants]:
+def _times(logs: Sequence[Log], recipe: Recipe, source: str, sources: Sequence[str]) -> list[Instants]:
     if not recipe.time:
         return []
     where = f"{source}: time {recipe.time!r}"
-    found = [instants(log.columns[recipe.time], recipe.time_format, where, log.where) for log in logs]
+    found = [
+        instants(log.columns[recipe.time], recipe.time_format, f"{each}: time {recipe.time!r}", log.where)
+        for log, each in zip(logs, sources, strict=True)
+    ]
     if not all(each.calendar for each in found) and (recipe.derive or recipe.kind == "days"):
         asked = f"derive={recipe.derive[0]}" if recipe.derive else "split=days"
         raise UserError(f"{where} holds no dates and no epochs, so {asked} cannot be; say time_format=, as in %y%m%d%H")

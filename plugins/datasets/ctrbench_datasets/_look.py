@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     sources = find_sources(path)
     if isinstance(sources, Missing):
         raise UserError(sources.reason)
+    named_alone = len(sources.all) == 1
     sources, told = _with_siblings(sources)
     encoding, why = given.get("encoding", ""), "as you say"
     try:
@@ -143,12 +144,15 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
     if encoding:
         found.decide("encoding", encoding, why)
-    for split, files in (("valid", sources.valid), ("test", sources.test)):
-        if files and not in_parts:
-            found.decide(split, os.path.abspath(files[0]), told)
     if made_up:
         found.decide("columns", list(log.names), "the first row looks like data: these names are made up")
     _find_label(found)
+    apart: list[str] = []
+    if named_alone:
+        sources, apart = _with_usable_siblings(sources, found)
+    for split, files in (("valid", sources.valid), ("test", sources.test)):
+        if files and not in_parts:
+            found.decide(split, os.path.abspath(files[0]), told)
     _leave_out_outcomes(found)
     _find_time(found, splits_given=bool(sources.test))
     _find_sequences(found)
@@ -161,7 +165,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         found.decide("drop", list(found.dropped), reasons)
     nobody = [f"no column looks like the {role}: --{role} COLUMN names it" for role in ("user", "item")
               if role not in found.parameters]  # fmt: skip
-    notes = [*nobody, *_giveaways(found)]
+    notes = [*apart, *nobody, *_giveaways(found)]
     return Proposal(found.parameters, found.reasons, found.others, notes, _fallbacks(found))
 
 
@@ -185,13 +189,34 @@ def _with_siblings(sources: Sources) -> tuple[Sources, str]:
     for beside in [file, *listed]:
         word = beside.name.removeprefix(begin).removesuffix(end)
         split = SPLIT_NAMES.get(word.lower(), "") if begin + word + end == beside.name else ""
-        if split and split not in found and beside.is_file() and _names(beside) == _names(file):
+        apart = beside.is_file() and not any(beside.samefile(other) for other in found.values())
+        if split and split not in found and apart and _names(beside) == _names(file):
             found[split] = beside
     if not {"train", "test"} <= set(found):
         return sources, ""
     splits = {split: (beside,) for split, beside in found.items()}
     told = f"stands beside {found['train'].name}; leave it out to split that alone"
     return Sources(**splits), told
+
+
+def _with_usable_siblings(sources: Sources, found: _Look) -> tuple[Sources, list[str]]:
+    """The sources without what stands beside train and has no labels to be judged by, and why not."""
+    rule = LabelRule.of(found.parameters["label"], found.log.names)
+    dialect = Dialect(encoding=found.parameters.get("encoding", ""), columns=found.parameters.get("columns", ()))
+    notes = []
+    for split, files in (("valid", sources.valid), ("test", sources.test)):
+        try:
+            for file in files:
+                log = read_log(file, dialect)
+                check_label(rule, log, file.name)
+                if len(Column.of(rule.labels(log, file.name).columns[rule.column]).values) < 2:
+                    raise UserError(f"{file.name}: label {rule.column!r} has one class only")
+        except UserError as error:
+            notes.append(
+                f"{split} is taken from {sources.train[0].name}, since what stands beside it cannot be: {error}"
+            )
+            sources = replace(sources, **({"valid": ()} if split == "valid" else {"valid": (), "test": ()}))
+    return sources, notes
 
 
 def _names(file: Path) -> tuple[str, ...] | None:

@@ -124,13 +124,14 @@ class _Grammar:
     def separator(self) -> bytes:
         return self.delimiter.encode()
 
-    def _value(self, lines: bool) -> bytes:
-        """A quoted value with what must come before and after it."""
+    def _value(self, lines: bool, ends_well: bool = True) -> bytes:
+        """A quoted value with what must come before it, and after it unless it may end anywhere."""
         q, d = re.escape(self.mark), re.escape(self.separator)
         ends = b"" if lines else rb"\r\n"
         e = re.escape(self.escape.encode())
         inner = b"[^" + q + e + ends + b"]++|" + q + q + (b"|" + e + (b"." if not lines else rb"[\s\S]") if e else b"")
-        return b"(?<![^\\r\\n" + d + b"])" + q + b"(?:" + inner + b")*+" + q + b"(?=[\\r\\n" + d + b"]|\\Z)"
+        after = q + b"(?=[\\r\\n" + d + b"]|\\Z)" if ends_well else b"(?:" + q + b"|\\Z)"
+        return b"(?<![^\\r\\n" + d + b"])" + q + b"(?:" + inner + b")*+" + after
 
     def first_bad(self, block: bytes, lines: bool = False) -> int | None:
         """The position of the first value that begins with a quotation mark and does not end with one."""
@@ -178,15 +179,13 @@ def _over_lines(text: Text, grammar: _Grammar, width: int, *, trusted: bool) -> 
     with text.open() as file:
         data = file.read()
     at = grammar.first_bad(data, lines=True)
-    if at is not None:
-        if trusted:
-            return ()
+    if at is not None and not trusted:
         closed = re.compile(re.escape(grammar.mark)).search(data, at + 1)
         shown = text.restored(lines_of(data[at : at + 30].decode("utf-8", "replace"))[0])
         why = "is never closed" if closed is None else "does not enclose a value"
         return f"the quotation mark before {shown[1:]!r} {why}"
     joined = whole = values = 0
-    for found in re.finditer(grammar._value(lines=True), data):
+    for found in re.finditer(grammar._value(lines=True, ends_well=not trusted), data):
         inside = [line for line in found[0].splitlines()[1:-1] if line]
         if found[0].count(b"\n") or found[0].count(b"\r"):
             values += 1
@@ -194,4 +193,7 @@ def _over_lines(text: Text, grammar: _Grammar, width: int, *, trusted: bool) -> 
             whole += sum(line.count(grammar.separator) + 1 == width for line in inside)
     if width > 1 and whole and 2 * whole >= joined and not trusted:
         return f"quotation marks join {whole:,} lines that are rows by themselves"
-    return (f"{counted(values, 'value')} in quotes reach over several lines",) if values else ()
+    told = f"{counted(values, 'value')} in quotes reach over several lines"
+    if trusted and width > 1 and whole:
+        told += f", and join {whole:,} that are rows by themselves; say quote=none where quotation marks are text"
+    return (told,) if values else ()

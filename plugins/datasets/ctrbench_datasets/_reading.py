@@ -23,7 +23,7 @@ import numpy as np
 from ctrbench import Column, UserError, as_text
 from numpy.typing import NDArray
 
-from ctrbench_datasets._characters import BLOCK, Text
+from ctrbench_datasets._characters import BLOCK, BOM, Text
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
@@ -118,15 +118,18 @@ class Log:
         return cls(table, ((source, table.num_rows, ()),), tuple(notes))
 
 
-def read_log(files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None) -> Log:
+def read_log(
+    files: Path | Sequence[Path], dialect: Dialect = PLAIN, *, only: Sequence[str] | None = None, folders: bool = False
+) -> Log:
     """The rows of files in the order given; all must have the first one's columns, in any order.
 
-    `dialect` is for text files; `only` names the columns to read. Columns that occur only in later files are left out
-    with a note; columns whose type differs between files become text.
+    `dialect` is for text files; `only` names the columns to read. What folders such as day=2026-01-31 say is a column
+    where there are several files, or `folders` asks for it. Columns that occur only in later files are left out with a
+    note; columns whose type differs between files become text.
     """
     paths = [files] if isinstance(files, Path) else list(files)
     parts = [_read(path, dialect, only) for path in paths]
-    if len(paths) > 1:
+    if folders or len(paths) > 1:
         parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
     notes = [note for part in parts for note in part.notes]
@@ -346,10 +349,12 @@ def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
 
     text = Text(path, kind, encoding_of(path, kind, encoding))
     with text.open() as file:
-        if file.read(64).lstrip(b" \t\r\n").startswith(b"["):
-            raise UserError(
-                f"{path}: a list in JSON; write one object a line, as df.to_json(orient='records', lines=True)"
-            )
+        head = file.read(1 << 16).strip()
+    nested = re.match(rb'\{(\s*[\r\n])?\s*"[^"]*"\s*:\s*[\[{](\s*[\r\n])?', head)
+    what = "a list in JSON" if head.startswith(b"[") else "one object in JSON, of columns or of a list"
+    one = UserError(f"{path}: {what}; write one object a line, as df.to_json(orient='records', lines=True)")
+    if head.startswith(b"["):
+        raise one
 
     def parsed(types: Mapping[str, Any]) -> Any:
         asked = pa.schema(list(types.items()))
@@ -360,7 +365,14 @@ def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
                 parse_options=arrow_json.ParseOptions(explicit_schema=asked),
             )
 
-    table = parsed({})
+    try:
+        table = parsed({})
+    except UserError as error:
+        if nested and (any(nested.groups()) or not re.search(rb"[\r\n]", head)):
+            raise one from None
+        raise UserError(re.sub(r"in row \d+", lambda told: _fault(text) or told[0], str(error))) from None
+    if len(table) == 1 and all(pa.types.is_nested(each.type) for each in table.schema):
+        raise one
     names = table.column_names
     asked = {each.name: pa.string() for each in table.schema if pa.types.is_timestamp(each.type)}  # text stays text
     large = [name for name in names if _has_large_floats(table[name])]
@@ -375,6 +387,26 @@ def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
         if pc.any(pc.match_substring_regex(written.cast(pa.string()), r"^-?\d{16}")).as_py():
             table = table.set_column(names.index(name), name, written)
     return table
+
+
+def _fault(text: Text) -> str:
+    """The first row that cannot be parsed, counted from 1 in the file: pyarrow counts from 0 in each block."""
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    rest, rows = b"", 0
+    with text.open() as file:
+        while data := file.read(BLOCK):
+            end = (rest + data).rfind(b"\n") + 1
+            block, rest = (rest + data)[:end], (rest + data)[end:]
+            try:
+                rows += arrow_json.read_json(
+                    pa.BufferReader(block), read_options=arrow_json.ReadOptions(block_size=len(block) + 1)
+                ).num_rows
+            except pa.ArrowInvalid as error:
+                found = re.search(r"in row (\d+)", str(error))
+                return f"in row {rows + int(found[1]) + 1}" if found else ""
+    return ""
 
 
 def _has_large_floats(column: Any) -> bool:
@@ -393,7 +425,7 @@ def _as_written(text: Text, name: str) -> Any:
     ).decode
     with open_bytes(text.path, text.kind.packing) as raw:
         lines = io.TextIOWrapper(raw, text.encoding)
-        rows = (read(line).get(name) for line in lines if line.strip())
+        rows = (read(BOM.sub("", line)).get(name) for line in lines if line.strip())
         chunks = iter(lambda: pa.array(islice(rows, 1 << 16), pa.string()), pa.array([], pa.string()))
         return pa.chunked_array(chunks, pa.string()).dictionary_encode()
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ctrbench import Missing
 
-from ctrbench_datasets._files import FORMATS, KNOWN, PACKINGS, kind_by_name
+from ctrbench_datasets._files import FORMATS, KNOWN, PACKINGS, kind_by_name, readable
 
 SPLITS = ("train", "valid", "test")
 SPLIT_NAMES = {
@@ -62,13 +62,10 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
             splits = _splits_in(folder, named[0], remarks)
             if splits:
                 splits |= {split: tuple(_files_of(at, split, remarks)) for split, at in given.items()}
-                return remarks.noted(Sources(**splits))
+                return _once(remarks.noted(Sources(**splits)))
         found = [file for each in named for file in _files_of(each, "path", remarks)]
         parts = {split: tuple(_files_of(at, split, remarks)) for split, at in given.items()}
-        sources = remarks.noted(Sources(tuple(found), **parts))
-        if twice := [file for file, times in Counter(sources.all).items() if times > 1]:
-            raise _Unusable(f"{min(twice)} is named twice; name it once")
-        return sources
+        return _once(remarks.noted(Sources(tuple(found), **parts)))
     except _Unusable as error:
         return Missing(str(error))
 
@@ -90,6 +87,35 @@ class _Remarks:
                     f"left out of the folder {folder.absolute().name}, by name: {shown}; name what is a log in path="
                 )
         return replace(sources, notes=tuple(notes))
+
+
+def _once(sources: Sources) -> Sources:
+    """The sources without files of no bytes, as Spark writes some, and without second names of a file, both noted.
+
+    Rows must not count twice, and none of test may be in train: a file named twice, or in two splits, is refused.
+    """
+    if twice := [file for file, times in Counter(sources.all).items() if times > 1]:
+        raise _Unusable(f"{min(twice)} is named twice; name it once")
+    notes, found, splits = list(sources.notes), dict[tuple[int, int], tuple[str, Path]](), {}
+    for split in SPLITS:
+        files: tuple[Path, ...] = getattr(sources, split)
+        kept = []
+        about = {}
+        for file in files:
+            with readable(file):
+                about[file] = os.stat(file)
+        for file in sorted(files, key=os.path.islink):
+            known, of = found.setdefault((about[file].st_dev, about[file].st_ino), (split, file))
+            if known != split:
+                raise _Unusable(f"{of} in {known} and {file} in {split} are one file; give each split rows of its own")
+            if of != file:
+                notes.append(f"{file.name} is the file {of.name} by another name, and read once")
+            elif not about[file].st_size and any(each.st_size for each in about.values()):
+                notes.append(f"{file.name} has no bytes, and is left out")
+            else:
+                kept.append(file)
+        splits[split] = tuple(file for file in files if file in kept)
+    return Sources(**splits, notes=tuple(notes))
 
 
 class _Unusable(Exception):
@@ -130,7 +156,7 @@ def _files_of(text: str, parameter: str, remarks: _Remarks) -> list[Path]:
         matches = []
     files = []
     for match in matches:
-        below, others = ([match], []) if match.is_file() else _logs_below(match)
+        below, others = ([match], []) if _is_file(match) else _logs_below(match)
         files += below
         remarks.others[match] = others
     if not files:
@@ -145,7 +171,8 @@ def _logs_below(folder: Path) -> tuple[list[Path], list[Path]]:
         here = Path(at)
         for name in files:
             if _known(name) and not name.startswith((".", "_")) and not _is_about(name):
-                logs.append(here / name)
+                if _is_file(here / name):
+                    logs.append(here / name)
             elif _may_hold_rows(name):
                 others.append(here / name)
         below = [here / name for name in folders if not name.startswith(".")]
@@ -157,6 +184,14 @@ def _logs_below(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _known(name: str) -> bool:
     return kind_by_name(Path(name))[0] is not None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a regular file, and no pipe or device, which may never end."""
+    there = os.path.exists(path)
+    if os.path.islink(path) and not there:
+        raise _Unusable(f"{path} is a link to {os.readlink(path)}, which is not there; mend the link or delete it")
+    return os.path.isfile(path) or not there  # reading says why it may not be read
 
 
 _ABOUT = re.compile(

@@ -104,7 +104,8 @@ class CsvLog(Dataset):
         if sources.valid and not sources.test:
             raise UserError(f"{source}: valid={self.valid} needs a test of its own too: say test=")
         try:
-            logs = [read_log(part, self._dialect()) for part in files]
+            folders = any(len(part) > 1 for part in files)  # a test of one day has the day too, as train of many has
+            logs = [read_log(part, self._dialect(), folders=folders) for part in files]
             splits = make_splits(logs, self._recipe(), seed=seed, source=source, notes=sources.notes)
             return with_ranking(splits, self.ranking, seed=seed, source=source)
         except UserError as error:  # names of columns may contain anything, such as a line break

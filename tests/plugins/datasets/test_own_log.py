@@ -178,6 +178,44 @@ def test_a_row_without_a_label_is_named(tmp_path):
     assert "label 'rating' is missing in row 8" in refused(
         tmp_path, table.assign(rating=table.rating.map({1: 0, 2: 0, 3: 1, 4: 1, 5: 1})), label="rating"
     )
+    table.loc[9, "rating"] = None
+    told = "label 'rating' is missing in 2 of 400 rows, first in row 8; mend or drop the rows"
+    assert told in refused(tmp_path, table, label="rating >= 4")
+    only = table.assign(click=table.click.map({1: 1, 0: None}))
+    assert "missing in 200 of 400 rows, first in row 1; where that means no click, write 0 there" in (
+        refused(tmp_path, only)
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "bad", "message"),
+    [
+        (
+            "click",
+            "2",
+            ", test: label 'click': 2 in row 3 is neither 0 nor 1 (it has 0, 1, 2), as all are in train; mend it",
+        ),
+        ("click", "", ", test: label 'click' is missing in row 3"),
+        ("when", "soon", ", test: time 'when': 'soon' in row 3"),
+    ],
+)
+def test_a_value_of_a_split_that_cannot_be_is_named_with_its_split(tmp_path, column, bad, message):
+    table = frame().astype(object)
+    table.loc[2, column] = bad
+    for split in ("train", "valid", "test"):
+        (table if split == "test" else frame()).to_csv(tmp_path / f"{split}.csv", index=False)
+    with pytest.raises(UserError) as caught:
+        CsvLog(path=str(tmp_path), label="click", time="when", derive="hour").load(seed=1, context=Context())
+    assert message in str(caught.value)
+    assert "label=" not in str(caught.value)
+
+
+def test_a_column_that_is_left_out_may_be_lacking_in_test(tmp_path):
+    frame()[["uid", "ad", "click", "price"]].to_csv(tmp_path / "test.csv", index=False)
+    table = frame()[["uid", "ad", "click", "price", "rating", "event"]]
+    log = load(tmp_path, table, test=str(tmp_path / "test.csv"), drop="rating", sequence="event")
+    assert log.train.schema.names == ("uid", "ad", "price")
+    assert "lacks the column 'event'" in refused(tmp_path, table, test=str(tmp_path / "test.csv"), drop="rating")
 
 
 # What is found out

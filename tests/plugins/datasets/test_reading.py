@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import struct
 import tempfile
 import zipfile
@@ -19,11 +20,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ctrbench import Column, Missing, UserError
-from ctrbench_datasets import _quotes, _text
+from ctrbench import Column, Context, Missing, UserError
+from ctrbench_datasets import _quotes, _reading, _text
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
+from ctrbench_datasets.csv_log import CsvLog
 
 PLAIN = Dialect()
 
@@ -212,6 +214,15 @@ def test_quotes_that_are_neither_the_writers_nor_text_are_refused_with_the_line(
     assert "quotation marks join 4 lines that are rows by themselves" in refused(tmp_path, "click,ad,os\n" + joined)
     trusted = log_of(tmp_path, "click,ad,os\n" + joined, dialect=Dialect(quote='"'))
     assert len(trusted) == 6
+    assert "1 value in quotes reach over several lines, and join 4 that are rows by themselves" in trusted.notes[0]
+
+
+@pytest.mark.parametrize(("first", "last"), [('1,"c,x', '1,e",y'), ('1,"c,x', '1,"e",y'), ('1,x,"c', "1,e,y")])
+def test_rows_that_a_quote_given_joins_are_told_however_the_value_ends(tmp_path, first, last):
+    lines = ["click,ad,os", *['0,"a,b",x'] * 5, first, *["0,d,z"] * 4, last]
+    log = log_of(tmp_path, "\n".join(lines) + "\n", dialect=Dialect(quote='"'))
+    assert len(log) == 6
+    assert "1 value in quotes reach over several lines, and join" in log.notes[0]
 
 
 def test_backslashes_before_quotes_are_understood_and_others_are_text(tmp_path):
@@ -600,6 +611,45 @@ def test_a_link_to_a_folder_is_noted_and_one_to_a_file_is_read(tmp_path):
     assert "by name: circle, linked;" in sources.notes[0]
 
 
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_file_with_two_names_is_read_once_and_is_in_one_split(tmp_path, link):
+    folder = folder_of(tmp_path / "x", "2026-01-01.csv", "test/a.csv")
+    getattr(folder / "latest.csv", link)(folder / "2026-01-01.csv")
+    sources = find_sources(str(folder / "*.csv"))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["2026-01-01.csv"]
+    assert sources.notes == ("latest.csv is the file 2026-01-01.csv by another name, and read once",)
+    for path, valid, test in (("2026-01-01.csv", "", "latest.csv"), ("test/a.csv", "2026-01-01.csv", "latest.csv")):
+        named = {"valid": str(folder / valid) if valid else "", "test": str(folder / test)}
+        refusal = find_sources(str(folder / path), **named)
+        assert isinstance(refusal, Missing)
+        assert "latest.csv in test are one file; give each split rows of its own" in refusal.reason
+    getattr(folder / "train.csv", link)(folder / "test/a.csv")
+    assert "are one file" in getattr(find_sources(str(folder)), "reason", "")
+
+
+def test_a_pipe_in_a_folder_is_no_log_and_a_broken_link_is_named(tmp_path):
+    folder = folder_of(tmp_path / "x", "a.csv")
+    os.mkfifo(folder / "pipe.csv")
+    assert [file.name for file in find_sources(str(folder)).train] == ["a.csv"]
+    (folder / "b.csv").symlink_to("gone.csv")
+    for path in (str(folder), str(folder / "*.csv")):
+        refusal = find_sources(path)
+        assert isinstance(refusal, Missing)
+        assert "b.csv is a link to gone.csv, which is not there; mend the link or delete it" in refusal.reason
+
+
+def test_parts_without_a_byte_are_left_out_with_a_note_and_a_file_alone_is_refused(tmp_path):
+    folder = folder_of(tmp_path / "x", "part-1.csv", "part-2.csv")
+    (folder / "part-0.csv").touch()
+    sources = find_sources(str(folder))
+    assert not isinstance(sources, Missing)
+    assert [file.name for file in sources.train] == ["part-1.csv", "part-2.csv"]
+    assert sources.notes == ("part-0.csv has no bytes, and is left out",)
+    assert [file.name for file in find_sources(str(folder / "part-0.csv")).train] == ["part-0.csv"]
+    assert "the file is empty" in refused(folder, "", "part-0.csv")
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -674,6 +724,30 @@ def test_no_stream_after_the_first_is_skipped(tmp_path, pack):
 def test_wide_letters_without_a_mark_are_recognised(tmp_path, encoding):
     assert rows(log_of(tmp_path, TEXT.encode(encoding))) == EXPECTED
     assert rows(log_of(tmp_path, TEXT.encode(encoding), dialect=Dialect(encoding=encoding[:6]))) == EXPECTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_parts_that_were_joined_with_their_byte_order_marks_begin_with_their_first_value(tmp_path, encoding, end):
+    parts = ["\ufeffuid,click\n1\ufeff,0\n", "13,1\n", "\ufeff7,0\n"]
+    log = log_of(tmp_path, b"".join(part.replace("\n", end).encode(encoding) for part in parts))
+    assert log.names == ("uid", "click")
+    assert rows(log) == [["1\ufeff", "0"], ["13", "1"], ["7", "0"]]
+    ids = [f'{{"uid": {2**53 + n}, "x": 1}}\n'.encode(encoding) for n in (1, 3)]
+    assert rows(log_of(tmp_path, b"".join(ids), "log.jsonl")) == [[2**53 + 1, 1], [2**53 + 3, 1]]
+    ids.append(f'{{"uid": NaN, "x": 1}}{end}'.encode(encoding))
+    assert [row[0] for row in rows(log_of(tmp_path, b"".join(ids), "log.jsonl"))] == [
+        str(2**53 + 1),
+        str(2**53 + 3),
+        None,
+    ]
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_byte_order_mark_may_stand_where_a_block_ends(tmp_path, before):
+    head = "click,uid\n1,"
+    text = head + "u" * ((1 << 20) - len(head) - 1 - before) + "\n\ufeff7,\ufeff\n"
+    assert rows(log_of(tmp_path, text))[1] == ["7", "\ufeff"]
 
 
 def test_an_encoding_that_the_mark_contradicts_is_refused(tmp_path):
@@ -790,6 +864,34 @@ def test_json_lines_are_read_in_their_encoding(tmp_path, encoding):
         assert "encoding=cp1252" in message
 
 
+@pytest.mark.parametrize("bad", ['{"uid": 1, "uid": 2}', '{"uid": }', "", '{"uid": 1'])
+@pytest.mark.parametrize("block", [60, 1 << 24])
+def test_a_row_of_json_is_counted_from_1_in_its_file(tmp_path, monkeypatch, bad, block):
+    monkeypatch.setattr(_reading, "BLOCK", block)
+    lines = [f'{{"uid": {n}}}' for n in range(90)]
+    for at in (1, 50, 89):
+        text = "\n".join([*lines[:at], bad, *lines[at:], ""])
+        if not bad:
+            assert len(log_of(tmp_path, text, "log.jsonl")) == 90
+            text = text.replace('"uid": 89', '"uid": ')
+        row = at + 1 if bad else 90
+        assert f"in row {row})" in refused(tmp_path, text, "log.jsonl")
+
+
+@pytest.mark.parametrize("block", [60, 1 << 24])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table", "data"])
+def test_json_that_is_one_object_says_how_to_write_rows(tmp_path, monkeypatch, orient, indent, block):
+    monkeypatch.setattr(_reading, "BLOCK", block)
+    frame = pd.DataFrame({"click": [0, 1] * 9, "ad": ["a", "b"] * 9})
+    text = frame.to_json(orient="records" if orient == "data" else orient, indent=indent)
+    text = f'{{"data": {text}}}' if orient == "data" else text
+    assert "one object in JSON, of columns or of a list; write one object a line" in refused(tmp_path, text, "a.json")
+    assert "orient='records', lines=True" in refused(tmp_path, f"\n{text}\n", "a.json")
+    row = log_of(tmp_path, '{"tags": ["a"], "click": 1}', "a.json")
+    assert rows(row) == [[["a"], 1]]
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "jsonl"])
 def test_missing_words_are_missing_in_every_format(tmp_path, suffix):
     frame = pd.DataFrame({"ad": ["NA", "a", "?", "a"], "age": [-999, 1, 2, -999], "rate": [0.5, -999.0, 1.5, 2.5]})
@@ -853,6 +955,17 @@ def test_what_folders_say_is_a_column_and_names_the_row(tmp_path):
     log = read_log(find_sources(str(tmp_path)).train)
     assert rows(log) == [[0, "2026-01-01"], [1, "2026-01-01"], [0, "2026-01-02"], [1, "2026-01-02"]]
     assert log.where(2) == "row 1 of day=2026-01-02/part-0.parquet"
+
+
+def test_a_test_of_one_day_has_the_day_that_a_train_of_many_has(tmp_path):
+    for day in ("1", "2", "7"):
+        folder_of(tmp_path, f"day={day}/log.csv")
+        lines = "".join(f"{n % 2},{n % 3}\n" for n in range(40))
+        (tmp_path / f"day={day}" / "log.csv").write_text("click,ad\n" + lines)
+    train, test = (str(tmp_path / "day=1"), str(tmp_path / "day=2")), str(tmp_path / "day=7")
+    log = CsvLog(path=train, test=test, label="click").load(seed=1, context=Context())
+    assert log.test.schema.names == ("ad", "day")
+    assert set(log.test.rows["day"]) == {0}, "unseen"
 
 
 @pytest.mark.parametrize("nothing", ["day=__HIVE_DEFAULT_PARTITION__", "day="])

@@ -154,6 +154,21 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("last", [7, 39, None])
+def test_quotation_marks_that_are_text_swallow_no_rows(tmp_path, last):
+    train = log().train
+    lines = [f"{n % 2}\tb\t{n % 7}\t1.5\tno {n}" for n in range(40)]
+    lines[6] = '1\tb\t6\t1.5\t"5 inch'
+    if last:
+        lines[last] = f'0\tb\t{last % 7}\t1.5\t5 inch"'
+    header = "label\ttext, with comma\tuser\tprice\tquery"
+    (tmp_path / "rows.tsv").write_text("\n".join([header, *lines, ""]))
+    with pytest.raises(UserError) as caught:
+        read_rows(tmp_path / "rows.tsv", train.schema)
+    to = 41 if last is None else last + 2
+    assert f"the quotation marks from line 8 to {to} join {to - 7} lines that are rows" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.csv.gz"])
 def test_a_torn_file_is_one_line(tmp_path, name):
     train = log().train
