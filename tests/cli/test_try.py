@@ -235,8 +235,10 @@ def test_a_test_in_parts_is_named_by_its_folder(tmp_path):
 
 def test_lines_of_json_in_another_encoding_are_read(tmp_path):
     lines = [f'{{"click": {n % 3 % 2}, "user": "caf\xe9 {n % 7}", "ad": "a{n % 5}"}}' for n in range(200)]
-    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
-    assert seen(tmp_path / "log.jsonl").parameters["encoding"] == "cp1252"
+    for above in (0, 70_000):  # more than is decoded at once
+        ascii = [f'{{"click": {n % 2}, "user": "u{n % 7}", "ad": "a{n % 5}"}}' for n in range(above)]
+        (tmp_path / "log.jsonl").write_bytes("\n".join([*ascii, *lines]).encode("latin-1"))
+        assert seen(tmp_path / "log.jsonl").parameters["encoding"] == "cp1252"
 
 
 def test_a_rule_may_be_written_without_blanks(tmp_path):
