@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -299,7 +300,7 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     tried = runner.invoke(main, ["try", "my log.csv", "--minutes", "0.1"], catch_exceptions=False)
     assert tried.exit_code == 0
     assert 'label is taken to be click; --label "purchase" takes another' in tried.output
-    assert 'ctrbench run --suite "my log.toml"' in tried.output
+    assert "ctrbench run --suite 'my log.toml'" in tried.output
     again = runner.invoke(main, ["try", "my log.csv"])
     assert (again.exit_code, "exists already" in again.output) == (2, True)
     command = ["run", "--suite", "my log.toml", "--repeats", "2", "-s", "S3", "-m", "logistic", "--executor", "inline"]
@@ -307,6 +308,17 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     assert done.exit_code == 0, done.output
     assert "my log: " in done.output
     assert "S3" in done.output
+
+
+def test_a_log_that_no_suite_can_name_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    written(folder / "log.csv")
+    monkeypatch.chdir(tmp_path)
+    tried = CliRunner().invoke(main, ["try", str(folder / "log.csv")])
+    assert tried.exit_code == 2
+    assert "d\\udcff/log.csv: its name, or that of a folder above it, is not UTF-8" in tried.output
+    assert not Path("log.toml").exists()
 
 
 def test_at_a_terminal_one_may_choose_otherwise(tmp_path):

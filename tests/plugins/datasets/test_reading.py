@@ -544,6 +544,13 @@ def test_sources_are_a_file_a_pattern_several_or_a_folder(tmp_path):
     assert "named twice" in getattr(find_sources((str(tmp_path / "x/2.csv"), str(tmp_path / "x/*.csv"))), "reason", "")
 
 
+def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(folder_of(tmp_path, "~a.csv", "home/a.csv", "~/a.csv"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert [str(file) for file in find_sources("~a.csv").train] == ["~a.csv"]
+    assert [str(file) for file in find_sources("~/a.csv").train] == [str(tmp_path / "home/a.csv")]
+
+
 def test_a_folder_of_splits_may_have_any_suffix_other_words_and_no_valid(tmp_path):
     for name in ("TRAIN.tsv.gz", "val.parquet", "test/part-1.csv", "test/part-0.csv", "readme.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
