@@ -29,7 +29,7 @@ from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import DataOutput, TaskResult
 from ctrbench.suite import DatasetSettings, Suite
-from ctrbench.text import counted, plain
+from ctrbench.text import counted, encodable, plain
 
 OVERHEAD = 0.1
 """Seconds that any task takes."""
@@ -87,6 +87,7 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
     toml = files(__package__).joinpath("suggest.toml").read_text(encoding="utf-8")
     offer = TypeAdapter(_Offer).validate_python(tomllib.loads(toml))
     dataset, proposal = _proposed(path, given, registry)
+    _check_can_be_written(path, proposal)
     proposal, loaded, seconds = _loaded(dataset, proposal, registry)
     for step, repeats in product(offer.steps, offer.repeats):
         step = replace(step, generators=_able(step.generators, offer.least, loaded))
@@ -129,6 +130,16 @@ def _proposed(path: str, given: Mapping[str, str], registry: Registry) -> tuple[
         elif told is not None:
             return registered.name, replace(told, notes=[*told.notes, *failed])
     raise UserError("; ".join([f"{path}: no installed data set can read such a file", *failed]))
+
+
+def _check_can_be_written(path: str, proposal: Proposal) -> None:
+    try:
+        json.dumps(dict(proposal.parameters), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{encodable(path)}: its name, or that of a folder above it, is not UTF-8, so that no suite can name it; "
+            "rename it, or make a link with another name"
+        ) from None
 
 
 def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Proposal, TaskResult, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -235,8 +236,10 @@ def test_a_test_in_parts_is_named_by_its_folder(tmp_path):
 
 def test_lines_of_json_in_another_encoding_are_read(tmp_path):
     lines = [f'{{"click": {n % 3 % 2}, "user": "caf\xe9 {n % 7}", "ad": "a{n % 5}"}}' for n in range(200)]
-    (tmp_path / "log.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
-    assert seen(tmp_path / "log.jsonl").parameters["encoding"] == "cp1252"
+    for above in (0, 70_000):  # more than is decoded at once
+        ascii = [f'{{"click": {n % 2}, "user": "u{n % 7}", "ad": "a{n % 5}"}}' for n in range(above)]
+        (tmp_path / "log.jsonl").write_bytes("\n".join([*ascii, *lines]).encode("latin-1"))
+        assert seen(tmp_path / "log.jsonl").parameters["encoding"] == "cp1252"
 
 
 def test_a_rule_may_be_written_without_blanks(tmp_path):
@@ -302,7 +305,7 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     tried = runner.invoke(main, ["try", "my log.csv", "--minutes", "0.1"], catch_exceptions=False)
     assert tried.exit_code == 0
     assert 'label is taken to be click; --label "purchase" takes another' in tried.output
-    assert 'ctrbench run --suite "my log.toml"' in tried.output
+    assert "ctrbench run --suite 'my log.toml'" in tried.output
     again = runner.invoke(main, ["try", "my log.csv"])
     assert (again.exit_code, "exists already" in again.output) == (2, True)
     command = ["run", "--suite", "my log.toml", "--repeats", "2", "-s", "S3", "-m", "logistic", "--executor", "inline"]
@@ -310,6 +313,17 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     assert done.exit_code == 0, done.output
     assert "my log: " in done.output
     assert "S3" in done.output
+
+
+def test_a_log_that_no_suite_can_name_is_refused(tmp_path, monkeypatch):
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    written(folder / "log.csv")
+    monkeypatch.chdir(tmp_path)
+    tried = CliRunner().invoke(main, ["try", str(folder / "log.csv")])
+    assert tried.exit_code == 2
+    assert "d\\udcff/log.csv: its name, or that of a folder above it, is not UTF-8" in tried.output
+    assert not Path("log.toml").exists()
 
 
 def test_at_a_terminal_one_may_choose_otherwise(tmp_path):

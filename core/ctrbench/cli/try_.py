@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def try_(
         click.echo(plain(f"note: {note}"))
     takes = counted(max(1, round(suggestion.seconds / 60)), "minute")
     click.echo(plain(f"{target}: {suggestion.repeats} repeats, about {takes}; now"))
-    click.echo(plain(f'  ctrbench run --suite "{target}"'))
+    click.echo(plain(f"  ctrbench run --suite {shlex.quote(str(target))}"))
 
 
 def _ask(suggestion: Suggestion) -> dict[str, str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ctrbench import UserError
 
-from ctrbench_datasets._files import KNOWN, Kind, open_bytes
+from ctrbench_datasets._files import KNOWN, MARKS, Kind, open_bytes
 
 BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -34,12 +35,16 @@ _ZEROS = {
 
 
 def encoding_of(path: Path, kind: Kind, given: str) -> str:
-    """By the byte-order mark, else as given, else by where the first letters have zero bytes, else UTF-8.
+    """By the byte-order mark, else as given, else by where letters have zero bytes, else UTF-8.
 
     UserError where the mark says another one than is given, and where a file is no text.
     """
     with open_bytes(path, kind.packing) as file:
         head = file.read(1024)
+    if head[257:262] == b"ustar":
+        raise UserError(f"{path}: a tar; unpack it, and name the log or the folder")
+    if inside := next((what for begin, what in MARKS.items() if kind.packing and head.startswith(begin)), ""):
+        raise UserError(f"{path}: packed as {kind.packing}, and holds a {inside} file; unpack it once")
     marked = next((name for mark, name in BOMS if head.startswith(mark)), "")
     name = codecs.lookup(given).name if given else ""
     if marked:
@@ -49,14 +54,27 @@ def encoding_of(path: Path, kind: Kind, given: str) -> str:
         return marked
     zeros = bytes(min(byte, 1) for byte in head[:4])
     found = _ZEROS.get(zeros, "") if zeros[:2] != b"\1\1" else ""
+    binary = not found and _BINARY.search(head if _is_no_utf8(head) else head.partition(b"\n")[0])
+    if binary:
+        found = _wide(head)
     if name:
         return found if name in ("utf-16", "utf-32") and found.startswith(name) else name
-    if not found and _BINARY.search(head if _is_no_utf8(head) else head.partition(b"\n")[0]):
+    if binary and not found:
         raise UserError(
             f"{path}: its first line is no text (it begins with {head[:8]!r}), so it is of a format that is not read; "
             f"convert it to .{KNOWN}"
         )
     return found or "utf-8"
+
+
+def _wide(head: bytes) -> str:
+    """How text is written whose first letters are not ASCII ones: read otherwise, it holds what is no letter."""
+    for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        with suppress(UnicodeDecodeError):
+            text = codecs.getincrementaldecoder(name)().decode(head)
+            if "\n" in text and "".join(text.split()).isprintable():
+                return name
+    return ""
 
 
 def _is_no_utf8(head: bytes) -> bool:

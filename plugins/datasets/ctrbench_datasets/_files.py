@@ -34,6 +34,9 @@ MARKS = {
     b"\x28\xb5\x2f\xfd": "zst",
     b"PAR1": "parquet",
     b"ARROW1": "feather",
+    b"FEA1": "feather",  # version 1
+    b"\xff\xff\xff\xff": "feather",  # a stream of Arrow
+    **{bytes([sign]) + b"\x2a\x4d\x18": "zst" for sign in range(0x50, 0x60)},  # a frame to be skipped
 }
 """How a file of each kind begins."""
 

@@ -27,6 +27,9 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
 }
 
+_LISTED = re.compile(r"""(?:^|,)\s*("[^"]*"|'[^']*'|[“„][^“”]*[“”]|[^,]*)\s*(?=,|$)""")
+"""A value of a list, in quotes where it holds a comma."""
+
 _YES = ("y", "yes", "t", "true", "click", "clicked", "positive", "pos")
 """Words that mean a click."""
 
@@ -80,7 +83,7 @@ class LabelRule:
                 raise UserError(f"{where} {self.sign} {self.value}: {odd!r} is no number; compare with == or in")
             found: NDArray[np.bool_] = _COMPARE[self.sign](numbers, limit)
             return found, []
-        listed = self.value.strip("()[]{}").split(",") if self.sign == "in" else [self.value]
+        listed = _LISTED.findall(self.value.strip("()[]{}")) if self.sign == "in" else [self.value]
         wanted = [text.strip().strip("'\"“”„‘’‚") for text in listed]
         equal: NDArray[np.bool_] = np.isin(column.values, wanted)
         exact, absent = np.isin(wanted, column.values[equal]), []
@@ -113,7 +116,7 @@ def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False)
         hint = did_you_mean(rule.column, log.names, "the columns are")
         if likely and "did you mean" not in hint:
             hint += f"; 0 and 1 stand in {', '.join(likely[:5])}"
-        if len(log.names) == 1:
+        if len(log.names) == 1 or any(sign in name for sign in ";|\t" for name in log.names):
             hint += "; if these are several names, say delimiter="
         raise UserError(f"{source}: label={rule.column} is not a column; {hint}")
     if pa.types.is_nested(log.columns.schema.field(rule.column).type):

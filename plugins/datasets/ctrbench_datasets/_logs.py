@@ -377,11 +377,14 @@ def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> di
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for parameter, pattern in _CODED.items():
         value = getattr(recipe, parameter)
+        own_of: dict[str, str] = {}
         for entry in value if isinstance(value, tuple) else (value,):
             own = re.fullmatch(rf"(.*):({pattern})", str(entry), re.DOTALL)
             if own and not re.fullmatch(pattern, str(entry)):
                 if names and own[1] not in names:
                     raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
+                if (other := own_of.setdefault(own[1], entry)) != entry:
+                    raise UserError(f"{parameter}={entry}: {other} is given too; leave one out")
                 given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
             elif entry not in ("", 0, "0") or parameter == "min_count":
                 checked = _value(parameter, entry)

@@ -25,7 +25,7 @@ from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
-from ctrbench_datasets._sources import SPLIT_NAMES, Sources, find_sources
+from ctrbench_datasets._sources import SPLIT_NAMES, Sources, expanded, find_sources
 from ctrbench_datasets._text import WORDS, Dialect, read_text
 from ctrbench_datasets._times import Instants, formats_of, instants
 
@@ -139,7 +139,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         if role in ("user", "item") and role in given and given[role] not in found.columns:
             raise UserError(f"--{role} {given[role]} holds lists or other compound values; name another column")
     in_parts = any(len(files) > 1 for files in (sources.valid, sources.test))  # which only their folder can name
-    named = os.path.abspath(Path(path).expanduser()) if in_parts else _paths(sources.train, path)
+    named = os.path.abspath(expanded(path)) if in_parts else _paths(sources.train, path)
     found.decide("path", named, f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
     found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
     if encoding:
@@ -230,7 +230,7 @@ def _paths(files: Sequence[Path], path: str) -> str | list[str]:
     """The files as a suite names them, wherever it is run."""
     if len(files) == 1:
         return os.path.abspath(files[0])
-    return os.path.abspath(Path(path).expanduser())
+    return os.path.abspath(expanded(path))
 
 
 def _read(files: Sequence[Path], encoding: str) -> tuple[Log, bool, str]:

@@ -23,7 +23,7 @@ import numpy as np
 from ctrbench import Column, UserError, as_text
 from numpy.typing import NDArray
 
-from ctrbench_datasets._characters import BLOCK, BOM, Text
+from ctrbench_datasets._characters import BLOCK, BOM, Text, WrongEncodingError
 from ctrbench_datasets._encodings import encoding_of
 from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
@@ -337,8 +337,13 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def _read_feather(path: Path) -> Any:
+    import pyarrow as pa
     from pyarrow import feather
 
+    with pa.OSFile(str(path)) as file:
+        if file.read(4) == b"\xff\xff\xff\xff":  # a stream, as datasets of Hugging Face are saved
+            file.seek(0)
+            return pa.ipc.open_stream(file).read_all()
     return feather.read_table(path)
 
 
@@ -367,6 +372,8 @@ def _read_jsonl(path: Path, kind: Kind, encoding: str) -> Any:
 
     try:
         table = parsed({})
+    except WrongEncodingError:
+        raise
     except UserError as error:
         if nested and (any(nested.groups()) or not re.search(rb"[\r\n]", head)):
             raise one from None

@@ -58,7 +58,7 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
     remarks = _Remarks()
     try:
         named = [path] if isinstance(path, str) else list(path)
-        if len(named) == 1 and os.path.isdir(folder := _expanded(named[0])):
+        if len(named) == 1 and os.path.isdir(folder := expanded(named[0])):
             splits = _splits_in(folder, named[0], remarks)
             if splits:
                 splits |= {split: tuple(_files_of(at, split, remarks)) for split, at in given.items()}
@@ -68,6 +68,17 @@ def find_sources(path: str | Sequence[str], valid: str = "", test: str = "") -> 
         return _once(remarks.noted(Sources(tuple(found), **parts)))
     except _Unusable as error:
         return Missing(str(error))
+
+
+def expanded(path: str) -> Path:
+    """The path, a ~ at its start replaced by a home folder unless it is the first letter of a file that is there."""
+    if not path:
+        raise _Unusable("the path is empty; name a file or folder")
+    try:
+        named_so = path[:2] not in ("~", "~/") and os.path.lexists(path)
+        return Path(path) if named_so else Path(path).expanduser()
+    except RuntimeError:  # the home folder of a user who does not exist
+        raise _not_there("path", path) from None
 
 
 @dataclass
@@ -131,17 +142,8 @@ def _not_there(parameter: str, text: str) -> _Unusable:
     return _Unusable(f"{parameter}={text} is not there or may not be read; {fix}")
 
 
-def _expanded(path: str) -> Path:
-    if not path:
-        raise _Unusable("the path is empty; name a file or folder")
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # the home folder of a user who does not exist
-        raise _not_there("path", path) from None
-
-
 def _files_of(text: str, parameter: str, remarks: _Remarks) -> list[Path]:
-    path = _expanded(text)
+    path = expanded(text)
     try:
         if os.path.isfile(path):
             return [path]

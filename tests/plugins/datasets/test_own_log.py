@@ -80,6 +80,25 @@ def test_a_label_may_be_a_rule(tmp_path, rule, clicks):
     assert not {"rating", "event"} <= set(log.train.schema.names)
 
 
+@pytest.mark.parametrize(
+    ("listed", "clicks"),
+    [
+        ("click, 'buy, now'", ["click", "buy, now"]),
+        ('"buy, now",click', ["click", "buy, now"]),
+        ("“buy, now”, 'click'", ["click", "buy, now"]),
+        ("don't, it's", ["don't", "it's"]),
+        ("click", ["click"]),
+        ("'tis, click", ["'tis", "click"]),
+    ],
+)
+def test_a_value_of_a_list_may_hold_a_comma_in_quotes(tmp_path, listed, clicks):
+    table = frame().assign(event=["click", "buy, now", "don't", "it's", "view"] * 80)
+    log = load(tmp_path, table, label=f"event in ({listed})", time="when")
+    assert log.train.targets.tolist() == table[:320].event.isin([*clicks]).astype(int).tolist()
+    absent = [word for word in clicks if word == "'tis"]
+    assert [note for note in log.notes if "no row is" in note] == ["label 'event': no row is 'tis'" for _ in absent]
+
+
 def test_a_column_of_that_very_name_comes_before_a_rule(tmp_path):
     table = frame().rename(columns={"click": "rating >= 4"})
     assert load(tmp_path, table, label="rating >= 4", time="when").train.targets[:4].tolist() == [0, 1, 0, 1]
@@ -158,6 +177,13 @@ def test_a_header_in_the_middle_is_no_row(tmp_path, rule, mark):
     (tmp_path / "log.csv").write_text("\n".join(["event,uid,", *lines, ""]))
     with pytest.raises(UserError, match=r"row 10 repeats the header; delete such rows"):
         CsvLog(path=str(tmp_path / "log.csv"), label=rule).load(seed=1, context=Context())
+
+
+def test_names_that_hold_another_delimiter_ask_for_it(tmp_path):
+    lines = "".join(f"{n % 2};{n % 3},5;a\n" for n in range(30))
+    message = refused(tmp_path, "click;price, net;ad\n" + lines)
+    assert "label=click is not a column; " in message
+    assert message.endswith("if these are several names, say delimiter=")
 
 
 def test_a_value_that_is_called_as_its_column_is_no_header(tmp_path):
@@ -456,6 +482,7 @@ def test_valid_comes_of_train_where_a_folder_has_none(tmp_path):
             "bins=prise:criteo: did you mean 'price'?",
         ),
         ({"top": 0, "min_count": 0}, "min_count=0 must be a whole number of at least 1"),
+        ({"min_count": ("ad:5", "uid:5", "ad:7")}, "csv_log: min_count=ad:7: ad:5 is given too; leave one out"),
         ({"top": ("ad:many",)}, "top=ad:many must be a whole number of at least 1, or field:number"),
         ({"quote": "ab"}, "csv_log: quote=ab must be one character, or none"),
         ({"name": " "}, "csv_log: name=' ' must be a text"),

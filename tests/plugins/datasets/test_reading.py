@@ -8,6 +8,7 @@ import json
 import lzma
 import os
 import struct
+import tarfile
 import tempfile
 import zipfile
 from datetime import date, datetime
@@ -26,6 +27,7 @@ from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
 from ctrbench_datasets.csv_log import CsvLog
+from pyarrow import feather
 
 PLAIN = Dialect()
 
@@ -549,6 +551,13 @@ def test_sources_are_a_file_a_pattern_several_or_a_folder(tmp_path):
     assert "named twice" in getattr(find_sources((str(tmp_path / "x/2.csv"), str(tmp_path / "x/*.csv"))), "reason", "")
 
 
+def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(folder_of(tmp_path, "~a.csv", "home/a.csv", "~/a.csv"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert [str(file) for file in find_sources("~a.csv").train] == ["~a.csv"]
+    assert [str(file) for file in find_sources("~/a.csv").train] == [str(tmp_path / "home/a.csv")]
+
+
 def test_a_folder_of_splits_may_have_any_suffix_other_words_and_no_valid(tmp_path):
     for name in ("TRAIN.tsv.gz", "val.parquet", "test/part-1.csv", "test/part-0.csv", "readme.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -722,6 +731,9 @@ def test_no_stream_after_the_first_is_skipped(tmp_path, pack):
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_wide_letters_without_a_mark_are_recognised(tmp_path, encoding):
+    for header in ("用户,点击", "一,二", "ключ,поле", "é,ü"):
+        log = log_of(tmp_path, f"{header}\n一,1\nб,0\n".encode(encoding))
+        assert (log.names, rows(log)) == (tuple(header.split(",")), [["一", "1"], ["б", "0"]])
     assert rows(log_of(tmp_path, TEXT.encode(encoding))) == EXPECTED
     assert rows(log_of(tmp_path, TEXT.encode(encoding), dialect=Dialect(encoding=encoding[:6]))) == EXPECTED
 
@@ -772,6 +784,34 @@ def test_what_is_no_text_is_no_log_in_another_encoding(tmp_path, begins):
     message = refused(tmp_path, begins + TEXT.encode())
     assert "of a format that is not read" in message
     assert "encoding=" not in message
+
+
+def test_a_tar_and_what_is_packed_twice_are_named(tmp_path):
+    for mode, name in {"": "log.tar", "gz": "log.tar.gz", "bz2": "log.csv", "xz": "log.txz"}.items():
+        with tarfile.open(tmp_path / "tar", f"w:{mode}") as archive:
+            archive.add(folder_of(tmp_path, "inner.csv") / "inner.csv", "inner.csv")
+        assert f"{name}: a tar; unpack it" in refused(tmp_path, (tmp_path / "tar").read_bytes(), name)
+    twice = gzip.compress(PACKED["log.csv.gz"])
+    assert "packed as gz, and holds a gz file; unpack it once" in refused(tmp_path, twice, "log.csv.gz")
+    assert "packed as zip, and holds a gz file" in refused(tmp_path, zipped(PACKED["log.csv.gz"]), "log.zip")
+
+
+@pytest.mark.parametrize("name", ["log.arrow", "log.feather"])
+def test_arrow_is_read_as_a_stream_and_as_the_first_feather(tmp_path, name):
+    table = pa.table({"click": [0, 1], "ad": ["a", "b"]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    data = sink.getvalue().to_pybytes()
+    assert rows(log_of(tmp_path, data, name)) == [[0, "a"], [1, "b"]]
+    refused(tmp_path, data[:-20], name)
+    feather.write_feather(table, tmp_path / name, version=1)
+    assert rows(read_log(tmp_path / name)) == [[0, "a"], [1, "b"]]
+
+
+def test_a_frame_that_is_to_be_skipped_may_begin_a_zst(tmp_path):
+    skipped = struct.pack("<II", 0x184D2A5E, 4) + b"abcd"
+    assert rows(log_of(tmp_path, skipped + PACKED["log.csv.zst"], "log.csv.zst")) == EXPECTED
 
 
 def test_text_that_is_no_table_is_named(tmp_path):
