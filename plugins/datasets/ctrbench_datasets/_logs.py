@@ -306,8 +306,9 @@ def _at_one_time(times: Instants, order: NDArray[np.int64], cuts: NDArray[Any]) 
     """How many rows have a time that stands on both sides of a cut."""
     inside = [cut for cut in cuts if 0 < cut < len(order)]
     one, other = order[np.array(inside, int) - 1], order[inside]
-    parted = (times.coarse[one] == times.coarse[other]) & (times.fine[one] == times.fine[other])
-    return sum(int(((times.coarse == times.coarse[at]) & (times.fine == times.fine[at])).sum()) for at in one[parted])
+    parted = one[(times.coarse[one] == times.coarse[other]) & (times.fine[one] == times.fine[other])]
+    shared = {(times.coarse[at], times.fine[at]) for at in parted}
+    return sum(int(((times.coarse == coarse) & (times.fine == fine)).sum()) for coarse, fine in shared)
 
 
 def _at_days(days: NDArray[np.int64], cuts: NDArray[Any], where: str, *, ends: bool) -> NDArray[Any]:

@@ -65,7 +65,7 @@ def test_times_say_what_they_are_not(tmp_path):
         load(written(tmp_path, frame), time="when", split="time", gap="1d")
     frame["when"] = ["1970-01-01", *["2026-01-31"] * 99]
     dated = load(written(tmp_path, frame), time="when", split="time")
-    assert any("1 value of 'when' before 1973, and most are later: first in row 1" in note for note in dated.notes)
+    assert any("1 value of time 'when' before 1973, and most are later: first in row 1" in note for note in dated.notes)
     assert any("cuts among 99 rows of one time" in note for note in dated.notes)
 
 
