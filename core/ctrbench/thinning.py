@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
@@ -27,6 +26,8 @@ def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
     learnt of all rows stays: which values are rare, and the number that stands for a missing one. UserError where no
     row of a class is left.
     """
+    import pyarrow as pa
+
     train = splits.train
     kept = np.sort(_drawn(train, share, seed))
     drawn = train.take(kept)

@@ -46,7 +46,8 @@ def check_plugin(registered: Registered, report: Recorder | None = None) -> list
         else:
             plugin = check_declaration(report, registered)
             report.about_behaviour = True
-            if plugin is not None and (cheap := report.done("made at its cheapest", lambda: shrunk(plugin))):
+            cheap = None if plugin is None else report.done("made at its cheapest", lambda: shrunk(plugin))
+            if cheap is not None:
                 _check_behaviour(report, cheap, Context(checkpoints=Path(folder)))
     if not report.checked:
         report.add("behaviour", "failed", "nothing could be checked: every check was skipped")

@@ -35,7 +35,7 @@ _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)  # exit statuses that no bug has
 _TRIES = 3  # so many workers may die before they have begun a task
 _AWAY = 2.0  # seconds between two looks at the clock beyond which this process was stopped
-LONGEST = 2**28  # bytes of what a worker says at once; a plug-in's stray bytes on its line may announce more
+_LONGEST = 2**28  # bytes of what a worker says at once; a plug-in's stray bytes on its line may announce more
 _START = 600.0  # seconds that a worker may take to start: it imports what is heavy
 
 
@@ -239,7 +239,7 @@ class LocalExecutor:
         """Pass on what a worker says, until it is dead; a thread of its own, as half a message may be its last."""
         with contextlib.suppress(Exception):  # what cannot be read is no better than silence
             while True:
-                self._inbox.put(_Said(worker, pickle.loads(worker.child.line.recv_bytes(LONGEST))))
+                self._inbox.put(_Said(worker, pickle.loads(worker.child.line.recv_bytes(_LONGEST))))
         self._inbox.put(_Said(worker, ("silent",)))
 
 

@@ -155,6 +155,10 @@ class _Watched:
         assert found is not None
         return found
 
+    @cached_property
+    def found_again(self) -> dict[Key, bool]:
+        return _found_again(self.old, self.new)
+
     @property
     def is_cost(self) -> bool:
         return self.name in COSTS
@@ -218,7 +222,8 @@ class _Watched:
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
             reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
-        if answer.judgement is Judgement.FINE and (same := _not_new(self.old, self.new, keys)):
+        again = [self.found_again[key] for key in keys if key in self.found_again]
+        if answer.judgement is Judgement.FINE and (same := _why_not_new(self.old, self.new, again)):
             answer = replace(answer, judgement=Judgement.THIN, reason=same)
         if lost:
             worst = answer.judgement if answer.judgement is Judgement.REGRESSION else Judgement.LOST
@@ -321,7 +326,7 @@ def _why_thin(effect: Effect, margin: float) -> str:
 
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
-    same = _not_new(old, new)
+    same = _why_not_new(old, new, _found_again(old, new).values())
     said = [f"{same}: run the suite again, in a new store or with another seed, then compare"] if same else []
     if new.seed == old.seed and not same:
         said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
@@ -345,23 +350,28 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     return said
 
 
-def _not_new(old: Snapshot, new: Snapshot, keys: Collection[Key] | None = None) -> str:
-    """Why HEAD is the baseline once more, in some cells or in all; empty where it is not.
+def _found_again(old: Snapshot, new: Snapshot) -> dict[Key, bool]:
+    """Whether each cell or pool that both runs measured is the baseline's once more.
 
     No two measurements of time and memory are equal to the last digit.
     """
+    before, after = ({place.key: _costs(place) for place in each.places} for each in (old, new))
+    return {
+        key: all(costs[name] == after[key][name] for name in shared)
+        for key, costs in before.items()
+        if (shared := costs.keys() & after.get(key, {}).keys())
+    }
+
+
+def _costs(place: ArmScores) -> dict[str, Sequence[float | None]]:
+    return {name: values for name in COSTS if any(values := place.values.get(name) or ())}
+
+
+def _why_not_new(old: Snapshot, new: Snapshot, found: Collection[bool]) -> str:
+    """Why HEAD is the baseline once more in these cells; empty where it is not."""
     if new.run == old.run:
         return "HEAD is the baseline's own run"
-    first, second = (
-        {(place.key, name): place.values.get(name) or () for place in each.places for name in COSTS}
-        for each in (old, new)
-    )
-    both = [
-        place
-        for place in first
-        if any(first[place]) and any(second.get(place, ())) and (keys is None or place[0] in keys)
-    ]
-    same = bool(both) and all(first[place] == second[place] for place in both)
+    same = bool(found) and all(found)
     return "HEAD found the baseline's results in the store, and measured none of them" if same else ""
 
 

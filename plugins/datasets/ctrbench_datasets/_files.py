@@ -1,7 +1,6 @@
-"""What kind of file a log is in, its bytes however they are compressed, and its checksum.
+"""What kind of file a log is in, and its bytes however they are compressed.
 
-In: a file. Out: its format, a stream of its bytes, its checksum; or a UserError that names the file and what is wrong
-with it.
+In: a file. Out: its format, a stream of its bytes; or a UserError that names the file and what is wrong with it.
 """
 
 from __future__ import annotations
