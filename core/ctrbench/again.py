@@ -22,7 +22,9 @@ _CHANGES = {
     "data": "the data are different",
     "pool": "its pool is different",
     "predictions": "its training gave different predictions",
+    "valid_predictions": "its training gave different predictions of valid",
     "rankings": "its training gave different rankings",
+    "train_click_rate": "the click rate of train is different",
     "scenario": "the scenario changed",
     "shares": "the scenarios need different pools",
     "seed": "the seed is different",
@@ -33,7 +35,7 @@ _CHANGES = {
     "ranking": "the queries for rankings are different",
 }
 
-_FOLLOWS = ("data", "pool", "predictions", "rankings", "shares")
+_FOLLOWS = ("data", "pool", "predictions", "valid_predictions", "rankings", "train_click_rate", "shares")
 """Changes that have their cause in another task, whose own words tell it."""
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from inspect import BoundArguments
 from numbers import Integral, Real
 from typing import ParamSpec, TypeVar
 
 from ctrbench.errors import UserError
-from ctrbench.text import bounded, did_you_mean, message, plain
+from ctrbench.text import bounded, message, plain
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,15 +84,6 @@ def path(name: str, value: object, wanted: str = "a path, as in 'results.db' or 
     if not isinstance(text, str) or not text.strip():
         raise UserError(f"{name}={shown(value)}: give {wanted}")
     return text
-
-
-def one_of(name: str, value: object, known: Iterable[str]) -> str:
-    """One of some words."""
-    words = list(known)
-    word = typed(name, value, str, f"one of {', '.join(words)}")
-    if word not in words:
-        raise UserError(f"{name}={word!r}: {did_you_mean(word, words, 'there are')}")
-    return word
 
 
 def shown(value: object) -> str:

@@ -15,15 +15,15 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
-from ctrbench import choices, contract, digests, environment, params, plan
+from ctrbench import choices, contract, digests, environment, loading, params, plan
 from ctrbench.again import Earlier
-from ctrbench.asking import NoAnswer, ask
+from ctrbench.asking import NoAnswer
 from ctrbench.choices import Chosen
 from ctrbench.errors import RunFailed, UserError
 from ctrbench.executors import Executor, Progress
 from ctrbench.ids import TaskKind, score_name
 from ctrbench.interfaces import Dataset, Published
-from ctrbench.jobs import Compute, Job, ingredients, key
+from ctrbench.jobs import Compute, Job, ingredients
 from ctrbench.limits import NO_LIMITS, Limits
 from ctrbench.plan import Plan, Task
 from ctrbench.registry import Registry
@@ -146,9 +146,9 @@ class Driver:
         brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
         here = environment.describe(self.compute.device, self.compute.threads, brought)
         run = self.store.begin_run(command, self.suite.name, here)
-        loading = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
-        self._walk(run, {task.name: task for task, _ in loading}, None)
-        loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in loading])
+        first = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
+        self._walk(run, {task.name: task for task, _ in first}, None)
+        loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in first])
         grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits, self.store.artefacts)
         info = replace(self._info(grid, loaded), left_out=left_out, failed_data=failed)
         self.store.describe_run(run, info, grid.pools, grid.cells)
@@ -158,26 +158,17 @@ class Driver:
         self.store.finish_run(run, replace(info, broken=[*info.broken, *broken_meanwhile]))
         return run
 
-    def _usable(
-        self, datasets: Sequence[tuple[Chosen[Dataset], TaskResult]]
-    ) -> tuple[list[tuple[Chosen[Dataset], TaskResult]], list[str]]:
+    def _usable(self, datasets: Sequence[tuple[Chosen[Dataset], TaskResult]]) -> tuple[loading.Loaded, list[str]]:
         """The data sets that were loaded, and what is wrong with the others; the user's own mistake ends the run."""
-        loaded, failed, mistakes = [], [], 0
-        for dataset, result in datasets:
-            if result.ok:
-                loaded.append((dataset, result))
-                for text in result.output_as(DataOutput).notes:
-                    self.watcher.note(f"{dataset.label}: {text}")
-            elif result.users_mistake and choices.is_named(dataset, self.suite):
-                raise UserError(result.reason)
-            else:
-                failed.append(result.describe())
-                mistakes += result.users_mistake
+        loaded, failed = loading.usable(datasets, self.suite)
+        for dataset, result in loaded:
+            for text in result.output_as(DataOutput).notes:
+                self.watcher.note(f"{dataset.label}: {text}")
+        wrong = [result.describe() for result in failed]
         if not loaded:
-            raise (UserError if mistakes == len(failed) else RunFailed)(
-                f"no data set could be loaded: {'; '.join(failed)}"
-            )
-        return loaded, failed
+            mistaken = all(result.users_mistake for result in failed)
+            raise (UserError if mistaken else RunFailed)(f"no data set could be loaded: {'; '.join(wrong)}")
+        return loaded, wrong
 
     def _info(self, grid: Plan, loaded: Sequence[tuple[Chosen[Dataset], TaskResult]]) -> RunInfo:
         """What the run says of itself."""
@@ -289,14 +280,11 @@ class _Walk:
             store.link(self.run, task.name, blocked_by=blocker)
             self._settle(task.name, results[blocker], "blocked")
             return
-        asked = ask(lambda: _job_and_key(task, results))
-        if isinstance(asked, NoAnswer):  # of a plug-in's `version()`, say
-            if asked.mistake:
-                raise asked.mistake
-            failed = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, asked.error, asked.traceback)
+        asked = task.keyed(results)
+        if isinstance(asked, TaskResult):
             nobody_else_s = digests.digest(["plan", self.run, task.name])  # it is asked again by every run
-            store.keep(self.run, task.name, task.kind, nobody_else_s, failed)
-            self._settle(task.name, failed, "done")
+            store.keep(self.run, task.name, task.kind, nobody_else_s, asked)
+            self._settle(task.name, asked, "done")
             return
         job, cache_key = asked
         self._keys[task.name] = cache_key
@@ -345,13 +333,6 @@ class _Walk:
             self._missing[follower] -= 1
             if not self._missing[follower]:
                 heapq.heappush(self._ready, (self._places[follower], follower))
-
-
-def _job_and_key(task: Task, results: Mapping[str, TaskResult]) -> tuple[Job, str]:
-    job = task.job(results)
-    if job.plugin.unsaid:
-        raise NoAnswer(job.plugin.unsaid, raised=False)
-    return job, key(job)
 
 
 def _with_limits(noted: Bookkeeping, limits: Limits, stage: Stage | None) -> Bookkeeping:

@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING
 
 from ctrbench import arguments, choices, loading, plan, running
 from ctrbench.again import Earlier
-from ctrbench.choices import Chosen
 from ctrbench.costs import FORECAST, Costs
 from ctrbench.driver import Redo, why_again
 from ctrbench.errors import UserError
 from ctrbench.ids import TaskKind
-from ctrbench.interfaces import Dataset, Missing
-from ctrbench.jobs import key
+from ctrbench.interfaces import Missing
 from ctrbench.plan import Plan, Task
 from ctrbench.reading import place_of
-from ctrbench.results import Stage, Status, TaskResult
+from ctrbench.results import TaskResult
 from ctrbench.running import RunRequest, run
 from ctrbench.store.database import NoStoreError
 from ctrbench.store.store import Store
@@ -59,12 +57,12 @@ class Preview:
     def of(cls, request: RunRequest, store: str) -> Preview:
         """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
 
-        UserError where no data set is at hand.
+        UserError where no data set is at hand, or one that was named holds a mistake.
         """
         suite, limits = request.suite, request.limits
         with _existing(store) as stored:
             chosen, left_out = choices.choose_datasets(suite, request.registry, may_download=True)
-            loaded, tasks = [], {}
+            found, tasks = [], {}
             for dataset in chosen:
                 state = choices.availability(dataset)
                 if isinstance(state, Missing):
@@ -76,7 +74,9 @@ class Preview:
                     continue
                 task = plan.data_task(dataset, suite, limits)
                 tasks[task.name] = task
-                loaded.append((dataset, _load(dataset, task, stored)))
+                found.append((dataset, loading.result_of(dataset, task, stored)))
+            loaded, failed = loading.usable(found, suite)
+            left_out += [result.describe() for result in failed]
             if not loaded:
                 raise UserError("; ".join(left_out))
             grid = plan.grid(
@@ -146,12 +146,11 @@ def _reasons(graph: Mapping[str, Task], store: Store | None, redo: Redo) -> dict
         elif any(before not in done for before in task.after):
             found[name] = Reason(True, "what it reads is made again" if earlier.knows(task) else "no result yet")
         else:
-            job = task.job(done)
-            if job.plugin.unsaid:
-                done[name] = TaskResult(Status.FAILED, task.plugin, Stage.PLAN, job.plugin.unsaid)
-                found[name] = Reason(False, done[name].describe())
+            asked = task.keyed(done)
+            if isinstance(asked, TaskResult):
+                done[name], found[name] = asked, Reason(False, asked.describe())
                 continue
-            cache_key = key(job)
+            job, cache_key = asked
             stored = store.find(cache_key) if store else None
             if stored:
                 found[name] = _reason(stored, redo, task)
@@ -178,14 +177,3 @@ def _existing(store: str) -> Iterator[Store | None]:
         return
     with closing(opened):
         yield opened
-
-
-def _load(dataset: Chosen[Dataset], task: Task, store: Store | None) -> TaskResult:
-    """A data set's result from the store, or by loading it without keeping it."""
-    job = loading.job_of(task)
-    found = store.find(key(job)) if store else None
-    if found is None or not found.ok:
-        found = loading.load(dataset, job)
-    if not found.ok:
-        raise loading.mistake(found)
-    return found

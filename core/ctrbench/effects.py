@@ -228,6 +228,22 @@ class Effects:
         judged = self.family([self.scenario(name) for name in self.family_scenarios])
         return {name: tested for name, tested in zip(self.family_scenarios, judged, strict=True) if tested is not None}
 
+    def judged_scenario(self, scenario: str) -> TestedEffect | None:
+        """The effect of a scenario as one of its family; untested where it is a control."""
+        effect = self.scenario(scenario) if scenario not in self.family_scenarios else None
+        return self.tested_scenarios.get(scenario) or (TestedEffect(effect) if effect else None)
+
+    @cached_property
+    def judged_generators(self) -> dict[str, TestedEffect | None]:
+        """Every generator's effect over the scenarios that keep real rows; those that means are over are a family."""
+        means = [self.generator(name, self.kept_scenarios) for name in self.averaged]
+        found = dict(zip(self.averaged, self.family(means), strict=True))
+        for name in self.distinct:
+            if name not in found:
+                effect = self.generator(name, self.kept_scenarios)
+                found[name] = TestedEffect(effect) if effect else None
+        return {name: found.get(self.same.get(name, "")) for name in self.generators}
+
     # How it is worked out
 
     def _weights(self, pairs: Sequence[tuple[Arm, Arm]]) -> NDArray[np.float64] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Literal
 
 from ctrbench.results import Status, TaskResult
 from ctrbench.store.runs import RunResults
@@ -15,13 +16,14 @@ from ctrbench.text import counted, where
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed in one way, once or often: one of its results, and the cells and pools that it cost.
+    """What failed in one way, once or often: one of its results, and the cells that it cost, or pools where no cell is.
 
-    As a string, one line that names the plug-in, file and line, and how many cells it cost.
+    As a string, one line that names the plug-in, file and line, and how many cells or pools it cost.
     """
 
     result: TaskResult
     cost: tuple[str, ...]
+    unit: Literal["cell", "pool"]
 
     def __str__(self) -> str:
         return self._told(where(self.result.traceback))
@@ -32,22 +34,28 @@ class Failure:
         return self._told(where(self.result.traceback, folder=False))
 
     def _told(self, place: str) -> str:
-        return f"{self.result.describe()}{place} ({counted(len(self.cost), 'cell')})"
+        return f"{self.result.describe()}{place} ({counted(len(self.cost), self.unit)})"
 
 
 def failures(results: RunResults) -> list[Failure]:
-    """Each failure of a run, in the order in which its cells stand."""
-    found: dict[str, list[tuple[TaskResult, str]]] = defaultdict(list)
+    """Each failure of a run: of cells in their order, then of pools."""
+    cells: dict[str, list[tuple[TaskResult, str]]] = defaultdict(list)
+    pools: dict[str, list[tuple[TaskResult, str]]] = defaultdict(list)
     for cell in results.cells:
-        parts = (cell.dataset, cell.generator, cell.scenario, cell.model, f"repeat {cell.repeat + 1}")
+        seed = f"model seed {cell.model_seed + 1}" if results.info.model_seeds > 1 else ""
+        parts = (cell.dataset, cell.generator, cell.scenario, cell.model, f"repeat {cell.repeat + 1}", seed)
         for result in [cell.result, *(cell.failed_scores.values() if cell.ok else ())]:
-            found[result.describe()].append((result, " / ".join(filter(None, parts))))
+            cells[result.describe()].append((result, " / ".join(filter(None, parts))))
     for pool in results.pools:
         name = f"{pool.dataset} / {pool.generator} / repeat {pool.repeat + 1}"
-        for result in pool.failed_scores.values() if pool.ok else ():
-            found[result.describe()].append((result, name))
+        for result in pool.failed_scores.values() if pool.ok else [pool.result]:
+            if result.describe() not in cells:  # a pool that failed is told of by the cells that it cost
+                pools[result.describe()].append((result, name))
+    units: tuple[tuple[Literal["cell", "pool"], dict[str, list[tuple[TaskResult, str]]]], ...]
+    units = (("cell", cells), ("pool", pools))
     return [
-        Failure(each[0][0], tuple(name for _, name in each))
+        Failure(each[0][0], tuple(name for _, name in each), unit)
+        for unit, found in units
         for each in found.values()
         if not each[0][0].ok and each[0][0].status is not Status.SKIPPED
     ]

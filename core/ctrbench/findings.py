@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.results import Status
-from ctrbench.text import counted, listed
+from ctrbench.text import counted, listed, signed
 
 Conclusion = Literal["better", "worse", "different", "undecided", "unknown"]
 _SAID: dict[Conclusion, tuple[str, str]] = {
@@ -68,13 +68,13 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
     if effect.interval is None:
         return (
             "undecided",
-            f"{metric} changes by {_signed(effect.mean)}. Its error is unknown, as no variation was seen.",
+            f"{metric} changes by {signed(effect.mean)}. Its error is unknown, as no variation was seen.",
         )
-    interval = f"{_signed(effect.low)} to {_signed(effect.high)}"
+    interval = f"{signed(effect.low)} to {signed(effect.high)}"
     if not effect.testable:
-        text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}, {effect.covers})."
+        text = f"{metric} changes by {signed(effect.mean)} (95 % interval {interval}, {effect.covers})."
         return "undecided", f"{text} One repeat cannot tell it from the noise of seeds."
-    text = f"{metric} changes by {_signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
+    text = f"{metric} changes by {signed(effect.mean)} (95 % interval {interval}; error from {effect.basis})."
     holm = _chance(tested.holm if tested.holm is not None else 1.0)
     if not tested.certain:
         power = f"Four of five such runs would have found a true change of {effect.detectable:.5f}."
@@ -97,10 +97,6 @@ def _missing(effects: Effects, scenario: str) -> str:
         f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and no mean leaves one out: "
         f"{first.describe()}."
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.5f}".replace("-", "−")
 
 
 def _chance(p: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Basis = Literal[
     "seeds and test rows", "seeds only", "model seeds and test rows", "model seeds only", "test rows only", "nothing"
 ]
-"""What an interval is over: what was drawn anew, so that its noise is known. Seeds are of pools and models."""
+"""What an interval is over, most of it first: what was drawn anew, so that its noise is known.
+
+Seeds are of pools and models.
+"""
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
@@ -108,15 +111,11 @@ class Effect:
     @property
     def p(self) -> float:
         """Two-sided p-value of no effect; 1 where it is not testable, or nothing was seen to vary."""
-        return self.p_beyond(0.0) if self.testable and self.variance else 1.0
-
-    def p_beyond(self, margin: float) -> float:
-        """Two-sided p-value of an effect of `margin`."""
         from scipy import special
 
-        if not self.variance:
-            return 1.0 if self.mean == margin else 0.0
-        return float(2 * special.stdtr(self.df, -abs(self.mean - margin) / self.error))
+        if not self.testable or not self.variance:
+            return 1.0
+        return float(2 * special.stdtr(self.df, -abs(self.mean) / self.error))
 
     @property
     def detectable(self) -> float:
@@ -246,11 +245,11 @@ def combined(effects: Sequence[Effect]) -> Effect:
     variances = [effect.variance / len(effects) ** 2 for effect in effects]
     variance = sum(variances)
     uncertain = sum(part**2 / effect.df for part, effect in zip(variances, effects, strict=True))
-    worst = min(effects, key=lambda effect: (effect.testable, effect.basis == "seeds and test rows"))
+    worst = max((effect.basis for effect in effects), key=get_args(Basis).index)
     spread = Spread(*(sum(getattr(e.spread, name) for e in effects) / len(effects) for name in ("seeds", "test")))
     mean = sum(effect.mean for effect in effects) / len(effects)
-    df = variance**2 / uncertain if uncertain else math.inf
-    return Effect(mean, variance, df, min(effect.repeats for effect in effects), worst.basis, spread)
+    df = variance**2 / uncertain if uncertain and math.isfinite(variance) else math.inf
+    return Effect(mean, variance, df, min(effect.repeats for effect in effects), worst, spread)
 
 
 def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:

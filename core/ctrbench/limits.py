@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ctrbench.arguments import shown
 from ctrbench.errors import UserError
 from ctrbench.results import Stage
 from ctrbench.text import did_you_mean
@@ -37,7 +39,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-def parse_timeouts(texts: Iterable[str], source: str = "--timeout") -> Limits:
+def parse_timeouts(texts: Iterable[str]) -> Limits:
     """The limits that the words of a command line are: "600" for a task, "fit=60" for a stage."""
     whole, stages = None, {}
     for text in texts:
@@ -45,11 +47,11 @@ def parse_timeouts(texts: Iterable[str], source: str = "--timeout") -> Limits:
         try:
             seconds = float(number)
         except ValueError:
-            raise UserError(f"{source} {text}: give seconds, as in 600, or a stage's, as in fit=600") from None
+            raise UserError(f"--timeout {text}: give seconds, as in 600, or a stage's, as in fit=600") from None
         if equals:
-            stages[_stage(stage, f"{source} {text}")] = _seconds(seconds, f"{source} {text}")
+            stages[_stage(stage, f"--timeout {text}")] = _seconds(seconds, f"--timeout {text}")
         else:
-            whole = _seconds(seconds, f"{source} {text}")
+            whole = _seconds(seconds, f"--timeout {text}")
     return Limits(whole, stages)
 
 
@@ -62,11 +64,12 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
         if isinstance(number, bool) or not isinstance(number, int | float):
             where = "timeout" if name == "task" else f"timeout.{name}"
             raise UserError(f"{source}: {where}={number!r} must be seconds, or seconds by stage, as in fit: 600")
-    whole = _seconds(numbers["task"], f"{source}: timeout={numbers['task']:g}") if "task" in numbers else None
-    stages = {}
+    whole, stages = None, {}
     for name, number in numbers.items():
-        if name != "task":
-            where = f"{source}: timeout.{name}={number:g}"
+        if name == "task":
+            whole = _seconds(number, f"{source}: timeout={shown(number)}")
+        else:
+            where = f"{source}: timeout.{name}={shown(number)}"
             stages[_stage(name, where)] = _seconds(number, where)
     if memory is not None and not isinstance(memory, str):
         raise UserError(f'{source}: memory={memory!r} must be a text with a unit, as in "8GB"')
@@ -76,10 +79,10 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
 def parse_memory(text: str, source: str) -> int:
     """Bytes, from a text such as "8GB" or "500 MiB"."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]i?B)", text.strip(), re.IGNORECASE)
-    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
-    if not size:
+    size = float(found[1]) * _UNITS[found[2].upper()] if found else 0
+    if not 1 <= size < math.inf:
         raise UserError(f"{source}: give a size above 0 with its unit, as in 500MB, 8GB or 8GiB")
-    return size
+    return int(size)
 
 
 def _stage(name: str, source: str) -> Stage:
@@ -89,6 +92,6 @@ def _stage(name: str, source: str) -> Stage:
 
 
 def _seconds(seconds: float, source: str) -> float:
-    if not 0 < seconds < math.inf:
+    if not 0 < seconds <= sys.float_info.max:  # whole numbers may be larger than any float
         raise UserError(f"{source}: must be above 0 seconds, and finite")
     return float(seconds)

@@ -358,7 +358,7 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
             predictor = plugin.fit(table, valid, seed=job.model_seed, context=context)
         else:
             predictor = plugin.fit_after(first, table, valid, seed=job.model_seed, context=context)
-        contract.expect_type(predictor, Predictor, "fit")
+        contract.expect_type(predictor, Predictor, "fit" if first is None else "fit_after")
     with stages(Stage.PREDICT):
         probabilities = {}
         for name in ("valid", "test"):
@@ -469,7 +469,7 @@ def _sample_pool(sampler: Sampler, train: Table, job: PoolJob) -> tuple[Table, i
         facts = contract.checked_facts(sampler.details)  # before the rows are checked, as it may write into them
         parts.append(contract.check_pool(part, train, asked).settled())
         rows += asked
-        have += np.bincount(part.targets, minlength=2)
+        have += np.bincount(parts[-1].targets, minlength=2)
     lacking = np.maximum(wanted - have, 0)
     said = " and ".join(f"{n} {kind}" for n, kind in zip(lacking, ("negatives", "positives"), strict=True) if n)
     return Table.concat(parts), rows - len(train), {**facts, LACKS: said} if said else facts

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ctrbench import contract, digests, params
-from ctrbench.asking import NoAnswer
+from ctrbench.asking import NoAnswer, ask
 from ctrbench.choices import Chosen, choose, choose_scenarios
 from ctrbench.ids import DataId, PoolId, ScoreId, TaskId, TaskKind, TrainId
 from ctrbench.interfaces import (
@@ -35,10 +35,11 @@ from ctrbench.jobs import (
     ScorePoolJob,
     ScorePredictionsJob,
     TrainJob,
+    key,
     version_of,
 )
 from ctrbench.limits import NO_LIMITS, Limits
-from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, TaskResult, TrainOutput
+from ctrbench.results import Cell, DataOutput, Pool, PoolOutput, Stage, Status, TaskResult, TrainOutput
 from ctrbench.scenarios import Scenario
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.table import Schema
@@ -80,6 +81,21 @@ class Task:
     def kind(self) -> TaskKind:
         """What it does."""
         return self.id.kind
+
+    def keyed(self, results: TaskResults) -> tuple[Job, str] | TaskResult:
+        """Its job and that job's key; a failure if the plug-in cannot say what it reads, UserError for a mistake."""
+        asked = ask(lambda: self._keyed(results))
+        if not isinstance(asked, NoAnswer):
+            return asked
+        if asked.mistake:
+            raise asked.mistake
+        return TaskResult(Status.FAILED, self.plugin, Stage.PLAN, asked.error, asked.traceback)
+
+    def _keyed(self, results: TaskResults) -> tuple[Job, str]:
+        job = self.job(results)
+        if job.plugin.unsaid:
+            raise NoAnswer(job.plugin.unsaid, raised=False)
+        return job, key(job)
 
 
 @dataclass

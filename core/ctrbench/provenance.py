@@ -32,7 +32,9 @@ def _pool(pool: PoolResult) -> dict[str, Json]:
 
 
 def _cell(cell: CellResult) -> dict[str, Json]:
-    names = {name: getattr(cell, name) for name in ("dataset", "generator", "scenario", "model", "repeat")}
+    names = {
+        name: getattr(cell, name) for name in ("dataset", "generator", "scenario", "model", "repeat", "model_seed")
+    }
     return {**names, "training": cell.training, "task": _task(cell.result)}
 
 

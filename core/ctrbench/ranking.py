@@ -28,7 +28,7 @@ TOP = 100
 """So many items are kept of each query's list."""
 
 BLOCK_ROWS = 1 << 16
-"""So many rows are predicted at once: memory does not grow with queries or items."""
+"""So many rows are predicted at once: memory does not grow with queries, and by a few numbers with each item."""
 
 STREAM = 0x72616E6B
 """Keeps the choice of queries apart from what else a data set draws under its seed."""

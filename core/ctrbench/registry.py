@@ -318,8 +318,9 @@ def _complaint(kind: PluginKind, thing: Any) -> str:
     if kind == "scenario":
         if type(thing) is not Scenario:  # one of its own kind could do anything where a plan is made
             return f"register_scenarios takes a Scenario, not {thing!r}"
-        good = isinstance(thing.name, str) and _NAME.fullmatch(thing.name)
-        return "" if good else f"{thing.name!r} is not a name of letters, digits, . _ -"
+        if not (isinstance(thing.name, str) and _NAME.fullmatch(thing.name)):
+            return f"{thing.name!r} is not a name of letters, digits, . _ -"
+        return f"a scenario cannot be called {thing.name!r}" if thing.name.casefold() in _WORDS else ""
     wanted = " or ".join(base.__name__ for base in bases)
     if not (isinstance(thing, type) and issubclass(thing, Plugin) and issubclass(thing, bases)):
         return f"register_{kind}s takes a subclass of {wanted}, not {thing!r}"

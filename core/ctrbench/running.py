@@ -28,6 +28,7 @@ from ctrbench.reading import Results, Some, place_of
 from ctrbench.registry import Registry, load_registry
 from ctrbench.resources import interrupts_held
 from ctrbench.scenarios import Scenario
+from ctrbench.store.artefacts import FRAMES
 from ctrbench.store.store import Store
 from ctrbench.suite import ALL, SECTIONS, Suite, check_scenario_name, checked, load_suite, wanted_names
 from ctrbench.text import did_you_mean, encodable, may_be_address
@@ -85,7 +86,7 @@ def run(
     if not may_be_address(place) and not Path(place).absolute().parent.is_dir():
         raise UserError(f"store {place}: there is no folder {Path(place).parent}; make it, or name another store")
     with closing(Store.open(place)) as opened:
-        request = request.with_frames(logs, opened.artefacts.folder / "frames")
+        request = request.with_frames(logs, opened.artefacts.folder / FRAMES)
         name = request.execute(opened, _command(call), progress)
         return Results(opened.load_run(name), opened.database.shown)
 

@@ -40,6 +40,8 @@ class ClassShares:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
             if not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
                 raise ValueError(f"{name}={share} must lie between 0 and {MOST_DRAWN}")
+            if share and share == int(share):  # 1.0 is 1, also in the text that keys are made of
+                object.__setattr__(self, name, int(share))
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ def plausible(pool: Table, clicks: NDArray[np.float64], share: float) -> Table:
     for label in (0, 1):
         of_class = np.flatnonzero(pool.targets == label)
         doubt = clicks[of_class] if label == 0 else 1 - clicks[of_class]
-        kept[of_class[np.argsort(doubt, kind="stable")[: math.ceil(share * len(of_class))]]] = True
+        kept[of_class[np.argsort(doubt, kind="stable")[: math.ceil(round(share * len(of_class), 9))]]] = True
     return pool.take(kept)
 
 

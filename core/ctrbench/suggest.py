@@ -149,9 +149,8 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
         on = {dataset: DatasetSettings(parameters={"datasets": {dataset: parameters}})}
         suite = Suite("try", datasets=(dataset,), on=on)
         [chosen], _ = choices.choose_datasets(suite, registry, may_download=False)
-        job = loading.job_of(plan.data_task(chosen, suite, NO_LIMITS))
         started = time.perf_counter()
-        found = loading.load(chosen, job)
+        found = loading.result_of(chosen, plan.data_task(chosen, suite, NO_LIMITS))
         if found.ok:
             reasons = {**proposal.reasons, **dict.fromkeys(changes, "otherwise a split holds one class only")}
             return replace(proposal, parameters=parameters, reasons=reasons), found, time.perf_counter() - started
@@ -232,12 +231,17 @@ def _toml(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:
     for dataset, settings in suite.on.items():
         for kind, by_name in settings.parameters.items():
             for name, parameters in by_name.items():
-                lines += ["", f"[on.{dataset}.{kind}.{name}]"]
+                lines += ["", f"[on.{_key(dataset)}.{kind}.{_key(name)}]"]
                 why = reasons if kind == "datasets" else {}
                 for key, value in parameters.items():
                     lines += [f"# {plain(why[key])}"] if why.get(key) else []
                     lines.append(f"{key} = {_value(value)}")
     return "\n".join([*lines, ""])
+
+
+def _key(name: str) -> str:
+    """A name as one part of a table's name in TOML, whatever dots it has."""
+    return _value(name) if "." in name else name
 
 
 def _value(value: object) -> str:

@@ -100,7 +100,7 @@ def load_suite(name_or_file: str | os.PathLike[str]) -> Suite:
     if name in packaged_suites():
         return parse_suite(suite_text(name), name, f"suite {name}")
     path = Path(name_or_file)
-    if path.suffix != ".toml" and (not name_or_file or not path.exists()):
+    if path.suffix != ".toml" and not path.exists():
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
         raise UserError(f"suite: there is none called {name_or_file!r}, and no file; {hint}")
     try:

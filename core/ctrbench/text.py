@@ -188,24 +188,23 @@ def is_a(error: BaseException, *kinds: type) -> bool:
 _FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
 
 
-def where(traceback: str, *, folder: bool = True) -> str:
-    """The file and line that a traceback ends at, in brackets; "" where it tells none.
+def where(traceback: str, *, folder: bool = True, own: bool = False) -> str:
+    """The file and line that a traceback ends at, in brackets; "" where it tells none, or none of its `own`.
 
     The last line of the plug-in's own is what its author can mend: a library that it calls may stand below it.
     """
-    file, line = (_own_frames(traceback) or _FRAME.findall(traceback) or [("", "")])[-1]
+    file, line = (_own_frames(traceback) or ([] if own else _FRAME.findall(traceback)) or [("", "")])[-1]
     return f" ({plain(file if folder else os.path.basename(file))}:{line})" if file else ""
-
-
-def where_in_own(traceback: str) -> str:
-    """The name of the file, and the line, where a traceback leaves the plug-in; "" where it was not in it."""
-    file, line = (_own_frames(traceback) or [("", "")])[-1]
-    return f" ({plain(os.path.basename(file))}:{line})" if file else ""
 
 
 def _own_frames(traceback: str) -> list[tuple[str, str]]:
     """The files and lines that belong neither to Python, nor to a library, nor to ctrbench."""
     return [frame for frame in _FRAME.findall(traceback) if not _LIBRARIES.search(frame[0])]
+
+
+def signed(value: float, decimals: int = 5) -> str:
+    """A difference with its sign, for people."""
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def bounded(text: str, length: int) -> str:

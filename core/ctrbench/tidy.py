@@ -43,10 +43,9 @@ def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
     for effects in _parts(results, metric):
         for name in [*effects.pool_scenarios, *effects.control_scenarios]:
             role = "control" if name not in effects.family_scenarios else "candidate"
-            tested = effects.tested_scenarios.get(name)
-            effect = tested.effect if tested else effects.scenario(name)
             row: Row = {"dataset": effects.dataset, "scenario": name, "role": role, "metric": metric}
-            rows.append({**row, "uses_pool": name in effects.pool_scenarios, **_effect(effect, tested)})
+            row |= {"uses_pool": name in effects.pool_scenarios}
+            rows.append({**row, **_tested(effects.judged_scenario(name))})
     return _frame(rows, {**_texts("dataset", "scenario", "role", "metric"), "uses_pool": "bool", **_EFFECT})
 
 
@@ -54,14 +53,9 @@ def generators(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a data set and generator: its mean difference to original over models, in scenarios that keep real rows."""
     rows: list[Row] = []
     for effects in _parts(results, metric):
-        means = [effects.generator(name, effects.kept_scenarios) for name in effects.averaged]
-        tested = dict(zip(effects.averaged, effects.family(means), strict=True))
-        for name in effects.generators:
-            same = effects.same.get(name, "")
-            found = tested.get(same)
-            effect = found.effect if found else effects.generator(same, effects.kept_scenarios) if same else None
+        for name, tested in effects.judged_generators.items():
             row: Row = {"dataset": effects.dataset, "generator": name, "role": str(results.info.role(name))}
-            rows.append({**row, "metric": metric, **_effect(effect, found)})
+            rows.append({**row, "metric": metric, **_tested(tested)})
     return _frame(rows, {**_texts("dataset", "generator", "role", "metric"), **_EFFECT})
 
 
@@ -236,6 +230,11 @@ def _effect(effect: Effect | None, tested: TestedEffect | None) -> Row:
         "detectable": effect.detectable if effect and effect.interval else None,
         "repeats": effect.repeats if effect else None,
     }
+
+
+def _tested(tested: TestedEffect | None) -> Row:
+    """An effect of a family as columns."""
+    return _effect(tested.effect if tested else None, tested)
 
 
 def _point(curve: Curve, point: Point) -> Row:

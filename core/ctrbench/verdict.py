@@ -20,7 +20,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
 from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged, whole_mean
 from ctrbench.store.runs import RunResults
-from ctrbench.text import bounded, counted, listed
+from ctrbench.text import bounded, counted, listed, signed
 
 AGAIN = "original_again"
 """The scenario that tells what another seed does by itself."""
@@ -442,11 +442,6 @@ class _Judge:
         if claim.low is None or claim.high is None:
             return mean
         return f"{mean} ({signed(claim.low, self.decimals)} to {signed(claim.high, self.decimals)})"
-
-
-def signed(value: float, decimals: int = 4) -> str:
-    """A difference with its sign."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def _privacy(mine: GeneratorVerdict) -> str:

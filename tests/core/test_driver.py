@@ -373,3 +373,17 @@ def test_a_data_set_whose_published_figures_cannot_be_had_has_none() -> None:
     [told], _ = said(Rotten(table=Published("a \udc80", "s", "auc", {("g", "S5", "\udc80"): np.float64(1)})))
     assert told == Published(r"a \udc80", "s", "auc", {("g", "S5", r"\udc80"): 1.0})
     assert len(said(Frappe())[0][1].figures) == 108
+
+
+def test_a_pool_that_failed_is_told_of_where_no_cell_draws_from_it(bench: Bench) -> None:
+    _, results = bench.run(with_(generators=("misbehaves", "bootstrap"), scenarios=("original",), repeats=2))
+    [failed] = failures(results)
+    assert (failed.unit, len(failed.cost)) == ("pool", 2)
+    assert str(failed).endswith("(2 pools)")
+    assert failed.cost[1] == "toy_log / misbehaves / repeat 2"
+
+
+def test_the_cells_that_a_failure_cost_are_told_apart_by_their_model_seed(bench: Bench) -> None:
+    _, results = bench.run(with_(models=("rate", "nan_model"), scenarios=("original",), model_seeds=2))
+    [failed] = failures(results)
+    assert [name.rpartition(" / ")[2] for name in failed.cost] == ["model seed 1", "model seed 2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import ctrbench
 import pandas as pd
 import pytest
 from ctrbench import UserError
+from ctrbench.cli import _dry_run
+from ctrbench.dry_run import Preview
+from ctrbench.registry import Registry
+from ctrbench.running import RunRequest
+from recording import SUITE
 
 LOG = pd.DataFrame({"who": [f"u{i % 7}" for i in range(120)], "what": [i % 5 for i in range(120)]})
 LOG["click"] = (LOG["what"] > 2).astype(int)
@@ -47,3 +53,25 @@ def test_a_preview_takes_what_a_run_takes() -> None:
         ctrbench.preview(epochs=3)  # type: ignore[call-arg]
     with pytest.raises(UserError, match="repeats"):
         ctrbench.preview(**{**ASKED, "repeats": 0})
+
+
+def request(registry: Registry, *datasets: str) -> RunRequest:
+    return RunRequest(replace(SUITE, datasets=datasets), registry)
+
+
+@pytest.mark.parametrize("rotten", ["rotten_log", "rotten_log[early=true]"])
+def test_a_data_set_that_a_run_goes_on_without_is_left_out(rotten: str, toy_registry: Registry, tmp_path: Path) -> None:
+    made = Preview.of(request(toy_registry, rotten, "toy_log"), str(tmp_path / "r.db"))
+    assert {cell.dataset for cell in made.plan.cells} == {"toy_log"}
+    [said] = made.left_out
+    assert "rotten_log (toys" in said
+    assert "IndexError: a bug of its author" in said
+
+
+def test_a_run_that_will_download_its_data_is_not_refused_for_want_of_a_forecast(
+    toy_registry: Registry, tmp_path: Path
+) -> None:
+    asked, store = request(toy_registry, "absent_log"), str(tmp_path / "r.db")
+    with pytest.raises(UserError, match="nothing can be forecast before it is at hand"):
+        Preview.of(asked, store)
+    assert _dry_run.confirm(asked, store, 1)

@@ -183,3 +183,9 @@ def test_what_scenarios_have_learnt_since_counts_only_in_those_that_use_it() -> 
 def test_a_recipe_that_cannot_be_followed_is_refused(values: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Scenario("odd", **values)
+
+
+def test_a_share_is_one_recipe_however_its_number_is_written() -> None:
+    whole, decimal = (Scenario("all", synthetic=ClassShares(one, one)) for one in (1, 1.0))
+    assert whole.identity == decimal.identity
+    assert "0.5" in Scenario("half", synthetic=ClassShares(0.5, 1.0)).identity

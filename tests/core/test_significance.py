@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from ctrbench.intervals import Effect, Spread, combined
 from ctrbench.significance import benjamini_hochberg, friedman, holm
 
 
@@ -16,3 +20,15 @@ def test_adjusted_p_values_worked_by_hand() -> None:
     assert benjamini_hochberg(p) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert holm([]) == []
     assert benjamini_hochberg([0.2]) == [0.2]
+
+
+def test_the_mean_over_data_sets_rests_on_the_least_of_their_bases() -> None:
+    known = Effect(0.1, 0.01, 4.0, 5, "seeds and test rows", Spread(0.01, 0.01))
+    unknown = replace(known, variance=math.inf, df=math.inf, basis="nothing")
+    rows_only = replace(known, basis="test rows only")
+    for effects in ([unknown, rows_only, known], [rows_only, unknown], [known, unknown]):
+        mean = combined(effects)
+        assert mean.basis == "nothing"
+        assert mean.interval is None
+        assert not math.isnan(mean.df)
+    assert combined([known, rows_only]).basis == "test rows only"

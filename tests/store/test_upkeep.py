@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+import ctrbench
 import numpy as np
+import pandas as pd
 import pytest
 from ctrbench import UserError
 from ctrbench.ids import TaskKind
 from ctrbench.registry import Registry
 from ctrbench.results import Environment, Status, TaskResult
 from ctrbench.store import upkeep
+from ctrbench.store.artefacts import FRAMES
 from ctrbench.store.store import Store
 from recording import fill
 
@@ -263,3 +266,19 @@ def test_bits_flipped_in_the_database_are_found_mended_or_said_in_one_line(
         for use in (upkeep.check, Store.runs, Store.load_run, collect, partial(fill, registry=toy_registry)):
             with suppress(UserError):
                 use(opened)
+
+
+def test_data_frames_go_with_the_data_set_that_was_made_of_them(tmp_path: Path) -> None:
+    log = pd.DataFrame({"who": [f"u{i % 7}" for i in range(60)], "click": [i % 2 for i in range(60)]})
+    path = tmp_path / "r.db"
+    ctrbench.run(
+        datasets=ctrbench.from_frames(log, label="click", user="who"), generators="none", models="item_rate",
+        scenarios="original", metrics="logloss", repeats=1, store=path, executor="inline", progress=False,
+    )  # fmt: skip
+    with closing(Store.open(str(path))) as store:
+        [kept] = (store.artefacts.folder / FRAMES).iterdir()
+        (store.artefacts.folder / FRAMES / "f00d").mkdir()
+        (store.artefacts.folder / FRAMES / "f00d" / "train.parquet").write_bytes(b"of a run that was stopped")
+        age_all(store, 2 * DAY)
+        assert collect(store) == ["data frames"]
+        assert list((store.artefacts.folder / FRAMES).iterdir()) == [kept]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ctrbench.contract import ContractError, expect
 from ctrbench.errors import Skip, UserError
-from ctrbench.text import message, one_line, trace, where_in_own
+from ctrbench.text import message, one_line, trace, where
 
 if TYPE_CHECKING:
     from ctrbench.table import Table
@@ -76,7 +76,7 @@ class Recorder:
         except (ContractError, UserError) as complaint:
             self.add(name, "failed", message(complaint))
         except BaseException as error:  # a plug-in may even call sys.exit
-            self.add(name, "failed", f"{one_line(error)}{where_in_own(trace(error))}")
+            self.add(name, "failed", f"{one_line(error)}{where(trace(error), folder=False, own=True)}")
         else:
             self.add(name, "passed")
             return value

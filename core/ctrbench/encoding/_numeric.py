@@ -116,7 +116,8 @@ def _scaling(present: NDArray[np.float64], scale: str) -> Callable[[NDArray[np.f
     if scale == "log":
         return lambda values: np.sign(values) * np.log1p(np.abs(values))
     if scale == "standard" and len(present):
-        mean, deviation = float(present.mean()), float(present.std()) or 1.0
+        spread = float(present.std()) if present.min() < present.max() else 0.0  # of equal numbers the mean is rounded
+        mean, deviation = float(present.mean()), spread or 1.0
         return lambda values: (values - mean) / deviation
     return lambda values: values
 

@@ -42,15 +42,13 @@ class Board:
         cause = next((c for c in causes if not c.ok), None)
         return Entry(self.footnote(cause.describe()) if cause else "—")
 
-    def mean(
-        self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str, best: bool = False
-    ) -> Entry:
+    def mean(self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str) -> Entry:
         """The mean of all repeats with their standard deviation, or the footnote of what is missing."""
         good = [value for value in values if value is not None]
         if not values or len(good) < len(values):
             return self.missing(causes)
         spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
-        return Entry(format(statistics.fmean(good), style) + spread, best)
+        return Entry(format(statistics.fmean(good), style) + spread)
 
     def finish(self, *notes: str) -> Board:
         """The table with its footnotes and what else is to be said under it."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ctrbench.effects import Arm, Effects, TestedEffect
-from ctrbench.intervals import ALPHA, Effect, combined
+from ctrbench.intervals import ALPHA, combined
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
 from ctrbench.results import CellResult, TaskResult, whole_mean
@@ -78,7 +78,7 @@ def _family(part: Part) -> list[Board]:
     board = part.board("scenarios", f"mean Δ{part.metric} of each scenario, over {over}", columns)
     names = effects.pool_scenarios + effects.control_scenarios
     for scenario in names:
-        tested = effects.tested_scenarios.get(scenario) or _control(part, scenario)
+        tested = effects.judged_scenario(scenario)
         help_ = part.results.info.scenarios[scenario].help
         row = [Entry(scenario)]
         if tested is None:
@@ -114,11 +114,6 @@ def _bounds(tested: TestedEffect) -> tuple[str, str, str]:
     return f"{found.low:+.5f} … {found.high:+.5f}", p, f"{found.detectable:.5f}"
 
 
-def _control(part: Part, scenario: str) -> TestedEffect | None:
-    effect = part.effects.scenario(scenario) if scenario not in part.effects.family_scenarios else None
-    return TestedEffect(effect) if effect else None
-
-
 def _variances(part: Part) -> list[str]:
     """Where the noise of one cell comes from, where model seeds tell."""
     spreads = [tested.effect.spread for tested in part.effects.tested.values()]
@@ -140,11 +135,7 @@ def generators(part: Part) -> list[Board]:
     title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared)}"
     columns = ["rank", "generator", "Δ real + synthetic", "mean rank", "cells better", *effects.pool_scenarios]
     board = part.board("generators", title, columns)
-    means = [effects.generator(generator, effects.kept_scenarios) for generator in effects.averaged]
-    judged = dict(zip(effects.averaged, effects.family(means), strict=True))
-    for name in part.pools:
-        same = effects.same.get(name, "")
-        judged[name] = judged.get(same) or _untested(effects.generator(same, effects.kept_scenarios) if same else None)
+    judged = {name: effects.judged_generators.get(name) for name in part.pools}
     ranks = _mean_ranks(part)
     places: dict[str, int] = {}  # those of equal generators are one
     for generator in sorted(part.pools, key=lambda name: _order(part, name, judged[name])):
@@ -288,11 +279,6 @@ def _order(part: Part, generator: str, tested: TestedEffect | None) -> tuple[boo
     """Candidates before controls, each by their gain."""
     beside = part.effects.same.get(generator, "") not in part.effects.averaged
     return beside, inf if tested is None else -part.gain(tested.effect.mean)
-
-
-def _untested(effect: Effect | None) -> TestedEffect | None:
-    """A control's effect, which is in no family."""
-    return TestedEffect(effect) if effect else None
 
 
 def _kind(effects: Effects) -> str:

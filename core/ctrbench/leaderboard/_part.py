@@ -67,11 +67,10 @@ class Part:
         return [f"{name} equals {other} on this data and shares its pool" for name, other in shared]
 
 
-def interval(effect: Effect, style: str = "+.5f") -> str:
+def interval(effect: Effect) -> str:
     """A difference with half of its 95 % interval, where it has one."""
-    if math.isinf(effect.variance):
-        return f"{effect.mean:{style}}"
-    return f"{effect.mean:{style}} ±{effect.half_width:{style.replace('+', '')}}"
+    half = "" if math.isinf(effect.variance) else f" ±{effect.half_width:.5f}"
+    return f"{effect.mean:+.5f}{half}"
 
 
 def numbers(effect: Effect | None, tested: TestedEffect | None = None) -> dict[str, float | str | None]:

@@ -25,7 +25,7 @@ from ctrbench.report import drawing, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Json, Status
 from ctrbench.store.runs import RunResults
-from ctrbench.text import plain
+from ctrbench.text import plain, signed
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -107,7 +107,7 @@ def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
     shown = [(f"Δ{judged.metric} of the best", best, f"{best.generator} in {best.scenario}")]
     if against:
         shown.append(("beside the best control", against, f"{against.generator or 'no pool'} in {against.scenario}"))
-    told = [(name, verdict.signed(claim.mean, 5), f"{_range(claim)}; {where}") for name, claim, where in shown]
+    told = [(name, signed(claim.mean), f"{_range(claim)}; {where}") for name, claim, where in shown]
     flags = f"{len(mine.flagged)} of {mine.judged}" if mine.judged else "—"
     none = "none, which is no proof" if mine.judged else "none gave a verdict"
     told.append(("privacy metrics that flag it", flags, ", ".join(mine.flagged) or none))
@@ -118,7 +118,7 @@ def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
 
 def _range(claim: verdict.Claim) -> str:
     """The ends of a claim's interval."""
-    ends = [verdict.signed(end, 5) for end in (claim.low, claim.high) if end is not None]
+    ends = [signed(end) for end in (claim.low, claim.high) if end is not None]
     return " to ".join(ends) or "no interval"
 
 
@@ -136,7 +136,7 @@ def _row(one: verdict.GeneratorVerdict) -> list[str]:
     half = f" ±{best.high - best.mean:.5f}" if best and best.high is not None else ""
     flags = f"{len(one.flagged)} of {one.judged}" if one.judged else "—"
     seconds = "—" if one.seconds is None else f"{one.seconds:,.3g}"
-    mean = verdict.signed(best.mean, 5) if best else "—"
+    mean = signed(best.mean) if best else "—"
     return [one.generator, one.says, f"{mean}{half}", best.scenario if best else "—", flags, seconds]
 
 

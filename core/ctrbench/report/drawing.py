@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
-from ctrbench.text import plain
+from ctrbench.text import plain, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -466,7 +466,7 @@ def _told(estimate: Estimate) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "no score" if value is None else f"{value:+.5f}".replace("-", "−")
+    return "no score" if value is None else signed(value)
 
 
 _SIDES: tuple[tuple[int, int, str, str], ...] = (

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_INTERVALS, MOST_PANELS, MOST_SERIES, MOST_LINES = 400, 12, 16, 6
 """A picture shows no more, and says so; its table has all."""
+_MOST_PLANES = 3
+"""So many privacy metrics have a panel of the frontier."""
 _Item = TypeVar("_Item")
 
 
@@ -65,12 +67,11 @@ def estimate(effects: Effects, arm: Arm) -> Estimate | None:
 
 def overall(effects: Effects, scenario: str) -> Estimate | None:
     """The difference of a scenario over candidates and models, without an interval where there is none."""
-    tested = effects.tested_scenarios.get(scenario)
-    effect = tested.effect if tested else effects.scenario(scenario)
-    if effect is None:
+    tested = effects.judged_scenario(scenario)
+    if tested is None:
         return None
-    low, high = effect.interval or (None, None)
-    return Estimate(effect.mean, low, high, bool(tested and tested.certain))
+    low, high = tested.effect.interval or (None, None)
+    return Estimate(tested.effect.mean, low, high, tested.certain)
 
 
 def _answer(effects: Effects) -> Picture | None:
@@ -238,9 +239,11 @@ def _frontier(effects: Effects) -> Picture | None:
     seconds = [statistics.fmean(pool.seconds for pool in pools[g]) if pools[g] else 0 for g in generators]
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
     panels: list[drawing.Scatter] = []
+    beside: list[str] = []
+    lacking: set[str] = set()
     numbers = []
     for metric, told in effects.results.info.synthetic_metrics.items():
-        if told.aspect != "privacy" or told.better == "neither" or len(panels) == 3:
+        if told.aspect != "privacy" or told.better == "neither":
             continue
         points: list[tuple[float, Estimate] | None] = []
         for generator, gain, cost in zip(generators, gains, seconds, strict=True):
@@ -258,14 +261,20 @@ def _frontier(effects: Effects) -> Picture | None:
             for pool in pools[generator]
             if (score := pool.scores.get(metric)) and score.baseline is not None
         ]
-        if any(points):
+        if not any(points):
+            continue
+        lacking |= {generator for generator, point in zip(generators, points, strict=True) if point is None}
+        if len(panels) == _MOST_PLANES:
+            beside.append(metric)
+        else:
             x_label = f"{metric} ({told.unit}; {told.better} is better)"
             reference = statistics.fmean(baselines) if baselines else None
             panels.append(drawing.Scatter(x_label, told.better, points, reference))
     if not panels:
         return None
-    lacking = [generator for generator, gain in zip(generators, gains, strict=True) if gain is None]
-    notes += [f"without a point, as a score or its error is missing: {', '.join(lacking)}"] if lacking else []
+    missing = [generator for generator in generators if generator in lacking]
+    notes += [f"without a point somewhere, as a score or its error is missing: {', '.join(missing)}"] if missing else []
+    notes += [f"in the table alone: {', '.join(beside)}"] if beside else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
     return Picture(
         "frontier", effects.dataset, "Utility, privacy and cost of generators",

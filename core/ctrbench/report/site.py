@@ -23,8 +23,8 @@ from ctrbench.report.tables import Grid, grids
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import NoRunError, Store
-from ctrbench.text import counted, encodable, fault
-from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, signed, verdicts
+from ctrbench.text import counted, encodable, fault, signed
+from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, verdicts
 
 ARCHIVE, STORE = ".zip", ".db"
 
@@ -213,7 +213,7 @@ def _difference(place: Place) -> str:
     best = place.said.best
     if best is None:
         return "—"
-    return signed(best.mean, 5) + ("" if best.high is None else f" ±{best.high - best.mean:.5f}")
+    return signed(best.mean) + ("" if best.high is None else f" ±{best.high - best.mean:.5f}")
 
 
 def _row(place: Place) -> list[str]:

@@ -41,6 +41,9 @@ _BLOCK = 2**20
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
+FRAMES = "frames"
+"""The folder beside the artefacts that holds the data frames which runs were given."""
+
 AT_ONCE = 2**30
 """So many bytes of arrays are multiplied with as many others at once."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from ctrbench.errors import UserError
 from ctrbench.results import Cell, Pool, Status, TaskResult
 from ctrbench.store import rows
-from ctrbench.store.artefacts import DIGEST, SUFFIXES
+from ctrbench.store.artefacts import DIGEST, FRAMES, SUFFIXES
 from ctrbench.store.database import run_cells, run_tasks, runs, tasks
 from ctrbench.store.store import Store
 
@@ -59,7 +59,14 @@ def check(store: Store) -> Checked:
 
 
 LeftoverKind = Literal[
-    "artefact", "corrupt artefact", "half-written file", "log", "checkpoint", "run that never began", "unreadable row"
+    "artefact",
+    "corrupt artefact",
+    "half-written file",
+    "log",
+    "checkpoint",
+    "data frames",
+    "run that never began",
+    "unreadable row",
 ]
 
 
@@ -93,14 +100,17 @@ def leftovers(store: Store, older_than: float) -> list[Leftover]:
     named = {digest for row in results if isinstance(row["outputs"], dict) for digest in row["outputs"].values()}
     known = {str(row["key"])[:16] for row in results}
     done = {str(row["key"])[:16] for row in results if row["status"] == Status.OK}
+    bad: list[BadRow] = []
+    versions = {result.bookkeeping.made_from.get("version") for _, result in _results(store, _keys(store), bad)}
+    bad += _bad_rows(store)
     found = []
     for path in files:
-        kind = _kind(path, named, known, done, store.artefacts.folder)
+        if path.parent == store.artefacts.folder / FRAMES:
+            kind: LeftoverKind | None = None if path.name in versions else "data frames"
+        else:
+            kind = _kind(path, named, known, done, store.artefacts.folder)
         if kind:
             found.append(Leftover(kind, str(path.relative_to(store.artefacts.folder)), path, _size(path)))
-    bad: list[BadRow] = []
-    deque(_results(store, _keys(store), bad), maxlen=0)
-    bad += _bad_rows(store)
     found += [Leftover("unreadable row", f"{row.name}: {row.why}", row=row) for row in bad]
     gone = {row.primary_key["run"] for row in bad if row.table is runs}
     return found + [Leftover("run that never began", run) for run in _empty_runs(store, before) if run not in gone]
@@ -221,10 +231,11 @@ def _is_database(path: Path) -> bool:
 
 
 def _old(folder: Path, before: float) -> Iterator[Path]:
-    """Files and checkpoints that nobody has touched since."""
-    for path in [*folder.glob("??/*"), *folder.glob("logs/*"), *folder.glob("checkpoints/*")]:
-        if _touched(path) <= before:
-            yield path
+    """Files, checkpoints and data frames that nobody has touched since."""
+    for room in ("??", "logs", "checkpoints", FRAMES):
+        for path in folder.glob(f"{room}/*"):
+            if _touched(path) <= before:
+                yield path
 
 
 def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: Path) -> LeftoverKind | None:

@@ -129,7 +129,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     parts, of_split = _split(logs, rule.column, times, recipe, seed, source)
     fields = [field for name in logs[0].names if (field := _field(name, roles, recipe)) is not None]
     derived, rows = _derived(logs, times, parts, recipe, fields)
-    identifiers = _identifiers(logs[0], fields, roles)
+    unnamed = {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
     codings, by_comma = _with_decimals(_codings(recipe, recipe.numeric, [f.name for f in fields]), logs, recipe)
     splits = encode_splits(
         *rows,
@@ -139,7 +139,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
         notes=[*notes, *dict.fromkeys(note for log in logs for note in log.notes), *told, *of_split, *by_comma],
         codings=codings,
         keep=recipe.keep,
-        identifiers=identifiers,
+        identifiers=unnamed,
     )
     extra = [*of_sequences(logs[0], recipe.sequence), *of_fields(splits.train, recipe.numeric)]
     apart = recipe.kind if len(logs) < 3 and recipe.kind != "chance" else ""
@@ -456,8 +456,3 @@ def _texts(log: Log, name: str, most: int) -> list[str]:
 
 
 # Findings
-
-
-def _identifiers(log: Log, fields: Sequence[Field], roles: Mapping[str, str]) -> set[str]:
-    """Fields that may be mere row numbers: all those that nobody named."""
-    return {field.name for field in fields if field.kind == "categorical" and field.name not in roles}

@@ -100,12 +100,17 @@ def auc_of(
     users: tuple[NDArray[np.int64], NDArray[np.int64]],
     count: int,
 ) -> Estimate:
-    """Chance that a positive scores above a negative, ties counting half; errors by user as in Obuchowski (1997)."""
+    """Chance that a positive scores above a negative, ties counting half; errors by user as in Obuchowski (1997).
+
+    Where no row differs from the others of its class, the users may agree by chance, as in `mean_of`.
+    """
     above, below = _placements(positives, negatives), 1 - _placements(negatives, positives)
     auc = float(above.mean())
     parts = np.bincount(users[0], (above - auc) / len(above), count)
     parts = parts + np.bincount(users[1], (below - auc) / len(below), count)
-    return Estimate(auc, parts.astype(np.float64))
+    fewest = min(len(np.unique(side)) for side in users)
+    agree = 1 - SIGNIFICANCE ** (1 / fewest) if np.ptp(above) == np.ptp(below) == 0 else 0.0
+    return Estimate(auc, parts.astype(np.float64), agree)
 
 
 def _placements(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,13 +6,11 @@ In: a model's probabilities on the real test rows. Out: the chance that a click 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
 from ctrbench import Better, PredictionMetric, Predictions, Register, Score, Skip, hookimpl
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ctrbench_metrics._slices import ranked
 
 
 @dataclass(frozen=True)
@@ -34,27 +32,9 @@ class Auc(PredictionMetric):
             raise Skip("AUC needs test rows of both classes")
         details = {}
         if predictions.true_probabilities is not None:
-            details["oracle"], _ = _ranked(labels == 1, predictions.true_probabilities)
-        value, contributions = _ranked(labels == 1, predictions.probabilities)
+            details["oracle"], _ = ranked(labels == 1, predictions.true_probabilities)
+        value, contributions = ranked(labels == 1, predictions.probabilities)
         return Score(value, details=details, contributions=contributions)
-
-
-def _ranked(positive: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """The AUC, and what each row adds to it, (rows,): its placement in the other class minus the AUC, scaled by class.
-
-    A row beats the rows of the other class that have a lower probability, and half of those with the same one.
-    """
-    distinct, place = np.unique(probabilities, return_inverse=True)  # from the lowest
-    negative = ~positive
-    n1, n0 = int(positive.sum()), int(negative.sum())
-    clicks, others = (np.bincount(place[rows], minlength=len(distinct)) for rows in (positive, negative))
-    below = (np.cumsum(others) - others / 2)[place[positive]]  # (n1,), negatives that each positive beats
-    above = (n1 - np.cumsum(clicks) + clicks / 2)[place[negative]]  # (n0,), positives that beat each negative
-    auc = float(below.sum()) / (n1 * n0)
-    parts = np.empty(len(place))
-    parts[positive] = (below / n0 - auc) / np.sqrt(n1 * max(n1 - 1, 1))
-    parts[negative] = (above / n1 - auc) / np.sqrt(n0 * max(n0 - 1, 1))
-    return auc, parts
 
 
 @hookimpl

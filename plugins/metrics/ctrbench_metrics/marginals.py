@@ -27,10 +27,11 @@ class Marginals(SyntheticMetric):
     """Similarity of each column's values to train's, mean over columns and label: 1 is equal (sdmetrics).
 
     For categories one minus the total variation distance (TVComplement, counted here: sdmetrics takes the square of the
-    number of values), for numbers one minus the largest gap between cumulative shares (KSComplement). Pool and holdout
-    have equally many rows; the baseline is the holdout's similarity. Details: the five columns furthest below the
-    holdout (`likeness of COLUMN`), and `chance`, the probability by a permutation test on the codes (numbers in 20
-    bins) that real rows would be as far away. Flagged where that is at most 2.5 %.
+    number of values), for numbers one minus the largest gap between cumulative shares (KSComplement). A column of which
+    train, pool or holdout has no value is left out. Pool and holdout have equally many rows; the baseline is the
+    holdout's similarity. Details: the five columns furthest below the holdout (`likeness of COLUMN`), and `chance`, the
+    probability by a permutation test on the codes (numbers in 20 bins) that real rows would be as far away. Flagged
+    where that is at most 2.5 %.
 
     It shows columns that come out wrong. It does not show how columns go together, so `independent` passes.
     """
@@ -48,7 +49,9 @@ class Marginals(SyntheticMetric):
         size = min(len(synthetic), len(holdout), self.rows)
         real = sample_of(train, self.rows, rng)
         pool, unseen = (sample_of(table, size, rng) for table in (synthetic, holdout))
-        of_pool, of_holdout = (_likeness(real, each) for each in (pool, unseen))
+        likeness = [_likeness(real, each) for each in (pool, unseen)]
+        both = [name for name in likeness[0] if name in likeness[1]]
+        of_pool, of_holdout = ({name: each[name] for name in both} for each in likeness)
         in_train, in_pool, in_holdout = (
             [column.astype(np.int64) for column in each.T] for each in encode_labelled(real, pool, unseen)
         )
@@ -59,7 +62,7 @@ class Marginals(SyntheticMetric):
 
 
 def _likeness(real: Table, other: Table) -> Mapping[str, float]:
-    """Each column's similarity, and the label's."""
+    """The label's similarity, and that of each column of which both tables have values."""
     from sdmetrics.single_column import KSComplement
 
     found = {real.schema.label: _shared(real.targets, other.targets)}

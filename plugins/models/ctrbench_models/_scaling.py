@@ -54,5 +54,5 @@ def _measures(column: NDArray[np.float64]) -> tuple[float, float, float]:
     """Unit, mean and standard deviation of one field."""
     unit = SHRINK if np.abs(column).max(initial=0) > LARGE else 1.0
     numbers = np.ascontiguousarray(column) * unit
-    deviation = float(numbers.std())
-    return unit, float(numbers.mean()), deviation if deviation > 0 else 1.0
+    deviation = float(numbers.std()) if numbers.min() < numbers.max() else 0.0  # whose mean may be rounded
+    return unit, float(numbers.mean()), deviation or 1.0

@@ -184,3 +184,10 @@ def test_codes_and_labels_collapse_too_and_rare_ones_are_left_to_chance() -> Non
     assert _collapse.collapsed({"clicked": np.zeros(2000, np.int8)}, train) == {"collapsed fields": "clicked"}
     rare = replace(train, labels=(np.arange(2000) < 2).astype(np.int8))
     assert _collapse.collapsed({"clicked": np.zeros(2000, np.int8)}, rare) == {}
+
+
+@pytest.mark.parametrize("value", [1.1, 3.3, 123456.789, 19.99, 0.0])
+def test_a_field_that_is_constant_in_training_is_only_shifted(value: float) -> None:
+    """Of equal numbers the mean is rounded, so that some seem to vary by 1e-16."""
+    scaling = Scaling.of(log(np.full(600, value)))
+    assert scaling.apply(log(np.array([value, value + 2, value - 1])))[0] == pytest.approx([0, 2, -1], abs=1e-9)

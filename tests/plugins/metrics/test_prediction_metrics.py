@@ -11,6 +11,7 @@ import pytest
 from ctrbench import Field, Predictions, Schema, Skip, Table
 from ctrbench_metrics._probabilities import mean_loss
 from ctrbench_metrics._rows import occurrences
+from ctrbench_metrics.auc import Auc
 from ctrbench_metrics.auc_cold_users import AucColdUsers
 from ctrbench_metrics.auc_new_pairs import AucNewPairs
 from ctrbench_metrics.auc_rare_items import AucRareItems
@@ -260,3 +261,17 @@ def test_occurrences_count_with_multiplicity() -> None:
     rows = np.array([3, 1, 9, 1])
     assert occurrences(rows, np.array([1, 3, 1])).tolist() == [1, 2, 0, 2]
     assert occurrences(rows, np.array([], np.int64)).tolist() == [0, 0, 0, 0]
+
+
+def test_rows_beside_a_slice_add_nothing_to_its_error() -> None:
+    rng = np.random.default_rng(7)
+    labels, probabilities = rng.integers(0, 2, 200), rng.random(200)
+    places = rng.integers([1, 0, 1, 1, 1], [4, 2, 9, 3, 4], (200, 5)).tolist()
+    rows = [(*place, label) for place, label in zip(places, labels.tolist(), strict=True)]
+    known = {(row[0], row[2]) for row in rows[::8]}
+    new = np.array([(row[0], row[2]) not in known for row in rows])
+    assert 20 < new.sum() < 180
+    found = AucNewPairs().score(Predictions(log(rows), probabilities, log(rows[::8]), 0.5)).contributions
+    alone = Auc().score(predictions(labels[new].tolist(), probabilities[new].tolist())).contributions
+    assert not found[~new].any()
+    assert found[new] == pytest.approx(alone)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ctrbench import Context, Field, Schema, Skip, Splits, Table
+from ctrbench.table import MISSING, PRESENT
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_generators.independent import Independent
 from ctrbench_generators.random_oversampling import RandomOversampling
@@ -348,3 +349,27 @@ def test_roles_decide_whose_rows_depend():
     assert found.details["low"] <= found.value <= found.details["high"]
     with pytest.raises(Skip, match="role user"):
         PairConflict().score(tables[0], train=tables[0], holdout=tables[1], reference=tables[1], seed=1)
+
+
+def test_a_handful_of_people_who_agree_leave_the_area_open():
+    people = (np.arange(3), np.arange(3, 6))
+    found = auc_of(np.full(3, 2.0), np.full(3, 1.0), people, 6)
+    assert found.value == 1
+    assert found.margin == pytest.approx(1 - 0.025 ** (1 / 3))
+
+
+@pytest.mark.parametrize("empty", ["pool", "holdout"])
+def test_marginals_compares_columns_of_which_all_tables_have_values(empty: str):
+    flag = Field("price (missing)", vocabulary=(PRESENT, MISSING))
+    schema = Schema((Field("price", "numeric", missing_indicator=flag.name, imputed=0.0), flag))
+    rng = np.random.default_rng(3)
+
+    def drawn(missing: float) -> Table:
+        absent = rng.random(200) < missing
+        frame = pd.DataFrame({"price": np.where(absent, 0.0, rng.random(200)), flag.name: 1 + absent.astype(np.int32)})
+        return Table(frame.astype({flag.name: "int32"}), schema, rng.integers(0, 2, 200).astype(np.int8))
+
+    made, unseen = drawn(float(empty == "pool")), drawn(float(empty == "holdout"))
+    found = Marginals().score(made, train=drawn(0.5), holdout=unseen, reference=drawn(0.5), seed=1)
+    assert not any(name == "likeness of price" for name in found.details)
+    assert {"likeness of price (missing)"} < set(found.details)
