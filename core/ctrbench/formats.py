@@ -44,8 +44,8 @@ def leaderboards(
     made, said = boards(results, views, metric), remarks(results)
     if not made:
         raise UserError(
-            f"run {results.run} has nothing to show in {', '.join(views)}: doses need `run --doses`, shares "
-            "`run --train-shares`, slices a metric such as auc_cold_users"
+            f"run {results.run} has nothing to show in {', '.join(views)}: doses need `run --doses` with three "
+            "at least, shares `run --train-shares`, slices a metric such as auc_cold_users"
         )
     if style == "csv":
         return _csv(made)

@@ -34,6 +34,9 @@ MOST_REPEATS = 1000
 ROUNDING = 1e-12
 """Differences closer to each other are equal: what is left is how sums were rounded, for metrics of order one."""
 
+EQUAL = 1e-18
+"""Covariances of equal predictions stay below it: they are what rounding leaves."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -169,7 +172,7 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     `covariance` is (R, R): C_rr', what D_r and D_r' owe to the test rows that they share; None where that is unknown.
     With s² = var(D_r) and c the mean of C_rr' over r ≠ r', at least 0, V = s²/R + c is the variance of the mean, and
     (R − 1)·(V/(s²/R))² its degrees of freedom (Hillis 2007). One repeat leaves V = C_11: the seeds are not in it; where
-    that is unknown too, or unknown beside equal differences, the variance is infinite.
+    that is unknown too, or V is 0 although the predictions differ, the variance is infinite.
     """
     differences = differences.reshape(len(differences), -1)
     by_repeat = differences.mean(axis=1)
@@ -184,7 +187,7 @@ def effect(differences: NDArray[np.float64], covariance: NDArray[np.float64] | N
     if covariance is not None:
         test = max(0.0, float(covariance.sum() - np.trace(covariance)) / (repeats * (repeats - 1)))
     variance = seeds / repeats + test
-    if covariance is None and not seeds:
+    if not variance and (covariance is None or np.trace(covariance) > EQUAL):
         return Effect(mean, math.inf, math.inf, repeats, "nothing", _spread(differences, seeds, test))
     df = (repeats - 1) * (variance / (seeds / repeats)) ** 2 if seeds else math.inf
     basis: Basis = "seeds only" if covariance is None else "seeds and test rows"
@@ -252,15 +255,18 @@ def combined(effects: Sequence[Effect]) -> Effect:
     return Effect(mean, variance, df, min(effect.repeats for effect in effects), worst, spread)
 
 
-def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64]:
+def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64] | None:
     """Sums of the contributions of rows that depend on each other, (groups,); the rows' own where all are independent.
 
-    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997).
+    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997);
+    None of a single group, which says nothing about others.
     """
     if group is None:
         return contributions
     sums = np.bincount(group, contributions)
-    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / max(len(sums) - 1, 1))
+    if len(sums) < 2:
+        return None
+    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / (len(sums) - 1))
     return scaled
 
 

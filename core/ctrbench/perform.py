@@ -427,6 +427,8 @@ def _score_predictions(
         if score.contributions is None:
             return result
         parts = intervals.by_group(score.contributions, predictions.rows.users)
+        if parts is None:
+            return result
     with stages(Stage.KEEP):
         return replace(result, artefacts={"contributions": read.put_array(parts)})
 

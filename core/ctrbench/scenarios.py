@@ -218,8 +218,8 @@ def compose(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) 
     """The training table of a scenario: its real rows, and below them its synthetic ones.
 
     Each class is drawn by one seeded permutation of its rows, so a smaller share is a prefix of a larger one
-    (S1 ⊂ S2, S3 ⊂ S4). Raises Skip where the pool lacks rows of a class, and where the scenario asks for synthetic
-    rows and its shares of train round to none: such a cell would say nothing about them.
+    (S1 ⊂ S2, S3 ⊂ S4). Raises Skip where the pool lacks rows of a class, and where the scenario asks for a share of
+    train's rows of a class that rounds to none: such a cell would say nothing about them.
     """
     return joined(*parts(train, pool, scenario, seed=seed), scenario)
 
@@ -236,6 +236,8 @@ def joined(real: Table, synthetic: Table | None, scenario: Scenario) -> Table:
 
 def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) -> tuple[Table, Table | None]:
     """The real rows of a training table, and the synthetic ones; None where the scenario asks for none."""
+    if isinstance(scenario.real, ClassShares) and scenario.real != ClassShares(1, 1):
+        _expect_rows(scenario.real, train, f"{scenario.name} takes of train")
     real = _draw(train, scenario.real, train, seed=seed, source="real train", scenario=scenario.name)
     if not scenario.needs_pool:
         return real, None
@@ -245,8 +247,7 @@ def parts(train: Table, pool: Table | None, scenario: Scenario, *, seed: int) ->
         if len(pool) < len(train):
             raise Skip(f"the pool has {len(pool)} rows, {scenario.name} needs {len(train)}")
         return real, pool.view(np.arange(len(train)))
-    if not any(_counts(scenario.synthetic, train.targets).values()):
-        raise Skip(f"{scenario.name} adds no row: {_rounded_away(scenario.synthetic, train.targets)} rounds to 0")
+    _expect_rows(scenario.synthetic, train, f"{scenario.name} adds")
     return real, _draw(pool, scenario.synthetic, train, seed=seed, source="the pool", scenario=scenario.name)
 
 
@@ -276,10 +277,15 @@ def _counts(shares: ClassShares | Literal["balanced"], train_labels: NDArray[np.
     return {0: round(shares.negatives * negatives), 1: round(shares.positives * positives)}
 
 
-def _rounded_away(shares: ClassShares, train_labels: NDArray[np.int8]) -> str:
-    positives = int(train_labels.sum())
-    parts = ((shares.positives, positives, "positives"), (shares.negatives, len(train_labels) - positives, "negatives"))
-    return " and ".join(f"{share:.0%} of {number} {kind}" for share, number, kind in parts if share)
+def _expect_rows(shares: ClassShares, train: Table, what: str) -> None:
+    """Skip where a share of a class of train rounds to no row; `what` begins the reason, as in "S1 adds"."""
+    positives = int(train.targets.sum())
+    parts = ((shares.positives, positives, "positives"), (shares.negatives, len(train) - positives, "negatives"))
+    asked = [(share, number, kind) for share, number, kind in parts if share]
+    lost = [f"{100 * share:g}% of {number} {kind}" for share, number, kind in asked if not round(share * number)]
+    if lost:
+        rows = "no row" if len(lost) == len(asked) else "rows of one class alone"
+        raise Skip(f"{what} {rows}: {' and '.join(lost)} rounds to 0")
 
 
 def _draw(

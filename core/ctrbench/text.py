@@ -204,7 +204,7 @@ def _own_frames(traceback: str) -> list[tuple[str, str]]:
 
 def signed(value: float, decimals: int = 5) -> str:
     """A difference with its sign, for people."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
+    return f"{value:+z.{decimals}f}".replace("-", "−")
 
 
 def bounded(text: str, length: int) -> str:

@@ -79,5 +79,7 @@ def _codes(train: Table) -> dict[str, NDArray[np.int32]]:
 
 
 def _recoded(table: Table, schema: Schema, codes: Mapping[str, NDArray[np.int32]]) -> Table:
-    rows = table.rows.assign(**{name: new[table.rows[name].to_numpy()] for name, new in codes.items()})
+    rows = table.rows.copy(deep=False)
+    for name, new in codes.items():
+        rows[name] = new[table.rows[name].to_numpy()]
     return Table(rows, schema, table.labels, table.weights)

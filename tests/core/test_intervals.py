@@ -234,3 +234,14 @@ def test_an_effect_of_the_detectable_size_is_found_four_times_in_five() -> None:
     error = found.error * np.sqrt(rng.chisquare(found.df, 100_000) / found.df)
     means = found.detectable + found.error * rng.standard_normal(len(error))
     assert np.mean(np.abs(means) > stats.t.ppf(0.975, found.df) * error) == pytest.approx(0.8, abs=0.005)
+
+
+def test_equal_differences_of_unequal_predictions_leave_the_error_unknown() -> None:
+    """The covariance that test rows lend two repeats is an estimate, and may come out below 0."""
+    found = made([0.07, 0.07], np.array([[1e-4, -1e-6], [-1e-6, 1e-4]]))
+    assert (found.basis, found.interval) == ("nothing", None)
+    assert made([0.0, 0.0], np.zeros((2, 2))).interval == (0, 0), "the same predictions twice"
+
+
+def test_one_user_alone_says_nothing_about_others() -> None:
+    assert intervals.by_group(np.array([0.5, -0.25, -0.25]), np.zeros(3, np.int64)) is None

@@ -309,3 +309,17 @@ def test_every_job_says_all_that_it_reads(bench: Bench) -> None:
     assert failures(results) == []
     assert [sorted(cell.scores) for cell in results.cells] == [["auc", "ece", "novelty", "recall_at_k"]] * 2
     assert set(results.pools[0].scores) == {"identical", "membership_density"}
+
+
+@pytest.mark.parametrize("k", [3, 10, 20])
+def test_lists_shorter_than_asked_for_are_compared_by_what_they_could_share(k: int) -> None:
+    def diversity(*lists: list[int]) -> float:
+        whole = [each + [-1] * (20 - len(each)) for each in lists]
+        return Diversity(k=k).score(seen(rankings_of(whole, [1] * 20))).value
+
+    eight = list(range(8))
+    assert diversity(eight, eight, eight) == pytest.approx(0)
+    assert diversity(eight, eight[:2]) == pytest.approx(0)
+    assert diversity(eight[:4], eight[4:]) == 1
+    with pytest.raises(Skip, match="two queries"):
+        diversity(eight)

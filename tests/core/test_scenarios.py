@@ -57,7 +57,8 @@ def test_a_scenario_that_adds_no_row_is_skipped_with_the_reason(positives: int) 
     with pytest.raises(Skip, match=f"S1 adds no row: 25% of {positives} positives rounds to 0"):
         compose(few, POOL, BY_NAME["S1"], seed=1)
     both = Scenario("both", synthetic=ClassShares(0.25, 0.25))
-    assert len(compose(few, POOL, both, seed=1)) > len(few)
+    with pytest.raises(Skip, match=f"both adds rows of one class alone: 25% of {positives} positives rounds to 0"):
+        compose(few, POOL, both, seed=1)
 
 
 def test_undersampling_and_class_weights_are_scenarios_too() -> None:
@@ -189,3 +190,11 @@ def test_a_share_is_one_recipe_however_its_number_is_written() -> None:
     whole, decimal = (Scenario("all", synthetic=ClassShares(one, one)) for one in (1, 1.0))
     assert whole.identity == decimal.identity
     assert "0.5" in Scenario("half", synthetic=ClassShares(0.5, 1.0)).identity
+
+
+def test_no_model_is_trained_on_a_share_of_train_that_rounds_away() -> None:
+    few = Scenario("few", real=ClassShares(0.001, 0.001))
+    positives = int(TRAIN.targets.sum())
+    lost = f"0.1% of {positives} positives and 0.1% of {len(TRAIN) - positives} negatives"
+    with pytest.raises(Skip, match=f"few takes of train no row: {lost} rounds to 0"):
+        compose(TRAIN, None, few, seed=1)

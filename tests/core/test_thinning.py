@@ -11,6 +11,7 @@ import pytest
 from ctrbench import MISSING, PRESENT, Field, Schema, Splits, Table, UserError
 from ctrbench.contract import check_splits
 from ctrbench.thinning import thinned
+from ctrbench_metrics.membership import Membership
 from toys import log
 
 WHOLE = Splits(log(400, 1), log(80, 2), log(90, 3), true_probabilities={"train": np.linspace(0, 1, 400)})
@@ -76,3 +77,14 @@ def test_what_was_noted_of_all_rows_is_not_said_of_those_that_are_left() -> None
     found = thinned(replace(WHOLE, notes=("train has 90 positives",)), 0.1, seed=1).notes
     assert found[0].startswith("40 of 400 rows of train are seen")
     assert found[1] == "of all its rows: train has 90 positives"
+
+
+def test_a_field_may_be_called_self() -> None:
+    """What passes columns as keyword arguments meets a method's own."""
+    schema = Schema((Field("self", vocabulary=tuple("abc")),))
+    frame = pd.DataFrame({"self": np.arange(300, dtype=np.int32) % 3 + 1})
+    whole = Splits(*[Table(frame, schema, (np.arange(300) % 2).astype(np.int8))] * 3)
+    assert thinned(whole, 0.5, seed=1).train.rows["self"].max() == 3
+    pool = Table(frame, schema, whole.train.labels)
+    score = Membership().score(pool, train=whole.train, holdout=whole.valid, reference=whole.test, seed=1)
+    assert 0 <= score.value <= 1

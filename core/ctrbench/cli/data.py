@@ -151,7 +151,10 @@ def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
     import pandas as pd
 
-    hashes = pd.util.hash_pandas_object(train.rows, index=False).to_numpy() + train.targets.astype("uint64")
+    rows = train.rows.copy(deep=False)
+    for field in train.schema.numeric:
+        rows[field.name] = rows[field.name] + 0.0  # -0.0 is 0.0
+    hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy() + train.targets.astype("uint64")
     repeats = len(hashes) - len(pd.unique(hashes))
     click.echo(f"{repeats:,} rows of train repeat an earlier row in all fields and the label")
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)

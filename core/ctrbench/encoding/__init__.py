@@ -8,6 +8,7 @@ which values of which columns are unusable.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Coding", "encode", "encode_splits"]
 
-FEW_POSITIVES = 1000
-"""Below so many positives in train, the noise of training hides most differences between methods."""
+FEW = 1000
+"""Below so many rows of a class in train, the noise of training hides most differences between methods."""
 
 _MANY_ROWS = 100_000
 """Of more rows a column's memory is worth giving back."""
@@ -173,12 +174,12 @@ def _check_classes(tables: Mapping[str, Table], source: str) -> None:
 def _warnings(tables: Mapping[str, Table]) -> list[str]:
     train, test = tables["train"], tables["test"]
     positives = int(train.targets.sum())
+    classes = ((positives, "positives"), (len(train) - positives, "negatives"))
+    fewest, kind = min(classes, key=itemgetter(0))
     notes = []
     news = []
-    if positives < FEW_POSITIVES:
-        notes.append(
-            f"train has {positives} positives: below {FEW_POSITIVES:,}, noise hides most differences between methods"
-        )
+    if fewest < FEW:
+        notes.append(f"train has {fewest} {kind}: below {FEW:,}, noise hides most differences between methods")
     for each in train.schema.categorical:
         unseen = float((test.rows[each.name] == UNSEEN).mean())
         if unseen > 0.5:

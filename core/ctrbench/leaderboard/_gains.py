@@ -247,11 +247,11 @@ def _ranks(table: Any) -> Any:
 
 
 def _wins(part: Part, generator: str) -> str:
-    """In how many cells and repeats the generator beats original."""
+    """In how many cells and repeats the generator beats original, of those that have a score."""
     if part.effects.better == "neither":
         return "—"
-    gains = _gains(part, generator, part.effects.kept_scenarios)
-    return f"{sum(gain is not None and part.gain(gain) > 0 for gain in gains)} of {len(gains)}"
+    gains = [gain for gain in _gains(part, generator, part.effects.kept_scenarios) if gain is not None]
+    return f"{sum(part.gain(gain) > 0 for gain in gains)} of {len(gains)}"
 
 
 def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float | None]:

@@ -70,7 +70,7 @@ class Part:
 def interval(effect: Effect) -> str:
     """A difference with half of its 95 % interval, where it has one."""
     half = "" if math.isinf(effect.variance) else f" ±{effect.half_width:.5f}"
-    return f"{effect.mean:+.5f}{half}"
+    return f"{effect.mean:+z.5f}{half}"
 
 
 def numbers(effect: Effect | None, tested: TestedEffect | None = None) -> dict[str, float | str | None]:
@@ -91,7 +91,9 @@ def numbers(effect: Effect | None, tested: TestedEffect | None = None) -> dict[s
 
 
 def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
-    """What has to be known to read a table's intervals."""
+    """What has to be known to read a table's intervals; nothing of one that has no effect."""
+    if not effects:
+        return []
     effects = [effect for effect in effects if NO_NOISE < effect.error < math.inf]
     bases = list(dict.fromkeys(effect.basis for effect in effects))
     if not bases:

@@ -76,14 +76,31 @@ def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[s
             continue
         missing = [table.missing(field) for table in tables]
         present = values[0][~missing[0]]
-        edges = np.unique(np.quantile(present, np.linspace(0, 1, SHOWN + 1)[1:-1])) if len(present) else present
-        names = [f"≤ {edge:.3g}" for edge in edges] + [f"> {edges[-1]:.3g}" if len(edges) else PRESENT]
-        codes = [np.searchsorted(edges, each).astype(np.int64) for each in values]
+        names, codes = _ranges(present, values)
         if field.missing_indicator is not None:
             codes = [np.where(where, len(names), each) for where, each in zip(missing, codes, strict=True)]
             names.append(MISSING)
         found.append((field.name, names, codes))
     return found
+
+
+def _ranges(
+    present: NDArray[np.float64], columns: Sequence[NDArray[np.float64]]
+) -> tuple[list[str], list[NDArray[np.int64]]]:
+    """Names of ranges of numbers of about equal mass in train, and the range of each number of some columns.
+
+    A number that fills more than a range has one of its own, or it would hide rarer ones on either side of it.
+    """
+    if not len(present):
+        return [PRESENT], [np.zeros(len(each), np.int64) for each in columns]
+    edges, times = np.unique(np.quantile(present, np.linspace(0, 1, SHOWN + 1)[1:-1]), return_counts=True)
+    names, heavy = [], edges[times > 1]
+    for edge in edges:
+        names += [f"< {edge:.3g}", f"{edge:.3g}"] if edge in heavy else [f"≤ {edge:.3g}"]
+    names.append(f"> {edges[-1]:.3g}")
+    places = [np.searchsorted(edges, each) + np.searchsorted(heavy, each, "right") for each in columns]
+    used = np.unique(np.concatenate(places))
+    return [names[place] for place in used], [np.searchsorted(used, each).astype(np.int64) for each in places]
 
 
 def _panel(title: str, names: Sequence[str], real: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> Bars:

@@ -63,5 +63,7 @@ def collapsed(made: Mapping[str, NDArray[np.generic]], train: Table) -> Mapping[
 
 
 def _places(values: NDArray[np.generic], edges: NDArray[np.float64] | None) -> NDArray[np.int64]:
-    """Whole numbers from 0: codes as they are, numbers by the edges at or below them."""
-    return values.astype(np.int64) if edges is None else np.searchsorted(edges, values, side="right")
+    """Whole numbers from 0: codes as they are, numbers by the edges below them; an edge is a place of its own."""
+    if edges is None:
+        return values.astype(np.int64)
+    return np.searchsorted(edges, values) + np.searchsorted(edges, values, side="right")

@@ -93,11 +93,10 @@ class NormalScores:
         return collapsed({name: made[name][name].to_numpy(np.float64) for name in made}, train)
 
     def _mapped(self, table: Table, to: Callable[[GaussianNormalizer, DataFrame], DataFrame]) -> Table:
-        columns = {
-            name: unsigned_zeros(to(marginal, table.rows[[name]])[name].to_numpy(np.float64))
-            for name, marginal in self.marginals.items()
-        }
-        return Table(table.rows.assign(**columns), table.schema, table.labels)
+        rows = table.rows.copy(deep=False)
+        for name, marginal in self.marginals.items():
+            rows[name] = unsigned_zeros(to(marginal, table.rows[[name]])[name].to_numpy(np.float64))
+        return Table(rows, table.schema, table.labels)
 
 
 @dataclass(frozen=True)

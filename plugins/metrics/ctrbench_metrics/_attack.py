@@ -96,12 +96,14 @@ def judge(pool: Sides, fresh: Sides, marginals: Sides, *, people: People, both_w
 
 def _shuffled(pool: Table, rng: np.random.Generator) -> Table:
     """The pool with the values of each column shuffled among the rows of a class: what its marginals alone reveal."""
+    import pandas as pd
+
     columns = {name: pool.rows[name].to_numpy().copy() for name in pool.schema.names}
     for label in (0, 1):
         chosen = np.flatnonzero(pool.targets == label)
         for values in columns.values():
             values[chosen] = values[rng.permutation(chosen)]
-    return Table(pool.rows.assign(**columns), pool.schema, pool.labels)
+    return Table(pd.DataFrame(columns, copy=False), pool.schema, pool.labels)
 
 
 def _caught(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:

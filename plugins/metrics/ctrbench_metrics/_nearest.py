@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUMERIC_BINS = 20
-"""Numbers count as equal where they fall between the same two quantiles of train: this many bins of equal mass."""
+"""Numbers count as equal where they fall between the same two quantiles of train: this many bins of equal mass.
+
+A number that fills more than a bin has one of its own, or it would hide rarer ones on either side of it.
+"""
 
 LARGEST = 2**62
 """Row numbers stay below this; wider tables are compared pair by pair."""
@@ -50,9 +53,12 @@ def encode(train: Table, *tables: Table) -> list[NDArray[np.int32]]:
             missing = [table.missing(field) for table in (train, *tables)]
             known = values[0][~missing[0]]
             shares = np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1]
-            edges = np.unique(np.quantile(known, shares)) if len(known) else known
-            bins = [np.searchsorted(edges, each).astype(np.int32) for each in values]
-            values = [np.where(where, np.int32(NUMERIC_BINS), each) for where, each in zip(missing, bins, strict=True)]
+            bounds = np.quantile(known, shares) if len(known) else known
+            edges, times = np.unique(bounds, return_counts=True)
+            bins = [np.searchsorted(edges, each) + np.searchsorted(edges[times > 1], each, "right") for each in values]
+            values = [
+                np.where(where, NUMERIC_BINS, each).astype(np.int32) for where, each in zip(missing, bins, strict=True)
+            ]
         columns.append(values)
     return [np.column_stack(parts) for parts in zip(*columns, strict=True)]
 

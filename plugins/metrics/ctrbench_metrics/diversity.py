@@ -19,8 +19,8 @@ class Diversity(PredictionMetric):
     """Mean share of the first k items that two queries do not have in common (Zhou et al. 2010, inter-list).
 
     0: every query gets the same list; 1: no two lists share an item. Exact over all pairs of queries, including two
-    contexts of one user. Random lists are very diverse and useless: read it together with `recall_at_k`. The baseline
-    is random lists of all items.
+    contexts of one user. Where lists are shorter than k, two can share as many items as the shorter one has. Random
+    lists are very diverse and useless: read it together with `recall_at_k`. The baseline is random lists of all items.
     """
 
     name: ClassVar[str] = "diversity"
@@ -30,15 +30,16 @@ class Diversity(PredictionMetric):
     k: Length = 10
 
     def score(self, predictions: Predictions) -> Score:
-        """A share in [0, 1]; Skip where the data set has fewer than two queries."""
+        """A share in [0, 1]; Skip where the data set has fewer than two queries that have a list."""
         rankings = rankings_of(predictions)
-        queries, items = len(rankings.ranks), len(rankings.clicks)
-        if queries < 2:
+        lengths = np.sort((rankings.top[:, : self.k] >= 0).sum(axis=1))  # of the lists
+        most = (lengths * np.arange(len(lengths))[::-1]).sum()  # that pairs of lists could share, as their shorter ones
+        if not most:
             raise Skip("diversity between lists needs two queries")
-        length = min(self.k, items)
-        lists = np.bincount(listed(rankings, length))  # that contain each item
-        shared = (lists * (lists - 1)).sum() / (queries * (queries - 1))  # items that two lists share, on average
-        return Score(float(1 - shared / length), 1 - length / items)
+        lists = np.bincount(listed(rankings, self.k))  # that contain each item
+        shared = (lists * (lists - 1)).sum() / 2
+        by_chance = (lengths.sum() ** 2 - (lengths**2).sum()) / 2 / len(rankings.clicks)
+        return Score(float(1 - shared / most), float(1 - by_chance / most))
 
 
 @hookimpl

@@ -89,3 +89,22 @@ def test_numbers_of_which_train_knows_none_are_all_missing():
     table = Table(pd.DataFrame({"age": [3.0, 3.0, 7.0], "age known": known}), Schema(fields), np.zeros(3, np.int8))
     train, other = encode(table.take(np.array([0, 1])), table)
     assert train[0, 0] == train[1, 0] == other[0, 0] != other[2, 0]
+
+
+@pytest.mark.parametrize("rare", [[0.0], [1.0], [-3.0, 5.0]])
+def test_a_frequent_number_hides_no_rarer_one_on_either_side(rare: list[float]) -> None:
+    """With 3 % of them on one side the quantiles are all the frequent number."""
+    usual = 1.0 if rare == [0.0] else 0.0
+    schema = Schema((Field("flag", "numeric"),))
+    rows = np.full(100, usual)
+    rows[: 3 * len(rare)] = np.repeat(rare, 3)
+    table = Table(pd.DataFrame({"flag": rows}), schema, np.zeros(100, np.int8))
+    [codes, _] = encode(table, table)
+    assert len(np.unique(codes)) == 1 + len(rare)
+
+
+def test_numbers_without_frequent_ones_fall_into_twenty_bins_of_equal_mass() -> None:
+    schema = Schema((Field("price", "numeric"),))
+    table = Table(pd.DataFrame({"price": np.random.default_rng(2).random(2000)}), schema, np.zeros(2000, np.int8))
+    [codes, _] = encode(table, table)
+    assert np.bincount(np.unique(codes, return_inverse=True)[1].ravel()).tolist() == [100] * 20
