@@ -28,12 +28,20 @@ class RankTest:
     groups: tuple[tuple[int, ...], ...]  # numbers of methods, by rank
 
 
+def ranks_of(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks within each column of (methods, blocks), the highest value first, ties shared."""
+    from scipy.stats import rankdata
+
+    ranks: NDArray[np.float64] = rankdata(-table, axis=0) if table.size else table
+    return ranks
+
+
 def friedman(table: NDArray[np.float64]) -> RankTest:
     """Ranks of (methods, blocks), higher values being better; at least three methods (Demšar 2006)."""
     from scikit_posthocs import posthoc_nemenyi_friedman
     from scipy import stats
 
-    ranks = stats.rankdata(-table, axis=0).mean(axis=1)
+    ranks = ranks_of(table).mean(axis=1)
     order = [int(i) for i in np.argsort(ranks, kind="stable")]
     alike = posthoc_nemenyi_friedman(table.T).to_numpy() >= ALPHA
     groups: list[tuple[int, ...]] = []

@@ -13,7 +13,8 @@ from ctrbench.axes import shares as shares_of
 from ctrbench.leaderboard._axes import doses, shares, slices
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
-from ctrbench.leaderboard._gains import generators, over_all, scenarios
+from ctrbench.leaderboard._gains import generators, scenarios
+from ctrbench.leaderboard._over_all import over_all
 from ctrbench.leaderboard._part import Part
 from ctrbench.leaderboard._pools import details, fidelity, privacy
 from ctrbench.store.runs import RunResults
