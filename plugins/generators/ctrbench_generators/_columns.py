@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from ctrbench import Field, Schema, Table
 
-from ctrbench_generators._numbers import unsigned_zeros
+from ctrbench_generators._numbers import Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,9 +141,7 @@ class Modes:
     """A numeric field as a mixture of normal distributions, and how its values are encoded."""
 
     mixture: BayesianGaussianMixture
-    low: float
-    high: float
-    decimals: int | None
+    rounding: Rounding
 
     @classmethod
     def of(cls, numbers: NDArray[np.float64], seed: int) -> Modes:
@@ -162,7 +160,7 @@ class Modes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it may not converge, and a field may have few values
             mixture.fit(rows[:, None])
-        return cls(mixture, float(numbers.min()), float(numbers.max()), _decimals(numbers))
+        return cls(mixture, Rounding.of(numbers))
 
     def __len__(self) -> int:
         return int(self.kept.sum())
@@ -200,9 +198,7 @@ class Modes:
     def decode(self, scalars: NDArray[np.float32], modes: NDArray[np.int64]) -> NDArray[np.float64]:
         """The numbers, with no more decimals than the learned ones and within their range."""
         numbers = np.clip(scalars.astype(np.float64), -1, 1) * self.reaches[modes] + self.means[modes]
-        if self.decimals is not None:
-            numbers = np.round(numbers, self.decimals)
-        return unsigned_zeros(np.clip(numbers, self.low, self.high))
+        return self.rounding.round(numbers)
 
 
 def _columns(schema: Schema) -> Iterator[tuple[str, Field | None]]:
@@ -222,10 +218,3 @@ def _positions(codes: NDArray[np.int32], values: NDArray[np.int32], name: str) -
     if bad.any():
         raise ValueError(f"the learned table has no code {codes[bad][0]} in {name!r}")
     return positions
-
-
-def _decimals(numbers: NDArray[np.float64]) -> int | None:
-    """The fewest decimals that write every number exactly; None where they take more digits than a float has."""
-    whole_digits = len(str(int(np.abs(numbers).max())))
-    few = range(max(1, 16 - whole_digits))
-    return next((decimals for decimals in few if (numbers == np.round(numbers, decimals)).all()), None)

@@ -1,10 +1,11 @@
-"""What generators do for numeric fields: no negative zeros, and an error for numbers beyond their arithmetic.
+"""What generators do for numeric fields: train's decimals and range, and an error for numbers beyond their arithmetic.
 
-In: numbers of a table. Out: the same numbers with plain zeros, or the mistake in one line.
+In: numbers of a table. Out: numbers as train might hold them, or the mistake in one line.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,32 @@ if TYPE_CHECKING:
 
 LARGEST = 1e150
 """The largest number whose square, summed over the rows of a log, is finite."""
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The decimals and the range of a field's numbers in train, to which a generator's numbers are brought."""
+
+    low: float
+    high: float
+    decimals: int | None  # None where some number takes more digits than a float has: then nothing is rounded
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.float64]) -> Rounding:
+        """That of these numbers."""
+        return cls(float(numbers.min()), float(numbers.max()), _decimals(numbers))
+
+    def round(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The numbers with no more decimals than train's, within their range, zeros without a sign."""
+        if self.decimals is not None:
+            numbers = np.round(numbers, self.decimals)
+        return unsigned_zeros(np.clip(numbers, self.low, self.high))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The range, half a step longer at each end: as much of it is rounded to an end as to a number between."""
+        half = 0.0 if self.decimals is None else 0.5 * 10.0**-self.decimals
+        return self.low - half, self.high + half
 
 
 def unsigned_zeros(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -33,3 +60,10 @@ def refuse_huge(train: Table, who: str) -> None:
                 f"{who}: {field.name!r} holds {largest:.17g} in {rows:,} of {len(train):,} rows, and its square is "
                 "infinite; if it stands for a missing number, replace it by a usual one, or leave the field out"
             )
+
+
+def _decimals(numbers: NDArray[np.float64]) -> int | None:
+    """The fewest decimals that write every number exactly; None where they take more digits than a float has."""
+    whole_digits = len(str(int(np.abs(numbers).max())))
+    few = range(max(1, 16 - whole_digits))
+    return next((decimals for decimals in few if (numbers == np.round(numbers, decimals)).all()), None)
