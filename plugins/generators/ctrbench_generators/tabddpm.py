@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, hookimpl
 
 from ctrbench_generators._costs import ADAM, dense, one_hot_width
-from ctrbench_generators._numbers import Rounding, refuse_huge
+from ctrbench_generators._numbers import Rounding, magnifier, refuse_huge
 from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Coding:
         self.values = [np.unique(train.rows[field.name].to_numpy()) for field in train.schema.categorical]
         self.sizes = [len(values) for values in self.values]
         self._numbers = [field.name for field in train.schema.numeric]
+        self._scales = np.array([magnifier(train.rows[name].to_numpy()) for name in self._numbers])
         self._quantiles = _quantiles(self._table_numbers(train)) if self._numbers else None
         self._roundings = {name: Rounding.of(train.rows[name].to_numpy()) for name in self._numbers}
         values = {name: np.unique(train.rows[name].to_numpy()) for name in self._numbers}
@@ -122,7 +123,7 @@ class Coding:
             for place, (field, values) in enumerate(zip(self.schema.categorical, self.values, strict=True))
         }
         if self._quantiles is not None:
-            numbers = self._quantiles.inverse_transform(rows.numbers.double().cpu().numpy())
+            numbers = self._quantiles.inverse_transform(rows.numbers.double().cpu().numpy()) / self._scales
             for name, made in zip(self._numbers, numbers.T, strict=True):
                 near = _nearest(made, self._few[name]) if name in self._few else made
                 columns[name] = self._roundings[name].round(near)
@@ -130,7 +131,7 @@ class Coding:
         return Table(frame, self.schema, rows.labels.cpu().numpy().astype(np.int8))
 
     def _table_numbers(self, table: Table) -> NDArray[np.float64]:
-        return table.rows[self._numbers].to_numpy(np.float64)
+        return table.rows[self._numbers].to_numpy(np.float64) * self._scales
 
 
 def _nearest(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -95,6 +95,21 @@ def test_new_numbers_have_no_more_decimals_than_trains_and_keep_its_range(
     assert len(np.unique(made)) > 5
 
 
+@pytest.mark.parametrize("power", [-20, -40])
+@pytest.mark.parametrize("generator", [Ctgan(**SMALL_GAN), SMALL_VAE, SMALL_DIFFUSION], ids=lambda made: made.name)
+def test_the_pool_of_small_numbers_is_that_of_the_same_numbers_in_a_larger_unit(
+    generator: Generator, power: int, tmp_path: Path
+) -> None:
+    prices = np.random.default_rng(4).gamma(4, 0.4, 600)  # of a deviation within ½ … 1
+    pools = [
+        generator.fit(log(column), seed=3, context=Context(checkpoints=tmp_path / str(place))).sample(600, seed=4)
+        for place, column in enumerate((prices, np.ldexp(prices, power)))
+    ]
+    assert (pools[0].rows["shop"] == pools[1].rows["shop"]).all()
+    np.testing.assert_array_equal(numbers(pools[1]), np.ldexp(numbers(pools[0]), power))
+    assert len(np.unique(numbers(pools[1]))) > 50
+
+
 @EACH_MAKER
 def test_of_flags_come_flags(generator: Generator, tmp_path: Path) -> None:
     train = log(np.random.default_rng(4).integers(0, 2, 400))
