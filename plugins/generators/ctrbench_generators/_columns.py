@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from ctrbench import Field, Schema, Table
 
-from ctrbench_generators._numbers import unsigned_zeros
+from ctrbench_generators._numbers import Rounding, magnifier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,10 +140,9 @@ class Columns:
 class Modes:
     """A numeric field as a mixture of normal distributions, and how its values are encoded."""
 
-    mixture: BayesianGaussianMixture
-    low: float
-    high: float
-    decimals: int | None
+    mixture: BayesianGaussianMixture  # of the numbers times `scale`
+    scale: float  # a power of two
+    rounding: Rounding
 
     @classmethod
     def of(cls, numbers: NDArray[np.float64], seed: int) -> Modes:
@@ -153,6 +152,7 @@ class Modes:
         rows = numbers
         if len(numbers) > MODE_ROWS:
             rows = np.random.default_rng(seed).choice(numbers, MODE_ROWS, replace=False)
+        scale = magnifier(rows)
         mixture = BayesianGaussianMixture(
             n_components=min(len(rows), MAX_MODES),
             weight_concentration_prior_type="dirichlet_process",
@@ -161,8 +161,8 @@ class Modes:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it may not converge, and a field may have few values
-            mixture.fit(rows[:, None])
-        return cls(mixture, float(numbers.min()), float(numbers.max()), _decimals(numbers))
+            mixture.fit(scale * rows[:, None])
+        return cls(mixture, scale, Rounding.of(numbers))
 
     def __len__(self) -> int:
         return int(self.kept.sum())
@@ -176,13 +176,13 @@ class Modes:
     @cached_property
     def means(self) -> NDArray[np.float64]:
         """The means of the modes kept, (modes,)."""
-        means: NDArray[np.float64] = self.mixture.means_[self.kept, 0]
+        means: NDArray[np.float64] = self.mixture.means_[self.kept, 0] / self.scale
         return means
 
     @cached_property
     def reaches(self) -> NDArray[np.float64]:
         """The distance from the mean that a scalar of 1 stands for, (modes,)."""
-        reaches: NDArray[np.float64] = REACH * np.sqrt(self.mixture.covariances_[self.kept, 0, 0])
+        reaches: NDArray[np.float64] = REACH * np.sqrt(self.mixture.covariances_[self.kept, 0, 0]) / self.scale
         return reaches
 
     def encode(
@@ -192,7 +192,8 @@ class Modes:
         modes = np.empty(len(numbers), np.int64)
         for start in range(0, len(numbers), CHUNK):
             chunk = numbers[start : start + CHUNK]
-            upto = np.cumsum(self.mixture.predict_proba(chunk[:, None])[:, self.kept] + 1e-6, axis=1)  # (rows, modes)
+            probabilities = self.mixture.predict_proba(self.scale * chunk[:, None])[:, self.kept]
+            upto = np.cumsum(probabilities + 1e-6, axis=1)  # (rows, modes)
             drawn = rng.random(len(chunk)) * upto[:, -1]
             modes[start : start + CHUNK] = (drawn[:, None] >= upto[:, :-1]).sum(axis=1)
         return np.clip((numbers - self.means[modes]) / self.reaches[modes], -0.99, 0.99), modes
@@ -200,9 +201,7 @@ class Modes:
     def decode(self, scalars: NDArray[np.float32], modes: NDArray[np.int64]) -> NDArray[np.float64]:
         """The numbers, with no more decimals than the learned ones and within their range."""
         numbers = np.clip(scalars.astype(np.float64), -1, 1) * self.reaches[modes] + self.means[modes]
-        if self.decimals is not None:
-            numbers = np.round(numbers, self.decimals)
-        return unsigned_zeros(np.clip(numbers, self.low, self.high))
+        return self.rounding.round(numbers)
 
 
 def _columns(schema: Schema) -> Iterator[tuple[str, Field | None]]:
@@ -222,10 +221,3 @@ def _positions(codes: NDArray[np.int32], values: NDArray[np.int32], name: str) -
     if bad.any():
         raise ValueError(f"the learned table has no code {codes[bad][0]} in {name!r}")
     return positions
-
-
-def _decimals(numbers: NDArray[np.float64]) -> int | None:
-    """The fewest decimals that write every number exactly; None where they take more digits than a float has."""
-    whole_digits = len(str(int(np.abs(numbers).max())))
-    few = range(max(1, 16 - whole_digits))
-    return next((decimals for decimals in few if (numbers == np.round(numbers, decimals)).all()), None)

@@ -25,6 +25,7 @@ class Values:
     schema: Schema
     values: list[NDArray[Any]]  # of each field, (values,)
     bins: list[NDArray[np.int64]]  # of each field, (values,), ascending from 0
+    missing: dict[int, tuple[int, int]]  # where numbers are missing: field → its indicator, and what that holds then
 
     @classmethod
     def of(cls, train: Table, bins: int) -> Values:
@@ -40,7 +41,7 @@ class Values:
             else:
                 places.append(np.arange(len(distinct)))
             values.append(distinct)
-        return cls(train.schema, values, places)
+        return cls(train.schema, values, places, dict(_missing(train, values)))
 
     @property
     def sizes(self) -> list[int]:
@@ -57,6 +58,15 @@ class Values:
         columns = (bins[column] for bins, column in zip(self.bins, places.T, strict=True))
         return np.column_stack([column.astype(np.int32) for column in columns])
 
+    def settled(self, places: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Such positions, those of missing numbers all alike: what stands there differs from draw to draw."""
+        if not self.missing:
+            return places
+        settled = places.copy()
+        for at, (indicator, position) in self.missing.items():
+            settled[places[:, indicator] == position, at] = 0
+        return settled
+
     def decode(self, places: NDArray[np.int32], labels: NDArray[np.int8]) -> Table:
         """The table of such positions."""
         import pandas as pd
@@ -64,6 +74,15 @@ class Values:
         columns = (values[column] for values, column in zip(self.values, places.T, strict=True))
         frame = pd.DataFrame(dict(zip(self.schema.names, columns, strict=True)), copy=False)
         return Table(frame, self.schema, labels)
+
+
+def _missing(train: Table, values: list[NDArray[Any]]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The entries of `Values.missing`."""
+    for at, field in enumerate(train.schema.fields):
+        if field.missing_indicator is not None and (missing := train.missing(field)).any():
+            indicator = train.schema.names.index(field.missing_indicator)
+            code = train.column(field.missing_indicator)[missing.argmax()]
+            yield at, (indicator, int(np.searchsorted(values[indicator], code)))
 
 
 def _columns(table: Table) -> Iterator[NDArray[Any]]:

@@ -57,7 +57,7 @@ class BayesNet(Generator):
             rows = places[train.targets == label]
             networks.append(Network.of(rows, values.binned(rows), self.parents) if len(rows) else None)
             context.progress(label + 1, 2, {})
-        real = np.sort(_keys(places, train.targets)) if self.reject_copies else None
+        real = np.sort(_keys(values, places, train.targets)) if self.reject_copies else None
         return BayesNetSampler(self, values, networks, train.targets, real, seed)
 
 
@@ -163,12 +163,12 @@ class BayesNetSampler(Sampler):
         places = np.empty((rows, len(self._values.schema.fields)), np.int32)
         self._fill(places, labels, np.arange(rows), rng)
         if self._real is not None:
-            wrong = np.flatnonzero(_is_in(_keys(places, labels), self._real))
+            wrong = np.flatnonzero(_is_in(_keys(self._values, places, labels), self._real))
             for _ in range(ROUNDS):
                 if not len(wrong):
                     break
                 self._fill(places, labels, wrong, rng)
-                wrong = wrong[_is_in(_keys(places[wrong], labels[wrong]), self._real)]
+                wrong = wrong[_is_in(_keys(self._values, places[wrong], labels[wrong]), self._real)]
             if len(wrong):
                 raise ValueError(
                     f"{len(wrong):,} of {rows:,} rows were real ones {ROUNDS} times in a row: the fields have too few "
@@ -272,9 +272,9 @@ def _joined(bins: NDArray[np.int32], factor: int) -> NDArray[np.int64]:
     return first if bins.shape[1] == 1 else first * factor + last
 
 
-def _keys(places: NDArray[np.int32], labels: NDArray[np.int8]) -> NDArray[np.void]:
-    """Each row, its label included, as one value that can be compared as a whole, (rows,)."""
-    whole = np.ascontiguousarray(np.column_stack([places, labels.astype(np.int32)]))
+def _keys(values: Values, places: NDArray[np.int32], labels: NDArray[np.int8]) -> NDArray[np.void]:
+    """Each row with its label, missing numbers alike, as one value that can be compared as a whole, (rows,)."""
+    whole = np.ascontiguousarray(np.column_stack([values.settled(places), labels.astype(np.int32)]))
     return whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).ravel()
 
 

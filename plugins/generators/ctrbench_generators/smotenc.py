@@ -16,7 +16,7 @@ from ctrbench import Context, Generator, Register, Sampler, Skip, Table, hookimp
 
 from ctrbench_generators._chunks import MEMORY, ChunkOrder, Chunks, deal, dealing_order, fewest_chunks, split
 from ctrbench_generators._classes import class_counts, shares_of
-from ctrbench_generators._numbers import refuse_huge
+from ctrbench_generators._numbers import Rounding, refuse_huge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Smotenc(Generator):
     """SMOTE for nominal and continuous features (Chawla et al. 2002), by imbalanced-learn.
 
-    Only new rows are returned, as many of each class as keep train's click rate.
+    Only new rows are returned, as many of each class as keep train's click rate; new numbers have train's decimals.
     """
 
     name: ClassVar[str] = "smotenc"
@@ -72,6 +72,7 @@ class SmotencSampler(Sampler):
         self, train: Table, chunks: list[NDArray[np.intp]], k_neighbors: int, seed: int, context: Context
     ) -> None:
         self._train = train
+        self._roundings = {field.name: Rounding.of(train.rows[field.name].to_numpy()) for field in train.schema.numeric}
         self._chunks = chunks
         self._counts = np.array([class_counts(train.targets[chunk]) for chunk in chunks])  # (chunks, classes)
         self._k_neighbors = k_neighbors
@@ -93,7 +94,8 @@ class SmotencSampler(Sampler):
         order = randomness.permutation(rows)
         made = np.concatenate([part for part, _ in parts])[order]  # (rows, fields)
         labels = np.concatenate([part for _, part in parts])[order]
-        columns = {name: made[:, place] for place, name in enumerate(self._train.schema.names)}
+        columns = dict(zip(self._train.schema.names, made.T, strict=True))
+        columns.update({name: rounding.round(columns[name]) for name, rounding in self._roundings.items()})
         return Table(pd.DataFrame(columns).astype(self._train.rows.dtypes), self._train.schema, labels)
 
     def _new_rows(

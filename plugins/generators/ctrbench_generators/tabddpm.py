@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt
 from ctrbench import Budgeted, Context, Forecast, Generator, Register, Sampler, Schema, Table, hookimpl
 
 from ctrbench_generators._costs import ADAM, dense, one_hot_width
-from ctrbench_generators._numbers import refuse_huge, unsigned_zeros
+from ctrbench_generators._numbers import Rounding, magnifier, refuse_huge
 from ctrbench_generators._precision import Precision
 
 if TYPE_CHECKING:
@@ -89,8 +89,11 @@ class Coding:
         self.values = [np.unique(train.rows[field.name].to_numpy()) for field in train.schema.categorical]
         self.sizes = [len(values) for values in self.values]
         self._numbers = [field.name for field in train.schema.numeric]
+        self._scales = np.array([magnifier(train.rows[name].to_numpy()) for name in self._numbers])
         self._quantiles = _quantiles(self._table_numbers(train)) if self._numbers else None
-        self._whole = {name: values for name in self._numbers if not ((values := train.rows[name].unique()) % 1).any()}
+        self._roundings = {name: Rounding.of(train.rows[name].to_numpy()) for name in self._numbers}
+        values = {name: np.unique(train.rows[name].to_numpy()) for name in self._numbers}
+        self._few = {name: few for name, few in values.items() if len(few) <= FEW_VALUES and not (few % 1).any()}
 
     def encode(self, table: Table, device: str) -> Rows:
         """Train's rows."""
@@ -120,21 +123,19 @@ class Coding:
             for place, (field, values) in enumerate(zip(self.schema.categorical, self.values, strict=True))
         }
         if self._quantiles is not None:
-            numbers = self._quantiles.inverse_transform(rows.numbers.double().cpu().numpy())
+            numbers = self._quantiles.inverse_transform(rows.numbers.double().cpu().numpy()) / self._scales
             for name, made in zip(self._numbers, numbers.T, strict=True):
-                columns[name] = unsigned_zeros(_rounded(made, self._whole[name]) if name in self._whole else made)
+                near = _nearest(made, self._few[name]) if name in self._few else made
+                columns[name] = self._roundings[name].round(near)
         frame = pd.DataFrame({name: columns[name] for name in self.schema.names})
         return Table(frame, self.schema, rows.labels.cpu().numpy().astype(np.int8))
 
     def _table_numbers(self, table: Table) -> NDArray[np.float64]:
-        return table.rows[self._numbers].to_numpy(np.float64)
+        return table.rows[self._numbers].to_numpy(np.float64) * self._scales
 
 
-def _rounded(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Whole numbers where train's values are whole; the nearest of these where they are few, as in TabDDPM."""
-    if len(values) > FEW_VALUES:
-        return np.rint(numbers)
-    values = np.sort(values)
+def _nearest(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The nearest of these ascending values to each number, as TabDDPM takes it for few whole values."""
     return values[np.searchsorted((values[1:] + values[:-1]) / 2, numbers)]
 
 

@@ -1,7 +1,7 @@
 """Noise in the right format: the floor that every method should stay above.
 
-In: a training table, of which only the vocabularies, the ranges of numbers and the click rate are used. Out: a sampler
-of meaningless rows.
+In: a training table, of which only the vocabularies, the ranges and decimals of numbers and the click rate are used.
+Out: a sampler of meaningless rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from ctrbench import Context, Generator, MethodRole, Register, Sampler, Table, hookimpl
 
 from ctrbench_generators._classes import shares_of
+from ctrbench_generators._numbers import Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,19 +30,17 @@ class Uniform(Generator):
     role: ClassVar[MethodRole] = MethodRole.CONTROL
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
-        """Nothing is learned but the range of each numeric field."""
+        """Nothing is learned but the range and the decimals of each numeric field."""
         return UniformSampler(train, seed)
 
 
 class UniformSampler(Sampler):
-    """Train's vocabularies, ranges and click rate."""
+    """Train's vocabularies, ranges, decimals and click rate."""
 
     def __init__(self, train: Table, seed: int) -> None:
         self._schema = train.schema
         self._targets = train.targets
-        self._ranges = {
-            field.name: (train.rows[field.name].min(), train.rows[field.name].max()) for field in train.schema.numeric
-        }
+        self._roundings = {field.name: Rounding.of(train.rows[field.name].to_numpy()) for field in train.schema.numeric}
         self._seed = seed
 
     def sample(self, rows: int, *, seed: int) -> Table:
@@ -54,7 +53,8 @@ class UniformSampler(Sampler):
             if field.kind == "categorical":
                 columns[field.name] = rng.integers(1, field.vocab_size, rows, dtype=np.int32)
             else:
-                columns[field.name] = rng.uniform(*self._ranges[field.name], rows)
+                rounding = self._roundings[field.name]
+                columns[field.name] = rounding.round(rng.uniform(*rounding.interval, rows))
         labels = rng.permutation(np.repeat(np.array([0, 1], np.int8), shares_of(self._targets, rows)))
         return Table(pd.DataFrame(columns, copy=False), self._schema, labels)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
-from ctrbench import Context, Field, Schema, Table, resources
+from ctrbench import MISSING, PRESENT, Context, Field, Schema, Table, resources
 from ctrbench_generators.bayes_net import BayesNet, Groups, learn
 
 
@@ -155,6 +156,36 @@ def test_rejection_leaves_no_row_of_train(parents):
     made = pool(BayesNet(parents=parents, reject_copies=True), train)
     assert not real & set(as_rows(made))
     assert made.targets.sum() == train.targets.sum()
+
+
+def partly_missing(rows: int = 3000) -> Table:
+    """Most prices are missing, and the median stands in their place."""
+    rng = np.random.default_rng(5)
+    missing = rng.random(rows) < 0.6
+    price = np.where(missing, 5.0, np.round(rng.gamma(2, 3, rows)))
+    columns = chain(rows, noise=0.6) | {"price": price, "price known": missing.astype(np.int32)}
+    train = table(columns)
+    schema = replace(
+        train.schema,
+        fields=(
+            *train.schema.fields[:-2],
+            Field("price", "numeric", missing_indicator="price known", imputed=5.0),
+            Field("price known", vocabulary=(PRESENT, MISSING)),
+        ),
+    )
+    return replace(train, schema=schema)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_rejection_takes_missing_numbers_for_equal_whatever_was_drawn_for_them(smoothing):
+    """As a run does: the generator learns from drawn numbers, and the pool gets the median back."""
+    train = partly_missing()
+    real = set(as_rows(train))
+    spec = BayesNet(smoothing=smoothing)
+    assert real & set(as_rows(pool(spec, train.drawn(3)).settled()))
+    made = pool(replace(spec, reject_copies=True), train.drawn(3)).settled()
+    assert not real & set(as_rows(made))
+    assert made.missing(made.schema.field("price")).mean() > 0.2
 
 
 def test_rejection_that_cannot_succeed_says_so():

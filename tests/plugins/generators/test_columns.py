@@ -74,6 +74,23 @@ def test_the_modes_are_those_that_ctgan_learns():
     np.testing.assert_allclose(reference.reverse_transform(theirs)["price"], rows.rows["price"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("power", [-7, -20, -40])
+def test_small_numbers_have_the_modes_of_the_same_numbers_in_a_larger_unit(power):
+    rng = np.random.default_rng(3)
+    prices = rng.normal(0, 0.2, 600) + rng.choice([0, 1.2], 600)
+    rows, small = with_prices(prices), with_prices(np.ldexp(prices, power))
+    columns, of_small = Columns.of(rows, seed=1), Columns.of(small, seed=1)
+    encoded, encoded_small = columns.encode(rows), of_small.encode(small)
+    assert columns.spans[2].width >= 2
+    assert of_small.spans == columns.spans
+    assert torch.equal(encoded_small.hot, encoded.hot)
+    np.testing.assert_array_equal(encoded_small.scalars, encoded.scalars)
+    np.testing.assert_array_equal(of_small.modes["price"].means, np.ldexp(columns.modes["price"].means, power))
+    np.testing.assert_array_equal(
+        of_small.decode(encoded_small).rows["price"], np.ldexp(columns.decode(encoded).rows["price"], power)
+    )
+
+
 def test_a_mode_is_drawn_by_its_probability():
     """Two modes that overlap: a number between them goes to each about as often as the mixture says."""
     rng = np.random.default_rng(3)
@@ -118,14 +135,23 @@ def test_decoded_numbers_keep_the_tables_range_and_decimals():
 
 @pytest.mark.parametrize(
     "prices",
-    [[3.5] * 40, [0.0, 1.0] * 20, list(np.arange(40) * 1e9), list(np.random.default_rng(0).normal(size=40) / 3)],
-    ids=["one", "two", "large", "no decimals"],
+    [
+        [3.5] * 40,
+        [0.0, 1.0] * 20,
+        list(np.arange(40) * 1e9),
+        list(np.random.default_rng(0).normal(size=40) / 3),
+        [1e-9 / 3] * 40,
+        [3e-9, 7e-9] * 20,
+        list(1e3 + np.arange(40) * 1e-9),
+        [1.0, np.nextafter(1.0, 2.0)] * 20,
+    ],
+    ids=["one", "two", "large", "no decimals", "one small", "two small", "small steps", "as near as numbers are"],
 )
 def test_unusual_numbers_come_back(prices):
     rows = with_prices(prices)
     columns = Columns.of(rows, seed=1)
     came = columns.decode(columns.encode(rows)).rows["price"]
-    np.testing.assert_allclose(came, prices, rtol=1e-6, atol=1e-6 * np.ptp(prices))
+    np.testing.assert_allclose(came, prices, rtol=0, atol=1e-6 * np.ptp(prices))
 
 
 def test_a_column_of_one_value_and_a_single_class_have_one_network_column():

@@ -170,6 +170,14 @@ def test_noise_is_uniform_over_vocabulary_and_range_and_says_nothing_of_the_labe
     assert dependence(pool.rows["user"], pool.rows["city"]) > CHANCE
 
 
+def test_noise_is_as_frequent_at_the_ends_of_a_range_of_whole_numbers_as_between():
+    train = log()
+    whole = Table(train.rows.assign(price=(np.arange(4000) % 5).astype(np.float64)), train.schema, train.labels)
+    values, counts = np.unique(pool_of(Uniform(), whole, 20_000).rows["price"], return_counts=True)
+    assert values.tolist() == [0, 1, 2, 3, 4]
+    assert chisquare(counts).pvalue > CHANCE
+
+
 # Label shuffle ----------------------------------------------------------------------------------------------------
 
 

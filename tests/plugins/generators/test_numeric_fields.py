@@ -17,6 +17,7 @@ from ctrbench_generators.gaussian_copula import GaussianCopula
 from ctrbench_generators.smotenc import Smotenc
 from ctrbench_generators.tabddpm import TabDdpm
 from ctrbench_generators.tvae import Tvae
+from ctrbench_generators.uniform import Uniform
 from ctrbench_models._scaling import FARTHEST, Scaling
 from ctrbench_models.autoint import AutoInt
 from ctrbench_models.dcnv2 import DCNv2
@@ -41,6 +42,7 @@ MODELS: list[Model] = [Logistic(), LightGBM(trees=20, rows_a_leaf=5), FM(embeddi
     for cls in (Dnn, DeepFM, MaskNet, DCNv2, XDeepFM, AutoInt, FinalNet)
 ]
 EACH_LEARNER = pytest.mark.parametrize("generator", LEARNERS, ids=lambda generator: generator.name)
+EACH_MAKER = pytest.mark.parametrize("generator", [*LEARNERS, Uniform()], ids=lambda generator: generator.name)
 EACH_MODEL = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 
 
@@ -61,7 +63,7 @@ def small_whole(rows: int = 400) -> np.ndarray:
     return np.random.default_rng(4).integers(-3, 4, rows) * np.random.default_rng(5).integers(0, 2, rows)
 
 
-@EACH_LEARNER
+@EACH_MAKER
 def test_no_zero_has_a_sign_where_trains_have_none(generator: Generator, tmp_path: Path) -> None:
     made = numbers(generator.fit(log(small_whole()), seed=3, context=Context(checkpoints=tmp_path)).sample(400, seed=4))
     assert not np.signbit(made[made == 0]).any()
@@ -77,10 +79,51 @@ def test_tabddpm_makes_whole_numbers_of_whole_numbers(most: int, tmp_path: Path)
         assert set(made) <= set(numbers(train))
 
 
-def test_tabddpm_leaves_fractions_alone(tmp_path: Path) -> None:
-    train = log(np.append(np.arange(599.0), 0.5))
-    made = numbers(SMALL_DIFFUSION.fit(train, seed=3, context=Context(checkpoints=tmp_path)).sample(600, seed=4))
-    assert (made % 1 != 0).any()
+@EACH_MAKER
+@pytest.mark.parametrize("decimals", [0, 1, 2, 6])
+def test_new_numbers_have_no_more_decimals_than_trains_and_keep_its_range(
+    generator: Generator, decimals: int, tmp_path: Path
+) -> None:
+    """A step is a thousandth of the range, so that few new numbers would have train's decimals by chance."""
+    steps = np.random.default_rng(4).integers(-300, 700, 600)
+    made = numbers(
+        generator.fit(log(steps / 10**decimals), seed=3, context=Context(checkpoints=tmp_path)).sample(600, seed=4)
+    )
+    assert (made == made.round(decimals)).all()
+    assert made.min() >= steps.min() / 10**decimals
+    assert made.max() <= steps.max() / 10**decimals
+    assert len(np.unique(made)) > 5
+
+
+@pytest.mark.parametrize("power", [-20, -40])
+@pytest.mark.parametrize("generator", [Ctgan(**SMALL_GAN), SMALL_VAE, SMALL_DIFFUSION], ids=lambda made: made.name)
+def test_the_pool_of_small_numbers_is_that_of_the_same_numbers_in_a_larger_unit(
+    generator: Generator, power: int, tmp_path: Path
+) -> None:
+    prices = np.random.default_rng(4).gamma(4, 0.4, 600)  # of a deviation within ½ … 1
+    pools = [
+        generator.fit(log(column), seed=3, context=Context(checkpoints=tmp_path / str(place))).sample(600, seed=4)
+        for place, column in enumerate((prices, np.ldexp(prices, power)))
+    ]
+    assert (pools[0].rows["shop"] == pools[1].rows["shop"]).all()
+    np.testing.assert_array_equal(numbers(pools[1]), np.ldexp(numbers(pools[0]), power))
+    assert len(np.unique(numbers(pools[1]))) > 50
+
+
+@EACH_MAKER
+def test_of_flags_come_flags(generator: Generator, tmp_path: Path) -> None:
+    train = log(np.random.default_rng(4).integers(0, 2, 400))
+    made = generator.fit(train, seed=3, context=Context(checkpoints=tmp_path)).sample(400, seed=4)
+    assert set(numbers(made)) <= {0.0, 1.0}
+
+
+@EACH_MAKER
+def test_numbers_that_take_all_digits_are_not_rounded(generator: Generator, tmp_path: Path) -> None:
+    train = log(np.random.default_rng(4).normal(0.0, 1.0, 600))
+    made = numbers(generator.fit(train, seed=3, context=Context(checkpoints=tmp_path)).sample(600, seed=4))
+    assert (made != made.round(9)).any()
+    assert made.min() >= numbers(train).min()
+    assert made.max() <= numbers(train).max()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""SMOTENC: what comes out is what imbalanced-learn adds, chunk by chunk."""
+"""SMOTENC: what comes out is what imbalanced-learn adds, chunk by chunk, with train's decimals."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def by_hand(train: Table, k: int, random_state: int) -> list[tuple[float, ...]]:
     counts = np.bincount(train.targets)
     sampler = SMOTENC([0, 2], sampling_strategy=dict(enumerate(2 * counts)), k_neighbors=k, random_state=random_state)
     values, labels = sampler.fit_resample(train.rows.to_numpy(np.float64), train.targets)
+    values[:, 3] = values[:, 3].round()  # ages, whole in train
     return sorted_rows(values[len(train) :], labels[len(train) :])
 
 
@@ -86,7 +87,7 @@ def test_new_rows_are_new_lie_between_rows_of_their_class_and_take_its_values():
         for name in ("price", "age"):
             assert made[name].min() >= mine[name].min() - 1e-9
             assert made[name].max() <= mine[name].max() + 1e-9
-            assert not np.isin(made[name], mine[name]).all()
+        assert not np.isin(made["price"], mine["price"]).any()
 
 
 def test_seeds_decide_and_nothing_else_changes():
