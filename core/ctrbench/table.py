@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ctrbench.errors import Skip
 from ctrbench.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -116,6 +117,13 @@ class Schema:
     def identifier(self, role: Role) -> Field | None:
         """The first categorical field of a role, which is its id; None where there is none."""
         return next((field for field in self.with_role(role) if field.kind == "categorical"), None)
+
+    def expect_identifier(self, role: Role) -> Field:
+        """The same, for a method that does not work without; Skip where there is none."""
+        field = self.identifier(role)
+        if field is None:
+            raise Skip(f"no categorical field has the role {role}")
+        return field
 
     @property
     def columns(self) -> tuple[Field, ...]:

@@ -15,7 +15,6 @@ from ctrbench import Context, Generator, MethodRole, Register, Sampler, Skip, Ta
 from ctrbench_generators._classes import shares_of
 
 if TYPE_CHECKING:
-    from ctrbench import Role
     from numpy.typing import NDArray
 
 
@@ -34,7 +33,8 @@ class NegativeSampling(Generator):
 
     def fit(self, train: Table, *, seed: int, context: Context) -> Sampler:
         """Collect each user's positives; Skip without a user or item field, or where no negative can be made."""
-        user, codes = _identifier(train, "user"), _identifier(train, "item")
+        fields = [train.schema.expect_identifier(role) for role in ("user", "item")]
+        user, codes = (train.rows[field.name].to_numpy() for field in fields)
         positives = np.flatnonzero(train.targets == 1)
         _, item, counts = np.unique(codes, return_inverse=True, return_counts=True)  # train's items, numbered from 0
         unclicked = Unclicked(user[positives], item[positives], len(counts))
@@ -126,14 +126,6 @@ class NegativeSampler(Sampler):
         """Train's items, and the positives that yield no negative because their users have clicked all items."""
         left_out = len(self._positives) - len(self._sources)
         return {"items": len(self._rows_of.sizes), "positives without an item left": left_out}
-
-
-def _identifier(train: Table, role: Role) -> NDArray[np.int32]:
-    """The codes of the first categorical field of a role; Skip where there is none."""
-    field = train.schema.identifier(role)
-    if field is None:
-        raise Skip(f"negative_sampling needs a user and an item, and no categorical field has the role {role}")
-    return train.rows[field.name].to_numpy()
 
 
 @hookimpl

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ctrbench import Skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ctrbench import Field, Role, Schema, Table
+    from ctrbench import Table
     from numpy.typing import NDArray
 
 LARGEST = 2**62
@@ -50,14 +49,6 @@ def number_rows(*tables: Table, fields: Sequence[str] | None = None) -> list[NDA
         size *= distinct
     ends = np.cumsum([len(table) for table in tables])
     return np.split(numbers, ends[:-1])
-
-
-def identifier_of(schema: Schema, role: Role) -> Field:
-    """The field that identifies the user or the item; Skip where there is none."""
-    field = schema.identifier(role)
-    if field is None:
-        raise Skip(f"no categorical field has the role {role}")
-    return field
 
 
 def occurrences(rows: NDArray[np.int64], reference: NDArray[np.int64]) -> NDArray[np.int64]:

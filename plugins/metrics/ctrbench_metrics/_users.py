@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ctrbench import UNSEEN, Skip
 
-from ctrbench_metrics._rows import identifier_of
-
 if TYPE_CHECKING:
     from ctrbench import Predictions
     from numpy.typing import NDArray
@@ -44,7 +42,7 @@ def user_lists(predictions: Predictions) -> UserLists:
     Rows of users that train lacks are in no list: they share the code for unseen values and would look like one user.
     """
     rows = predictions.rows
-    codes = rows.rows[identifier_of(rows.schema, "user").name].to_numpy()
+    codes = rows.rows[rows.schema.expect_identifier("user").name].to_numpy()
     known = codes != UNSEEN
     distinct, users = np.unique(codes[known], return_inverse=True)
     labels = rows.targets[known]

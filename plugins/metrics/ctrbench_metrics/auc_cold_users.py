@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
+from ctrbench_metrics._rows import number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 MOST_ROWS = 5
@@ -34,7 +34,7 @@ class AucColdUsers(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the user."""
         rows, train = predictions.rows, predictions.real_train
-        users, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "user").name])
+        users, seen = number_rows(rows, train, fields=[rows.schema.expect_identifier("user").name])
         return auc_on(predictions, occurrences(users, seen) <= MOST_ROWS, f"users with at most {MOST_ROWS} train rows")
 
 

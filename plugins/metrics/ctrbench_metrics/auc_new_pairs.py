@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
+from ctrbench_metrics._rows import number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 
@@ -33,7 +33,7 @@ class AucNewPairs(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the user or the item."""
         rows, train = predictions.rows, predictions.real_train
-        fields = [identifier_of(rows.schema, role).name for role in ("user", "item")]
+        fields = [rows.schema.expect_identifier(role).name for role in ("user", "item")]
         pairs, seen = number_rows(rows, train, fields=fields)
         return auc_on(predictions, occurrences(pairs, seen) == 0, "a pair that train lacks")
 

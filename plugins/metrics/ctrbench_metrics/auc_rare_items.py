@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from ctrbench import Better, PredictionMetric, Predictions, Register, Score, hookimpl
 
-from ctrbench_metrics._rows import identifier_of, number_rows, occurrences
+from ctrbench_metrics._rows import number_rows, occurrences
 from ctrbench_metrics._slices import auc_on
 
 
@@ -34,7 +34,7 @@ class AucRareItems(PredictionMetric):
     def score(self, predictions: Predictions) -> Score:
         """AUC in [0, 1]; Skip where such rows have only one class, or no field identifies the item."""
         rows, train = predictions.rows, predictions.real_train
-        items, seen = number_rows(rows, train, fields=[identifier_of(rows.schema, "item").name])
+        items, seen = number_rows(rows, train, fields=[rows.schema.expect_identifier("item").name])
         clicked = seen[train.targets == 1]
         middle = np.median(occurrences(np.unique(seen), clicked))
         return auc_on(predictions, occurrences(items, clicked) <= middle, "rare items")

@@ -14,7 +14,6 @@ from ctrbench import Better, Register, Score, Skip, SyntheticMetric, Table, hook
 
 from ctrbench_metrics._chance import SIGNIFICANCE, Estimate, mean_of
 from ctrbench_metrics._matched import Matched
-from ctrbench_metrics._rows import identifier_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +63,7 @@ class InteractionDisclosure(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The share in [0, 1]; Skip without a user or item field, or without rows."""
-        names = [identifier_of(train.schema, role).name for role in ("user", "item")]
+        names = [train.schema.expect_identifier(role).name for role in ("user", "item")]
         if not all(map(len, (synthetic, train, holdout, reference))):
             raise Skip("needs rows in the pool, train, valid and test")
         rng = np.random.default_rng(seed)

@@ -13,7 +13,6 @@ import numpy as np
 from ctrbench import Register, Score, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._learned import LearnedAttack
-from ctrbench_metrics._rows import identifier_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class MembershipUsers(LearnedAttack):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """As for rows; Skip without a field that identifies the user."""
-        identifier_of(train.schema, "user")
+        train.schema.expect_identifier("user")
         return super().score(synthetic, train=train, holdout=holdout, reference=reference, seed=seed)
 
     def asked(self, scores: Sides, people: People) -> tuple[Sides, People]:

@@ -13,7 +13,7 @@ import numpy as np
 from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Table, hookimpl
 
 from ctrbench_metrics._chance import Estimate, mean_of, users_of
-from ctrbench_metrics._rows import identifier_of, number_rows
+from ctrbench_metrics._rows import number_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class PairConflict(SyntheticMetric):
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
         """The rate in [0, 1]; Skip without a user or item field, or where a class is missing. `seed` is not needed."""
-        names = [identifier_of(train.schema, role).name for role in ("user", "item")]
+        names = [train.schema.expect_identifier(role).name for role in ("user", "item")]
         for what, table in (("the pool", synthetic), ("the holdout", holdout)):
             if not 0 < table.click_rate < 1:
                 raise Skip(f"{what} lacks a class")

@@ -12,8 +12,6 @@ import numpy as np
 from annotated_types import Gt
 from ctrbench import Context, Model, Predictor, Register, Table, hookimpl
 
-from ctrbench_models._roles import identifier
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,7 +26,7 @@ class ItemRate(Model):
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Count rows and clicks of each item; Skip without an item field."""
-        item = identifier(train.schema, "item")
+        item = train.schema.expect_identifier("item")
         codes = train.column(item.name)
         rows = np.bincount(codes, minlength=item.vocab_size)
         clicks = np.bincount(codes, weights=train.targets, minlength=item.vocab_size)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from ctrbench import Context, Model, Predictor, Register, Table, hookimpl
 
-from ctrbench_models._roles import identifier
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,7 +30,7 @@ class PairMemory(Model):
 
     def fit(self, train: Table, valid: Table, *, seed: int, context: Context) -> Predictor:
         """Collect the positive pairs; Skip without a user or an item field."""
-        user, item = (identifier(train.schema, role) for role in ("user", "item"))
+        user, item = (train.schema.expect_identifier(role) for role in ("user", "item"))
         clicked = np.unique(_pairs(train, user, item)[train.targets == 1])
         remembered = np.isin(_pairs(valid, user, item), clicked)
         return Memory(user, item, clicked, _rate(valid.targets[remembered]), _rate(valid.targets[~remembered]))
