@@ -24,10 +24,11 @@ import numpy as np
 from ctrbench import UserError, load
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
-from ctrbench.intervals import Effect
+from ctrbench.intervals import ALPHA, Effect
 from ctrbench.reading import Results
 from ctrbench.report import drawing
 from ctrbench.results import PoolResult, most_flagged
+from ctrbench.significance import friedman, ranks_of
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
@@ -37,6 +38,8 @@ from tabulate import tabulate
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 PAPER = ("gaussian_copula", "smoten[chunks=4]")
 CONTROLS = ("smoten", "random_oversampling", "independent", "negative_sampling")
+SIMULATED = ("simulated", "simulated_scaled")  # as planned first, and with networks for its size
+EVERYWHERE = ("gaussian_copula", "smoten", "random_oversampling", "independent")
 LONG = ("tvae", "ctgan", "copulagan", "tabddpm")
 SCENARIOS = ("S1", "S2", "S3", "S4", "S5")
 GROUPS = {"negatives: S3, S4": ("S3", "S4"), "positives: S1, S2": ("S1", "S2"), "pool alone: S5": ("S5",)}
@@ -68,7 +71,7 @@ class Replication:
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = _by_suite(runs)
-        self.runs = {"frappe": of_suite["frappe"], "logs": of_suite["logs"]}
+        self.runs = {suite: of_suite[suite] for suite in ("frappe", "logs", *SIMULATED)}
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
         family = [Arm(*each) for each in product(PAPER, SCENARIOS, MODELS)]  # the plan's, in which no control is
         self.judged = dict(zip(family, self.frappe.family([self.frappe.cell(arm) for arm in family]), strict=True))
@@ -86,7 +89,11 @@ class Replication:
             "long": self._long(),
             "identical": self._identical(),
             "privacy": self._privacy(),
-            "movielens": self._log("movielens"),
+            "movielens": self._log("logs", "movielens"),
+            "seeds": self._seeds(),
+            "simulated": self._log(SIMULATED[-1], "simulated"),
+            "rare": self._log(SIMULATED[-1], "simulated[click_rate=0.02]"),
+            "ranks": self._ranks(),
         }
 
     def picture(self) -> bytes:
@@ -221,14 +228,44 @@ class Replication:
             rows.append(row)
         return _table(rows, ["", *(TITLES.get(name, name) for name in names)])
 
-    def _log(self, dataset: str) -> str:
-        of = Effects(self.runs["logs"].stored, dataset, "auc")
+    def _log(self, suite: str, dataset: str) -> str:
+        of = Effects(self.runs[suite].stored, dataset, "auc")
         rows = [
             (generator, *(_said(of.generator(generator, [scenario])) for scenario in SCENARIOS))
-            for generator in of.generators
+            for generator in of.applicable
         ]
         rows.append(("mean of the candidates", *(_said(of.scenario(scenario)) for scenario in SCENARIOS)))
         return _table(rows, ["generator", *SCENARIOS])
+
+    def _seeds(self) -> str:
+        """How far seeds alone move the networks on the simulated log, by their settings."""
+        rows = []
+        for dataset, model in product(self.runs["simulated"].stored.info.datasets, ("dnn", "deepfm")):
+            arms = [Arm("", name, model) for name in ("original", "original_again")]
+            row = [dataset, model]
+            for suite in SIMULATED:
+                of = Effects(self.runs[suite].stored, dataset, "auc")
+                found = [score for arm in arms for score in of.scores(arm) if score is not None]
+                row.append(f"{min(found):.3f} … {max(found):.3f}")
+            rows.append(row)
+        return _table(rows, ["log", "model", "at Frappe's settings", "at those of `quick`"])
+
+    def _ranks(self) -> str:
+        """The mean rank of each generator over all logs, by what is added, with the test of Friedman."""
+        suites = ("frappe", "logs", SIMULATED[-1])
+        places = [
+            (self.runs[suite].stored, dataset) for suite in suites for dataset in self.runs[suite].stored.info.datasets
+        ]
+        logs = [Effects(stored, dataset, "auc") for stored, dataset in places]
+        rows = []
+        for added, scenarios in GROUPS.items():
+            gains = [[of.generator(name, scenarios) for of in logs] for name in EVERYWHERE]
+            table = np.array([[effect.mean for effect in effects if effect] for effects in gains])  # of equal lengths
+            ranks, found = ranks_of(table).mean(axis=1), friedman(table)
+            groups = [", ".join(EVERYWHERE[i] for i in group) for group in found.groups]
+            alike = "; ".join(groups) if found.p < ALPHA else "all"
+            rows.append((added, *(f"{rank:.2f}" for rank in ranks), f"{found.p:.3f}", alike))
+        return _table(rows, ["what is added", *EVERYWHERE, "Friedman, p", "not told apart (Nemenyi)"])
 
 
 class Today:
@@ -236,10 +273,14 @@ class Today:
 
     def __init__(self, runs: Sequence[Results]) -> None:
         of_suite = _by_suite(runs)
-        *self.frontier, self.budget = (
+        self.frontier = [
             Effects(of_suite[suite].stored, "frappe", "auc")
-            for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd", "frappe_budget")
-        )
+            for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd")
+        ]
+        whole = [each for each in runs if each.stored.info.suite == "frappe_budget" and each.stored.finished]
+        self.budget = {
+            name: of for of in (Effects(each.stored, "frappe", "auc") for each in whole) for name in of.generators
+        }
         self.long = _long(of_suite)
         metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
@@ -247,7 +288,7 @@ class Today:
 
     def tables(self) -> dict[str, str]:
         """The page's tables by the name of their mark."""
-        runs = _runs([of.results for of in (*self.frontier, self.budget)])
+        runs = _runs([of.results for of in dict.fromkeys((*self.frontier, *self.budget.values()))])
         return {"frontier": self._frontier(), "budget": self._budget(), "runs": runs}
 
     def picture(self) -> bytes:
@@ -282,7 +323,7 @@ class Today:
 
     def _budget(self) -> str:
         """A row a generator and budget; the last are those of the paper's tables."""
-        parts = [(self.budget, name, name) for name in self.budget.generators]
+        parts = [(of, name, name) for name, of in sorted(self.budget.items(), key=lambda item: _budget_of(item[0]))]
         for name, pool in self.long.items():
             if name != "copulagan":  # which is CTGAN here
                 parts.append((pool.of, pool.generator, pool.generator if pool.but else f"{name}, its whole fit"))
@@ -310,6 +351,11 @@ def _long(of_suite: Mapping[str, Results]) -> dict[str, Pool]:
 
 def _by_suite(runs: Sequence[Results]) -> dict[str, Results]:
     return {each.stored.info.suite: each for each in runs}
+
+
+def _budget_of(generator: str) -> tuple[str, int]:
+    """A generator's name, and its number of epochs or steps, which alone tell budgets apart."""
+    return generator.partition("[")[0], int(re.findall(r"(?:epochs|steps)=(\d+)", generator)[0])
 
 
 def _auc(of: Effects, arm: Arm) -> float:
@@ -448,7 +494,7 @@ def main(folder: Path, to: Path | None) -> None:
             text = renewed((folder / page).read_text(encoding="utf-8"), made.tables())
             (to / page).write_text(text, encoding="utf-8")
             (to / picture).write_bytes(made.picture())
-        for name in ("frappe", "logs"):
+        for name in ("frappe", "logs", SIMULATED[-1]):
             _by_suite(runs)[name].report(to / f"{name}.html", force=True)
 
 
