@@ -66,7 +66,8 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
         return "unknown", _missing(effects, scenario)
     effect = tested.effect
     if effect.interval is None:
-        why = "one repeat tells nothing of this metric's" if effect.repeats == 1 else "no variation was seen"
+        alone = effect.repeats == 1 and effect.spread.model is None
+        why = "one repeat tells nothing of this metric's" if alone else "no variation was seen"
         return "undecided", f"{metric} changes by {signed(effect.mean)}. Its error is unknown, as {why}."
     interval = f"{signed(effect.low)} to {signed(effect.high)}"
     if not effect.testable:

@@ -258,15 +258,16 @@ def combined(effects: Sequence[Effect]) -> Effect:
 def by_group(contributions: NDArray[np.float64], group: NDArray[np.integer] | None) -> NDArray[np.float64] | None:
     """Sums of the contributions of rows that depend on each other, (groups,); the rows' own where all are independent.
 
-    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997);
-    None of a single group, which says nothing about others.
+    `group` is (rows,), from 0, none empty. The sums are scaled as a variance over so many groups is (Obuchowski 1997),
+    those that contribute; None where a single one does, which says nothing about others.
     """
     if group is None:
         return contributions
     sums = np.bincount(group, contributions)
-    if len(sums) < 2:
+    contribute = len(np.unique(group[contributions != 0])) or len(sums)
+    if contribute < 2:
         return None
-    scaled: NDArray[np.float64] = sums * np.sqrt(len(sums) / (len(sums) - 1))
+    scaled: NDArray[np.float64] = sums * np.sqrt(contribute / (contribute - 1))
     return scaled
 
 

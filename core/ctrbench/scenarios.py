@@ -40,8 +40,8 @@ class ClassShares:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
             if not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
                 raise ValueError(f"{name}={share} must lie between 0 and {MOST_DRAWN}")
-            if share and share == int(share):  # 1.0 is 1, also in the text that keys are made of
-                object.__setattr__(self, name, int(share))
+            # One recipe has one text, of which keys are made: 1.0 is 1, and 0 is 0.0, as where nothing is said.
+            object.__setattr__(self, name, int(share) if share and share == int(share) else float(share))
 
 
 @dataclass(frozen=True)

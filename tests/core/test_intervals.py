@@ -245,3 +245,7 @@ def test_equal_differences_of_unequal_predictions_leave_the_error_unknown() -> N
 
 def test_one_user_alone_says_nothing_about_others() -> None:
     assert intervals.by_group(np.array([0.5, -0.25, -0.25]), np.zeros(3, np.int64)) is None
+    users = np.array([0, 0, 1, 2, 3])  # of a slice that holds rows of one user, or of two
+    assert intervals.by_group(np.array([0.5, -0.5, 0, 0, 0]), users) is None
+    of_two = intervals.by_group(np.array([0.5, 0.1, -0.6, 0, 0]), users)
+    assert of_two == pytest.approx(np.array([0.6, -0.6, 0, 0]) * np.sqrt(2))

@@ -189,6 +189,8 @@ def test_a_recipe_that_cannot_be_followed_is_refused(values: dict, said: str) ->
 def test_a_share_is_one_recipe_however_its_number_is_written() -> None:
     whole, decimal = (Scenario("all", synthetic=ClassShares(one, one)) for one in (1, 1.0))
     assert whole.identity == decimal.identity
+    said, unsaid = Scenario("one", synthetic=ClassShares(0, 1)), Scenario("one", synthetic=ClassShares(negatives=1))
+    assert said.identity == unsaid.identity
     assert "0.5" in Scenario("half", synthetic=ClassShares(0.5, 1.0)).identity
 
 

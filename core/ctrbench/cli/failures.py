@@ -6,7 +6,7 @@ import click
 
 from ctrbench.cli._common import load_run, store_option
 
-_SHOWN = 3  # so many cells are named for each failure
+_SHOWN = 3  # so many cells or pools are named for each failure
 
 EXAMPLES = """
 \b

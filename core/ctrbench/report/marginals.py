@@ -89,7 +89,7 @@ def _ranges(
 ) -> tuple[list[str], list[NDArray[np.int64]]]:
     """Names of ranges of numbers of about equal mass in train, and the range of each number of some columns.
 
-    A number that fills more than a range has one of its own, or it would hide rarer ones on either side of it.
+    A number that fills two of them has one of its own, or it would hide rarer ones on either side of it.
     """
     if not len(present):
         return [PRESENT], [np.zeros(len(each), np.int64) for each in columns]

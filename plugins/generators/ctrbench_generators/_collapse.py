@@ -46,7 +46,7 @@ def collapsed(made: Mapping[str, NDArray[np.generic]], train: Table) -> Mapping[
     """The fact "collapsed fields", or nothing; `made` has columns of new rows: fields of train and perhaps its label.
 
     A column's heterogeneity is the probability that two rows differ in it (Gini and Simpson); numbers differ where they
-    fall into different twentieths of train.
+    fall into different twentieths of train, whose bounds are places of their own.
     """
     found = []
     for name, column in made.items():

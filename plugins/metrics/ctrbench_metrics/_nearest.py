@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NUMERIC_BINS = 20
 """Numbers count as equal where they fall between the same two quantiles of train: this many bins of equal mass.
 
-A number that fills more than a bin has one of its own, or it would hide rarer ones on either side of it.
+A number that fills two of them has one of its own, or it would hide rarer ones on either side of it.
 """
 
 LARGEST = 2**62
