@@ -286,7 +286,8 @@ def _load(plugin: Dataset, job: DataJob, workspace: Workspace, context: Context,
     with stages(Stage.LOAD):
         splits = contract.check_splits(plugin.load(seed=job.seed, context=context))
         if job.train_share < 1:
-            splits = thinned(splits, job.train_share, seed=digests.seed(job.seed, "train share"))
+            seed = digests.seed(job.seed, "train share")
+            splits = thinned(splits, job.train_share, seed=seed, source=plugin.name)
     with stages(Stage.KEEP):
         tables = contract.tables(splits)
         kept = tables if splits.ranking is None else {**tables, "ranking": splits.ranking}

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
+def thinned(splits: Splits, share: float, *, seed: int, source: str) -> Splits:
     """The splits with a share of train's rows, drawn within each class; a smaller share is a part of a larger one.
 
     A value that the drawn rows lack leaves the vocabulary and is unseen in the other splits. What the data set itself
-    learnt of all rows stays: which values are rare, and the number that stands for a missing one. UserError where no
-    row of a class is left.
+    learnt of all rows stays: which values are rare, and the number that stands for a missing one. UserError, with
+    `source` in front, where no row of a class is left.
     """
     import pyarrow as pa
 
     train = splits.train
-    kept = np.sort(_drawn(train, share, seed))
+    kept = np.sort(_drawn(train, share, seed, source))
     drawn = train.take(kept)
     codes = _codes(drawn)
     fields = [
@@ -53,13 +53,14 @@ def thinned(splits: Splits, share: float, *, seed: int) -> Splits:
     )
 
 
-def _drawn(train: Table, share: float, seed: int) -> NDArray[np.int64]:
+def _drawn(train: Table, share: float, seed: int, source: str) -> NDArray[np.int64]:
     chosen = []
     for label, kind in enumerate(("negatives", "positives")):
         of_class = np.flatnonzero(train.targets == label)
         wanted = round(share * len(of_class))
         if not wanted:
-            raise UserError(f"train share {share:g}: of {len(of_class)} {kind} none is left; take a larger share")
+            lost = f"of {len(of_class)} {kind} none is left"
+            raise UserError(f"{source}: train share {share:g}: {lost}; take a larger share")
         chosen.append(np.random.default_rng([seed, label]).permutation(of_class)[:wanted])
     return np.concatenate(chosen)
 
