@@ -100,6 +100,8 @@ class Scenario:
                     f"plausible={self.plausible:g} of a pool for {wanted}: that takes {needed:g} times the rows of "
                     f"train, and no pool has more than {MOST_DRAWN}: draw fewer, or from a larger share"
                 )
+        if not self.needs_pool and not self.keeps_real:
+            raise ValueError("it has no rows: ask for a share of real ones or of synthetic ones")
         if not self.needs_pool and (self.synthetic_weight != 1 or self.curates):
             raise ValueError("synthetic_weight and plausible are for synthetic rows, of which it has none")
 

@@ -196,7 +196,12 @@ def check_scenario_name(name: object, source: str) -> None:
 def _settings(table: Any, source: str) -> DatasetSettings:
     if not isinstance(table, dict):
         raise UserError(f"{source}: {table!r} is not a table")
-    kinds = {"datasets", "generators", "models", "metrics"}
+    kinds = {"datasets", "generators", "models"}
+    if "metrics" in table:
+        raise UserError(
+            f"{source}: metrics are the same on every data set; give their parameters where they are named, as in "
+            'metrics = ["dcr_share[rows=1000]"]'
+        )
     _refuse_unknown(table, kinds | {"timeout", "memory"}, source)
     limits = limits_of(table.get("timeout"), table.get("memory"), source)
     for kind in kinds & set(table):

@@ -200,3 +200,8 @@ def test_no_model_is_trained_on_a_share_of_train_that_rounds_away() -> None:
     lost = f"0.1% of {positives} positives and 0.1% of {len(TRAIN) - positives} negatives"
     with pytest.raises(Skip, match=f"few takes of train no row: {lost} rounds to 0"):
         compose(TRAIN, None, few, seed=1)
+
+
+def test_a_scenario_without_rows_is_no_scenario() -> None:
+    with pytest.raises(ValueError, match="it has no rows"):
+        Scenario("nothing", real=ClassShares(0, 0))

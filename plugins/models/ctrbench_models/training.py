@@ -262,7 +262,13 @@ def _train(
         total = torch.zeros((), device=device)
         for index in _batches(len(train), training.batch_size, order, device):
             weight = None if weights is None else weights[index]
-            loss = train_step(network, inputs.batch(index), labels[index], weight, penalty)
+            batch = inputs.batch(index)
+            try:
+                loss = train_step(network, batch, labels[index], weight, penalty)
+            except RuntimeError:  # torch's cross-entropy refuses what is no probability
+                if _finite(network, batch):
+                    raise
+                raise FloatingPointError(f"predictions are not finite in epoch {epoch}: lower learning_rate") from None
             total += loss * len(index)
         probabilities = _probabilities(network, held_out)
         if not np.isfinite(probabilities).all():
@@ -282,6 +288,11 @@ def _train(
             break
     network.load_state_dict(best_weights)
     return epoch, best
+
+
+def _finite(network: BaseModel, batch: dict[str, Tensor]) -> bool:
+    with torch.no_grad():
+        return bool(network.forward(batch)["y_pred"].isfinite().all())
 
 
 def _probabilities(network: BaseModel, inputs: _Inputs | _Mapped) -> NDArray[np.float64]:

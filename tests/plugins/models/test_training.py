@@ -430,9 +430,10 @@ def test_what_cannot_be_trained_is_skipped_with_its_reason() -> None:
         MODELS[0].fit(TRAIN.take(np.arange(1)), VALID, seed=1, context=Context())
 
 
-def test_predictions_that_are_not_numbers_fail_with_a_remedy() -> None:
+@pytest.mark.parametrize("batch_size", [4096, 64])  # found after an epoch, and at the second of many steps
+def test_predictions_that_are_not_numbers_fail_with_a_remedy(batch_size: int) -> None:
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        replace(MODELS[0], batch_size=4096, batch_norm=False, learning_rate=1e38).fit(
+        replace(MODELS[0], batch_size=batch_size, batch_norm=False, learning_rate=1e38).fit(
             TRAIN, VALID, seed=1, context=Context()
         )
 
