@@ -291,13 +291,16 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         if isinstance(value, tuple | list) and wanted is not None and len(value) != wanted:
             what = next(iter(_metadata(hint, str)), _type_text(base))
             raise UserError(f"{who}: {key}={_shown(value)} has {len(value)} values, not {wanted}: {what}") from None
+        inside = [each for each in errors if any(isinstance(part, int) for part in each["loc"])]
+        if inside:  # what holds a value that cannot be taken is also said to be too short
+            errors = [each for each in errors if each["type"] != "too_short"]
         ranges = [each for each in errors if each["type"].startswith(("greater_than", "less_than", "too_"))]
         if get_origin(base) in (Union, UnionType) and not ranges:
             raise UserError(f"{who}: {key}={_shown(value)} should be {_type_text(base)}") from None
         first = (ranges or errors)[0]
-        inside = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        where = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         complaint = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise UserError(f"{who}: {key}{inside}={_shown(first['input'])} {complaint}") from None
+        raise UserError(f"{who}: {key}{where}={_shown(first['input'])} {complaint}") from None
 
 
 def _number_kind(hint: Any, value: Any) -> type[int | float] | None:

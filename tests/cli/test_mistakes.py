@@ -86,6 +86,7 @@ BAD_SUITES = {
 BAD_COMMANDS = {
     ("run", "-g", "smotten"): "generators: no generator 'smotten'; did you mean 'smoten'?",
     ("run", "-m", "dnn[epochs=0]"): "dnn (ctrbench 0.1.0): epochs=0 should be greater than or equal to 1",
+    ("run", "-m", "finalnet[hidden_units=(3,)]"): "hidden_units[0]=3 should be a multiple of 2",
     ("run", "-m", "dnn[epochs"): "expected key=value",
     ("run", "-s", "S9"): "scenarios: no scenario 'S9'",
     ("run", "-k", "acu"): "did you mean 'auc'?",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from ctrbench import Budgeted, Context, Forecast, Model, Predictor, Schema, Searched, Table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class NetworkModel(Model):
     imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
 
     learning_rate: Annotated[float, "Adam's initial rate", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
-    batch_size: Annotated[int, "rows per step", Ge(2)] = 4096
+    batch_size: Annotated[int, "rows per step", Ge(2), Le(2**31 - 1)] = 4096
     epochs: Annotated[int, "passes over the training table, at most", Ge(1), Budgeted()] = 100
     patience: Annotated[int, "epochs in a row without a gain on valid that end the training", Ge(1)] = 2
 

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ OURS = {
     "model_root": "",
 }
 """Arguments of every class; the first three only where an experiment has no other."""
+GIVEN = {"self", "args", "kwargs", "feature_map"}
+"""What no experiment gives to a class."""
 LOOP = {"batch_size", "epochs", "early_stop_patience", "patience"}
 """What an experiment tells the training loop."""
 IGNORED = {
@@ -119,10 +122,10 @@ class Zoo:
             name for each in kind.__mro__ for name in inspect.signature(vars(each).get("__init__", object)).parameters
         }
         for name in experiment.changed:
-            if name not in known | LOOP | OURS.keys():
+            if name not in (known - GIVEN) | LOOP | OURS.keys():
                 raise UserError(
                     f"fuxictr: settings: {self.name} has no parameter {name!r}; "
-                    f"{did_you_mean(name, sorted(known - {'self', 'args', 'kwargs', 'feature_map'}), 'there are')}"
+                    f"{did_you_mean(name, sorted(known - GIVEN), 'there are')}"
                 )
         gpu = int(device.partition(":")[2] or 0) if device.startswith("cuda") else -1
         fixed = {name: value for name, value in OURS.items() if name not in ("optimizer", "loss", "task")}
@@ -181,6 +184,9 @@ class Experiment:
                     f"{did_you_mean(expid, experiments, 'there are')}"
                 )
             told = {**base, **experiments[expid]}
+        for name in told:
+            if not isinstance(name, str) or name in GIVEN:
+                raise UserError(f"fuxictr: config={config}: {expid} has a parameter {name!r}, which no class takes")
         return cls({**told, **changes}, tuple(changes))
 
     @staticmethod
@@ -261,9 +267,13 @@ def _yaml(text: str, where: str) -> Any:
         "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
     )
     try:
-        return yaml.load(text, Loader)
+        read = yaml.load(text, Loader)
+        json.dumps(read, default=str, skipkeys=True)  # goes as deep as whatever reads it
     except yaml.YAMLError as error:
         raise UserError(f"fuxictr: {where} is no YAML: {' '.join(str(error).split())}") from None
+    except (RecursionError, ValueError):
+        raise UserError(f"fuxictr: {where}: lists too deep in each other, or one in itself; write them out") from None
+    return read
 
 
 def _text(file: Path) -> str:

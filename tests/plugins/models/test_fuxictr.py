@@ -184,6 +184,19 @@ def test_what_is_not_there_is_said_before_anything_runs(changes: dict[str, str],
         towers(zoo, **changes).version()
 
 
+@pytest.mark.parametrize(("parameters", "says"), [
+    ("{model: Towers, 3: 4}", "E has a parameter 3, which no class takes"),
+    ("{model: Towers, feature_map: 4}", "E has a parameter 'feature_map', which no class takes"),
+    ("{model: Towers, target_field: &a [*a]}", "lists too deep in each other, or one in itself"),
+    ("{model: Towers, a: " + "[" * 3000 + "]" * 3000 + "}", "lists too deep in each other, or one in itself"),
+])  # fmt: skip
+def test_an_experiment_that_no_class_can_take_is_refused(parameters: str, says: str, zoo: Path, tmp_path: Path) -> None:
+    config = tmp_path / "odd.yaml"
+    config.write_text(f"E: {parameters}")
+    with pytest.raises(UserError, match=says):
+        towers(zoo, config=str(config), expid="E").version()
+
+
 def test_of_two_files_the_one_in_the_classs_own_folder_counts(zoo: Path) -> None:
     other = zoo / "Other"
     other.mkdir()
