@@ -20,6 +20,13 @@ from ctrbench.store.runs import RunResults
 from ctrbench.text import did_you_mean, markdown, plain
 from ctrbench.verdict import verdicts
 
+NEEDS = {
+    "doses": "doses need `run --doses` with three at least",
+    "shares": "shares need `run --train-shares`",
+    "slices": "slices need a metric such as auc_cold_users",
+    "privacy": "privacy needs a generator",
+}
+"""What a run lacks that has nothing to show in a view; in others it lacks a generator."""
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 _LATEX = (
@@ -43,10 +50,8 @@ def leaderboards(
                 raise UserError(f"no {kind} {word!r}; {did_you_mean(word, known, 'there are')}")
     made, said = boards(results, views, metric), remarks(results)
     if not made:
-        raise UserError(
-            f"run {results.run} has nothing to show in {', '.join(views)}: doses need `run --doses` with three "
-            "at least, shares `run --train-shares`, slices a metric such as auc_cold_users"
-        )
+        needed = ", ".join(NEEDS.get(view, f"{view} need a generator") for view in views)
+        raise UserError(f"run {results.run} has nothing to show in {', '.join(views)}: {needed}")
     if style == "csv":
         return _csv(made)
     if style == "json":

@@ -38,7 +38,7 @@ class ClassShares:
 
     def __post_init__(self) -> None:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
-            if not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
+            if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
                 raise ValueError(f"{name}={share} must lie between 0 and {MOST_DRAWN}")
             # One recipe has one text, of which keys are made: 1.0 is 1, and 0 is 0.0, as where nothing is said.
             object.__setattr__(self, name, int(share) if share and share == int(share) else float(share))

@@ -100,6 +100,7 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("on = { simulated = 3 }", "on.simulated: 3 is not a table"),
         ("[on.simulated.models]\ndnn = 3", "models.dnn=3 is not a table of parameters"),
         ("[on.simulated.metrics]\ndcr_share = { rows = 100 }", "metrics are the same on every data set"),
+        ("[[scenario]]\nname = 'odd'\nsynthetic = { positives = true }", "positives=True must lie between 0 and"),
         ("[on.simulated]\nmemory = 8", "memory=8 must be a text with a unit"),
         ("[on.simulated]\nmemory = 'much'", "memory=much: give a size above 0"),
         ("[on.simulated]\ntimeout = -1", "timeout=-1: must be above 0"),

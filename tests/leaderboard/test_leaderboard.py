@@ -37,7 +37,9 @@ def test_scenarios_stand_under_their_generator_with_the_best_of_each_column_mark
 
 @pytest.mark.parametrize("style", formats.FORMATS)
 def test_views_that_a_run_has_nothing_for_are_refused_with_what_would_fill_them(style: str) -> None:
-    with pytest.raises(UserError, match=r"^run r has nothing to show in doses, slices: doses need `run --doses`"):
+    with pytest.raises(
+        UserError, match=r"^run r has nothing to show in doses, slices: doses need `run --doses` with three"
+    ):
         formats.leaderboards(replace(GRID, run="r"), ["doses", "slices"], style=style)
     assert formats.leaderboards(GRID, ["doses", "scenarios"], style=style)
 

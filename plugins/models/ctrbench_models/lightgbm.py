@@ -40,7 +40,9 @@ class LightGBM(Model):
     patience: Annotated[int, "trees in a row without a gain on valid that end the training", Ge(1)] = 50
     learning_rate: Annotated[float, "shrinkage of each tree's step", Gt(0), Searched(0.01, 0.3, log=True)] = 0.05
     leaves: Annotated[int, "leaves of a tree", Ge(2), Le(131_072), Searched(7, 255, log=True)] = 63
-    rows_a_leaf: Annotated[int, "minimum number of rows in a leaf", Ge(1), Searched(5, 200, log=True)] = 20
+    rows_a_leaf: Annotated[
+        int, "minimum number of rows in a leaf", Ge(1), Le(2**31 - 1), Searched(5, 200, log=True)
+    ] = 20
     columns: Annotated[float, "share of the columns that a tree may use", Gt(0), Le(1)] = 0.8
     native_values: Annotated[int, "values up to which a field is a native category", Ge(0)] = 64
     smoothing: Annotated[float, "weight of the mean click rate, in rows of a value", Ge(0)] = 10.0
