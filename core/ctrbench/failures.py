@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Literal
 
 from ctrbench.results import Status, TaskResult
 from ctrbench.store.runs import RunResults
@@ -23,7 +22,7 @@ class Failure:
 
     result: TaskResult
     cost: tuple[str, ...]
-    unit: Literal["cell", "pool"]
+    unit: str  # of what it cost: cell, or pool
 
     def __str__(self) -> str:
         return self._told(where(self.result.traceback))
@@ -51,11 +50,9 @@ def failures(results: RunResults) -> list[Failure]:
         for result in pool.failed_scores.values() if pool.ok else [pool.result]:
             if result.describe() not in cells:  # a pool that failed is told of by the cells that it cost
                 pools[result.describe()].append((result, name))
-    units: tuple[tuple[Literal["cell", "pool"], dict[str, list[tuple[TaskResult, str]]]], ...]
-    units = (("cell", cells), ("pool", pools))
     return [
         Failure(each[0][0], tuple(name for _, name in each), unit)
-        for unit, found in units
+        for unit, found in (("cell", cells), ("pool", pools))
         for each in found.values()
         if not each[0][0].ok and each[0][0].status is not Status.SKIPPED
     ]

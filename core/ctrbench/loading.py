@@ -51,7 +51,7 @@ def usable(results: Iterable[tuple[Chosen[Dataset], TaskResult]], suite: Suite) 
 
 
 def _load(dataset: Chosen[Dataset], job: Job) -> TaskResult:
-    """However long it takes."""
+    """What comes of loading it now, however long that takes."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Artefacts(Path(folder)), Path(folder))
         told = dataset.ask(lambda _: perform(job, workspace), math.inf)

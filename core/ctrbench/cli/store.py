@@ -67,7 +67,7 @@ def check(store: str) -> None:
 )
 @store_option
 def gc(dry_run: bool, older_than: float, store: str) -> None:
-    """Remove what no result refers to: artefacts, logs, checkpoints, data frames, half-written files, lost runs.
+    """Remove what no result refers to: artefacts, logs, checkpoints, data frames, half-written files, empty runs.
 
     All readable results stay; rows that no ctrbench wrote, which `store check` lists, are removed. The checkpoint of an
     interrupted fit stays for 30 days, so that the same `ctrbench run` can resume from it.
