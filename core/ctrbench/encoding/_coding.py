@@ -22,8 +22,9 @@ class Coding:
 
     Categorical: values in fewer than `min_count` rows, or not among the `top` most frequent, become `(rare)`; `hash`
     puts all into so many buckets first. Numeric: `scale` is "", "standard" (mean 0, deviation 1) or "log" (sign · log
-    of 1 + size); `bins` makes the field categorical, "quantiles:N" (a bin is called by its least number) or "criteo"
-    (⌊log²⌋ of numbers above 2, as the winners of Criteo's challenge did). `decimal` is the decimal point of texts.
+    of 1 + size); `bins` makes the field categorical, "quantiles:N" (a bin is called by its least number, and a number
+    that fills two has one of its own) or "criteo" (⌊log²⌋ of numbers above 2, as the winners of Criteo's challenge
+    did). `decimal` is the decimal point of texts.
     """
 
     min_count: int = 1

@@ -88,9 +88,7 @@ def binned(work: Work, field: Field, numbers: dict[str, NDArray[np.float64]], co
     present = train[~np.isnan(train)]
     edges = np.array([])
     if coding.bins != "criteo" and len(present):
-        edges = np.unique(
-            np.quantile(present, np.linspace(0, 1, int(coding.bins.split(":")[1]) + 1)[:-1], method="lower")
-        )
+        edges = _edges(present, int(coding.bins.split(":")[1]))
     columns = {}
     for split, values in numbers.items():
         known = values[~np.isnan(values)]
@@ -120,6 +118,14 @@ def _scaling(present: NDArray[np.float64], scale: str) -> Callable[[NDArray[np.f
         mean, deviation = float(present.mean()), spread or 1.0
         return lambda values: (values - mean) / deviation
     return lambda values: values
+
+
+def _edges(present: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """The least number of each bin: quantiles, where a number that is several of them has a bin of its own."""
+    least, times = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)[:-1], method="lower"), return_counts=True)
+    distinct = np.unique(present)
+    behind = np.searchsorted(distinct, least[times > 1], side="right")
+    return np.union1d(least, distinct[behind[behind < len(distinct)]])
 
 
 def _criteo_bins(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,14 +29,18 @@ class Values:
 
     @classmethod
     def of(cls, train: Table, bins: int) -> Values:
-        """The values that occur in train, its numbers in at most this many bins of about equally many rows."""
+        """The values that occur in train, its numbers in at most this many bins of about equally many rows.
+
+        A number that fills two of them has one of its own.
+        """
         values, places = [], []
         for field in train.schema.fields:
             column = train.rows[field.name].to_numpy()
             distinct = np.unique(column)
             if field.kind == "numeric" and len(distinct) > bins:
-                edges = np.unique(np.quantile(column, np.arange(1, bins) / bins, method="lower"))
-                of_value = np.searchsorted(edges, distinct, side="right").astype(np.int64)
+                quantiles = np.quantile(column, np.arange(1, bins) / bins, method="lower")
+                edges, times = np.unique(quantiles, return_counts=True)
+                of_value = np.searchsorted(edges, distinct, "right") + np.searchsorted(edges[times > 1], distinct)
                 places.append(np.unique(of_value, return_inverse=True)[1].astype(np.int64))
             else:
                 places.append(np.arange(len(distinct)))

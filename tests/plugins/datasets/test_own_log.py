@@ -531,6 +531,16 @@ def test_numbers_are_scaled_or_put_into_bins_by_train(tmp_path):
     assert names[[0, 1, 2, 3, 10, 319]].tolist() == [0, 1, 2, 1, 5, 33], "⌊log²⌋ above 2"
 
 
+@pytest.mark.parametrize(
+    ("rare", "bins"), [((1.0, 5.0), {"0", "1"}), ((-3.0, 5.0), {"-3", "0", "5"}), ((7.0,), {"0", "7"})]
+)
+def test_a_number_that_fills_most_rows_hides_no_rarer_one_in_its_bin(tmp_path, rare, bins):
+    spent = [rare[n // 25 % len(rare)] if n % 25 == 0 else 0 for n in range(400)]
+    lines = [f"u{n % 9},{n % 2},{value}" for n, value in enumerate(spent)]
+    log = load(tmp_path, "user,click,spent\n" + "\n".join(lines), numeric="spent", bins="quantiles:20")
+    assert set(vocabulary(log, "spent")) == bins
+
+
 def test_decimal_commas_are_found_out_and_thousands_are_not_taken_for_them(tmp_path):
     lines = [f"{n % 2};{n % 17},{n % 10}5" for n in range(200)]
     log = load(tmp_path, "click;price\n" + "\n".join(lines), numeric="price")

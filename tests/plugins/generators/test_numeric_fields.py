@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from ctrbench import Context, Field, Generator, Model, Schema, Table, UserError
 from ctrbench_generators import _collapse
+from ctrbench_generators._values import Values
 from ctrbench_generators.argn import Argn
 from ctrbench_generators.copulagan import CopulaGan, NormalScores
 from ctrbench_generators.ctgan import Ctgan
@@ -234,3 +235,12 @@ def test_a_field_that_is_constant_in_training_is_only_shifted(value: float) -> N
     """Of equal numbers the mean is rounded, so that some seem to vary by 1e-16."""
     scaling = Scaling.of(log(np.full(600, value)))
     assert scaling.apply(log(np.array([value, value + 2, value - 1])))[0] == pytest.approx([0, 2, -1], abs=1e-9)
+
+
+def test_a_frequent_number_shares_its_bin_with_no_other() -> None:
+    spent = np.zeros(1000)
+    spent[:40] = np.arange(1, 41)
+    values = Values.of(log(spent), bins=32)
+    of_price = values.bins[1]
+    assert (of_price == of_price[0]).sum() == 1, "0 alone"
+    assert values.sizes[1] <= 32
