@@ -383,13 +383,14 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
         features = ["hour", "weekday"] if when.calendar and len(np.unique(when.coarse // 3600)) > 1 else []
         features = features if features and len(np.unique(when.days)) > 1 else features[:1]
         if "time" in found.parameters or (distinct < FEW_TIMES and not given) or (splits_given and not features):
-            several = "another column is the time" if "time" in found.parameters else f"{distinct} different times"
+            others = "time" in found.parameters
+            several = "another column is the time" if others else counted(distinct, "different time")
             found.dropped[name] = f"a time that tells too little: {several}"
             continue
         period = f" from {_date(when, np.min)} to {_date(when, np.max)}" if when.calendar else ""
         kept = ", kept as its hour and weekday" if len(features) == 2 else ", kept as its hour" if features else ""
         oldest = "" if splits_given else "; unless split says otherwise the oldest rows are train"
-        found.decide("time", name, f"{distinct:,} different times{period}{kept}{oldest}")
+        found.decide("time", name, f"{counted(distinct, 'different time')}{period}{kept}{oldest}")
         if format:
             found.decide("time_format", format, "as its digits look")
         if features:

@@ -34,7 +34,7 @@ class Argn(Generator):
     """
 
     name: ClassVar[str] = "argn"
-    imports: ClassVar[tuple[str, ...]] = ("torch",)
+    imports: ClassVar[tuple[str, ...]] = ("torch._dynamo",)
     epochs: Annotated[int, "passes over train, at most", Ge(1), Budgeted()] = 60
     patience: Annotated[int, "epochs in a row without a gain on held-out rows that end the training", Ge(1)] = 3
     batch_size: Annotated[int, "rows per step", Ge(1)] = 1024

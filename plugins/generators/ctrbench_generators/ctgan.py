@@ -25,7 +25,7 @@ class Ctgan(Generator):
     """Conditional GAN on one-hot columns (Xu et al. 2019), by our engine or SDV's."""
 
     name: ClassVar[str] = "ctgan"
-    imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.mixture", "sdv.single_table")
+    imports: ClassVar[tuple[str, ...]] = ("torch._dynamo", "sklearn.mixture", "sdv.single_table")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
     batch_size: Annotated[int, "rows per step: even, and a multiple of pac", Ge(2)] = 500
     embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128

@@ -36,7 +36,7 @@ class TabDdpm(Generator):
     """Multinomial and Gaussian diffusion on table rows, conditioned on the label (Kotelnikov et al. 2022)."""
 
     name: ClassVar[str] = "tabddpm"
-    imports: ClassVar[tuple[str, ...]] = ("torch", "sklearn.preprocessing")
+    imports: ClassVar[tuple[str, ...]] = ("torch._dynamo", "sklearn.preprocessing")
     steps: Annotated[int, "training steps", Ge(1), Budgeted()] = 30_000
     batch_size: Annotated[int, "rows per step", Ge(1)] = 4096
     lr: Annotated[float, "learning rate at the first step; it falls linearly to 0", Gt(0)] = 8.057e-4

@@ -34,7 +34,7 @@ class Tvae(Generator):
     """Variational autoencoder on one-hot columns (Xu et al. 2019), by our engine or SDV's."""
 
     name: ClassVar[str] = "tvae"
-    imports: ClassVar[tuple[str, ...]] = ("sdv.single_table", "sklearn.mixture", "torch")
+    imports: ClassVar[tuple[str, ...]] = ("sdv.single_table", "sklearn.mixture", "torch._dynamo")
     epochs: Annotated[int, "passes over train", Ge(1), Budgeted()] = 300
     batch_size: Annotated[int, "rows per step", Ge(1)] = 500
     embedding_dim: Annotated[int, "numbers in the noise vector of a row", Ge(1)] = 128

@@ -41,7 +41,7 @@ class NetworkModel(Model):
     """A network trained by Adam until valid's AUC no longer grows: FuxiCTR's rule, at BARS's settings."""
 
     supports_weights: ClassVar[bool] = True
-    imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
+    imports: ClassVar[tuple[str, ...]] = ("torch._dynamo", "fuxictr.pytorch.models", "sklearn.metrics")
 
     learning_rate: Annotated[float, "Adam's initial rate", Gt(0), Searched(1e-4, 1e-2, log=True)] = 1e-3
     batch_size: Annotated[int, "rows per step", Ge(2), Le(2**31 - 1)] = 4096

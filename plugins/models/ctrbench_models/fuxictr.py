@@ -30,7 +30,7 @@ class FuxiCTR(Model):
 
     name: ClassVar[str] = "fuxictr"
     supports_weights: ClassVar[bool] = True
-    imports: ClassVar[tuple[str, ...]] = ("torch", "fuxictr.pytorch.models", "sklearn.metrics")
+    imports: ClassVar[tuple[str, ...]] = ("torch._dynamo", "fuxictr.pytorch.models", "sklearn.metrics")
 
     path: Annotated[str, "the model's file or folder, or all of model_zoo", Location()] = ""
     model: Annotated[str, "the class"] = ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -506,3 +508,16 @@ def test_a_table_too_large_to_be_copied_is_learnt_alike(numeric: bool, monkeypat
         fits.append(replace(MODELS[0], epochs=2).fit(table, valid, seed=1, context=Context()).predict(valid))
         assert ("rows" in vars(table)) == copied
     assert (fits[0] == fits[1]).all()
+
+
+def test_what_its_libraries_import_when_they_are_first_used_is_not_charged_to_a_fit() -> None:
+    """An optimizer's first use imports hundreds of modules, which takes seconds."""
+    code = (
+        "import importlib, sys; from ctrbench_models.dnn import Dnn\n"
+        "for module in Dnn.imports: importlib.import_module(module)\n"
+        "before, torch = set(sys.modules), sys.modules['torch']\n"
+        "torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])\n"
+        "print(len(set(sys.modules) - before))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert int(said.split()[-1]) < 20
