@@ -228,10 +228,19 @@ def label(plugin: Plugin, given: Iterable[str], *, whole: bool = True) -> str:
     found = {name: getattr(plugin, name) for name in hints if name in named}
     short_ones = {name: Path(str(value)).name if name in short else value for name, value in found.items()}
     shown = [
-        f"{name}={_in_quotes(value) if _number_kind(hints[name], value) else _text(value)}"
+        f"{name}={_in_quotes(value) if _number_kind(hints[name], value) else written(value)}"
         for name, value in short_ones.items()
     ]
     return type(plugin).name + (f"[{', '.join(shown)}]" if shown else "")
+
+
+def written(value: Any) -> str:
+    """A value as the grammar takes it."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(written, value))})"
+    if isinstance(value, str):
+        return quoted(shown_address(value))
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
 def quoted(text: str) -> str:
@@ -278,13 +287,13 @@ def _metadata(hint: Any, kind: type[Any]) -> list[Any]:
 def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    base = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    if isinstance(value, str) and value.lower() == "none" and type(None) in get_args(base):
-        return None
-    if isinstance(value, Bare):
-        value = (_number_kind(hint, value) or str)(value)
+    base, value = _plain(hint), _meant(hint, value)
+    if any(type(value) is type(choice) and value == choice for choice in _choices(hint)):
+        return value
     try:
         return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+    except TypeError:  # a range that the annotation sets for texts, too
+        raise UserError(f"{who}: {key}={_shown(value)} should be {_type_text(base)}") from None
     except ValidationError as error:
         errors = error.errors()
         wanted = _length(base)
@@ -303,9 +312,39 @@ def _convert(who: str, key: str, hint: Any, value: Any) -> Any:
         raise UserError(f"{who}: {key}{where}={_shown(first['input'])} {complaint}") from None
 
 
+def _plain(hint: Any) -> Any:
+    """A type without its help and its range."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _choices(hint: Any) -> list[Any]:
+    """The single values that a type names: the options of its literals, and None."""
+    base = _plain(hint)
+    if get_origin(base) is Literal:
+        return list(get_args(base))
+    if get_origin(base) in (Union, UnionType):
+        return [choice for part in get_args(base) for choice in _choices(part)]
+    return [None] if base is type(None) else []
+
+
+def _meant(hint: Any, value: Any) -> Any:
+    """What a word stands for where the type leaves no doubt: none, a choice, a number; those in a tuple alike."""
+    base = _plain(hint)
+    if isinstance(value, tuple | list) and get_origin(base) is tuple:
+        parts = get_args(base)
+        inner = parts[:1] * len(value) if Ellipsis in parts else parts
+        return tuple(map(_meant, inner, value)) if len(inner) == len(value) else value
+    if not isinstance(value, str):
+        return value
+    for choice in _choices(hint):
+        if value.lower() == "none" if choice is None else isinstance(value, Bare) and value == written(choice):
+            return choice
+    return (_number_kind(hint, value) or str)(value) if isinstance(value, Bare) else value
+
+
 def _number_kind(hint: Any, value: Any) -> type[int | float] | None:
     """The kind of number that a text is, where the parameter may be either; None where there is no doubt."""
-    kinds = get_args(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    kinds = get_args(_plain(hint))
     if not isinstance(value, str) or str not in kinds:
         return None
     return next((kind for kind, pattern in _NUMBERS.items() if kind in kinds and pattern.fullmatch(value)), None)
@@ -384,17 +423,9 @@ def _storable(value: Json) -> Json:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_text, value))})"
-    if isinstance(value, str):
-        return quoted(shown_address(value))
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
 def _shown(value: Any) -> str:
     """A value as a message shows it: on one line."""
-    return plain(_text(value))
+    return plain(written(value))
 
 
 def _type_text(hint: Any) -> str:
@@ -403,7 +434,7 @@ def _type_text(hint: Any) -> str:
     if origin is Annotated:
         return _type_text(parts[0])
     if origin is Literal:
-        return " | ".join(map(_text, parts))
+        return " | ".join(map(written, parts))
     if origin in (Union, UnionType):
         return " | ".join(map(_type_text, parts))
     if origin is tuple:

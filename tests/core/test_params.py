@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from ctrbench import Budgeted, UserError, params
 from ctrbench.interfaces import Plugin
 from ctrbench.registry import Registered
@@ -24,6 +24,9 @@ class Thing(Plugin):
     limit: Annotated[int | None, "most"] = None
     fast: Annotated[bool, "hurry"] = False
     mark: Annotated[float | str, "a number or a word"] = ""
+    level: Annotated[Literal[1, 2], "one of two"] = 1
+    share: Annotated[float | Literal["auto"], "a range that no text has", Gt(0)] = "auto"
+    edges: Annotated[tuple[float | None, ...], "bounds"] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,10 @@ def built(text: str) -> Plugin:
         ("thing[mark=007]", Thing(mark="007")),
         ("thing[mark=1_000]", Thing(mark="1_000")),
         ("thing[mark=nan]", Thing(mark="nan")),
+        ("thing[level=2]", Thing(level=2)),
+        ("thing[share=auto]", Thing()),
+        ("thing[share=.5]", Thing(share=0.5)),
+        ("thing[edges=(1, none, 2.5)]", Thing(edges=(1.0, None, 2.5))),
     ],
 )
 def test_a_spec_becomes_the_plug_in_it_describes(text: str, expected: Thing) -> None:
@@ -94,6 +101,9 @@ def test_a_spec_becomes_the_plug_in_it_describes(text: str, expected: Thing) -> 
         ("thing[epoch=5]", "no parameter 'epoch'; did you mean 'epochs'?"),
         ("thing[dims=(1, x)]", "dims[1]=x should be a valid integer"),
         ("thing[how=best]", "how"),
+        ("thing[level=3]", "level=3 should be 1 or 2"),
+        ("thing[share=much]", "share=much should be float | auto"),
+        ("thing[share=0]", "share=0 should be greater than 0"),
         ("thing[epochs]", "expected key=value"),
         ("thing[epochs=]", "expected a value"),
         ("thing[epochs=5", "expected , or ]"),

@@ -35,14 +35,14 @@ def show(name: str) -> None:
             continue
         click.echo(plain_lines(f"{bounded(inspect.getdoc(plugin.thing) or '', PAGE)}\n"))
         rows = [
-            [p.name, p.type, _default(p.default), p.limits, p.help + (" (scaled by --budget)" if p.budgeted else "")]
+            [
+                p.name,
+                p.type,
+                params.written(p.default),
+                p.limits,
+                p.help + (" (scaled by --budget)" if p.budgeted else ""),
+            ]
             for p in params.parameters(plugin.plugin)
         ]
         if rows:
             echo_table(rows, ["parameter", "type", "default", "range", "what it is"])
-
-
-def _default(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"({', '.join(map(str, value))})"
-    return str(value) if value != "" else '""'
