@@ -10,8 +10,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from ctrbench.interfaces import MethodRole
+from ctrbench.results import MetricInfo
 from ctrbench.store.runs import RunResults
-from ctrbench.text import folds, plain
+from ctrbench.text import folds, listed, plain
 from ctrbench.verdict import Claim, GeneratorVerdict, Leader, Outcome, Verdict, verdicts
 
 LEAST_WIDTH = 9
@@ -38,9 +39,17 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     found = verdicts(results, metric)
     parts = [text for each in found for text in _answer(each, width, colour, brief)[: 1 if brief and found[1:] else 3]]
     if not found:
-        parts = [_wrapped("no verdict: this run has no metric for which higher or lower is better", width)]
+        parts = [_wrapped(_no_verdict(info.prediction_metrics, metric), width)]
     more = "more: ctrbench leaderboard --view all, ctrbench report"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
+
+
+def _no_verdict(metrics: Mapping[str, MetricInfo], metric: str) -> str:
+    """Why a run has none in a metric, and in which it has one."""
+    sided = [name for name, told in metrics.items() if told.better != "neither"]
+    if not sided:
+        return "no verdict: this run has no metric for which higher or lower is better"
+    return f"no verdict in {metric}, of which neither more nor less is better; this run has {listed(sided)}"
 
 
 def _answer(verdict: Verdict, width: int, colour: bool, brief: bool) -> list[str]:

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ctrbench.effects import Effects, TestedEffect
+from ctrbench.intervals import TRUSTED
 from ctrbench.results import Status
 from ctrbench.text import counted, listed, signed
 
 Conclusion = Literal["better", "worse", "different", "undecided", "unknown"]
+_SEEMS: dict[Conclusion, tuple[str, str]] = {
+    "better": ("seems better than original", "seem better than original"),
+    "worse": ("seems worse than original", "seem worse than original"),
+    "different": ("seems to differ from original", "seem to differ from original"),
+}
+"""What is said of a few repeats, of which intervals hold less often than they say."""
 _SAID: dict[Conclusion, tuple[str, str]] = {
     "better": ("is better than original", "are better than original"),
     "worse": ("is worse than original", "are worse than original"),
@@ -49,12 +56,13 @@ def headline(effects: Effects) -> str:
     found: dict[Conclusion, list[str]] = {conclusion: [] for conclusion in get_args(Conclusion)}
     for finding in findings(effects):
         found[finding.conclusion].append(finding.scenario)
-    parts = [f"{listed(names)} {_SAID[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
+    repeats = effects.results.info.repeats
+    said_of = _SAID if repeats >= TRUSTED else _SAID | _SEEMS
+    parts = [f"{listed(names)} {said_of[conclusion][len(names) > 1]}" for conclusion, names in found.items() if names]
     if not effects.metric:
         return "This run has no metric of predictions."
     if not parts:
         return "This run has no scenario that uses synthetic rows."
-    repeats = effects.results.info.repeats
     said = f"{'; '.join(parts)} ({counted(len(effects.averaged), 'generator')}, "
     said += f"{counted(len(effects.compared), 'model')}, {counted(repeats, 'repeat')})."
     return f"{said} With one repeat the noise of seeds is unknown: nothing is claimed." if repeats == 1 else said
@@ -81,7 +89,8 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
     conclusion: Conclusion = "different"
     if effects.better != "neither":
         conclusion = "better" if (effect.mean > 0) == (effects.better == "higher") else "worse"
-    return conclusion, f"{text} This is more than chance: {holm} with all scenarios tested at once."
+    sure = "is" if effect.repeats >= TRUSTED else f"seems, with fewer than {TRUSTED} repeats,"
+    return conclusion, f"{text} This {sure} more than chance: {holm} with all scenarios tested at once."
 
 
 def _missing(effects: Effects, scenario: str) -> str:

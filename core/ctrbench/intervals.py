@@ -104,9 +104,9 @@ class Effect:
     def among(self, claims: int) -> tuple[float, float] | None:
         """The interval, so wide that those of so many claims hold at once with 95 % (Bonferroni).
 
-        None where seeds were not drawn anew, or nothing was seen to vary.
+        None where seeds were not drawn anew, or nothing is known of the error.
         """
-        if not self.testable or not self.variance or math.isinf(self.variance):
+        if not self.testable or math.isinf(self.variance):
             return None
         level = 1 - ALPHA / max(claims, 1)
         return self.bound(-level), self.bound(level)

@@ -151,8 +151,8 @@ class _Judge:
         beside = [name for name in effects.controls if name not in effects.averaged]
         self.beside = family(effects, beside, self.scenarios)
         self.trusted = self.info.repeats >= intervals.TRUSTED
-        known = [c.high - c.mean for c in self.claims if c.high is not None]
-        self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known and min(known) > 0 else 4
+        known = [c.high - c.mean for c in self.claims if c.high is not None and c.high > c.mean]
+        self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known else 4
 
     def verdict(self) -> Verdict:
         best = max(self.claims, key=self.gain, default=None)
@@ -275,10 +275,13 @@ class _Judge:
             return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}: {every}."]
         mine = next(each for each in judged if each.generator == best.generator)
         lines = [self.first(best, judged), self.second(best, against)]
-        lines.append(f"{_privacy(mine)} {self.cost(mine)}".rstrip())
+        lines.append(f"{self.flags(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
         spoilt = [f"Not measured: {_few(unmeasured)}."] if unmeasured else []
+        left_out = [f"{name}{self.cause([''], 'original', name)}" for name in self.effects.models
+                    if name not in self.effects.compared]  # fmt: skip
+        spoilt += [f"Left out, for want of a score on original: {_few(left_out)}."] if left_out else []
         spoilt += [f"Collapsed: {_few(collapsed)}."] if collapsed else []
         lacking = [f"{each.generator} ({each.lacks.removeprefix('too few ')})" for each in judged if each.lacks]
         spoilt += [f"Too few rows: {_few(lacking)}."] if lacking else []
@@ -304,12 +307,15 @@ class _Judge:
             return []
         return [f"{name}{self.cause(self.effects.averaged, name)}" for name in self.scenarios if name not in answered]
 
-    def cause(self, generators: Sequence[str], scenario: str = "") -> str:
+    def cause(self, generators: Sequence[str], scenario: str = "", model: str = "") -> str:
         """Why scores are missing, in brackets: a failure rather than a skip. Without a pool the generator is "".
 
-        Of all scenarios of these generators, or of one.
+        Of all scenarios and models of these generators, or of one.
         """
-        arms = [a for a in self.effects.cells if a.generator in generators and a.scenario == (scenario or a.scenario)]
+        arms = [
+            arm for arm in self.effects.cells
+            if arm.generator in generators and scenario in ("", arm.scenario) and model in ("", arm.model)
+        ]  # fmt: skip
         lacking = [c for arm in arms for c in self.effects.cells[arm] if self.metric not in c.scores]
         causes = [cell.cause(self.metric) for cell in lacking]
         first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)
@@ -351,8 +357,10 @@ class _Judge:
                 shares[scenario] = moved / noise
         calm = [name for name, share in shares.items() if share <= SEED_NOISE]
         parts = [f"{_span(calm)} moved no more than re-seeding did"] if calm else []
-        parts += [f"{name} {share:.0f} times as much" for name, share in shares.items() if name not in calm]
-        return f"{', '.join(parts)}{'' if calm else ' as re-seeding'}. " if parts else ""
+        for name, share in shares.items():
+            if name not in calm:
+                parts.append(f"{name} {'' if parts else 'moved '}{share:.0f} times as much")
+        return f"{', '.join(parts)}{'' if calm else ' as re-seeding did'}. " if parts else ""
 
     def moved(self, arms: Sequence[Arm]) -> float | None:
         """The root mean square of the cells' differences to `original`; None where there is none."""
@@ -382,8 +390,12 @@ class _Judge:
     def second(self, best: Claim, against: Claim | None) -> str:
         if against is None and not self.effects.candidates:
             return ""
-        if against is None and (run := self.places_beside(best)):
-            lacking = [f"{generator or scenario}{self.cause([generator], scenario)}" for generator, scenario in run]
+        lacking = [
+            f"{generator or scenario}{self.cause([generator], scenario)}"
+            for generator, scenario in self.places_beside(best)
+            if against is None or self.score(generator, scenario, self.metric) is None
+        ]
+        if against is None and lacking:
             return f"No control beside it has every score of {self.metric}: {_few(lacking)}."
         if against is None:
             return "No control was run beside it: random_oversampling tells what more rows alone would do."
@@ -394,7 +406,19 @@ class _Judge:
             moved = f"differs from it by {self.number(against)}, which may be the luck of a seed"
         who = f"{against.generator} in {against.scenario}" if against.generator else against.scenario
         there = " there" if against.scenario == best.scenario else ""
-        return f"The best control{there} is {who}: {best.generator} {moved}."
+        silent = f" Not beside it, as scores are missing: {_few(lacking)}." if lacking else ""
+        return f"The best control{there} is {who}: {best.generator} {moved}.{silent}"
+
+    def flags(self, mine: GeneratorVerdict) -> str:
+        """Which privacy metrics flag its pools."""
+        if not any(told.aspect == "privacy" for told in self.info.synthetic_metrics.values()):
+            return "No privacy metric was run."
+        if not mine.judged:
+            return f"No privacy metric gave a verdict on {mine.generator}."
+        if mine.flagged:
+            share = f"{len(mine.flagged)} of {counted(mine.judged, 'metric')}"
+            return f"Privacy of {mine.generator}: flagged by {_few(mine.flagged)}, {share}."
+        return f"Privacy of {mine.generator}: flagged by none of {counted(mine.judged, 'metric')}, which is no proof."
 
     def cost(self, mine: GeneratorVerdict) -> str:
         bases = [Arm("", "original", model) for model in self.effects.compared]
@@ -442,15 +466,6 @@ class _Judge:
         if claim.low is None or claim.high is None:
             return mean
         return f"{mean} ({signed(claim.low, self.decimals)} to {signed(claim.high, self.decimals)})"
-
-
-def _privacy(mine: GeneratorVerdict) -> str:
-    if not mine.judged:
-        return f"No privacy metric gave a verdict on {mine.generator}."
-    if mine.flagged:
-        share = f"{len(mine.flagged)} of {counted(mine.judged, 'metric')}"
-        return f"Privacy of {mine.generator}: flagged by {_few(mine.flagged)}, {share}."
-    return f"Privacy of {mine.generator}: flagged by none of {counted(mine.judged, 'metric')}, which is no proof."
 
 
 def _seconds(seconds: float) -> str:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 from commands import CTRBENCH, FAST, SMALL, ctrbench, refused, tables
+from ctrbench.cli._common import colour
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,34 @@ def test_the_leaderboard_prints_in_every_format(style: str) -> None:
     if style == "json":
         records = json.loads(result.stdout)["boards"][0]["records"]
         assert any(f"{record['value']:.5f}" == value[1] for record in records)
+
+
+@pytest.mark.parametrize("style", ["markdown", "csv", "latex"])
+def test_a_verdict_is_not_asked_for_as_tables(style: str) -> None:
+    said = ctrbench("leaderboard", "--view", "verdict", "--format", style)
+    refused(said, f"--view verdict --format {style}: the verdict is text; only table and json have it")
+
+
+def test_a_dry_runs_product_is_its_number_of_cells() -> None:
+    asked = ["-d", SMALL, "-g", "independent", "-m", "item_rate", "-s", "S1", "--repeats", "2", "--dry-run"]
+    assert (
+        "4 cells: (1 generator × 1 scenario + 1 without a pool) × 1 model × 2 repeats; "
+        in ctrbench("run", *asked).stdout
+    )
+    more = ctrbench("run", *asked, "--train-shares", "0.5,1", "--model-seeds", "3").stdout
+    product = "(1 generator × 1 scenario + 1 without a pool) × 1 model × 2 repeats × 3 model seeds × 2 data sets"
+    assert f"24 cells: {product}; " in more
+    assert "a pool is made once for each generator, repeat and data set" in more
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_nobody_gets_bold_letters_who_asked_for_none(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert colour()
+    monkeypatch.setenv(name, value)
+    assert not colour()
 
 
 def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from ctrbench import MethodRole, answer
 from ctrbench.reading import Results
-from ctrbench.results import GeneratorInfo
+from ctrbench.results import GeneratorInfo, MetricInfo
 from handmade import cell, pool, results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
@@ -104,3 +104,15 @@ def test_a_run_of_pools_alone_ends_with_what_was_found_of_them() -> None:
 def test_without_a_metric_of_predictions_nothing_is_found() -> None:
     of = results([cell("", "original", "m", 0.8), cell("vae", "S3", "m", 0.8)], [], prediction_metrics={})
     assert Results(of, "x.db").findings == []
+
+
+def test_where_no_side_of_a_metric_is_better_another_one_is_named() -> None:
+    metrics = {"auc": MetricInfo("higher", ""), "calibration_ratio": MetricInfo("neither", "")}
+    said = answer.answer(run(*HELPING, prediction_metrics=metrics), "calibration_ratio", width=110)
+    assert said.startswith(
+        "no verdict in calibration_ratio, of which neither more nor less is better; this run has auc\n"
+    )
+    alone = run(*HELPING, prediction_metrics={"calibration_ratio": MetricInfo("neither", "")})
+    assert answer.answer(alone, "calibration_ratio", width=110).startswith(
+        "no verdict: this run has no metric for which"
+    )

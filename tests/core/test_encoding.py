@@ -169,7 +169,7 @@ def test_a_log_without_fields_or_with_a_field_named_twice_is_refused():
 def test_few_positives_and_unseen_values_are_noted():
     notes = splits(["a", "b"], test=["y", "z", "a"], notes=["first"]).notes
     assert notes[0] == "first"
-    assert "train has 1 positives: below 1,000" in notes[1]
+    assert "train has 1 positive: below 1,000" in notes[1]
     assert notes[2] == "field 'x': 67% of the test rows hold a value that train lacks"
     assert splits(["a", "b"] * 1000).notes == ()
 

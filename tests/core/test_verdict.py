@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ctrbench import MethodRole, Score
 from ctrbench.effects import Effects
@@ -25,9 +27,10 @@ from ctrbench.results import (
     TaskResult,
     TrainOutput,
 )
+from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.runs import RunResults
 from ctrbench.verdict import Outcome, Verdict, family, verdicts
-from handmade import DONE, results
+from handmade import DONE, FAILED, results
 
 BASE = (0.80, 0.79, 0.81, 0.80, 0.805)
 NOISE = (0.0001, -0.0002, 0.0, 0.0002, -0.0001)  # sums to 0
@@ -112,6 +115,25 @@ def test_a_small_effect_that_is_known_to_be_small_is_none() -> None:
     assert found.lines[0].startswith("log: no candidate is shown to help.")
 
 
+def test_equal_predictions_are_known_to_have_no_effect(tmp_path: Path) -> None:
+    store = Artefacts(tmp_path)
+
+    def told(cells: list[CellResult]) -> list[CellResult]:
+        parts = [store.put_array(np.array([0.01, -0.02, 0.01 + cell.repeat])) for cell in cells]
+        return [replace(cell, contributions={"auc": part}) for cell, part in zip(cells, parts, strict=True)]
+
+    made = run(told(arm("vae", "S1", 0.0, 0.0)), told(arm("vae", "S3", 0.0, 0.0)))
+    original = told([cell for cell in made.cells if not cell.generator])
+    cells = [*original, *(cell for cell in made.cells if cell.generator)]
+    told_of = replace(made, cells=cells, artefacts=store)
+    [found] = verdicts(told_of)
+    assert outcomes(found) == {"vae": Outcome.NO_EFFECT}
+    assert "changes auc by +0.0000 (+0.0000 to +0.0000)" in found.lines[0]
+    assert "error is unknown" not in " ".join(found.lines)
+    notes = [note for board in boards(told_of, ["generators"]) for note in board.notes]
+    assert "±0: each predicts what original does, so there is no difference to tell" in notes
+
+
 def test_noise_that_hides_a_large_effect_is_not_enough_evidence() -> None:
     found = judged(arm("vae", "S1", 0.002, 100.0), arm("vae", "S3", 0.0, 100.0))
     assert outcomes(found) == {"vae": Outcome.UNDECIDED}
@@ -161,6 +183,7 @@ def test_privacy_names_the_metrics_that_flag() -> None:
     assert "Privacy of vae: flagged by identical, 1 of 1 metric." in flagged.lines[2]
     assert "flagged by none of 1 metric, which is no proof" in judged(*HELPING).lines[2]
     assert "No privacy metric gave a verdict on vae." in judged(*HELPING, made=pools("vae", None)).lines[2]
+    assert "No privacy metric was run." in judged(*HELPING, synthetic_metrics={}).lines[2]
 
 
 def test_cost_is_a_pool_beside_a_training() -> None:
@@ -212,6 +235,16 @@ def test_a_control_that_was_run_without_scores_is_not_called_missing() -> None:
     assert "No control was run beside it" in judged(*HELPING).lines[1]
     found = judged(*HELPING, lacking("copy", Status.FAILED, "no luck"))
     assert found.lines[1] == "No control beside it has every score of auc: copy (no luck)."
+    roles = ROLES | {"other": GeneratorInfo(MethodRole.CONTROL)}
+    found = judged(*HELPING, *COPY, lacking("other", Status.FAILED, "no luck"), generators=roles)
+    assert found.lines[1].endswith(" Not beside it, as scores are missing: other (no luck).")
+
+
+def test_models_that_lack_a_score_on_original_are_named() -> None:
+    silent = [replace(cell, model="deepfm", scores={}, result=FAILED) for cell in arm("", "original", 0.0)]
+    found = judged(*HELPING, silent)
+    assert any(line.startswith("Left out, for want of a score on original: deepfm (") for line in found.lines)
+    assert not any("Left out" in line for line in judged(*HELPING).lines)
 
 
 def test_there_are_never_more_than_five_lines() -> None:
@@ -224,6 +257,10 @@ def test_one_repeat_is_measured_by_the_a_a_arm() -> None:
     assert outcomes(found) == {"vae": Outcome.UNDECIDED}
     assert found.lines[0].startswith(
         "log: nothing is claimed of one repeat. S1 and S3 moved no more than re-seeding did, S5 21 times as much."
+    )
+    loud = judged(parts[0], arm("vae", "S1", 0.01), arm("vae", "S3", 0.02), repeats=1)
+    assert loud.lines[0].startswith(
+        "log: nothing is claimed of one repeat. S1 moved 9 times as much, S3 18 times as much as re-seeding did. "
     )
     assert "The scenario original_again would tell" in judged(*parts[1:], repeats=1).lines[0]
     assert found.lines[-1].startswith("Five repeats tell")

@@ -123,7 +123,15 @@ def test_findings_claim_no_more_than_their_intervals() -> None:
     assert "may be chance" in open_.says
     assert "Four of five such runs" in open_.says
     said = headline(Effects(of, "log", "auc"))
-    assert said.startswith("S3 is better than original; S5 cannot be told apart from original (1 generator, 1 model")
+    assert said.startswith("S3 seems better than original; S5 cannot be told apart from original (1 generator, 1 model")
+
+
+def test_what_is_sure_with_five_repeats_only_seems_so_with_fewer() -> None:
+    sure, few = (Effects(repeated({"S3": [0.010, 0.011, 0.012, 0.011, 0.010][:n]}), "log", "auc") for n in (5, 3))
+    assert headline(sure).startswith("S3 is better than original (")
+    assert headline(few).startswith("S3 seems better than original (")
+    assert "This is more than chance" in findings(sure)[0].says
+    assert "This seems, with fewer than 5 repeats, more than chance" in findings(few)[0].says
 
 
 def test_a_gain_is_worse_where_lower_is_better_and_different_where_neither_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -111,8 +112,8 @@ def load_run(store: str, name: str | None, metric: str = "") -> Results:
 
 
 def colour() -> bool:
-    """Whether standard output is a terminal that shows bold."""
-    return sys.stdout.isatty()
+    """Whether standard output is a terminal that shows bold, and nobody asked for plain text (no-color.org)."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def width() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -100,16 +101,25 @@ def _echo_cells(grid: Plan, suite: Suite) -> None:
     trainings = {cell.train for cell in grid.cells}
     scenarios = list(dict.fromkeys(cell.scenario for cell in grid.cells if cell.generator))
     without = list(dict.fromkeys(cell.scenario for cell in grid.cells if not cell.generator))
-    generators, models = ({getattr(cell, part) for cell in grid.cells} for part in ("generator", "model"))
-    pools = f"{counted(len(generators - {''}), 'generator')} × {counted(len(scenarios), 'scenario')}"
-    click.echo(
-        f"{counted(len(grid.cells), 'cell')}: ({pools} + {len(without)} without a pool) × "
-        f"{counted(len(models), 'model')} × {counted(suite.repeats, 'repeat')}; {counted(len(trainings), 'training')}"
+    generators, models, datasets = (
+        {getattr(cell, part) for cell in grid.cells} for part in ("generator", "model", "dataset")
     )
+    made_by = len(generators - {""})
+    factors = {
+        "model": len(models),
+        "repeat": suite.repeats,
+        "model seed": suite.model_seeds,
+        "data set": len(datasets),
+    }
+    product = math.prod(factors.values()) * (made_by * len(scenarios) + len(without))
+    pools = f"{counted(made_by, 'generator')} × {counted(len(scenarios), 'scenario')} + {len(without)} without a pool"
+    others = [counted(n, kind) for kind, n in factors.items() if n > 1 or kind in ("model", "repeat")]
+    # on several data sets not every method need apply to each
+    of_what = f": {' × '.join([f'({pools})', *others])}" if product == len(grid.cells) else ""
+    click.echo(f"{counted(len(grid.cells), 'cell')}{of_what}; {counted(len(trainings), 'training')}")
     if scenarios:
-        click.echo(
-            f"a pool is made once for each generator and repeat, and serves {', '.join(scenarios)} of every model"
-        )
+        of_each = "generator and repeat" if len(datasets) == 1 else "generator, repeat and data set"
+        click.echo(f"a pool is made once for each {of_each}, and serves {', '.join(scenarios)} of every model")
     click.echo(f"{', '.join(without)}: trained once for all generators")
     for pool in dict.fromkeys((p.generator, p.same_as) for p in grid.pools if p.same_as):
         click.echo(plain(f"{pool[0]} equals {pool[1]} on this data and shares its pool and trainings"))
@@ -126,5 +136,5 @@ def _echo_reasons(found: Mapping[str, Reason], *, verbose: bool) -> None:
         if verbose:
             click.echo("\n  ".join(plain(text) for text in [head, *names]))
         else:
-            more = f" and {len(names) - _SHOWN} more (--verbose)" if len(names) > _SHOWN else ""
+            more = f" and {len(names) - _SHOWN:,} more (--verbose)" if len(names) > _SHOWN else ""
             click.echo(plain(f"{head}: {', '.join(names[:_SHOWN])}{more}"))

@@ -9,6 +9,7 @@ from contextlib import closing
 import click
 
 from ctrbench.cli._common import LateChoice, colour, echo_table, load_run, store_option, width
+from ctrbench.errors import UserError
 
 
 def _views() -> Sequence[str]:
@@ -64,8 +65,10 @@ def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | Non
         return
     from ctrbench.leaderboard import VIEWS
 
+    if VERDICT in views and style not in ("table", "json"):
+        raise UserError(f"--view {VERDICT} --format {style}: the verdict is text; only table and json have it")
     results = load_run(store, name, metric)
-    said = style == "table"  # the other formats hold tables; json has the verdict too
+    said = style == "table"  # json has the verdict beside its tables
     if said and (VERDICT in views or ALL in views):
         click.echo(results.answer(metric, width=width(), colour=colour()))
     wanted = VIEWS if ALL in views else [view for view in views if view != VERDICT]

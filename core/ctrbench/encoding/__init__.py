@@ -22,7 +22,7 @@ from ctrbench.errors import UserError
 from ctrbench.interfaces import Splits
 from ctrbench.resources import give_back_memory
 from ctrbench.table import UNSEEN, Field, Schema, Table
-from ctrbench.text import did_you_mean
+from ctrbench.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,12 +174,12 @@ def _check_classes(tables: Mapping[str, Table], source: str) -> None:
 def _warnings(tables: Mapping[str, Table]) -> list[str]:
     train, test = tables["train"], tables["test"]
     positives = int(train.targets.sum())
-    classes = ((positives, "positives"), (len(train) - positives, "negatives"))
+    classes = ((positives, "positive"), (len(train) - positives, "negative"))
     fewest, kind = min(classes, key=itemgetter(0))
     notes = []
     news = []
     if fewest < FEW:
-        notes.append(f"train has {fewest} {kind}: below {FEW:,}, noise hides most differences between methods")
+        notes.append(f"train has {counted(fewest, kind)}: below {FEW:,}, noise hides most differences between methods")
     for each in train.schema.categorical:
         unseen = float((test.rows[each.name] == UNSEEN).mean())
         if unseen > 0.5:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.leaderboard._board import Board, Entry, Record
-from ctrbench.leaderboard._part import Part, about_intervals, interval, numbers
+from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval, numbers
 from ctrbench.results import CellResult, TaskResult, whole_mean
 from ctrbench.significance import ranks_of
 from ctrbench.text import counted
@@ -97,6 +97,7 @@ def _family(part: Part) -> list[Board]:
     covers = [one.effect.covers for one in effects.tested_scenarios.values() if not one.effect.testable]
     if covers:
         notes.append(f"one repeat: an interval covers {covers[0]}; five repeats or more show the noise of seeds")
+    notes += about_repeats([tested.effect for tested in effects.tested_scenarios.values()])
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")

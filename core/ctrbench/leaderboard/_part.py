@@ -94,10 +94,13 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     """What has to be known to read a table's intervals; nothing of one that has no effect."""
     if not effects:
         return []
-    effects = [effect for effect in effects if NO_NOISE < effect.error < math.inf]
+    known = [effect for effect in effects if effect.interval is not None]
+    if not known:
+        return ["no interval, as there is one repeat or no variation was seen: nothing is marked"]
+    effects = [effect for effect in known if effect.error > NO_NOISE]
     bases = list(dict.fromkeys(effect.basis for effect in effects))
     if not bases:
-        return ["no interval, as there is one repeat or no variation was seen: nothing is marked"]
+        return ["±0: each predicts what original does, so there is no difference to tell"]
     said = []
     if not any(effect.testable for effect in effects):
         others = "seeds" if bases == ["test rows only"] else "other pools"
@@ -109,14 +112,18 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
                 f"{BETTER} better and {WORSE} worse by Holm at .05 over the cells of this table, "
                 f"{LIKELY_BETTER} {LIKELY_WORSE} by Benjamini and Hochberg only"
             )
-        if min(effect.repeats for effect in effects) < TRUSTED:
-            said.append(
-                f"with fewer than {TRUSTED} repeats a 95 % interval covers the truth less often, down to 88 % with two"
-            )
+        said += about_repeats(effects)
     least = sorted(effect.detectable for effect in effects)
     span = f"{least[0]:.5f}" if len(least) == 1 else f"{least[0]:.5f} to {least[-1]:.5f}"
     said.append(f"smallest true difference that such a run would show with a power of 80 %: {span}")
     return said
+
+
+def about_repeats(effects: Sequence[Effect]) -> list[str]:
+    """What has to be known where repeats are few."""
+    if not any(effect.testable and effect.repeats < TRUSTED for effect in effects):
+        return []
+    return [f"with fewer than {TRUSTED} repeats a 95 % interval covers the truth less often, down to 88 % with two"]
 
 
 def _finite(value: float) -> float | None:
