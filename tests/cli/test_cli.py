@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,8 @@ import pytest
 from click.testing import CliRunner
 from commands import CTRBENCH, FAST, SMALL, ctrbench, refused, tables
 from ctrbench.cli._common import colour
+from ctrbench.registry import load_registry
+from ctrbench.suite import load_suite
 
 
 @pytest.fixture(autouse=True)
@@ -198,6 +201,14 @@ def test_nobody_gets_bold_letters_who_asked_for_none(name: str, value: str, monk
     assert colour()
     monkeypatch.setenv(name, value)
     assert not colour()
+
+
+@pytest.mark.parametrize("name", ["S1", "S5", "original", "original_again", "class_weight", "undersample"])
+def test_a_scenario_is_shown_as_a_suite_has_one(name: str) -> None:
+    block = ctrbench("show", name).stdout.partition("[[scenario]]")
+    Path("own.toml").write_text("".join(block[1:]).replace(f'name = "{name}"', 'name = "own"'), encoding="utf-8")
+    [own] = load_suite("own.toml").own_scenarios
+    assert replace(own, name=name) == load_registry().get("scenario", name).thing
 
 
 def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:

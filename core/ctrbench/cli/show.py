@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import click
 
 from ctrbench.cli._common import PluginName, echo_table
+
+if TYPE_CHECKING:
+    from ctrbench.scenarios import Scenario
 
 
 @click.command(
@@ -29,9 +35,8 @@ def show(name: str) -> None:
     for plugin in registry.named(name, "show"):
         click.echo(f"{plugin.kind} {plugin}\n")
         if isinstance(plugin.thing, Scenario):
-            scenario = plugin.thing
-            click.echo(plain(scenario.help))
-            echo_table([[name, str(value)] for name, value in vars(scenario).items()], ["", ""])
+            click.echo(f"{plain(plugin.thing.help)}; in a suite, under a name of its own:\n")
+            click.echo(_recipe(plugin.thing))
             continue
         click.echo(plain_lines(f"{bounded(inspect.getdoc(plugin.thing) or '', PAGE)}\n"))
         rows = [
@@ -46,3 +51,19 @@ def show(name: str) -> None:
         ]
         if rows:
             echo_table(rows, ["parameter", "type", "default", "range", "what it is"])
+
+
+def _recipe(scenario: Scenario) -> str:
+    """A scenario as a suite's file has one, without what holds anyway."""
+    told = [(f.name, getattr(scenario, f.name)) for f in fields(scenario)]
+    standard = type(scenario)("")
+    kept = [(name, value) for name, value in told if value != getattr(standard, name)]
+    return "\n".join(["[[scenario]]", *(f"{name} = {_toml(value)}" for name, value in kept)])
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, str):
+        return json.dumps(str(value), ensure_ascii=False)
+    if isinstance(value, int | float):
+        return repr(value)
+    return f"{{ {', '.join(f'{name} = {share!r}' for name, share in vars(value).items())} }}"
