@@ -7,7 +7,7 @@ DOCS_INSTALLED := .venv/.installed-docs
 # Where it is forbidden to keep compiled modules, each of the hundreds of processes that tests start compiles all of them anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-faults lint docs docs-links quality bench gpu results clean
+.PHONY: run test test-slow test-faults test-lowest lint docs docs-links quality bench gpu results clean
 
 FAULTS ?= 200
 SEED ?= 1
@@ -24,6 +24,14 @@ test-slow: $(INSTALLED)
 
 test-faults: $(INSTALLED)
 	$(BIN)/pytest tests/faults -s --timeout 0 --faults $(FAULTS) --fault-seed $(SEED)
+
+# The tests with the oldest releases that pyproject.toml allows; torch alone, of which each is gigabytes, is that of constraints.txt.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch uv
+	.venv-lowest/bin/pip freeze | grep '^torch==' > .venv-lowest/torch.txt
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --constraint .venv-lowest/torch.txt --editable ".[dev]"
+	.venv-lowest/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -59,7 +67,7 @@ results: $(INSTALLED)
 	$(BIN)/python benchmarks/replication/results.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-lowest
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ctrbench needs Python 3.11 or newer; set PYTHON=python3.11")'
