@@ -1,6 +1,7 @@
 """What repeated, paired comparisons tell: intervals, p-values, and how small an effect they could have found.
 
-In: the differences of R repeats, and the covariance that they owe to the test rows which they share. Out: an `Effect`.
+In: the differences of R repeats, and the covariance that they owe to the test rows which they share. Out: an `Effect`;
+of scores that are not paired, an `Unpaired`.
 Seeds are the readers and test rows the cases of a multi-reader multi-case design (Obuchowski and Rockette 1995).
 """
 
@@ -137,6 +138,27 @@ class Effect:
         return float(optimize.brentq(lacking, 0.0, 5.0 * edge)) * self.error
 
 
+@dataclass(frozen=True)
+class Unpaired:
+    """How far the means of two samples lie apart, and the parts of the difference's variance."""
+
+    mean: float
+    seeds: tuple[tuple[float, int], tuple[float, int]]  # of either mean: its variance, and its degrees of freedom
+    test: float  # what test rows add
+
+    def bound(self, level: float) -> float:
+        """The end of the two-sided interval of that level; the lower one for a negative level.
+
+        Each part of the variance is widened by the square of its own quantile. The interval then holds at least as
+        often as it says, whatever the variances are (Banerjee 1960). Degrees of freedom for their sum (Welch 1947)
+        lend two repeats those of a long baseline whenever the two lie close by chance.
+        """
+        share = (1 + abs(level)) / 2
+        parts = (*self.seeds, (self.test, math.inf))
+        width = math.sqrt(sum(variance * _quantile(share, df) ** 2 for variance, df in parts))
+        return self.mean + math.copysign(width, level)
+
+
 def sees_at(effect: Effect, repeats: int, rows: float, claims: int) -> float:
     """The smallest effect that four of five runs of so many repeats would claim, on `rows` times as many test rows.
 
@@ -213,20 +235,16 @@ def difference(new: NDArray[np.float64], old: NDArray[np.float64]) -> float:
     return apart if abs(apart) > ROUNDING else 0.0
 
 
-def unpaired(new: NDArray[np.float64], old: NDArray[np.float64], test: float = 0.0) -> Effect | None:
-    """The effect behind the scores of repeats, (R,), beside those of R' others that share no seed with them.
+def unpaired(new: NDArray[np.float64], old: NDArray[np.float64], test: float = 0.0) -> Unpaired | None:
+    """The scores of repeats, (R,), beside those of R' others that share no seed with them.
 
     None where either has one repeat alone. `test` is the variance that the difference owes to test rows, 0 where both
-    had the same. V = s²/R + s'²/R' + test, its degrees of freedom after Welch (1947) and Satterthwaite (1946).
+    had the same.
     """
     if min(len(new), len(old)) < 2:
         return None
-    parts = [_variance(scores) / len(scores) for scores in (new, old)]
-    variance = sum(parts) + test
-    freedom = sum(part**2 / (len(scores) - 1) for part, scores in zip(parts, (new, old), strict=True))
-    df = variance**2 / freedom if freedom else math.inf
-    repeats, mean = min(len(new), len(old)), difference(new, old)
-    return Effect(mean, variance, df, repeats, "seeds and test rows", Spread(sum(parts) * repeats, test))
+    of_new, of_old = ((_variance(scores) / len(scores), len(scores) - 1) for scores in (new, old))
+    return Unpaired(difference(new, old), (of_new, of_old), test)
 
 
 def _variance(scores: NDArray[np.float64]) -> float:

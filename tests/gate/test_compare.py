@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from ctrbench.errors import UserError
-from ctrbench.gate.compare import Answer, Comparison, Judgement, Margin, compare, parse_margins
+from ctrbench.gate.compare import ALARM_LEVEL, DOUBT, Answer, Comparison, Judgement, Margin, compare, parse_margins
 from ctrbench.gate.snapshot import ArmScores, DatasetEntry, MadeWith, MetricEntry, Snapshot
-from ctrbench.intervals import Effect, Spread, unpaired
+from ctrbench.intervals import Unpaired, unpaired
 from scipy import stats
 
 FINE, THIN, LOST, REGRESSION = Judgement
@@ -54,25 +54,44 @@ def said(made: Comparison, subject: str, metric: str = "auc") -> Judgement:
     return next(a.judgement for a in made.answers if (a.metric, a.subject) == (metric, subject))
 
 
-def test_unpaired_is_welchs_t_and_knows_test_rows() -> None:
+def test_unpaired_widens_each_part_by_its_own_quantile() -> None:
     rng = np.random.default_rng(1)
     new, old = rng.normal(0, 1, 5), rng.normal(0.5, 3, 9)
-    effect = unpaired(new, old)
-    theirs = stats.ttest_ind(new, old, equal_var=False)
-    assert effect is not None
-    assert effect.p == pytest.approx(theirs.pvalue)
-    assert effect.df == pytest.approx(theirs.df)
-    assert effect.low == pytest.approx(theirs.confidence_interval().low)
-    wider = unpaired(new, old, 0.5)
-    assert wider is not None
-    assert wider.variance == pytest.approx(effect.variance + 0.5)
-    assert wider.df > effect.df
+    apart = unpaired(new, old, 0.5)
+    assert apart is not None
+    widths = [half_width(stats.ttest_1samp(scores, 0)) for scores in (new, old)] + [stats.norm.ppf(0.975) * 0.5**0.5]
+    assert apart.mean == pytest.approx(new.mean() - old.mean())
+    assert apart.bound(0.95) == pytest.approx(apart.mean + math.hypot(*widths))
+    assert apart.bound(-0.95) == pytest.approx(apart.mean - math.hypot(*widths))
     assert unpaired(new[:1], old) is None
+
+
+def half_width(found: Any) -> float:
+    low, high = found.confidence_interval()
+    return float(high - low) / 2
+
+
+@pytest.mark.parametrize(
+    ("repeats", "longer", "share"), [(2, 24, 0.0), (3, 24, 0.0), (6, 24, 0.0), (6, 6, 0.0), (2, 24, 0.5)]
+)
+def test_both_promises_hold_with_few_repeats(repeats: int, longer: int, share: float) -> None:
+    """Means are independent of variances: given how wide an interval came out, its error is a normal tail."""
+    rng = np.random.default_rng(5)
+    seeds = 1 / repeats + 1 / longer
+    variance = seeds / (1 - share)  # of which test rows have their share
+    alarm, clear = [], []
+    for _ in range(2000):
+        apart = unpaired(rng.normal(size=repeats), rng.normal(size=longer), variance - seeds)
+        assert apart is not None
+        alarm.append(apart.mean - apart.bound(-(1 - 2 * ALARM_LEVEL)))
+        clear.append(apart.bound(1 - 2 * DOUBT) - apart.mean)
+    assert stats.norm.sf(alarm, scale=math.sqrt(variance)).mean() <= ALARM_LEVEL
+    assert stats.norm.sf(clear, scale=math.sqrt(variance)).mean() <= DOUBT
 
 
 def test_rounding_is_no_difference_and_no_noise() -> None:
     old, new = np.array([0.7, 0.7 + 1e-16, 0.7]), np.array([0.7, 0.7 - 1e-16])
-    assert unpaired(new, old) == Effect(0.0, 0.0, np.inf, 2, "seeds and test rows", Spread(0.0, 0.0))
+    assert unpaired(new, old) == Unpaired(0.0, ((0.0, 1), (0.0, 2)), 0.0)
     before, after = (snap(at("m", auc=list(scores))) for scores in (old, new))
     made = compare(before, after, ["auc"], {"auc": Margin()})
     assert made.judgement is Judgement.FINE

@@ -18,7 +18,7 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.gate.snapshot import COSTS, ArmScores, Key, MetricEntry, Snapshot
-from ctrbench.intervals import Effect
+from ctrbench.intervals import Unpaired
 from ctrbench.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -207,20 +207,20 @@ class _Watched:
         old, new = self._repeats(self.kept, both), self._repeats(self.found, both)
         test = self._test_variance(both)
         worse = 1.0 if self.metric.better == "lower" else -1.0
-        effect = intervals.unpaired(worse * new, worse * old, test or 0.0)
+        apart = intervals.unpaired(worse * new, worse * old, test or 0.0)
         before, after = self._mean(self.kept, both), self._mean(self.found, both)
         margin = self._margin(both, before)
         difference = self._shown(intervals.difference(new, old))
         answer = Answer(
             self.name, subject, Judgement.THIN, len(both), before, after, difference, margin=self._shown(margin)
         )
-        if effect is None or test is None:
-            why = "the test rows' noise is unknown" if effect else "one repeat says nothing about the noise of seeds"
+        if apart is None or test is None:
+            why = "the test rows' noise is unknown" if apart else "one repeat says nothing about the noise of seeds"
             answer = replace(answer, reason=why)
         else:
-            judgement, *bounds = _judge(effect, margin, level)
+            judgement, *bounds = _judge(apart, margin, level)
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
-            reason = _why_thin(effect, margin) if judgement is Judgement.THIN else ""
+            reason = _why_thin(apart, margin) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
         again = [self.found_again[key] for key in keys if key in self.found_again]
         if answer.judgement is Judgement.FINE and (same := _why_not_new(self.old, self.new, again)):
@@ -306,20 +306,20 @@ class _Watched:
         return sum(error**2 for error in errors)
 
 
-def _judge(effect: Effect, margin: float, level: float) -> tuple[Judgement, float, float]:
+def _judge(apart: Unpaired, margin: float, level: float) -> tuple[Judgement, float, float]:
     """The judgement on how much worse it got, and the bounds that it rests on.
 
     A regression is a lower bound, at the alarm's level, above the margin; fine is an upper bound, at 95 %, not above
     twice the margin: with the alarm's own margin, an unchanged tree would need half the noise to be called fine.
     """
-    low, high = effect.bound(-(1 - 2 * level)), effect.bound(1 - 2 * DOUBT)
+    low, high = apart.bound(-(1 - 2 * level)), apart.bound(1 - 2 * DOUBT)
     if low > margin:
         return Judgement.REGRESSION, low, high
     return Judgement.FINE if high <= EXCLUDED * margin else Judgement.THIN, low, high
 
 
-def _why_thin(effect: Effect, margin: float) -> str:
-    if effect.mean > margin:
+def _why_thin(apart: Unpaired, margin: float) -> str:
+    if apart.mean > margin:
         return "worse by more than the margin, but perhaps because of seeds: more repeats will tell"
     return "a regression of twice the margin cannot be excluded: more repeats, or a wider margin"
 
