@@ -220,6 +220,22 @@ def test_what_head_found_in_the_store_says_nothing_whatever_it_did_beside() -> N
     assert compare(snap(found), snap(slower, new), ["auc"]).judgement is FINE
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [(4, 2, "measured none of them"), (2, 4, "only the repeats beyond them are new")],
+)
+def test_what_head_found_in_the_store_is_told_among_other_numbers_of_repeats(before: int, after: int, new: str) -> None:
+    def tree(seconds: list[float]) -> Snapshot:
+        return snap(at("a", auc=[0.7] * len(seconds), fit_seconds=seconds))
+
+    seconds = [1.25, 1.5, 2.0, 2.25]
+    made = compare(tree(seconds[:before]), tree(seconds[:after]), ["auc"])
+    assert made.judgement is THIN
+    assert new in only(made).reason
+    assert "another --seed" in only(made).reason
+    assert compare(tree(seconds[:before]), tree([1.26, *seconds[1:after]]), ["auc"]).judgement is FINE
+
+
 @pytest.mark.parametrize("change", [{"threads": 2}, {"device": "cuda"}, {"python": "3.13.1"}, {"cores": 64}])
 def test_costs_that_were_measured_otherwise_are_noted(change: dict[str, Any]) -> None:
     usual = {"host": "h", "cpu": "c", "cores": 2, "device": "cpu", "threads": 1, "python": "3.11.4"}

@@ -64,10 +64,12 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("stored")
 def test_a_run_that_found_the_baselines_results_in_the_store_says_nothing_new() -> None:
     ctrbench("export", "baseline.json")
-    ctrbench(*FAST, "--executor", "inline", "--repeats", "3")
-    done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds")
-    assert done.exit_code == 3, done.output
-    assert "HEAD found the baseline's results in the store, and measured none of them" in done.stdout
+    none, wide = "measured none of them", ["--margin", "auc=0.5", "--margin", "fit_seconds=1000%"]
+    for repeats, new in (("3", none), ("2", none), ("4", "only the repeats beyond them are new")):
+        ctrbench(*FAST, "--executor", "inline", "--repeats", repeats)
+        done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds", *wide)
+        assert done.exit_code == 3, done.output
+        assert f"HEAD found the baseline's results in the store, and {new}" in done.stdout
     refused(
         ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=1", "--margin", "auc=2"),
         "auc has a margin already",

@@ -327,7 +327,7 @@ def _why_thin(apart: Unpaired, margin: float) -> str:
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
     same = _why_not_new(old, new, _found_again(old, new).values())
-    said = [f"{same}: run the suite again, in a new store or with another seed, then compare"] if same else []
+    said = [same] if same else []
     if new.seed == old.seed and not same:
         said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
     if new.suite != old.suite:
@@ -351,13 +351,13 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
 
 
 def _found_again(old: Snapshot, new: Snapshot) -> dict[Key, bool]:
-    """Whether each cell or pool that both runs measured is the baseline's once more.
+    """Whether each cell or pool that both runs measured is the baseline's once more, in all repeats that both have.
 
     No two measurements of time and memory are equal to the last digit.
     """
     before, after = ({place.key: _costs(place) for place in each.places} for each in (old, new))
     return {
-        key: all(costs[name] == after[key][name] for name in shared)
+        key: all(was == now for name in shared for was, now in zip(costs[name], after[key][name], strict=False))
         for key, costs in before.items()
         if (shared := costs.keys() & after.get(key, {}).keys())
     }
@@ -368,11 +368,16 @@ def _costs(place: ArmScores) -> dict[str, Sequence[float | None]]:
 
 
 def _why_not_new(old: Snapshot, new: Snapshot, found: Collection[bool]) -> str:
-    """Why HEAD is the baseline once more in these cells; empty where it is not."""
+    """Why HEAD is no measurement of its own in these cells, and what to do; empty where it is one."""
     if new.run == old.run:
-        return "HEAD is the baseline's own run"
-    same = bool(found) and all(found)
-    return "HEAD found the baseline's results in the store, and measured none of them" if same else ""
+        why = "HEAD is the baseline's own run"
+    elif not found or not all(found):
+        return ""
+    elif new.repeats > old.repeats:
+        why = "HEAD found the baseline's results in the store, and only the repeats beyond them are new"
+    else:
+        why = "HEAD found the baseline's results in the store, and measured none of them"
+    return f"{why}: run the suite again with another --seed, then compare"
 
 
 def _versions(snapshot: Snapshot, what: str) -> dict[str, str]:
