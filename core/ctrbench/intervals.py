@@ -143,7 +143,7 @@ class Unpaired:
     """How far the means of two samples lie apart, and the parts of the difference's variance."""
 
     mean: float
-    seeds: tuple[tuple[float, int], tuple[float, int]]  # of either mean: its variance, and its degrees of freedom
+    seeds: tuple[tuple[float, int], ...]  # of either mean: its variance, and its degrees of freedom
     test: float  # what test rows add
 
     def bound(self, level: float) -> float:

@@ -265,6 +265,27 @@ def test_other_rows_add_the_noise_of_test_rows_and_the_same_rows_do_not() -> Non
     assert compare(tree(SHARED, 1e-4), tree(OTHER, None), ["auc"]).judgement is THIN
 
 
+@pytest.mark.parametrize(
+    ("variance", "sd", "worse", "reason"),
+    [
+        (1e-4, 0.001, 0.0, "excluded because of other test rows: keep the baseline's (`data_seed`"),
+        (1e-4, 0.001, 0.03, "perhaps because of other test rows: keep the baseline's (`data_seed`"),
+        (1e-6, 0.02, 0.0, "excluded because of seeds: use more repeats, or a wider margin"),
+        (1e-6, 0.02, 0.03, "perhaps because of seeds: use more repeats"),
+    ],
+)
+def test_more_repeats_are_advised_only_where_they_can_tell(
+    variance: float, sd: float, worse: float, reason: str
+) -> None:
+    def tree(mean: float, datasets: dict[str, DatasetEntry]) -> Snapshot:
+        place = at("m", auc=[mean - sd, mean, mean + sd]).model_copy(update={"test_variance": {"auc": variance}})
+        return snap(place, datasets=datasets)
+
+    found = only(compare(tree(0.7, SHARED), tree(0.7 - worse, OTHER), ["auc"]))
+    assert found.judgement is THIN
+    assert reason in found.reason
+
+
 def test_costs_compare_as_ratios_and_short_ones_not_at_all() -> None:
     def tree(factor: float) -> Snapshot:
         slow, quick = ([s * f for f in (1.0, 1.02, 0.98, 1.01)] for s in (4.0 * factor, 0.004 * factor))

@@ -220,7 +220,7 @@ class _Watched:
         else:
             judgement, *bounds = _judge(apart, margin, level)
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
-            reason = _why_thin(apart, margin) if judgement is Judgement.THIN else ""
+            reason = _why_thin(apart, margin, level) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
         again = [self.found_again[key] for key in keys if key in self.found_again]
         if answer.judgement is Judgement.FINE and (same := _why_not_new(self.old, self.new, again)):
@@ -318,10 +318,14 @@ def _judge(apart: Unpaired, margin: float, level: float) -> tuple[Judgement, flo
     return Judgement.FINE if high <= EXCLUDED * margin else Judgement.THIN, low, high
 
 
-def _why_thin(apart: Unpaired, margin: float) -> str:
+def _why_thin(apart: Unpaired, margin: float, level: float) -> str:
+    """What hides the answer, and what would tell: no number of repeats where test rows would hide it without seeds."""
+    of_rows = _judge(replace(apart, seeds=()), margin, level)[0] is Judgement.THIN
+    cause = "other test rows" if of_rows else "seeds"
+    cure = "keep the baseline's (`data_seed` in the suite), or use more" if of_rows else "use more repeats"
     if apart.mean > margin:
-        return "worse by more than the margin, but perhaps because of seeds: more repeats will tell"
-    return "a regression of twice the margin cannot be excluded: more repeats, or a wider margin"
+        return f"worse by more than the margin, but perhaps because of {cause}: {cure}"
+    return f"a regression of twice the margin cannot be excluded because of {cause}: {cure}, or a wider margin"
 
 
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
