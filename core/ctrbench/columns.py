@@ -346,13 +346,16 @@ def _from_series(column: pd.Series[Any]) -> Column:
 
 
 def _from_arrow(column: Any) -> Column:
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kinds = pa.types
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     if isinstance(chunked.type, pa.BaseExtensionType):
-        if chunked.type.extension_name in ("pandas.period", "arrow.uuid"):  # stored as numbers, and as bytes
+        if chunked.type.extension_name == "arrow.uuid":  # stored as bytes, as which older releases give them to pandas
+            return _from_series(pd.Series(chunked.to_pylist(), dtype=object).map(str, na_action="ignore"))
+        if chunked.type.extension_name == "pandas.period":  # stored as numbers
             return _from_series(chunked.to_pandas().map(str, na_action="ignore"))
         chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
     if kinds.is_nested(chunked.type):
