@@ -974,7 +974,7 @@ def test_a_missing_word_takes_no_number_that_is_another(tmp_path, values, words)
         (pa.array(["NA", "a"]).dictionary_encode(), "NA"),
         (pa.array([Decimal("-9.50"), Decimal("1.25")]), "-9.50"),
         (pa.array([-999.9, 1.0], pa.float32()), "-999.90"),
-        (pa.array([-2.0, 1.0], pa.float16()), "-2"),
+        (pa.array(np.array([-2.0, 1.0], np.float16)), "-2"),
         (pa.array([False, True]), "False"),
         (pa.array([np.iinfo(np.int64).max, 1]), "9223372036854775807"),
     ],
