@@ -62,6 +62,34 @@ def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list
         assert not running.console
 
 
+def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:
+    """Copy a store as if its run were still going on, and the tasks of one repeat not yet done."""
+    shutil.copy(store, copy)
+    with closing(sqlite3.connect(copy)) as database, database:
+        database.execute("update runs set finished = null")
+        database.execute("delete from run_tasks where task glob ?", [f"*/{lacks}/*"])
+
+
+def test_of_several_copies_of_a_run_the_most_complete_is_shown(
+    places: tuple[Path, Path, list[str]], tmp_path: Path
+) -> None:
+    folder, archive, _ = places
+    with closing(Store.open(str(tmp_path / "theirs.db"))) as store:
+        transfer.import_(store, archive)
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    copy_early(folder / "results.db", sent / "a_without_an_answer.db", lacks=0)
+    copy_early(folder / "results.db", sent / "b_one_repeat.db", lacks=1)
+    copy_early(folder / "results.db", sent / "c_two_repeats.db")
+    copy_early(tmp_path / "theirs.db", sent / "d_two_repeats.db")
+    shutil.copy(archive, sent / "e_finished.zip")
+    write([sent], tmp_path / "site")
+    text = (tmp_path / "site" / "index.html").read_text()
+    found = re.findall("suite toys, (.*), 20.* from (.*)</li>", text)
+    assert found == [("2 repeats, unfinished", "c_two_repeats.db"), ("2 repeats", "e_finished.zip")]
+    assert len(re.findall("</a>, 2 repeats, unfinished: ", text)) == 1, "beside its leaderboard too"
+
+
 def test_a_run_that_cannot_be_read_is_not_passed_over(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
     copied = tmp_path / "copied.db"
     shutil.copy(places[0] / "results.db", copied)

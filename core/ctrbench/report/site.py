@@ -5,7 +5,6 @@ In: stores, archives of stores, and folders of both. Out: a folder of pages that
 
 from __future__ import annotations
 
-import re
 import statistics
 import tempfile
 from collections import defaultdict
@@ -31,12 +30,26 @@ ARCHIVE, STORE = ".zip", ".db"
 
 @dataclass(frozen=True)
 class Source:
-    """A run, where it was read, and the file of its report within the site."""
+    """A run, and where it was read."""
 
     results: RunResults
     origin: str
-    file: str
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[Verdict]  # none where it has no answer
+
+    @property
+    def file(self) -> str:
+        """The file of its report within the site."""
+        return f"runs/{self.results.run}.html"  # letters, digits, _ and -: a store reads no other
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run had come to its end when it was copied."""
+        return self.results.finished is not None
+
+    @property
+    def repeats(self) -> str:
+        """How many are shown, and whether the run was to go on."""
+        return counted(self.results.info.repeats, "repeat") + ("" if self.finished else ", unfinished")
 
     @property
     def about(self) -> str:
@@ -44,7 +57,7 @@ class Source:
         info = self.results.info
         versions = {each.libraries.get("ctrbench", "-") for each in self.results.machines}
         budget = f", budget {info.budget:g}" if info.budget != 1 else ""
-        made = f"{counted(info.repeats, 'repeat')}{budget}, {clock(self.results.started)}"
+        made = f"{self.repeats}{budget}, {clock(self.results.started)}"
         return f"suite {info.suite}, {made}, ctrbench {', '.join(sorted(versions))}, from {self.origin}"
 
 
@@ -92,7 +105,7 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
     if not force:
         refuse_existing(index, "say --force")
     with _opened(places) as stores:
-        sources = list(_sources(stores))
+        sources = _sources(stores)
         if not sources:
             raise UserError(f"{', '.join(map(str, places))}: no run with an answer; `ctrbench run` makes one")
         try:
@@ -139,22 +152,27 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
             raise UserError(f"{encodable(str(place))}: there is no such file or folder")
 
 
-def _sources(stores: Iterable[tuple[str, Store]]) -> Iterator[Source]:
-    """Their runs that have an answer, each once."""
-    files: dict[str, str] = {}
+def _sources(stores: Iterable[tuple[str, Store]]) -> list[Source]:
+    """Their runs that have an answer, each once: of several copies the one that knows most of it."""
+    found: dict[str, Source] = {}
     for origin, store in stores:
         for head in store.runs():
-            if head.run in files:
+            known = found.get(head.run)
+            if known and known.finished:
                 continue
             try:
                 results = store.load_run(head.run)
             except NoRunError:  # it was stopped before its grid was known
                 continue
-            answers = [each for each in verdicts(results) if each.best]
-            if answers:
-                name = re.sub(r"[^\w-]", "_", head.run)[:80]
-                files[head.run] = name if name not in files.values() else f"{name}_{len(files)}"
-                yield Source(results, origin, f"runs/{files[head.run]}.html", answers)
+            source = Source(results, origin, [each for each in verdicts(results) if each.best])
+            if known is None or _knows(source) > _knows(known):
+                found[head.run] = source
+    return [source for source in found.values() if source.verdicts]
+
+
+def _knows(source: Source) -> tuple[bool, bool, int]:
+    """A finished run before one that was copied while it went on, then an answer before none, then more repeats."""
+    return source.finished, bool(source.verdicts), source.results.info.repeats
 
 
 def _sections(sources: Sequence[Source]) -> list[Section]:
