@@ -14,10 +14,15 @@ import pytest
 from click.testing import CliRunner
 from ctrbench.cli import main
 from ctrbench.errors import UserError
+from ctrbench.interfaces import MethodRole
 from ctrbench.registry import Registry
-from ctrbench.report.site import write
+from ctrbench.report.site import Source, _sections, over_all, write
+from ctrbench.report.tables import Grid
+from ctrbench.results import GeneratorInfo
 from ctrbench.store import transfer
 from ctrbench.store.store import Store
+from ctrbench.verdict import verdicts
+from handmade import INFO, cell, results
 from recording import SUITE, Bench
 
 
@@ -45,6 +50,7 @@ def test_a_site_has_a_leaderboard_for_each_data_set_and_every_runs_report(
         assert "Does synthetic data help?" in (tmp_path / "site" / file).read_text()
     assert all(text.count(f">{name}</a>") == 2 for name in names), "beside its leaderboard, and in the list of runs"
     assert "from theirs.zip" in text
+    assert text.count("<caption>Where each candidate does best in hits, by the run with most repeats</caption>") == 1
     first = (tmp_path / "site" / "index.html").read_bytes()
     write([folder, archive], tmp_path / "site", force=True)
     assert (tmp_path / "site" / "index.html").read_bytes() == first
@@ -60,6 +66,57 @@ def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list
             found = running.measure()
             assert not {kind: found[kind] for kind in ("wide", "out", "small", "overlaps") if found[kind]}
         assert not running.console
+
+
+ROLES = {"vae": "candidate", "gan": "candidate", "noise": "control"}
+
+
+def source(metric: str, dataset: str, fingerprint: str, *generators: str, repeats: int = 1) -> Source:
+    """A run of some generators on a data set, of which S3 changes the metric by 0.1, or by less with more repeats."""
+    auc = {"original": 0.7, "S3": 0.7 + 0.1 / repeats}
+    cells = [
+        replace(cell(generator, scenario, "dnn", auc[scenario], repeat), dataset=dataset)
+        for repeat in range(repeats)
+        for generator, scenario in [("", "original"), *((each, "S3") for each in generators)]
+    ]
+    made = results(
+        cells,
+        [],
+        repeats=repeats,
+        datasets={dataset: replace(INFO.datasets["log"], fingerprint=fingerprint)},
+        prediction_metrics={metric: INFO.prediction_metrics[metric]},
+        generators={each: GeneratorInfo(MethodRole(role)) for each, role in ROLES.items() if each in generators},
+    )
+    return Source(made, "hand.db", verdicts(made))
+
+
+def over(*sources: Source) -> dict[str, list[list[str]]]:
+    """The tables over all data sets by their metrics: the columns' names, then the rows."""
+
+    def shown(grid: Grid) -> list[list[str]]:
+        names = [name for head in grid.heads for name, _ in head.columns]
+        return [names, *([each.full for each in row.cells] for row in grid.rows)]
+
+    return {metric: shown(*grids) for metric, grids in over_all(_sections(sources)).items()}
+
+
+def test_over_all_data_sets_each_metric_has_a_table_of_those_on_which_candidates_were_tried() -> None:
+    one_log_in_two_metrics = source("auc", "log", "1" * 64, "vae"), source("logloss", "log", "1" * 64, "vae")
+    assert over(*one_log_in_two_metrics) == {}
+    assert over(source("auc", "log", "1" * 64, "vae"), source("auc", "the same log", "1" * 64, "gan")) == {}
+    assert over(*(source("auc", "log", number * 64, "noise") for number in "12")) == {}, "controls are in no ranking"
+    assert over(
+        *one_log_in_two_metrics,
+        source("auc", "log", "1" * 64, "vae", repeats=2),
+        source("auc", "log", "2" * 64, "vae", "gan"),
+        source("auc", "other", "3" * 64, "noise"),
+    ) == {
+        "auc": [
+            ["generator", "helps in", "hurts in", "log (data 111111111111)", "log (data 222222222222)"],
+            ["gan", "0 of 1", "0 of 1", "—", "+0.10000"],
+            ["vae", "0 of 2", "0 of 2", "+0.05000", "+0.10000"],
+        ]
+    }
 
 
 def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:

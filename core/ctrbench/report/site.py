@@ -1,4 +1,4 @@
-"""Several runs as one static site: a leaderboard for each data set, one over all of them, and each run's report behind.
+"""Several runs as one static site: leaderboards of each data set and over all of them, and each run's report behind.
 
 In: stores, archives of stores, and folders of both. Out: a folder of pages that open offline and can be published.
 """
@@ -74,8 +74,16 @@ class Place:
 class Section:
     """The leaderboard of one data set in one metric."""
 
-    title: str
+    dataset: str
+    metric: str
+    fingerprint: str
+    which: str  # tells it from other data sets of that name, as in " (data 0123456789ab)"
     places: Sequence[Place]  # candidates, the best first, then controls
+
+    @property
+    def title(self) -> str:
+        """Its data set and metric."""
+        return f"{self.dataset}: {self.metric}{self.which}"
 
     @property
     def sources(self) -> list[tuple[Source, str]]:
@@ -114,8 +122,7 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
             raise UserError(f"{encodable(str(folder))}: cannot be made ({fault(error)}); name a folder") from None
         sections = _sections(sources)
         pages = [(folder / source.file, page(source.results)) for source in sources]
-        over = over_all(sections)
-        pages.append((index, filled("site.html", sections=sections, sources=sources, overall=over)))
+        pages.append((index, filled("site.html", sections=sections, sources=sources, overall=over_all(sections))))
     for file, text in pages:
         with whole_file(file) as target:
             target.write(text.encode())
@@ -187,7 +194,10 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
     names = [key[:2] for key in found]
     return [
         Section(
-            f"{name}: {metric}" + (f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else ""),
+            name,
+            metric,
+            fingerprint,
+            f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else "",
             sorted(places, key=lambda place: (place.said.role is MethodRole.CONTROL, -_gain(place))),
         )
         for (name, metric, fingerprint), places in sorted(found.items())
@@ -195,24 +205,38 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
     ]
 
 
-def over_all(sections: Sequence[Section]) -> list[Grid]:
-    """Candidates over all data sets: where the run with most repeats says that they help, and their gains there."""
+def over_all(sections: Sequence[Section]) -> dict[str, list[Grid]]:
+    """For each metric in which candidates were tried on several data sets, a table of these."""
+    metrics = dict.fromkeys(section.metric for section in sections)
+    found = {metric: _over_all([section for section in sections if section.metric == metric]) for metric in metrics}
+    return {metric: table for metric, table in found.items() if table}
+
+
+def _over_all(sections: Sequence[Section]) -> list[Grid]:
+    """Candidates in one metric: where the run with most repeats says that they help, and their gains there.
+
+    A data set is its rows, whatever a run calls it.
+    """
+    datasets: dict[str, str] = {}
     best: dict[str, dict[str, Place]] = defaultdict(dict)
     for section in sections:
         for place in section.places:
             if place.said.role is MethodRole.CANDIDATE:
-                other = best[place.said.generator].get(section.title)
+                datasets.setdefault(section.fingerprint, f"{section.dataset}{section.which}")
+                other = best[place.said.generator].get(section.fingerprint)
                 if other is None or _weight(place) > _weight(other):
-                    best[place.said.generator][section.title] = place
+                    best[place.said.generator][section.fingerprint] = place
+    if len(datasets) < 2:
+        return []
     rows: list[tuple[int, float, list[Entry | str]]] = []
     for generator, places in best.items():
         helps = sum(place.said.outcome is Outcome.HELPS for place in places.values())
         hurts = sum(place.said.outcome is Outcome.HURTS for place in places.values())
-        cells = [_difference(places[s.title]) if s.title in places else "—" for s in sections]
+        cells = [_difference(places[each]) if each in places else "—" for each in datasets]
         row: list[Entry | str] = [generator, f"{helps} of {len(places)}", f"{hurts} of {len(places)}", *cells]
         rows.append((helps, statistics.fmean(map(_gain, places.values())), row))
     rows.sort(key=lambda each: (each[0], each[1]), reverse=True)
-    return grids(["generator", "helps in", "hurts in", *(s.title for s in sections)], [row for _, _, row in rows])
+    return grids(["generator", "helps in", "hurts in", *datasets.values()], [row for _, _, row in rows])
 
 
 def _weight(place: Place) -> tuple[int, float]:
