@@ -147,6 +147,25 @@ def test_of_several_copies_of_a_run_the_most_complete_is_shown(
     assert len(re.findall("</a>, 2 repeats, unfinished: ", text)) == 1, "beside its leaderboard too"
 
 
+def test_of_an_earlier_site_no_page_is_lost_unsaid_and_with_force_none_is_left(
+    places: tuple[Path, Path, list[str]], tmp_path: Path
+) -> None:
+    folder, archive, (mine, theirs) = places
+    index, reports = tmp_path / "index.html", tmp_path / "runs"
+    write([folder], tmp_path)
+    page = (reports / f"{mine}.html").read_text()
+    index.unlink()
+    for place in (folder, archive):
+        with pytest.raises(UserError, match=rf"{mine}\.html: exists already; .* --force"):
+            write([place], tmp_path)
+    others = {"mine.html": page, f"{theirs[:-1]}.html": "not a report", "notes.txt": page}
+    for name, text in others.items():
+        (reports / name).write_text(text)
+    assert not index.exists()
+    write([archive], tmp_path, force=True)
+    assert {file.name for file in reports.iterdir()} == {f"{theirs}.html", *others}
+
+
 def test_a_run_that_cannot_be_read_is_not_passed_over(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
     copied = tmp_path / "copied.db"
     shutil.copy(places[0] / "results.db", copied)

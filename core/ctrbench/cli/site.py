@@ -18,7 +18,7 @@ Examples:
 @click.command(short_help="Write the runs of several stores as one website.", epilog=EXAMPLES)
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER|STORE|ARCHIVE...")
 @click.option("--out", default="site", show_default=True, type=click.Path(path_type=Path), metavar="FOLDER")
-@click.option("--force", is_flag=True, help="Write over pages that exist.")
+@click.option("--force", is_flag=True, help="Write over an earlier site, and remove its pages of other runs.")
 def site(places: tuple[Path, ...], out: Path, force: bool) -> None:
     """Write runs of many stores as one site: a leaderboard for each data set and over all, each run's report behind.
 

@@ -5,6 +5,7 @@ In: stores, archives of stores, and folders of both. Out: a folder of pages that
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 from collections import defaultdict
@@ -26,6 +27,8 @@ from ctrbench.text import counted, encodable, fault, signed
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, verdicts
 
 ARCHIVE, STORE = ".zip", ".db"
+_MADE_BY = "<footer>Made by ctrbench."
+"""What stands in each of our pages."""
 
 
 @dataclass(frozen=True)
@@ -105,28 +108,55 @@ class Section:
 
 
 def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[str]:
-    """Make the site; the names of its runs. `force` writes over pages that exist.
+    """Make the site; the names of its runs. `force` writes over an earlier one, of which no other page is left.
 
     UserError where a place is none, or holds no run with an answer.
     """
     index = folder / "index.html"
-    if not force:
-        refuse_existing(index, "say --force")
     with _opened(places) as stores:
         sources = _sources(stores)
         if not sources:
             raise UserError(f"{', '.join(map(str, places))}: no run with an answer; `ctrbench run` makes one")
+        mine = [folder / source.file for source in sources]
+        earlier = _earlier(folder / "runs")
+        if not force:
+            for file in (index, *mine, *earlier):
+                refuse_existing(file, "say --force")
         try:
             (folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{encodable(str(folder))}: cannot be made ({fault(error)}); name a folder") from None
+        pages = [(file, page(source.results)) for file, source in zip(mine, sources, strict=True)]
         sections = _sections(sources)
-        pages = [(folder / source.file, page(source.results)) for source in sources]
         pages.append((index, filled("site.html", sections=sections, sources=sources, overall=over_all(sections))))
     for file, text in pages:
         with whole_file(file) as target:
             target.write(text.encode())
+    for file in set(earlier).difference(mine):
+        _remove(file)
     return [source.results.run for source in sources]
+
+
+def _earlier(folder: Path) -> list[Path]:
+    """The reports of an earlier site: pages of ours that have the names of the runs in their titles."""
+    if not os.path.isdir(folder):  # nor a name that no system takes
+        return []
+    return [file for file in sorted(folder.glob("*.html")) if _tells_its_run(file)]
+
+
+def _tells_its_run(file: Path) -> bool:
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return _MADE_BY in text and f", {file.stem}</title>" in text
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink()
+    except OSError as error:
+        raise UserError(f"{encodable(str(file))}: of an earlier site, cannot be removed ({fault(error)})") from None
 
 
 @contextmanager
