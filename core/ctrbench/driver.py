@@ -144,7 +144,7 @@ class Driver:
         for reason in left_out:
             self.watcher.note(f"left out: {reason}")
         brought = {plugin.distribution: plugin.version for plugin in self.registry.plugins}
-        here = environment.describe(self.compute.device, self.compute.threads, brought)
+        here = environment.describe(self.compute.device, self.compute.threads, brought, self.registry.elsewhere)
         run = self.store.begin_run(command, self.suite.name, here)
         first = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
         self._walk(run, {task.name: task for task, _ in first}, None)

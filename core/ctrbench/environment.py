@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ctrbench import gpu, installed
 from ctrbench.results import Environment
@@ -21,15 +22,18 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def describe(device: str, threads: int, distributions: Mapping[str, str]) -> Environment:
+def describe(
+    device: str, threads: int, distributions: Mapping[str, str], elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Environment:
     """What may make two results of one key differ: versions, CPU, device, threads, git commits.
 
-    `distributions` are those that bring plug-ins, with their versions; what they require is listed too.
+    `distributions` are those that bring plug-ins, with their versions; what they require is listed too. `elsewhere` are
+    the versions of other interpreters and their libraries.
     """
     return Environment(
         python=platform.python_version(),
         plugins=dict(distributions),
-        libraries=libraries(_required(distributions)),
+        libraries={**libraries(distributions), **elsewhere},
         cpu=_cpu(),
         cores=os.cpu_count(),
         device=device,
@@ -42,9 +46,9 @@ def describe(device: str, threads: int, distributions: Mapping[str, str]) -> Env
     )
 
 
-def libraries(more: Iterable[str] = ()) -> dict[str, str]:
-    """The versions of the libraries on which results may depend, and of more, so far as they are installed."""
-    return installed.versions([*LIBRARIES, *more])
+def libraries(distributions: Iterable[str] = ()) -> dict[str, str]:
+    """The versions of what results may depend on, so far as it is installed: libraries, and what plug-ins require."""
+    return installed.versions([*LIBRARIES, *_required(distributions)])
 
 
 def host() -> str:

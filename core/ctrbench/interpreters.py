@@ -12,18 +12,19 @@ import dataclasses
 import inspect
 import os
 import pickle
+import platform
 import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
-from ctrbench import asking, digests
+from ctrbench import asking, digests, environment
 from ctrbench.errors import UserError
 from ctrbench.hookspecs import PROJECT
 from ctrbench.interfaces import Generator, Model, Plugin, PredictionMetric, SyntheticMetric
@@ -116,13 +117,23 @@ class Told:
         )
 
 
+@dataclass(frozen=True)
+class Inventory:
+    """What is installed there."""
+
+    plugins: Sequence[tuple[Broken, bytes]]  # each pickled `Told`, and what to list where that cannot be read here
+    broken: Sequence[Broken]
+    versions: Mapping[str, str]  # of Python, and of libraries on which results may depend
+
+
 def joined(registry: Registry, environments: Mapping[str, str]) -> Registry:
     """The registry with what is installed for these interpreters, by name; UserError where one cannot be asked."""
-    both = Registry([*registry.plugins], [*registry.broken], [*registry.listeners])
+    both = Registry([*registry.plugins], [*registry.broken], [*registry.listeners], {**registry.elsewhere})
     for name, python in environments.items():
-        told = _asked(name, python)
-        both.broken += [dataclasses.replace(broken, source=f"{name}: {broken.source}") for broken in told["broken"]]
-        for fallen, pickled in told["plugins"]:
+        there = _asked(name, python)
+        both.elsewhere |= {f"{name}: {library}": version for library, version in there.versions.items()}
+        both.broken += [dataclasses.replace(broken, source=f"{name}: {broken.source}") for broken in there.broken]
+        for fallen, pickled in there.plugins:
             try:
                 both.take_in(pickle.loads(pickled).registered(python))
             except Exception as error:  # a parameter's type or default is a class that is only there
@@ -154,7 +165,7 @@ def main(line: int) -> None:
     """Tell of what is installed here; the process that was started to be asked."""
     entries = [each for each in entry_points(group=PROJECT) if each.dist and each.dist.name != HOME]
     found = load_registry(entries)
-    told: dict[str, list[Any]] = {"plugins": [], "broken": [*found.broken]}
+    plugins, broken = [], [*found.broken]
     for registered in found.plugins:
         if registered.distribution == HOME:  # a scenario that every registry has
             continue
@@ -163,17 +174,19 @@ def main(line: int) -> None:
         try:
             if registered.kind not in KINDS:
                 raise ValueError(f"a {registered.kind} cannot live in an environment of its own")
-            told["plugins"].append((fallen, pickle.dumps(Told.of(registered), protocol=4)))
+            plugins.append((fallen, pickle.dumps(Told.of(registered), protocol=4)))
         except Exception as error:
-            told["broken"].append(dataclasses.replace(fallen, error=one_line(error)))
-    Connection(line).send(told)
+            broken.append(dataclasses.replace(fallen, error=one_line(error)))
+    libraries = environment.libraries(sorted({registered.distribution for registered in found.plugins}))
+    libraries.pop(HOME, None)  # ours is lent
+    Connection(line).send(Inventory(plugins, broken, {"python": platform.python_version(), **libraries}))
 
 
 def _absent(*_: Any, **__: Any) -> NoReturn:
     raise NotImplementedError("this plug-in lives in another environment, where its jobs are done")
 
 
-def _asked(name: str, python: str) -> dict[str, list[Any]]:
+def _asked(name: str, python: str) -> Inventory:
     """What an environment tells of itself."""
     where = f"environments.{name}: python={python!r}"
     if not os.access(python, os.X_OK) or Path(python).is_dir():
@@ -194,7 +207,7 @@ def _asked(name: str, python: str) -> dict[str, list[Any]]:
     )
 
 
-def _answer(line: Connection, seconds: float) -> dict[str, list[Any]]:
+def _answer(line: Connection, seconds: float) -> Inventory | None:
     """What is said within so many seconds, whole; nothing where it is not what `main` says."""
     heard: list[object] = []
 
@@ -205,10 +218,7 @@ def _answer(line: Connection, seconds: float) -> dict[str, list[Any]]:
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     listener.join(seconds)
-    match heard:
-        case [{"plugins": list(plugins), "broken": list(broken)}]:
-            return {"plugins": plugins, "broken": broken}
-    return {}
+    return next((told for told in heard if isinstance(told, Inventory)), None)
 
 
 @contextlib.contextmanager

@@ -119,6 +119,7 @@ class Registry:
     plugins: list[Registered] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     listeners: list[tuple[str, pluggy.PluginManager]] = field(default_factory=list)
+    elsewhere: dict[str, str] = field(default_factory=dict)  # versions of other interpreters and their libraries
 
     def of_kind(self, kind: PluginKind) -> list[Registered]:
         """The plug-ins of one kind, built-in ones first, each in the order of its table of contents."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
 import venv
@@ -136,9 +137,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     (site / "libraries.pth").write_text("\n".join(each for each in sys.path if each.endswith("site-packages")))
     (site / "needed_there.py").write_text("VERSION = '0.9'\n")
     (site / "far_away.py").write_text(PLUGINS)
-    metadata = site / "far_away-1.2.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: far-away\nVersion: 1.2\nRequires-Dist: numpy<1\n")
+    for name, version, more in [
+        ("needed-there", "0.9", ""),
+        ("far-away", "1.2", "Requires-Dist: numpy<1\nRequires-Dist: needed-there\n"),
+    ]:
+        metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}")
     (metadata / "entry_points.txt").write_text("[ctrbench]\nfar = far_away\n")
     return str(folder / "bin" / "python")
 
@@ -163,6 +168,12 @@ def test_jobs_of_a_plugin_elsewhere_are_done_there_and_found_again(suite: str, p
     assert scores["item_rate", "S5"] == pytest.approx(scores["item_rate", "original"], abs=1e-9)  # the rows are train's
     assert scores["far_rate", "S5"] == 0.5
     assert "far_away" not in sys.modules
+    [machine] = found.stored.machines
+    there = {name: version for name, version in machine.libraries.items() if ":" in name}
+    assert there["modern: python"] == platform.python_version()
+    assert there["modern: numpy"] == machine.libraries["numpy"], "which the plug-in requires, as much else"
+    assert there["modern: needed-there"] == "0.9", "which only that interpreter has"
+    assert "modern: ctrbench" not in there, "that is ours"
     again = ctrbench.run(suite=suite, models=["item_rate", "far_rate"], store=store, progress=False)
     assert [each.result.run for each in again.stored.pools] == [found.run]
 
