@@ -16,7 +16,6 @@ import platform
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -29,7 +28,7 @@ from ctrbench.errors import UserError
 from ctrbench.hookspecs import PROJECT
 from ctrbench.interfaces import Generator, Model, Plugin, PredictionMetric, SyntheticMetric
 from ctrbench.registry import HOME, Broken, PluginKind, Registered, Registry, load_registry
-from ctrbench.text import how_it_ended, one_line
+from ctrbench.text import how_it_ended, listed, one_line
 
 KINDS: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
     "generator": (Generator,),
@@ -41,6 +40,9 @@ KINDS: Mapping[PluginKind, tuple[type[Plugin], ...]] = {
 _TOLD = ("name", "cpus", "gpus", "role", "supports_weights", "better", "unit", "aspect", "slice_of")
 """What a class declares."""
 _NOT_ASKED = ("version", "equivalent")  # methods that would be needed here, before a job
+
+_NEEDS = ("numpy", "pandas", "pyarrow", "pluggy", "psutil", "threadpoolctl", "annotated-types")
+"""What this package's source imports where it is lent."""
 
 _LEND = """
 import importlib.util, sys
@@ -187,38 +189,32 @@ def _absent(*_: Any, **__: Any) -> NoReturn:
 
 
 def _asked(name: str, python: str) -> Inventory:
-    """What an environment tells of itself."""
+    """What an environment tells of itself, whose plug-ins may do anything meanwhile."""
     where = f"environments.{name}: python={python!r}"
     if not os.access(python, os.X_OK) or Path(python).is_dir():
         raise UserError(f"{where} is no program; make the environment first, as in `python3.12 -m venv FOLDER`")
+    told = asking.ask(lambda: _inventory(python), apart=True)
+    if isinstance(told, asking.NoAnswer):
+        raise UserError(f"{where} {told.mistake or f'cannot tell what is installed there: it {told.says}'}")
+    return told
+
+
+def _inventory(python: str) -> Inventory:
+    """What an interpreter tells of itself; UserError where it is none, or ends before."""
     try:
         with _started(python, __name__, stderr=subprocess.PIPE) as (line, process):
-            if told := _answer(line, asking.patience()):
-                return told
+            with contextlib.suppress(Exception):  # half an answer, or no pickle
+                told = line.recv()
+                if isinstance(told, Inventory):
+                    return told
             _kill(process)
             said = ""
             with contextlib.suppress(subprocess.TimeoutExpired):  # another process may hold it open
                 said = process.communicate(timeout=5)[1].decode(errors="replace").strip().rpartition("\n")[2]
     except OSError as error:
-        raise UserError(f"{where} cannot be started: {error.strerror or error}; name a Python interpreter") from None
-    raise UserError(
-        f"{where} cannot tell what is installed there: {said or how_it_ended(process.returncode)}; it needs "
-        "numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl and annotated-types"
-    )
-
-
-def _answer(line: Connection, seconds: float) -> Inventory | None:
-    """What is said within so many seconds, whole; nothing where it is not what `main` says."""
-    heard: list[object] = []
-
-    def listen() -> None:
-        with contextlib.suppress(Exception):  # half an answer, or no pickle
-            heard.append(line.recv())
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    listener.join(seconds)
-    return next((told for told in heard if isinstance(told, Inventory)), None)
+        raise UserError(f"cannot be started: {error.strerror or error}; name a Python interpreter") from None
+    needs = f"; it needs {listed(_NEEDS)}" if said.startswith("ModuleNotFoundError") else ""
+    raise UserError(f"cannot tell what is installed there: {said or how_it_ended(process.returncode)}{needs}")
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from ctrbench.interpreters import joined
 from ctrbench.jobs import PluginCall
 from ctrbench.registry import load_registry
 from ctrbench.suite import parse_suite
+from toy_jobs import gone
 
 PLUGINS = '''
 """Plug-ins that need a library which this interpreter alone has."""
@@ -130,13 +131,16 @@ def register_models(register):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter that has the libraries of this one, a plug-in and its library, and no ctrbench."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+    return interpreter(tmp_path_factory.mktemp("elsewhere"), PLUGINS)
+
+
+def interpreter(folder: Path, plugins: str) -> str:
+    """An interpreter that has the libraries of this one, plug-ins and their library, and no ctrbench."""
     venv.create(folder, symlinks=True, with_pip=False)
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "libraries.pth").write_text("\n".join(each for each in sys.path if each.endswith("site-packages")))
     (site / "needed_there.py").write_text("VERSION = '0.9'\n")
-    (site / "far_away.py").write_text(PLUGINS)
+    (site / "far_away.py").write_text(plugins)
     for name, version, more in [
         ("needed-there", "0.9", ""),
         ("far-away", "1.2", "Requires-Dist: numpy<1\nRequires-Dist: needed-there\n"),
@@ -227,8 +231,9 @@ def test_a_wrapper_that_says_nothing_whole_is_waited_for_no_longer_than_it_may(
     wrapper.chmod(0o755)
     monkeypatch.setenv("CTRBENCH_PLUGIN_SECONDS", "1")
     started = time.monotonic()
-    with pytest.raises(UserError, match="cannot tell what is installed there"):
+    with pytest.raises(UserError, match="cannot tell what is installed there") as caught:
         joined(load_registry([]), {"modern": str(wrapper)})
+    assert "longer than 1 s and was stopped (CTRBENCH_PLUGIN_SECONDS gives it more)" in str(caught.value)
     assert time.monotonic() - started < 50, "the sleep is ended with it"
 
 
@@ -251,3 +256,32 @@ def test_an_environment_that_cannot_be_asked_is_the_users_mistake(text: str, sai
         joined(load_registry([]), parse_suite(f"[environments.modern]\n{text}", "s", "s.toml").environments)
     assert said in str(caught.value)
     assert "environments.modern" in str(caught.value)
+
+
+def test_packages_are_named_where_one_is_missing_and_nowhere_else(tmp_path: Path) -> None:
+    bare = tmp_path / "bare" / "bin" / "python"
+    venv.create(tmp_path / "bare", symlinks=True, with_pip=False)
+    ends = interpreter(tmp_path / "ends", "import os\nos._exit(3)\n")
+    said = {}
+    for python in (str(bare), ends, "/bin/true"):
+        with pytest.raises(UserError) as caught:
+            joined(load_registry([]), {"modern": python})
+        said[python] = str(caught.value).partition("there: ")[2]
+    assert "No module named" in said[str(bare)]
+    assert said[str(bare)].endswith(
+        "it needs numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl and annotated-types"
+    )
+    assert (said[ends], said["/bin/true"]) == ("exit status 3", "exit status 0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
+def test_what_an_import_elsewhere_starts_is_ended_with_the_question(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    plugins = f"""
+import pathlib, subprocess
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+pathlib.Path({str(started)!r}).write_text(str(child.pid))
+"""
+    registry = joined(load_registry([]), {"modern": interpreter(tmp_path / "starts", PLUGINS + plugins)})
+    assert registry.get("generator", "far")
+    assert gone(int(started.read_text()))
