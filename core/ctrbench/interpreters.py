@@ -45,7 +45,10 @@ _NEEDS = ("numpy", "pandas", "pyarrow", "pluggy", "psutil", "threadpoolctl", "an
 """What this package's source imports where it is lent."""
 
 _LEND = """
-import importlib.util, sys
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("it is Python %d.%d.%d, and must be 3.11 or newer" % sys.version_info[:3])
+import importlib.util
 folder, module, line = sys.argv[1:]
 spec = importlib.util.spec_from_file_location("ctrbench", folder + "/__init__.py", submodule_search_locations=[folder])
 sys.modules["ctrbench"] = package = importlib.util.module_from_spec(spec)

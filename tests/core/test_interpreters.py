@@ -274,6 +274,14 @@ def test_packages_are_named_where_one_is_missing_and_nowhere_else(tmp_path: Path
     assert (said[ends], said["/bin/true"]) == ("exit status 3", "exit status 0")
 
 
+def test_a_python_that_is_too_old_is_told_as_that(tmp_path: Path) -> None:
+    wrapper = tmp_path / "python"  # $4 is the program that an interpreter is given
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = 3, 8, 18\n$4"\n')
+    wrapper.chmod(0o755)
+    with pytest.raises(UserError, match=r"there: it is Python 3\.8\.18, and must be 3\.11 or newer$"):
+        joined(load_registry([]), {"modern": str(wrapper)})
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
 def test_what_an_import_elsewhere_starts_is_ended_with_the_question(tmp_path: Path) -> None:
     started = tmp_path / "started"
