@@ -137,15 +137,17 @@ def joined(registry: Registry, environments: Mapping[str, str]) -> Registry:
     for name, python in environments.items():
         there = _asked(name, python)
         both.elsewhere |= {f"{name}: {library}": version for library, version in there.versions.items()}
-        both.broken += [dataclasses.replace(broken, source=f"{name}: {broken.source}") for broken in there.broken]
+        both.broken += [_elsewhere(broken, name) for broken in there.broken]
         for fallen, pickled in there.plugins:
             try:
                 both.take_in(pickle.loads(pickled).registered(python))
             except Exception as error:  # a parameter's type or default is a class that is only there
-                both.broken.append(
-                    dataclasses.replace(fallen, source=f"{name}: {fallen.source}", error=one_line(error))
-                )
+                both.broken.append(_elsewhere(dataclasses.replace(fallen, error=one_line(error)), name))
     return both
+
+
+def _elsewhere(broken: Broken, environment: str) -> Broken:
+    return dataclasses.replace(broken, source=f"{environment}: {broken.source}", elsewhere=True)
 
 
 def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ...]]:

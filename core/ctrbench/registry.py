@@ -39,7 +39,7 @@ from ctrbench.interfaces import (
     SyntheticMetric,
 )
 from ctrbench.scenarios import BUILT_IN, Scenario
-from ctrbench.text import LINE, bounded, class_name, closest, did_you_mean, encodable, listed, one_line
+from ctrbench.text import LINE, bounded, class_name, closest, did_you_mean, encodable, listed, one_line, where
 
 if TYPE_CHECKING:
     from ctrbench.results import CellResult
@@ -110,6 +110,7 @@ class Broken:
     error: str
     traceback: str = ""
     name: str = ""  # what it would be called, where that is known
+    elsewhere: bool = False  # in an environment, which `ctrbench plugins` knows nothing of
 
 
 @dataclass
@@ -158,17 +159,20 @@ class Registry:
         return found
 
     def _missing(self, what: str, name: str, hint: str, source: str) -> UserError:
-        where = f"{source}: " if source else ""
+        begin = f"{source}: " if source else ""
         fix = "`ctrbench plugins --traceback` shows where"
         for broken in self.broken:
             if name.casefold() in {broken.name.casefold(), broken.source.rpartition(":")[2].casefold()}:
-                return UserError(f"{where}the {what} {name!r} is broken ({broken.source}): {broken.error}; {fix}")
+                shown = where(broken.traceback) if broken.elsewhere else f"; {fix}"
+                return UserError(f"{begin}the {what} {name!r} is broken ({broken.source}): {broken.error}{shown}")
         folder = f"ctrbench-{name.replace('_', '-')}"  # as `ctrbench new` calls it
         if name.isidentifier() and os.path.isdir(folder):
             hint = f"the one in {folder} is not installed: `pip install --editable {folder}` does that"
         if self.broken:
-            hint += f"; or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})? {fix}"
-        return UserError(f"{where}no {what} {name!r}; {hint}")
+            hint += f"; or is it one of the broken plug-ins ({', '.join(b.source for b in self.broken[:3])})?"
+        if not all(broken.elsewhere for broken in self.broken):
+            hint += f" {fix}"
+        return UserError(f"{begin}no {what} {name!r}; {hint}")
 
     def take_in(self, plugin: Registered) -> None:
         """Add a plug-in that was found elsewhere, unless its name is taken."""
@@ -178,7 +182,7 @@ class Registry:
             return
         error = f"the {plugin.kind} name {plugin.name!r} is taken by {', '.join(map(str, rivals))}"
         source = f"{plugin.distribution}:{plugin.name}"
-        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name))
+        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name, elsewhere=True))
 
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""

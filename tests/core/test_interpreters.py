@@ -211,6 +211,10 @@ def test_parameters_are_checked_here_and_what_cannot_live_elsewhere_is_broken(su
     assert "No module named 'far_away'" in broken["typed"]
     twice = joined(registry, {"again": python})
     assert any("taken by far (far-away 1.2)" in each.error for each in twice.broken)
+    for name in ("versioned", "nowhere"):
+        with pytest.raises(UserError, match="broken") as caught:
+            registry.get("generator", name)
+        assert "ctrbench plugins" not in str(caught.value), "which knows no environments"
     with pytest.raises(UserError, match=r"far \(far-away 1\.2\): times=0"):
         ctrbench.run(suite=suite, generators="far[times=0]", progress=False)
 
@@ -272,6 +276,14 @@ def test_packages_are_named_where_one_is_missing_and_nowhere_else(tmp_path: Path
         "it needs numpy, pandas, pyarrow, pluggy, psutil, threadpoolctl and annotated-types"
     )
     assert (said[ends], said["/bin/true"]) == ("exit status 3", "exit status 0")
+
+
+def test_a_plugin_that_cannot_be_imported_there_is_told_with_its_line(tmp_path: Path) -> None:
+    registry = joined(load_registry([]), {"modern": interpreter(tmp_path, "import numpy\nnothing\n")})
+    with pytest.raises(
+        UserError, match=r"'far' is broken \(modern: far-away:far\): NameError: .* \(\S+far_away\.py:2\)$"
+    ):
+        registry.get("generator", "far")
 
 
 def test_a_python_that_is_too_old_is_told_as_that(tmp_path: Path) -> None:
