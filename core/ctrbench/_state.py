@@ -37,13 +37,16 @@ _STANDARD = (
     "|importlib|io|itertools|json|logging|math|multiprocessing|operator|os|pathlib|pickle|posixpath|queue|random|re|shutil"
     "|signal|sqlite3|statistics|string|struct|subprocess|tempfile|threading|time|traceback|uuid|zipfile"
 )  # not inspect and types, of which compiled libraries replace parts as they load
-_LIBRARIES = "imblearn|lightgbm|numpy|pandas|pyarrow|scipy|sdv|sklearn"
+_LIBRARIES = (
+    "copulas|fuxictr|imblearn|joblib|lightgbm|numpy|optuna|pandas|pooch|pyarrow|requests|scipy|sdmetrics|sdv|sklearn"
+    "|yaml"
+)
 _WATCHED = re.compile(
     rf"({_STANDARD}|{_LIBRARIES}|click|ctgan|ctrbench\w*|jinja2|pluggy|psutil|pydantic|rdt|rich"
     r"|sqlalchemy|tabulate|threadpoolctl)(\.(?!_).*)?"
-    r"|pandas\.core\..*|torch(\.nn|\.nn\.functional|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
+    r"|pandas\.core\..*|torch(\.nn|\.nn\.(functional|init)|\.nn\.modules\.\w+|\.optim(\.\w+)?|\.autograd|\.linalg)?"
 )
-"""Modules whose functions and classes must stay what they are: most of what the harness and built-in plug-ins use."""
+"""Modules whose functions and classes must stay what they are: what the harness and built-in plug-ins use."""
 
 _OURS = re.compile(r"ctrbench\w*(\..*)?")
 """Modules whose constants must stay what they are, too."""

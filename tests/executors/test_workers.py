@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ctrbench import _state
 from ctrbench.choices import Chosen
 from ctrbench.driver import Driver
 from ctrbench.errors import RunFailed, UserError
@@ -25,7 +28,7 @@ from ctrbench.registry import Registered
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import load_suite
-from places import TESTS
+from places import ROOT, TESTS
 from toy_jobs import finish, gone, pool_job, started
 from toys import CARELESS, Trapped, log
 
@@ -85,6 +88,16 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert noticed["torch"].startswith('["torch\'s settings"')
     assert noticed["alarm"] == "['signals or timers']"
     assert "if nobody did so from outside" in noticed["priority"]
+
+
+def test_every_library_that_built_in_plug_ins_import_is_looked_after() -> None:
+    nodes = [node for file in (ROOT / "plugins").rglob("*.py") for node in ast.walk(ast.parse(file.read_bytes()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    ours = re.compile(r"(ctrbench|annotated_types).*")  # of the latter nothing is called
+    others = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names and not ours.match(name)}
+    assert {"fuxictr.pytorch.models", "sdmetrics.column_pairs", "torch"} <= others
+    assert [name for name in sorted(others) if not _state._WATCHED.fullmatch(name)] == []
 
 
 def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: WorkerSettings) -> None:

@@ -109,6 +109,16 @@ def test_a_corrupt_file_is_set_aside_and_can_be_made_again(artefacts: Artefacts,
     assert artefacts.get_table(digest).digest() == log(50, 1).digest()
 
 
+def test_what_is_written_again_replaces_a_file_of_its_length_with_other_bytes(artefacts: Artefacts) -> None:
+    digest = artefacts.put_table(log(50, 1))
+    path = file_of(artefacts, digest)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert artefacts.put_table(log(50, 1)) == digest
+    assert artefacts.intact(digest)
+
+
 def test_a_missing_file_is_not_intact(artefacts: Artefacts) -> None:
     assert not artefacts.intact("ab" * 32)
 

@@ -237,7 +237,7 @@ class Artefacts:
     def _name(self, file: BinaryIO, digest: str) -> None:
         """Give what was written its name once all of it is on the disk, unless it is there already."""
         path = self.path(digest)
-        if path.exists() and path.stat().st_size == file.tell() and self.touch(digest):
+        if path.exists() and self.intact(digest) and self.touch(digest):
             return
         file.flush()
         os.fsync(file.fileno())

@@ -72,7 +72,7 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
     digests = sorted(
         {digest for row in rows["tasks"] if kept is None or row["key"] in kept for digest in row["outputs"].values()}
     )
-    lacking = [digest for digest in digests if not store.artefacts.intact(digest)]
+    lacking = [digest for digest in digests if not store.artefacts.intact(digest, anew=True)]
     with whole_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
