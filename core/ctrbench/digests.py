@@ -40,14 +40,32 @@ RARELY_CALLED = frozenset({"fit_after"})
 """Methods that few jobs call: whether a class has one does not change what the others find."""
 
 
-@cache
 def source_digest(module: str, *, whole: bool = False) -> str | None:
     """SHA-256 over a module and all that it imports of its author's; None where there is no Python source.
 
     That is its own package, and what lies beside it in a folder that is no library's. Comments, formatting and
     docstrings that nobody reads do not count, but where a file is no Python of this version; nor do methods of
-    `RARELY_CALLED`, unless something else names one, or it is to be `whole`.
+    `RARELY_CALLED`, unless something else names one, or it is to be `whole`. It is read once, and again after the
+    module was loaded anew (`importlib.reload`): an edit that was not loaded is not what runs.
     """
+    return _source_digest(module, whole, _times_loaded(module))
+
+
+_loaded: dict[str, tuple[Any, int]] = {}  # by module: its spec, of which each load makes a new one, and how many
+
+
+def _times_loaded(module: str) -> int:
+    """How many times, as far as was seen."""
+    spec, times = getattr(sys.modules.get(module), "__spec__", None), 0
+    if module in _loaded:
+        known, times = _loaded[module]
+        times += known is not spec
+    _loaded[module] = spec, times
+    return times
+
+
+@cache
+def _source_digest(module: str, whole: bool, times_loaded: int) -> str | None:
     package = module.split(".")[0]
     found: dict[str, _Source] = {}
     seen, pending, named = set[str](), [module], {module}
@@ -65,7 +83,7 @@ def source_digest(module: str, *, whole: bool = False) -> str | None:
             continue
         read = _read(source, whole or not any(each.encode() in source for each in RARELY_CALLED))
         if read.calls and not whole:
-            return source_digest(module, whole=True)
+            return _source_digest(module, True, times_loaded)
         found[name] = read
         imported = [other for other in _names(read.imports, name, path) if _is_authors(other.split(".")[0], package)]
         named.update(imported)

@@ -166,7 +166,9 @@ class _EditedError(UserError):
 def _expect_same_source(call: PluginCall) -> None:
     """_EditedError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
     if call.foreign and call.module != "__main__" and digests.source_digests(call.module)[0] not in ("", call.source):
-        raise _EditedError("its source was edited after this run had begun; run again")
+        raise _EditedError(
+            "its source was edited after this run had begun, or not loaded anew (importlib.reload); run again"
+        )
 
 
 def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:

@@ -225,7 +225,7 @@ def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:
 
 def test_show_and_describe_tell_what_is_inside() -> None:
     assert "k_neighbors" in ctrbench("show", "smoten").stdout
-    assert "negatives=0.25" in ctrbench("show", "S3").stdout
+    assert "negatives = 0.25" in ctrbench("show", "S3").stdout
     described = ctrbench("data", "describe", SMALL).stdout
     assert "2,000" in described
     assert "unseen in test" in described

@@ -35,7 +35,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digest(package: Path) -> str | None:
-    digests.source_digest.cache_clear()
+    digests._source_digest.cache_clear()
     return digests.source_digest(f"{package.name}.method")
 
 
@@ -53,6 +53,19 @@ def test_a_module_that_says_nonsense_of_itself_or_is_gone_has_no_source(
         monkeypatch.setattr(module, "__spec__", odd)
         assert digest(package) is None
     assert digests.source_digest("") is None
+
+
+def test_an_edit_counts_once_it_was_loaded(package: Path) -> None:
+    name = f"{package.name}.method"
+    module = importlib.import_module(name)
+    found = [digests.source_digest(name)]
+    for body in ("    return 2\n", "    return 3\n", "    return 2\n"):
+        (package / "method.py").write_text("def fit():\n" + body)
+        assert digests.source_digest(name) == found[-1], "what runs is what was loaded"
+        module = importlib.reload(module)
+        found.append(digests.source_digest(name))
+    assert found[1] == found[3]
+    assert len(set(found)) == 3
 
 
 def test_comments_and_modules_that_are_not_imported_do_not_count(package: Path) -> None:
