@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -54,15 +54,17 @@ TITLES = {
 }
 
 
-class Pool(NamedTuple):
-    """The one pool that was made of a generator whose fit is long, and what of it is not the paper's."""
+class Fit(NamedTuple):
+    """What was made of a generator whose fit is long, by the paper's name, and what of it is not as planned."""
 
+    name: str
     of: Effects
     generator: str
     but: str = ""
 
-    def said(self, title: str) -> str:
+    def said(self, title: str = "") -> str:
         """A title that says so."""
+        title = title or TITLES[self.name]
         return f"{title} ({self.but})" if self.but else title
 
 
@@ -73,10 +75,15 @@ class Replication:
         of_suite = _by_suite(runs)
         self.runs = {suite: of_suite[suite] for suite in ("frappe", "logs", *SIMULATED)}
         self.frappe = Effects(of_suite["frappe"].stored, "frappe", "auc")
-        family = [Arm(*each) for each in product(PAPER, SCENARIOS, MODELS)]  # the plan's, in which no control is
-        self.judged = dict(zip(family, self.frappe.family([self.frappe.cell(arm) for arm in family]), strict=True))
         self.long = _long(of_suite)
-        self.privacy = Effects(of_suite["frappe_privacy"].stored, "frappe", "auc")
+        self.repeated = [(self.frappe, name) for name in PAPER]
+        self.repeated += [(fit.of, fit.generator) for fit in self.long if fit.of.results.info.repeats > 1]
+        family = [  # the plan's, in which no control is
+            (of, Arm(generator, *each)) for of, generator in self.repeated for each in product(SCENARIOS, MODELS)
+        ]
+        judged = self.frappe.family([of.cell(arm) for of, arm in family])
+        self.judged = {arm: tested for (_, arm), tested in zip(family, judged, strict=True)}
+        self.privacy = _effects(runs, "frappe_privacy")
 
     def tables(self) -> dict[str, str]:
         """The page's tables by the name of their mark."""
@@ -111,15 +118,16 @@ class Replication:
         return drawing.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
 
     def _runs(self) -> str:
-        of_pools = {of.results.run: of.results for of in (*(pool.of for pool in self.long.values()), self.privacy)}
+        of_pools = {of.results.run: of.results for of in (*(fit.of for fit in self.long), *self.privacy)}
         return _runs([*(run.stored for run in self.runs.values()), *of_pools.values()])
 
     def _claims(self) -> str:
         """The mean over the paper's generators, models and both doses, and the least difference that can be seen."""
         rows = []
-        for (name, scenarios), generators in product(GROUPS.items(), (PAPER, *((one,) for one in PAPER))):
+        whose = [(self.frappe, PAPER), *((of, (name,)) for of, name in self.repeated)]
+        for (name, scenarios), (of, generators) in product(GROUPS.items(), whose):
             arms = [Arm(*each) for each in product(generators, scenarios, MODELS)]
-            effect = self.frappe.average(arms)
+            effect = of.average(arms)
             assert effect is not None
             judged = [tested.effect.mean for arm in arms if (tested := self.judged[arm]) and tested.certain]
             cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(arms)}"
@@ -171,29 +179,31 @@ class Replication:
                 row = [scenario, model]
                 for generator in PAPER:
                     arm = Arm("" if scenario == "original" else generator, scenario, model)
-                    tested = self.judged.get(arm)
-                    mark = "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
                     paper = figures[(generator.partition("[")[0], scenario, model)]
-                    row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{mark}"]
-                for name in LONG:
+                    row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{self._mark(arm)}"]
+                for name, fits in groupby(self.long, lambda fit: fit.name):
                     row.append(f"{figures[(name, scenario, model)]:.5f}")
-                    if pool := self.long.get(name):
-                        arm = Arm("" if scenario == "original" else pool.generator, scenario, model)
-                        row.append(f"{_auc(pool.of, arm):.5f}")
+                    for fit in fits:
+                        arm = Arm("" if scenario == "original" else fit.generator, scenario, model)
+                        row.append(f"{_auc(fit.of, arm):.5f}{self._mark(arm)}")
                 rows.append(row)
         heads = [f"{TITLES[name]}, {whose}" for name in PAPER for whose in ("paper", "ours")]
-        for name in LONG:
-            pool, title = self.long.get(name), TITLES[name]
-            heads += [f"{title}, paper", pool.said(f"{title}, ours")] if pool else [f"{title}, paper (ours: not done)"]
+        for name, fits in groupby(self.long, lambda fit: fit.name):
+            heads += [f"{TITLES[name]}, paper", *(fit.said(f"{TITLES[name]}, ours") for fit in fits)]
         return _table(rows, ["", "", *heads])
 
+    def _mark(self, arm: Arm) -> str:
+        """Whether a cell is better or worse than `original`, as far as the plan's family tells."""
+        tested = self.judged.get(arm)
+        return "" if tested is None or not tested.certain else ("▲" if tested.effect.mean > 0 else "▼")
+
     def _long(self) -> str:
-        """The differences of each pool that stands alone: nothing that holds for another pool."""
+        """The differences of what has a long fit; of a pool that stands alone, nothing that holds for another."""
         rows = []
-        for (name, pool), scenario in product(self.long.items(), SCENARIOS):
-            cells = (pool.of.cell(Arm(pool.generator, scenario, model)) for model in MODELS)
-            paper = (_units(self._published(Arm(name, scenario, model))) for model in MODELS)
-            rows.append((pool.said(TITLES[name]), scenario, *map(_said, cells), ", ".join(paper)))
+        for fit, scenario in product(self.long, SCENARIOS):
+            cells = (fit.of.cell(Arm(fit.generator, scenario, model)) for model in MODELS)
+            paper = (_units(self._published(Arm(fit.name, scenario, model))) for model in MODELS)
+            rows.append((fit.said(), scenario, *map(_said, cells), ", ".join(paper)))
         return _table(rows, ["pool", "scenario", *MODELS, "the paper's"])
 
     def _identical(self) -> str:
@@ -205,9 +215,9 @@ class Replication:
             pools = [pool for pool in of.results.pools if pool.generator == generator]
             figure = f"{figures[(generator.partition('[')[0], '', '')]:,.0f}" if generator in PAPER else ""
             rows.append((TITLES.get(generator, generator), figure, *_copies(pools)))
-        for name, pool in self.long.items():
-            figure = f"{figures[(name, '', '')]:,.0f}"
-            rows.append((pool.said(TITLES[name]), figure, *_copies(_pools(pool.of, pool.generator))))
+        for fit in self.long:
+            figure = f"{figures[(fit.name, '', '')]:,.0f}"
+            rows.append((fit.said(), figure, *_copies(_pools(fit.of, fit.generator))))
         return _table(
             rows,
             ["generator", "paper", "ours", "ours, distinct", "expected of real rows", "dcr_share", "detection"],
@@ -215,18 +225,17 @@ class Replication:
 
     def _privacy(self) -> str:
         """What each metric says of the pools and, in brackets, of as many real rows; "!" where it flags most pools."""
-        of = self.privacy
-        names = list(dict.fromkeys(pool.generator for pool in of.results.pools))
+        shown = dict.fromkeys((of, pool.generator) for of in self.privacy for pool in of.results.pools)
         rows = []
-        for metric in of.results.info.synthetic_metrics:
+        for metric in self.privacy[0].results.info.synthetic_metrics:
             row = [metric]
-            for name in names:
+            for of, name in shown:
                 scores = _scores(of, name, metric)
                 value, real = (np.mean([getattr(score, part) for score in scores]) for part in ("value", "baseline"))
                 flag = " !" if most_flagged(scores) else ""
                 row.append(f"{_number(value)} ({_number(real)}){flag}")
             rows.append(row)
-        return _table(rows, ["", *(TITLES.get(name, name) for name in names)])
+        return _table(rows, ["", *(TITLES.get(name, name) for _, name in shown)])
 
     def _log(self, suite: str, dataset: str) -> str:
         of = Effects(self.runs[suite].stored, dataset, "auc")
@@ -277,10 +286,7 @@ class Today:
             Effects(of_suite[suite].stored, "frappe", "auc")
             for suite in ("frappe_frontier", "frappe_modern", "frappe_cdtd")
         ]
-        whole = [each for each in runs if each.stored.info.suite == "frappe_budget" and each.stored.finished]
-        self.budget = {
-            name: of for of in (Effects(each.stored, "frappe", "auc") for each in whole) for name in of.generators
-        }
+        self.budget = {name: of for of in _effects(runs, "frappe_budget") for name in of.generators}
         self.long = _long(of_suite)
         metrics = self.frontier[0].results.info.synthetic_metrics
         self.attacks = [name for name, told in metrics.items() if told.aspect == "privacy"]
@@ -324,9 +330,10 @@ class Today:
     def _budget(self) -> str:
         """A row a generator and budget; the last are those of the paper's tables."""
         parts = [(of, name, name) for name, of in sorted(self.budget.items(), key=lambda item: _budget_of(item[0]))]
-        for name, pool in self.long.items():
-            if name != "copulagan":  # which is CTGAN here
-                parts.append((pool.of, pool.generator, pool.generator if pool.but else f"{name}, its whole fit"))
+        for fit in self.long:
+            if fit.name != "copulagan":  # which is CTGAN here
+                tells = fit.generator.startswith(f"{fit.name}[")
+                parts.append((fit.of, fit.generator, fit.generator if tells else fit.said("tvae, its whole fit")))
         rows = []
         for of, name, shown in parts:
             identical, detection = (_score(of, name, metric) for metric in ("identical", "detection"))
@@ -335,18 +342,28 @@ class Today:
         return _table(rows, ["generator", "S5, AUC", "detection", "identical"])
 
 
-def _long(of_suite: Mapping[str, Results]) -> dict[str, Pool]:
-    """By the paper's names what was made of those whose fits are long: TVAE's was read back from a file."""
-    tvae = Effects(of_suite["paper"].stored, "frappe", "auc")
-    found = {"tvae": Pool(tvae, tvae.generators[0])}
-    for suite, but in (("frappe_tenth", "a tenth of its fit"), ("frappe_long", "")):
-        if run := of_suite.get(suite):
-            others = Effects(run.stored, "frappe", "auc")
-            done = [name for name in others.generators if _pools(others, name)]
-            found |= {name.partition("[")[0]: Pool(others, name, but) for name in done}
-    if ctgan := found.get("ctgan"):  # Frappe has no numbers, in which alone CopulaGAN differs
-        found["copulagan"] = ctgan._replace(but=", ".join(filter(None, ("as CTGAN", ctgan.but))))
-    return {name: found[name] for name in LONG if name in found}
+def _long(of_suite: Mapping[str, Results]) -> list[Fit]:
+    """What was made of those whose fits are long, in the paper's order; a GPU's pool of TVAE was read from a file."""
+    tvae, file, tenth = (
+        Effects(of_suite[suite].stored, "frappe", "auc") for suite in ("frappe_tvae", "paper", "frappe_tenth")
+    )
+    found = [
+        Fit("tvae", tvae, "tvae", f"{_done(tvae.results)} repeats"),
+        Fit("tvae", file, file.generators[0], "one pool, of a GPU"),
+    ]
+    found += [Fit(name.partition("[")[0], tenth, name, "a tenth of its fit") for name in tenth.generators]
+    copulagan = [fit._replace(name="copulagan", but=f"as CTGAN, {fit.but}") for fit in found if fit.name == "ctgan"]
+    return sorted([*found, *copulagan], key=lambda fit: LONG.index(fit.name))
+
+
+def _done(stored: RunResults) -> str:
+    return f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
+
+
+def _effects(runs: Sequence[Results], suite: str) -> list[Effects]:
+    """Those of each whole run of a suite on Frappe."""
+    whole = [each.stored for each in runs if each.stored.info.suite == suite and each.stored.finished]
+    return [Effects(stored, "frappe", "auc") for stored in whole]
 
 
 def _by_suite(runs: Sequence[Results]) -> dict[str, Results]:
@@ -383,10 +400,9 @@ def _runs(runs: Sequence[RunResults]) -> str:
     for stored in runs:
         libraries = stored.machines[-1].libraries
         data = ", ".join(f"{name.split('[')[0]} {one.fingerprint[:12]}" for name, one in stored.info.datasets.items())
-        done = f"{stored.info.repeats} of {stored.asked_repeats or stored.info.repeats}"
         versions = f"{libraries['ctrbench']}, torch {libraries['torch']}"
         device = str(stored.machines[-1].gpu.get("name") or "CPU")
-        rows.append((stored.run, stored.info.suite, stored.info.seed, done, data, versions, device))
+        rows.append((stored.run, stored.info.suite, stored.info.seed, _done(stored), data, versions, device))
     return _table(rows, ["run", "suite", "seed", "repeats", "data, fingerprint", "ctrbench", "device"])
 
 
