@@ -29,7 +29,7 @@ from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import DataOutput, TaskResult
 from ctrbench.suite import DatasetSettings, Suite
-from ctrbench.text import counted, encodable, plain
+from ctrbench.text import counted, encodable, plain, toml
 
 OVERHEAD = 0.1
 """Seconds that any task takes."""
@@ -84,8 +84,8 @@ class Suggestion:
 
 def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Registry, name: str) -> Suggestion:
     """Look at a log, load it once, and choose methods and repeats that fit the time."""
-    toml = files(__package__).joinpath("suggest.toml").read_text(encoding="utf-8")
-    offer = TypeAdapter(_Offer).validate_python(tomllib.loads(toml))
+    text = files(__package__).joinpath("suggest.toml").read_text(encoding="utf-8")
+    offer = TypeAdapter(_Offer).validate_python(tomllib.loads(text))
     dataset, proposal = _proposed(path, given, registry)
     _check_can_be_written(path, proposal)
     proposal, loaded, seconds = _loaded(dataset, proposal, registry)
@@ -108,7 +108,7 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
     if cost > 60 * minutes:
         notes.insert(0, f"the run takes more than {minutes:g} minutes, but there is nothing smaller to offer")
     told = [*_told(proposal, loaded, seconds, cost, memory), *notes]
-    return Suggestion(_toml(suite, proposal.reasons, told), cost, repeats, proposal, tuple(dict.fromkeys(notes)))
+    return Suggestion(_text(suite, proposal.reasons, told), cost, repeats, proposal, tuple(dict.fromkeys(notes)))
 
 
 # The data set
@@ -223,11 +223,11 @@ def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memo
     return lines
 
 
-def _toml(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:
+def _text(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:
     """The suite as TOML, and a comment above each of its data set's parameters for which there is a reason."""
     lines = [*(f"# {plain(line)}" for line in told), ""]
     keys = ("datasets", "generators", "models", "metrics", "scenarios", "repeats", "seed")
-    lines += [f"{key} = {_value(getattr(suite, key))}" for key in keys]
+    lines += [f"{key} = {toml(getattr(suite, key))}" for key in keys]
     for dataset, settings in suite.on.items():
         for kind, by_name in settings.parameters.items():
             for name, parameters in by_name.items():
@@ -235,15 +235,10 @@ def _toml(suite: Suite, reasons: Mapping[str, str], told: Sequence[str]) -> str:
                 why = reasons if kind == "datasets" else {}
                 for key, value in parameters.items():
                     lines += [f"# {plain(why[key])}"] if why.get(key) else []
-                    lines.append(f"{key} = {_value(value)}")
+                    lines.append(f"{key} = {toml(value)}")
     return "\n".join([*lines, ""])
 
 
 def _key(name: str) -> str:
     """A name as one part of a table's name in TOML, whatever dots it has."""
-    return _value(name) if "." in name else name
-
-
-def _value(value: object) -> str:
-    """A TOML value; JSON writes texts, numbers, lists and truth as TOML does."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return toml(name) if "." in name else name

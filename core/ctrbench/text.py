@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import shlex
 import signal
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import unquote, unquote_plus
 
@@ -40,6 +41,20 @@ def encodable(text: str) -> str:
 def markdown(text: str) -> str:
     """A text that Markdown shows as it is, on one line."""
     return re.sub(r"([\\|*_`~<>\[\]#$&])", r"\\\1", plain(text))
+
+
+def toml(value: object) -> str:
+    """A value as TOML has it, on one line and without control characters: of a text these are written as escapes."""
+    match value:
+        case Mapping():
+            return f"{{ {', '.join(f'{name} = {toml(each)}' for name, each in value.items())} }}"
+        case list() | tuple():
+            return f"[{', '.join(map(toml, value))}]"
+        case str():
+            quoted = json.dumps(encodable(value), ensure_ascii=False)
+            return _CONTROL.sub(lambda found: "".join(f"\\U{ord(sign):08X}" for sign in found[0]), quoted)
+        case _:
+            return json.dumps(value)  # which writes numbers and truth as TOML does
 
 
 LINE, PAGE = 2_000, 40_000

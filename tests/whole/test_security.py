@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from ctrbench import formats, leaderboard
 from ctrbench.cli import main
+from ctrbench.cli.show import _recipe
 from ctrbench.digests import digest
 from ctrbench.formats import FORMATS
 from ctrbench.ids import PoolId, TaskKind
@@ -29,8 +30,10 @@ from ctrbench.results import (
     Status,
     TaskResult,
 )
+from ctrbench.scenarios import ClassShares, Scenario
 from ctrbench.store.artefacts import Artefacts, LostArtefactError
 from ctrbench.store.store import Store
+from ctrbench.suite import parse_suite
 from ctrbench.text import encodable
 from hostile import HOSTILE, UNSAFE, hostile_run
 from rich.text import Text
@@ -108,6 +111,14 @@ def test_progress_and_notes_of_a_run_show_hostile_names_as_text(kind: str, capsy
     assert not UNSAFE.search(said)
     if kind == "rich":
         assert "[bold red]x[/]" in said
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_scenario_is_shown_as_a_suite_can_have_it_whatever_its_help_says(kind: str) -> None:
+    scenario = Scenario("own", synthetic=ClassShares(0.5), help=f"{HOSTILE[kind]}\x7f")
+    shown = _recipe(scenario)
+    assert not UNSAFE.search(shown)
+    assert parse_suite(shown, "own", "own.toml").own_scenarios == (replace(scenario, help=encodable(scenario.help)),)
 
 
 LOG = "label,{name},item\n" + "".join(f"{n % 2},{{value}}{n % 3},{n % 5}\n" for n in range(200))

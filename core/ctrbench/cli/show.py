@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import json
-from dataclasses import fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -55,15 +54,8 @@ def show(name: str) -> None:
 
 def _recipe(scenario: Scenario) -> str:
     """A scenario as a suite's file has one, without what holds anyway."""
-    told = [(f.name, getattr(scenario, f.name)) for f in fields(scenario)]
-    standard = type(scenario)("")
-    kept = [(name, value) for name, value in told if value != getattr(standard, name)]
-    return "\n".join(["[[scenario]]", *(f"{name} = {_toml(value)}" for name, value in kept)])
+    from ctrbench.text import toml
 
-
-def _toml(value: object) -> str:
-    if isinstance(value, str):
-        return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, int | float):
-        return repr(value)
-    return f"{{ {', '.join(f'{name} = {share!r}' for name, share in vars(value).items())} }}"
+    standard = asdict(type(scenario)(""))
+    kept = {name: value for name, value in asdict(scenario).items() if value != standard[name]}
+    return "\n".join(["[[scenario]]", *(f"{name} = {toml(value)}" for name, value in kept.items())])
