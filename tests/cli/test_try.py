@@ -114,6 +114,12 @@ def test_what_is_known_only_after_a_click_is_noted_whether_a_number_or_a_word(tm
     assert not any("alone tells" in note for note in suggested(written(tmp_path / "other.csv"), 0.01).notes)
 
 
+def test_fractions_are_numbers_however_few_there_are(tmp_path):
+    few = {"wage per hour": lambda n: ("0.0", "0.0615")[n % 5 // 4], "half": lambda n: "0.5" if n % 3 else ""}
+    path = written(tmp_path / "log.csv", ones=lambda n: f"{n % 2}.0", **few)
+    assert seen(path).parameters["numeric"] == ["price", *few]
+
+
 def test_a_file_without_header_gets_names_for_its_columns(tmp_path):
     found = seen(written(tmp_path / "log.csv", header=False))
     assert found.parameters["columns"] == [f"column_{n}" for n in range(1, 9)]

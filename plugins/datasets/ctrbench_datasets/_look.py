@@ -510,15 +510,11 @@ def _numbers(found: _Look, name: str) -> NDArray[np.float64]:
 
 
 def _is_quantity(found: _Look, name: str) -> bool:
-    column = found.columns[name]
-    if len(column.values) < 3:
-        return False
-    numbers = _numbers(found, name)
+    values, numbers = found.columns[name].values, _numbers(found, name)
     if not np.isfinite(numbers).all():
         return False
-    written = any(re.search(r"[.,]|^\s*-", text) for text in column.values)
-    varied = len(column.values) > 10 or bool((numbers % 1 != 0).any())
-    return varied and (written or bool((numbers % 1 != 0).any()))
+    written = any(re.search(r"[.,]|^\s*-", text) for text in values)
+    return bool((numbers % 1 != 0).any()) or (written and len(values) > 10)
 
 
 def _fold_rare(found: _Look) -> None:
