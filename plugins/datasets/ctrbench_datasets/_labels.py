@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from ctrbench import Column, UserError, did_you_mean, quoted, text_numbers
 from numpy.typing import NDArray
 
+from ctrbench_datasets._decimals import has_decimal_commas
 from ctrbench_datasets._reading import Log
 
 _SIGN = re.compile(r">=|<=|==|!=|=>|=<|<>|=|>|<|≥|≤|≠|\bin\b")
@@ -46,6 +47,7 @@ class LabelRule:
     column: str
     sign: str = ""
     value: str = ""
+    decimal: str = "."  # the decimal mark of the column, where it is text
 
     @classmethod
     def of(cls, text: str, names: tuple[str, ...]) -> LabelRule:
@@ -58,6 +60,11 @@ class LabelRule:
         ]
         there = [rule for rule in rules if rule.column in names and rule.value]
         return (there or [rule for rule in rules if rule.column and rule.value] or [cls(text)])[0]
+
+    def reading(self, logs: Sequence[Log], decimal: str = "") -> LabelRule:
+        """The rule with the decimal mark of its column, as fields have one: what is given, else what the logs show."""
+        there = self.sign and all(self.column in log.names for log in logs)
+        return replace(self, decimal=decimal or ("," if there and has_decimal_commas(logs, self.column) else "."))
 
     def labels(self, log: Log, source: str) -> Log:
         """The log, its label column converted to 0 and 1 where there is a rule, otherwise unchanged."""
@@ -74,20 +81,24 @@ class LabelRule:
 
     def _clicks(self, column: Column, where: str) -> tuple[NDArray[np.bool_], list[str]]:
         """Which of the distinct values are clicks, and what is worth noting."""
-        numbers = text_numbers(column.values)
+        numbers = text_numbers(column.values, self.decimal if column.kind == "text" else ".")
         if self.sign in _COMPARE:
-            limit = text_numbers([self.value])[0]
+            [limit] = self._numbers([self.value])
             bad = np.isinf(numbers)
             if np.isinf(limit) or bad.any():
                 odd = self.value if np.isinf(limit) else column.values[bad][0]
-                raise UserError(f"{where} {self.sign} {self.value}: {odd!r} is no number; compare with == or in")
+                what = "number with a decimal comma" if self.decimal == "," else "number"
+                fix = (
+                    ', or say decimal="," where its comma is a decimal point' if what == "number" and "," in odd else ""
+                )
+                raise UserError(f"{where} {self.sign} {self.value}: {odd!r} is no {what}; compare with == or in{fix}")
             found: NDArray[np.bool_] = _COMPARE[self.sign](numbers, limit)
             return found, []
         listed = _LISTED.findall(self.value.strip("()[]{}")) if self.sign == "in" else [self.value]
         wanted = [text.strip().strip("'\"“”„‘’‚") for text in listed]
         equal: NDArray[np.bool_] = np.isin(column.values, wanted)
         exact, absent = np.isin(wanted, column.values[equal]), []
-        values = text_numbers(wanted)
+        values = self._numbers(wanted)
         for text, value in zip(np.array(wanted)[~exact], values[~exact], strict=True):  # 4 may be written as 4.0
             same = np.isfinite(numbers) & (numbers == value)
             equal |= same
@@ -102,6 +113,11 @@ class LabelRule:
             shown = ", ".join(map(repr, alike[:5])) + (", …" if len(alike) > 5 else "")
             notes.append(f"label {self.column!r}: {shown} are not written as in {self.value}: other values")
         return ~equal if self.sign == "!=" else equal, notes
+
+    def _numbers(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Texts of the rule as numbers: with the column's decimal mark, or with a point as everywhere else."""
+        own = text_numbers(texts, self.decimal)
+        return np.where(np.isinf(own), text_numbers(texts), own)
 
 
 def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False) -> None:

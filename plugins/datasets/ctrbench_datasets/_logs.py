@@ -26,6 +26,7 @@ from ctrbench import (
 )
 from numpy.typing import NDArray
 
+from ctrbench_datasets._decimals import has_decimal_commas, possible_thousands
 from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._reading import Log
 from ctrbench_datasets._remarks import of_fields, of_sequences
@@ -35,10 +36,6 @@ RATIOS = (0.8, 0.1, 0.1)
 
 SHARE_AT_ONCE = 0.01
 """Where more rows than this share have one time, which of them are in train is worth a note."""
-
-ENOUGH_POINTS = 3
-"""So many different numbers may show what a point means in a column."""
-
 
 Split = Literal["", "chance", "time", "days", "user"]
 PerField = int | str | tuple[str, ...]
@@ -111,7 +108,7 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
 
     The seed decides what is random; `source` is put in front of errors.
     """
-    rule = LabelRule.of(recipe.label, logs[0].names)
+    rule = LabelRule.of(recipe.label, logs[0].names).reading(logs, recipe.decimal)
     called = {1: ("",), 2: (", train", ", test"), 3: (", train", ", valid", ", test")}[len(logs)]
     sources = [source + split for split in called]
     for place, log in enumerate(logs):
@@ -131,6 +128,8 @@ def make_splits(logs: Sequence[Log], recipe: Recipe, *, seed: int, source: str, 
     derived, rows = _derived(logs, times, parts, recipe, fields)
     unnamed = {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
     codings, by_comma = _with_decimals(_codings(recipe, recipe.numeric, [f.name for f in fields]), logs, recipe)
+    if rule.decimal == "," and not recipe.decimal:
+        by_comma = [f"label {rule.column!r} has decimal commas", *by_comma]
     splits = encode_splits(
         *rows,
         label=rule.column,
@@ -415,44 +414,9 @@ def _with_decimals(
         if (recipe.decimal or ("," if has_decimal_commas(logs, name) else ".")) == ",":
             found[name] = replace(found.get(name, Coding()), decimal=",")
             notes += [] if recipe.decimal else [f"field {name!r} has decimal commas"]
-        elif not recipe.decimal and (thousands := _possible_thousands(logs, name)):
+        elif not recipe.decimal and (thousands := possible_thousands(logs, name)):
             notes.append(
                 f"field {name!r}: {thousands} is read as a number below 1,000; if its point parts thousands, as all "
                 "others of the field suggest, write the numbers without it"
             )
     return found, notes
-
-
-def _possible_thousands(logs: Sequence[Log], name: str) -> str:
-    """A number with a point, where each has three digits behind it and those without are whole and below 1,000."""
-    values = [value.strip() for log in logs for value in _texts(log, name, 10_000)]
-    points = [value for value in values if "." in value]
-    alike = all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", value) for value in points)
-    rest = all(re.fullmatch(r"-?\d{1,3}", value) for value in values if "." not in value)
-    return points[0] if len(points) >= ENOUGH_POINTS and len(points) < len(values) and alike and rest else ""
-
-
-def has_decimal_commas(logs: Sequence[Log], name: str) -> bool:
-    """Not "1,234", which may have a thousands separator."""
-    values = [value for log in logs for value in _texts(log, name, 10_000)]
-    commas = [value for value in values if "," in value]
-    return (
-        any(re.fullmatch(r"\s*[+-]?(\d+,(\d{1,2}|\d{4,})|0,\d+)\s*", value) for value in commas)
-        and all(re.fullmatch(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", value) for value in commas)
-        and not any("." in value for value in values)
-    )
-
-
-def _texts(log: Log, name: str, most: int) -> list[str]:
-    """The first distinct values of a column of text, of another none."""
-    import pyarrow as pa
-
-    kind = log.columns.schema.field(name).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return []
-    texts: list[str] = Column.of(log.columns[name]).texts[:most].to_pylist()
-    return texts
-
-
-# Findings

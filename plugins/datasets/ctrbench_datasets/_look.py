@@ -20,9 +20,9 @@ from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean
 from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import WrongEncodingError
+from ctrbench_datasets._decimals import has_decimal_commas
 from ctrbench_datasets._files import kind_of
 from ctrbench_datasets._labels import LabelRule, check_label
-from ctrbench_datasets._logs import has_decimal_commas
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._sources import SPLIT_NAMES, Sources, expanded, find_sources
@@ -201,7 +201,7 @@ def _with_siblings(sources: Sources) -> tuple[Sources, str]:
 
 def _with_usable_siblings(sources: Sources, found: _Look) -> tuple[Sources, list[str]]:
     """The sources without what stands beside train and has no labels to be judged by, and why not."""
-    rule = LabelRule.of(found.parameters["label"], found.log.names)
+    rule = LabelRule.of(found.parameters["label"], found.log.names).reading([found.log])
     dialect = Dialect(encoding=found.parameters.get("encoding", ""), columns=found.parameters.get("columns", ()))
     notes = []
     for split, files in (("valid", sources.valid), ("test", sources.test)):
@@ -277,7 +277,7 @@ def _letters(name: str) -> str:
 
 def _find_label(found: _Look) -> None:
     if given := found.given.get("label"):
-        check = LabelRule.of(given, found.log.names)
+        check = LabelRule.of(given, found.log.names).reading([found.log])
         check_label(check, found.log, f"--label {given}")
         check.labels(found.log, f"--label {given}")
         found.decide("label", given, "as you say")
@@ -490,7 +490,7 @@ def _find_numbers(found: _Look) -> None:
 
 def _giveaways(found: _Look) -> list[str]:
     """Notes of numbers that tell clicks by themselves, as bins of equal size may no longer show."""
-    rule = LabelRule.of(found.parameters["label"], found.log.names)
+    rule = LabelRule.of(found.parameters["label"], found.log.names).reading([found.log])
     labels = Column.of(rule.labels(found.log, "").columns[rule.column])
     numbers = text_numbers(labels.values)
     clicks = (numbers == numbers.max())[labels.codes]

@@ -104,6 +104,38 @@ def test_a_column_of_that_very_name_comes_before_a_rule(tmp_path):
     assert load(tmp_path, table, label="rating >= 4", time="when").train.targets[:4].tolist() == [0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("rule", ["rating >= 4.5", "rating>=4,5", "rating in (4.5, 5)", "rating in ('4,5', '5,0')"])
+@pytest.mark.parametrize("decimal", ["", ","])
+def test_a_rule_reads_decimal_commas_as_numbers_do(tmp_path, rule, decimal):
+    table = frame().assign(rating=["4,5", "5", "0,5", "4"] * 100)
+    log = load(tmp_path, table, label=rule, decimal=decimal, time="when")
+    assert log.train.targets[:4].tolist() == [1, 1, 0, 0]
+    assert ("label 'rating' has decimal commas" in log.notes) == (not decimal)
+
+
+def test_numbers_of_parquet_have_no_decimal_mark_to_a_rule(tmp_path):
+    pq.write_table(pa.table({"rating": [4.5, 5.0, 0.5, 4.0] * 100, "ad": [*range(20)] * 20}), tmp_path / "log.parquet")
+    log = CsvLog(path=str(tmp_path / "log.parquet"), label="rating >= 4,5", decimal=",").load(seed=1, context=Context())
+    assert sum(table.targets.sum() for table in (log.train, log.valid, log.test)) == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "decimal", "message"),
+    [
+        ("4.5", ",", "label 'rating' >= 4: '4.5' is no number with a decimal comma; compare with == or in"),
+        (
+            "4,5",
+            ".",
+            "'4,5' is no number; compare with == or in, or say decimal=\",\" where its comma is a decimal point",
+        ),
+        ("1,234", "", "'1,234' is no number; compare with == or in, or say decimal=\",\""),
+    ],
+)
+def test_a_rule_refuses_numbers_with_another_decimal_mark(tmp_path, value, decimal, message):
+    table = frame().assign(rating=[value, "5", "3", "4"] * 100)
+    assert message in refused(tmp_path, table, label="rating >= 4", decimal=decimal)
+
+
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
