@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -118,6 +118,17 @@ def test_fractions_are_numbers_however_few_there_are(tmp_path):
     few = {"wage per hour": lambda n: ("0.0", "0.0615")[n % 5 // 4], "half": lambda n: "0.5" if n % 3 else ""}
     path = written(tmp_path / "log.csv", ones=lambda n: f"{n % 2}.0", **few)
     assert seen(path).parameters["numeric"] == ["price", *few]
+
+
+@pytest.mark.parametrize(("pair", "numeric"), [("{},{}", True), ("{},{},{}", False)])
+def test_commas_that_may_part_pairs_are_noted_where_they_are_taken_for_decimal_points(tmp_path, pair, numeric):
+    pairs = {"seen": lambda n: pair.format(n % 31, n % 17, 1) if n % 3 else f"{n % 31},{n % 17}"}
+    found = seen(written(tmp_path / "log.csv", sep=";", price=None, **pairs))
+    told = (
+        "'seen': a comma is taken for a decimal point, as in '0,0'; where it parts two values, name the column under "
+        "sequence and not under numeric"
+    )
+    assert (found.parameters.get("numeric") == ["seen"], told in found.notes) == (numeric, numeric)
 
 
 def test_a_file_without_header_gets_names_for_its_columns(tmp_path):
@@ -421,3 +432,12 @@ def test_dates_are_read_where_there_is_one_way_to(tmp_path, form, read):
     days = [datetime(2026, 1, 1 + n % 12, n % 24, tzinfo=UTC) for n in range(600)]
     proposal = seen(written(tmp_path / "log.csv", timestamp=lambda n: days[n % 600].strftime(form)))
     assert proposal.parameters.get("time_format") == (form if read else None)
+
+
+@pytest.mark.parametrize("form", ["%d%m%Y", "%m%d%Y"])
+@pytest.mark.parametrize(("days", "shown"), [(100, True), (12, False)])
+def test_digits_that_end_with_the_year_are_dates_where_a_day_shows_what_they_begin_with(tmp_path, form, days, shown):
+    dates = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=n % days) for n in range(300)]
+    found = seen(written(tmp_path / "log.csv", timestamp=lambda n: dates[n].strftime(form))).parameters
+    assert found["time"] == "timestamp"
+    assert found.get("time_format") == (form if shown else None)

@@ -165,7 +165,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         found.decide("drop", list(found.dropped), reasons)
     nobody = [f"no column looks like the {role}: --{role} COLUMN names it" for role in ("user", "item")
               if role not in found.parameters]  # fmt: skip
-    notes = [*apart, *nobody, *_giveaways(found)]
+    notes = [*apart, *nobody, *_possible_pairs(found), *_giveaways(found)]
     return Proposal(found.parameters, found.reasons, found.others, notes, _fallbacks(found))
 
 
@@ -415,12 +415,14 @@ def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
         re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]
     )
     written = [] if column is None else column.values[:1000].tolist()
+    read: list[tuple[Instants, str]] = []
     for format in chain(["%y%m%d%H"] if compact else [], [""], formats_of(written)):
-        try:
-            return instants(found.log.columns[name], format, name, found.log.where), format
-        except UserError:
-            continue
-    return None, ""
+        with suppress(UserError):
+            when = instants(found.log.columns[name], format, name, found.log.where)
+            if when.calendar:
+                return when, format
+            read.append((when, format))
+    return read[0] if read else (None, "")
 
 
 def _date(when: Instants, pick: Callable[[Any], Any]) -> str:
@@ -486,6 +488,19 @@ def _find_numbers(found: _Look) -> None:
         found.decide(
             "bins", BINS, 'in bins of equal size, with one for what is missing; scale = "standard" keeps numbers'
         )
+
+
+def _possible_pairs(found: _Look) -> list[str]:
+    """A note on numbers whose commas might part two values, as in a list that happens to hold pairs alone."""
+    names = [name for name in found.parameters.get("numeric", ()) if has_decimal_commas([found.log], name)]
+    if not names:
+        return []
+    [shown, *_] = [text for text in found.columns[names[0]].values if "," in text]
+    columns = ", ".join(map(repr, names))
+    return [
+        f"{columns}: a comma is taken for a decimal point, as in {shown!r}; where it parts two values, name the column "
+        "under sequence and not under numeric"
+    ]
 
 
 def _giveaways(found: _Look) -> list[str]:

@@ -30,6 +30,8 @@ CLOCKS = (
     " %H:%M:%S GMT",
 )  # fmt: skip
 
+DIGITS = ("%d%m%Y", "%m%d%Y")  # besides those that begin with the year
+
 FEATURES = ("hour", "weekday", "weekend", "days")
 """What can be derived: hour 0 to 23, weekday 1 (Monday) to 7, weekend 0 or 1, whole days since train's first row."""
 
@@ -280,7 +282,8 @@ def _seconds(
 
 def formats_of(texts: Sequence[str]) -> Iterator[str]:
     """How dates other than ISO 8601 are written; nothing where there are two ways, as for 01/02/2026."""
-    there = [f"{date}{clock}" for date in DATES for clock in CLOCKS]
+    digits = all(re.fullmatch(r"\d{8}", text) for text in texts)
+    there = list(DIGITS) if digits else [f"{date}{clock}" for date in DATES for clock in CLOCKS]
     for text in texts:
         there = [format for format in there if _fits(text, format)]
     if len(there) == 1:
