@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Splits,
         SyntheticMetric,
     )
+    from ctrbench.leaks import giveaway, giveaways
     from ctrbench.params import quoted, searched
     from ctrbench.ranking import Queries, with_ranking
     from ctrbench.reading import Results, load
@@ -72,6 +73,7 @@ _HOMES = {
         "Published", "Rankings", "Ready", "Sampler", "Score", "Searched", "Shown", "Splits",
         "SyntheticMetric",
     ),
+    "leaks": ("giveaway", "giveaways"),
     "params": ("quoted", "searched"),
     "dry_run": ("Preview", "preview"),
     "ranking": ("Queries", "with_ranking"),
@@ -146,6 +148,8 @@ __all__ = [
     "file_digest",
     "find_dependencies",
     "from_frames",
+    "giveaway",
+    "giveaways",
     "hookimpl",
     "load",
     "load_suite",

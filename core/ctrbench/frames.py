@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from numbers import Integral
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 import numpy as np
 
 from ctrbench import arguments
+from ctrbench.columns import Rows
 from ctrbench.encoding import encode_splits
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
 from ctrbench.interfaces import Context, Dataset, Location, Missing, Ready, Splits
+from ctrbench.leaks import giveaways
 from ctrbench.table import Field, Role
 from ctrbench.text import did_you_mean
 
@@ -151,15 +154,17 @@ class FrameLog(Dataset):
         """The splits; nothing is left to the seed."""
         import pyarrow.parquet as pq
 
-        train, valid, test = (pq.read_table(Path(self.folder) / f"{split}.parquet") for split in SPLITS)
+        train, valid, test = (
+            Rows(pq.read_table(Path(self.folder) / f"{split}.parquet"), partial(_where, split)) for split in SPLITS
+        )
         roles: dict[str, Role] = dict.fromkeys(self.user, "user") | dict.fromkeys(self.item, "item")  # type: ignore[assignment]
         fields = [
             Field(column, "numeric" if column in self.numeric else "categorical", roles.get(column, "context"))
-            for column in train.column_names
+            for column in train.names
             if column != self.label
         ]
         unnamed = {field.name for field in fields if field.kind == "categorical" and field.name not in roles}
-        return encode_splits(
+        splits = encode_splits(
             train,
             valid,
             test,
@@ -169,6 +174,13 @@ class FrameLog(Dataset):
             keep=self.keep,
             identifiers=unnamed,
         )
+        leaks = giveaways(splits.train, fix="leave it out of the frames")
+        return replace(splits, notes=(*splits.notes, *leaks))
+
+
+def _where(split: str, position: int) -> str:
+    """A row as the user finds it, counted from 1 in `Frames.frames`."""
+    return f"row {position + 1} of the {split} frame"
 
 
 def _split(frame: pd.DataFrame, split: object, seed: int | None) -> dict[str, pd.DataFrame]:

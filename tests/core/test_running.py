@@ -160,6 +160,27 @@ def test_an_index_with_a_name_is_a_column_and_what_nobody_names_may_be_left_out(
         ctrbench.from_frames(made.set_index("who", drop=False), label="click")
 
 
+@pytest.mark.parametrize("numeric", [(), "stay"])
+def test_a_column_of_a_frame_that_gives_the_label_away_is_noted(tmp_path: Path, numeric: str | tuple[()]) -> None:
+    made = frame(300, 3)
+    log = ctrbench.from_frames(
+        made.assign(stay=made["click"] * (1.5 + made["who"] % 7)), label="click", numeric=numeric
+    )
+    told = [note for note in log.taken_in(tmp_path).load(seed=1, context=ctrbench.Context()).notes if "alone" in note]
+    assert told == [
+        "field 'stay' alone tells clicks from other rows (AUC 1.00): if it is not known before a click, leave it out "
+        "of the frames"
+    ]
+
+
+def test_a_message_names_the_row_of_the_frame_in_which_it_is(tmp_path: Path) -> None:
+    log = ctrbench.from_frames(frame(300, 3).astype({"click": object}), label="click")
+    row = log.frames["valid"].index[4]
+    log.frames["valid"].loc[row, "click"] = 7
+    with pytest.raises(UserError, match="frames, valid: label 'click': 7 in row 5 of the valid frame is neither"):
+        log.taken_in(tmp_path).load(seed=1, context=ctrbench.Context())
+
+
 @pytest.mark.parametrize(("label", "user"), [(2, 0), ("2", "0")])
 def test_columns_that_pandas_numbered_are_called_by_number_or_text(label: int | str, user: int | str) -> None:
     log = ctrbench.from_frames(frame(30, 1).set_axis([0, 1, 2], axis=1), label=label, user=user)

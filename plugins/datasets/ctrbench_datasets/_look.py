@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, plain, text_numbers
+from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, giveaway, plain, text_numbers
 from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import WrongEncodingError
@@ -24,7 +24,6 @@ from ctrbench_datasets._decimals import has_decimal_commas
 from ctrbench_datasets._files import kind_of
 from ctrbench_datasets._labels import LabelRule, check_label
 from ctrbench_datasets._reading import Log, read_log
-from ctrbench_datasets._remarks import ENOUGH_ROWS, giveaway
 from ctrbench_datasets._sources import SPLIT_NAMES, Sources, expanded, find_sources
 from ctrbench_datasets._text import WORDS, Dialect, read_text
 from ctrbench_datasets._times import Instants, formats_of, instants
@@ -509,13 +508,10 @@ def _giveaways(found: _Look) -> list[str]:
     labels = Column.of(rule.labels(found.log, "").columns[rule.column])
     numbers = text_numbers(labels.values)
     clicks = (numbers == numbers.max())[labels.codes]
-    rows = slice(0, None, max(1, len(found.log) // ENOUGH_ROWS))
     notes: list[str] = []
     for name in found.parameters.get("numeric", ()):
-        column = found.columns[name]
-        known = column.codes[rows] >= 0
-        values = _numbers(found, name)[column.codes[rows][known]]
-        notes += giveaway(name, clicks[rows][known], values)
+        codes = found.columns[name].codes
+        notes += giveaway(name, clicks[codes >= 0], _numbers(found, name)[codes[codes >= 0]])
     return notes
 
 

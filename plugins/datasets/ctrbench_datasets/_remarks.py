@@ -9,16 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ctrbench import MISSING, RARE, Column, Table, quoted, text_numbers
-from numpy.typing import NDArray
+from ctrbench import MISSING, RARE, Column, Table, giveaways, quoted, text_numbers
 
 from ctrbench_datasets._reading import Log
-
-GIVES_AWAY = 0.95
-"""A field with a higher AUC of its own was hardly known before the click."""
-
-ENOUGH_ROWS = 100_000
-"""So many rows tell such a field."""
 
 _PIECE = 10_000  # values that are looked at as Python's at once
 
@@ -89,7 +82,7 @@ def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
             joined.append(field.name)
     rows = f"{len(train):,} rows of train"
     return [
-        *_giveaways(train),
+        *giveaways(train),
         *_remark(
             amounts, "holds", "hold", "amounts with a currency's sign", "take it off, and numeric={} makes {} numeric"
         ),
@@ -128,44 +121,6 @@ def _are_amounts(texts: Any) -> bool:
     import pyarrow.compute as pc
 
     return bool(pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\p{Sc}\s?[0-9]|[0-9]\s?\p{Sc}\s*$")).as_py())
-
-
-def _giveaways(train: Table) -> list[str]:
-    """Fields of the context that tell clicks from other rows all by themselves.
-
-    A value counts by its click rate in every other row of train, judged on the rows between these; a number by itself.
-    """
-    rows = np.arange(0, len(train), max(1, len(train) // ENOUGH_ROWS))
-    known, rest = rows[::2], rows[1::2]
-    found: list[str] = []
-    for field in train.schema.fields:
-        if field.role != "context":
-            continue
-        values = train.rows[field.name].to_numpy()
-        scores = values[rest]
-        if field.kind == "categorical":
-            clicks = np.bincount(values[known], train.targets[known], field.vocab_size)
-            shown = np.bincount(values[known], minlength=len(clicks))
-            scores = ((clicks + train.click_rate) / (shown + 1))[scores]
-        found += giveaway(field.name, train.targets[rest], scores)
-    return found
-
-
-def giveaway(name: str, labels: NDArray[Any], scores: NDArray[Any]) -> list[str]:
-    """A note where a field's scores, (rows,), have an AUC above `GIVES_AWAY` either way; otherwise nothing."""
-    import pandas as pd
-
-    clicks = labels == 1
-    ones, zeros = clicks.sum(), (~clicks).sum()
-    if not ones or not zeros:
-        return []
-    auc = (pd.Series(scores).rank()[clicks].sum() - ones * (ones + 1) / 2) / (ones * zeros)
-    if not max(auc, 1 - auc) > GIVES_AWAY:
-        return []
-    return [
-        f"field {name!r} alone tells clicks from other rows (AUC {max(auc, 1 - auc):.2f}): if it is not known before a "
-        f"click, drop={quoted(name)} leaves it out"
-    ]
 
 
 def _many_joined(texts: Any) -> bool:
