@@ -128,6 +128,8 @@ class RunRequest:
         workers = make_executor(self.executor, self.workers, settings, self.ray_address)
         try:
             with self._watcher(store, workers, progress) as watcher:
+                if self.loose_limits:
+                    watcher.note(self.loose_limits)
                 driver = Driver(
                     self.suite, self.registry, store, workers, self.compute, watcher, self.limits, self.redo
                 )
@@ -135,6 +137,20 @@ class RunRequest:
         finally:
             with interrupts_held():  # a second Ctrl-C must not cut the cleaning short
                 workers.close()
+
+    @property
+    def loose_limits(self) -> str:
+        """What to tell the user of limits that nobody enforces; "" where there are none.
+
+        A suite's timeout of whole tasks is no news: it is the guard of an unattended run.
+        """
+        by_suite = any(on.limits.memory or on.limits.stages for on in self.suite.on.values())
+        if self.executor != "inline" or not (by_suite or self.limits.seconds):
+            return ""
+        return (
+            "executor inline: nobody can stop a task there: limits of memory and of stages do not hold, and a task's "
+            "timeout only where a plug-in keeps to it"
+        )
 
     def _watcher(self, store: Store, workers: Executor, progress: bool | Watcher) -> Watcher:
         if isinstance(progress, Watcher):

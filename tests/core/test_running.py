@@ -350,3 +350,15 @@ def test_work_that_equals_other_work_of_the_run_is_not_said_to_have_been_stored(
         ways, fresh = Ways(), expected == "equal"
         ctrbench.run(**given, store=tmp_path / "r.db", executor="inline", progress=ways, fresh=fresh)
         assert {how for name, how in ways.how.items() if "/twin/" in name} == {expected}
+
+
+def test_limits_that_nobody_enforces_are_noted_for_python_and_the_command_line(tmp_path: Path) -> None:
+    suite, store, told = tmp_path / "own.toml", tmp_path / "r.db", "executor inline: nobody can stop a task there"
+    suite.write_text('[on.simulated]\nmemory = "8GB"\n')
+    for given, noted in (({"suite": str(suite)}, True), ({"timeout": 600}, True), ({}, False)):
+        recorder = RunRecorder()
+        ctrbench.run(**SELECTION, metrics="auc", store=store, executor="inline", progress=recorder, **given)
+        assert any(note.startswith(told) for note in recorder.notes) == noted
+    command = ["run", *WORDS, "--suite", str(suite), "--executor", "inline", "--store", str(store)]
+    for more in ([], ["--dry-run"]):
+        assert CliRunner().invoke(main, [*command, *more]).output.count(told) == 1

@@ -36,7 +36,7 @@ def show(request: RunRequest, store: str, slots: int, verbose: bool) -> None:
     _echo_reasons(made.why, verbose=verbose)
     if suite.budget != 1:
         click.echo(f"budget {suite.budget:g}: every epoch and step count is multiplied by it")
-    for warning in warnings(made.tasks.values(), made.costs):
+    for warning in [*warnings(made.tasks.values(), made.costs), *filter(None, [request.loose_limits])]:
         click.echo(plain(warning))
     for reason in made.left_out:
         click.echo(plain(f"left out: {reason}"))

@@ -218,8 +218,6 @@ def run(
         ray_address=ray_address,
     )
     request = replace(request, debug=debug)
-    if executor == "inline" and any(on.limits.memory or on.limits.stages for on in request.suite.on.values()):
-        click.echo("--executor inline: the suite's limits of memory and of stages do not hold there", err=True)
     slots = workers or max(1, resources.cores() // threads)
     if dry_run:
         from ctrbench.cli import _dry_run
