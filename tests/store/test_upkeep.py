@@ -76,6 +76,12 @@ def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
     ("statement", "said"),
     [
         ("delete from tasks where kind = 'train'", "is not in the store"),
+        ("delete from run_tasks where task like 'data/%'", "the result of data/toy_log is not in the store"),
+        ("delete from run_tasks where task like 'pool/%'", "the result of pool/toy_log/"),
+        ("delete from run_tasks where task like 'train/%'", "the result of train/toy_log/original/"),
+        ("delete from run_tasks where task like 'score/%'", "the result of score/hits/train/toy_log/S1/"),
+        ("update run_tasks set key = '' where task like 'pool/%'", "the result of pool/toy_log/"),
+        ("update run_tasks set key = '', blocked_by = 'pool/x' where task like 'train/%'", "the result of pool/x is"),
         ("update tasks set run = 'gone'", "the run gone that did it is not in the store"),
         ("update tasks set status = 'fine' where kind = 'pool'", "status: Input should be 'ok'"),
         ("update tasks set outputs = '{' where kind = 'pool'", "cannot be read"),
@@ -92,6 +98,12 @@ def test_a_damaged_artefact_is_found_and_the_next_run_makes_it_again(
 def test_what_does_not_fit_together_is_listed(store: Store, statement: str, said: str) -> None:
     change(store, statement)
     assert any(said in text for text in upkeep.check(store).wrong)
+
+
+def test_a_run_that_was_stopped_need_not_know_all_its_results(store: Store) -> None:
+    change(store, "update runs set finished = null")
+    change(store, "delete from run_tasks where task like 'score/%'")
+    assert upkeep.check(store).wrong == []
 
 
 def aged(path: Path, seconds: float) -> Path:
@@ -211,6 +223,7 @@ BAD = [
     "update tasks set key = x'00ff' where key = (select key from tasks where kind = 'train' limit 1)",
     "update tasks set stage = 'bed' where kind = 'train'",
     "update run_tasks set key = 'a key' where task like 'pool/%'",
+    "update run_tasks set blocked_by = x'00ff' where task like 'train/%'",
     "update run_cells set fields = '{\"a\": 1}' where position = 0",
     "update run_cells set kind = 'door' where position = 1",
     "update runs set environment = '[]'",

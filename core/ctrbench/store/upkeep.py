@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +18,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from ctrbench.errors import UserError
+from ctrbench.ids import DataId, score_name
 from ctrbench.results import Cell, Pool, Status, TaskResult
 from ctrbench.store import rows
 from ctrbench.store.artefacts import DIGEST, FRAMES, SUFFIXES
-from ctrbench.store.database import run_cells, run_tasks, runs, tasks
+from ctrbench.store.database import run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.store.store import Store
 
 _PAGE = 500
@@ -55,6 +57,7 @@ def check(store: Store) -> Checked:
     bad += _bad_rows(store)
     wrong += [f"{row.name} cannot be read: {row.why}; `ctrbench store gc` removes it" for row in bad]
     wrong += _bad_references(store, set(keys))
+    wrong += _unknown_results(store)
     return Checked(len(keys), len(present), len(store.runs()), wrong)
 
 
@@ -207,6 +210,37 @@ def _bad_references(store: Store, keys: set[str]) -> list[str]:
         if row["run"] not in known:
             wrong.append(f"result {str(row['key'])[:16]}: the run {row['run']} that did it is not in the store")
     return wrong
+
+
+def _unknown_results(store: Store) -> list[str]:
+    """What runs that came to their end do not know, though they need it: they are shown as if they had been stopped."""
+    wrong = []
+    for run in store.database.read(sa.select(runs).where(runs.c.finished.is_not(None)).order_by(runs.c.run)):
+        with suppress(rows.BadRowError):  # named as a bad row
+            wrong += [f"run {run['run']}: the result of {task} is not in the store" for task in _unknown(store, run)]
+    return wrong
+
+
+def _unknown(store: Store, row: sa.RowMapping) -> list[str]:
+    """The tasks that a run's cells need, or others wait for, and of which it does not say where their result is."""
+
+    def own(table: sa.Table) -> Sequence[sa.RowMapping]:
+        return store.database.read(sa.select(table).where(table.c.run == row["run"]))
+
+    run = rows.checked(rows.RunRow, row).info
+    places = [rows.checked(rows.GridRow, each).place for each in own(run_cells)]
+    if run is None or not places:  # it came in an archive, as the run that did a result
+        return []
+    links = [rows.checked(rows.LinkRow, each) for each in own(run_tasks)]
+    needed = {str(DataId(name)) for name in run.datasets} | {link.blocked_by for link in links}
+    for place in places:
+        if isinstance(place, Cell):
+            subject, metrics = place.train, run.prediction_metrics
+        else:
+            subject, metrics = place.task, run.synthetic_metrics
+        needed |= {subject, *(score_name(metric, subject) for metric in metrics)}
+    known = {link.task for link in links if link.key or link.blocked_by}
+    return sorted({short_name(task) for task in needed if task} - known)
 
 
 def _refuse_shared(store: Store) -> None:
