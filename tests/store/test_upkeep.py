@@ -155,6 +155,20 @@ def test_the_checkpoint_of_a_finished_fit_goes(store: Store) -> None:
     assert collect(store) == ["checkpoint"]
 
 
+@pytest.mark.parametrize("status", ["timed out", "failed"])
+def test_the_checkpoint_of_a_fit_that_did_not_end_well_stays_for_a_month(store: Store, status: str) -> None:
+    [key] = [key for key in keys(store) if store.find(key).artefacts.keys() == {"pool"}]
+    kept = store.artefacts.folder / "checkpoints" / key[:16] / "fit.pt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"half of it")
+    change(store, f"update tasks set status = '{status}', stage = 'fit', outputs = '{{}}' where key = '{key}'")
+    age_all(store, 29 * DAY)
+    collect(store)
+    assert kept.exists(), "a longer time limit, or --retry-failed, goes on from it"
+    age_all(store, 31 * DAY)
+    assert collect(store) == ["checkpoint"]
+
+
 def keys(store: Store) -> list[str]:
     with sqlite3.connect(store.database.path or "") as database:
         return [row[0] for row in database.execute("select key from tasks")]

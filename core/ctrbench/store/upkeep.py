@@ -27,7 +27,7 @@ from ctrbench.store.store import Store
 
 _PAGE = 500
 _UNFINISHED = 30 * 86400.0
-"""Seconds for which the checkpoint of a fit that never ended is kept: it is what the same command goes on from."""
+"""Seconds for which the checkpoint of a fit that did not end well is kept: the same command may go on from it."""
 
 
 @dataclass(frozen=True)
@@ -279,8 +279,7 @@ def _kind(path: Path, named: set[str], known: set[str], done: set[str], folder: 
     if room == "logs" and path.suffix == ".log":
         return "half-written file" if name.startswith(".") else None if stem in known else "log"
     if room == "checkpoints":
-        abandoned = name not in known and _touched(path) < time.time() - _UNFINISHED
-        return "checkpoint" if name in done or abandoned else None
+        return "checkpoint" if name in done or _touched(path) < time.time() - _UNFINISHED else None
     if name.startswith(f".{room}"):
         return "half-written file"
     if not DIGEST.fullmatch(stem) or not stem.startswith(room):
