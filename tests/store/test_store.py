@@ -92,6 +92,16 @@ def test_whatever_a_plug_in_says_can_be_stored(store: Store) -> None:
     assert store.find(KEYS[1]) == good
 
 
+def test_what_is_rehearsed_leaves_nothing_and_what_stops_it_is_raised(store: Store) -> None:
+    run = begin(store)
+    link = sa.insert(run_tasks).values(run=run, task="t", key=KEYS[0], blocked_by="")
+    for _ in range(2):
+        store.database.rehearse(lambda connection: connection.execute(link))
+    with pytest.raises(sa.exc.IntegrityError):
+        store.database.rehearse(lambda connection: connection.execute(link.values(run="gone")))
+    assert count(store, run_tasks) == 0
+
+
 def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
     run = begin(store)
     for key, seconds in zip(KEYS, (1.0, 3.0), strict=False):

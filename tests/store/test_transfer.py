@@ -115,9 +115,11 @@ def test_an_import_that_was_interrupted_changes_no_result_and_is_finished_by_the
     mine = other(tmp_path)
     whole = transfer._merge
 
-    def stopped(*arguments: object) -> None:
-        whole(*arguments)  # type: ignore[arg-type]
-        raise KeyboardInterrupt
+    def stopped(*arguments: object) -> object:
+        merged = whole(*arguments)  # type: ignore[arg-type]
+        if mine.artefacts.digests():  # it is no rehearsal any more
+            raise KeyboardInterrupt
+        return merged
 
     monkeypatch.setattr(transfer, "_merge", stopped)
     with pytest.raises(KeyboardInterrupt):
@@ -190,6 +192,11 @@ def wrong_hash(content: Content) -> None:
     content[name] += b"x"
 
 
+def wrong_hash_of_the_last(content: Content) -> None:
+    name = max(name for name in content if name.startswith("artefacts/"))
+    content[name] += b"x"
+
+
 def wrong_digest(content: Content) -> None:
     content["tasks.jsonl"] = content["tasks.jsonl"].replace(b'"outputs": {"', b'"outputs": {"x": "../../../etc", "', 1)
 
@@ -254,8 +261,8 @@ def repeats_that_nobody_did(content: Content) -> None:
 
 ATTACKS = [
     a_cell_of_another_scenario, a_cell_lacks, repeats_that_nobody_did,
-    evil_name, absolute_name, stranger, wrong_hash, wrong_digest, no_json, more_columns, no_number, deep, no_cell,
-    infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
+    evil_name, absolute_name, stranger, wrong_hash, wrong_hash_of_the_last, wrong_digest, no_json, more_columns,
+    no_number, deep, no_cell, infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
 ]  # fmt: skip
 
 
@@ -265,7 +272,7 @@ def contents(archive: Path) -> Content:
 
 
 def refused(tmp_path: Path, archive: Path) -> str:
-    """What is said of an archive that changes no result, makes no file outside, and raises nothing else."""
+    """What is said of an archive that leaves nothing in a store, makes no file outside, and raises nothing else."""
     mine = other(tmp_path)
     with pytest.raises(UserError) as caught:
         transfer.import_(mine, archive)
@@ -273,7 +280,7 @@ def refused(tmp_path: Path, archive: Path) -> str:
     assert str(archive) in str(caught.value)
     assert mine.runs() == []
     assert not list(tmp_path.parent.rglob("outside*"))
-    assert not list(mine.artefacts.folder.rglob(".*"))
+    assert not list(mine.artefacts.folder.rglob("*"))
     mine.close()
     return str(caught.value)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -174,12 +175,15 @@ def keys(store: Store) -> list[str]:
         return [row[0] for row in database.execute("select key from tasks")]
 
 
-def test_an_artefact_that_a_run_has_just_found_in_place_is_spared(store: Store) -> None:
+def test_an_artefact_that_a_run_or_an_import_has_just_found_in_place_is_spared(store: Store) -> None:
     values = np.arange(7.0)
     path = store.artefacts.path(store.artefacts.put_array(values))
     aged(path, 2 * DAY)
     [leftover] = upkeep.leftovers(store, DAY)
     store.artefacts.put_array(values)  # as a task does whose result is stored a moment later
+    assert not upkeep.remove(store, leftover, DAY)
+    aged(path, 2 * DAY)
+    assert not store.artefacts.take_in(path.stem, BytesIO(path.read_bytes())), "it is there"  # as an import does
     assert not upkeep.remove(store, leftover, DAY)
     assert path.exists()
 

@@ -188,7 +188,7 @@ class Artefacts:
 
     def take_in(self, digest: str, source: BinaryIO) -> bool:
         """Store a file from elsewhere; whether it was new. LostArtefactError where it is not what its digest says."""
-        if self.intact(digest):
+        if self.intact(digest) and self.touch(digest):
             return False
         found = hashlib.sha256()
         with self._partial() as file:

@@ -202,11 +202,25 @@ class Database:
 
         def transaction() -> _T:
             with self._engine.begin() as connection:
-                if self.path:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # what it reads then stays true until it writes
+                self._lock(connection)
                 return work(connection)
 
         return self._insist(transaction, "written")
+
+    def rehearse(self, work: Callable[[sa.Connection], object]) -> None:
+        """Do a group of statements and undo it: what would stop it does."""
+
+        def attempt() -> None:
+            with self._engine.connect() as connection:  # closed without a commit
+                self._lock(connection)
+                work(connection)
+
+        self._insist(attempt, "written")
+
+    def _lock(self, connection: sa.Connection) -> None:
+        """See to it that what a transaction reads stays true until it writes; a server does so itself."""
+        if self.path:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def insert(self, table: sa.Table) -> Any:
         """An insert that can say what to do about a row which is there already."""

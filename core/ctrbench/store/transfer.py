@@ -6,6 +6,7 @@ archive is a zip file whose members are not compressed, so it is at least as lar
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import stat
@@ -14,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, cast
 
@@ -104,21 +106,19 @@ def expect_archive(file: Path) -> None:
 def import_(store: Store, file: Path) -> Imported:
     """Merge an archive into a store: what the store has is kept, but a good result replaces a bad one.
 
-    All rows are checked before anything is written. Artefacts come first, then all rows in one transaction: an import
-    that was interrupted has changed no result, and the same import again goes on where it was.
+    The store stays as it was where anything is wrong with the archive. Artefacts come first, then all rows in one
+    transaction: an import that was interrupted has changed no result, and the same import again goes on where it was.
     """
     with _opened(file) as archive:
-        for name in _TABLES:
-            for _ in _lines(archive, name):
-                pass
-        added = 0
-        for info in archive.infolist():
-            digest = Path(info.filename).stem
-            if info.filename in _members(digest):
+        merge = partial(_merge, store, archive)
+        try:
+            store.database.rehearse(merge)
+            _check_artefacts(archive)
+            added = 0
+            for digest, info in _artefacts(archive):
                 with archive.open(info) as source:
                     added += store.artefacts.take_in(digest, cast(BinaryIO, source))
-        try:
-            imported = store.database.write(lambda connection: _merge(store, connection, archive))
+            imported = store.database.write(merge)
         except sa.exc.IntegrityError:
             raise _UnusableError("a row of it names a run that is not in it") from None
         imported.artefacts = added
@@ -223,7 +223,23 @@ def _finite(word: str) -> float:
     return number
 
 
-def _merge(store: Store, connection: sa.Connection, archive: zipfile.ZipFile) -> Imported:
+def _artefacts(archive: zipfile.ZipFile) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """The digests of the artefacts in it, and where each is."""
+    for info in archive.infolist():
+        digest = Path(info.filename).stem
+        if info.filename in _members(digest):
+            yield digest, info
+
+
+def _check_artefacts(archive: zipfile.ZipFile) -> None:
+    """Refuse an artefact that is not what its digest says."""
+    for digest, info in _artefacts(archive):
+        with archive.open(info) as source:
+            if hashlib.file_digest(cast(zipfile.ZipExtFile, source), "sha256").hexdigest() != digest:
+                raise LostArtefactError(f"artefact {digest} is not what its name says")
+
+
+def _merge(store: Store, archive: zipfile.ZipFile, connection: sa.Connection) -> Imported:
     imported = Imported()
     for batch in _batches(_lines(archive, "runs")):
         known = _known(connection, runs.c.run, runs.c.finished, batch)
