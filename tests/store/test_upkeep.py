@@ -280,6 +280,36 @@ def test_a_result_that_cannot_be_read_goes_before_it_is_made_anew(store: Store, 
     assert upkeep.check(store).wrong == []
 
 
+def test_a_result_that_was_made_anew_since_it_could_not_be_read_stays(store: Store, toy_registry: Registry) -> None:
+    change(store, BAD[0])
+    [leftover] = upkeep.leftovers(store, DAY)
+    fill(store, toy_registry)
+    assert not upkeep.remove(store, leftover, DAY)
+    assert upkeep.check(store).wrong == []
+
+
+@pytest.mark.parametrize("version", ["99.1", "0.0.9"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update tasks set kind = 'dream' where kind = 'score'",
+        "update run_cells set fields = json_set(fields, '$.colour', 1)",
+        "update runs set about = json_set(about, '$.seed', 'sesame')",
+    ],
+)
+def test_rows_that_a_newer_ctrbench_wrote_are_left_to_it(store: Store, statement: str, version: str) -> None:
+    change(store, f"update runs set environment = json_set(environment, '$.libraries.ctrbench', '{version}')")
+    change(store, statement)
+    said = {text.split("; ")[-1] for text in upkeep.check(store).wrong if " cannot be read: " in text}
+    if version == "99.1":
+        assert said == {"ctrbench 99.1 did that run: use that one"}
+        with pytest.raises(UserError, match=r"ctrbench 99\.1 did that run: what it needs cannot be told"):
+            upkeep.leftovers(store, DAY)
+    else:
+        assert said == {"`ctrbench store gc` removes it"}
+        assert set(collect(store)) == {"unreadable row"}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_bits_flipped_in_the_database_are_found_mended_or_said_in_one_line(
     store: Store, toy_registry: Registry, tmp_path: Path, seed: int

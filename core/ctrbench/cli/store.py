@@ -69,8 +69,9 @@ def check(store: str) -> None:
 def gc(dry_run: bool, older_than: float, store: str) -> None:
     """Remove what no result refers to: artefacts, logs, checkpoints, data frames, half-written files, empty runs.
 
-    All readable results stay; rows that no ctrbench wrote, which `store check` lists, are removed. The checkpoint of a
-    fit that was interrupted, timed out or failed stays for 30 days, so that the same `ctrbench run` can resume from it.
+    All readable results stay; rows that no ctrbench wrote, which `store check` lists, are removed. If a newer one may
+    have written them, nothing is removed. The checkpoint of a fit that was interrupted, timed out or failed stays for
+    30 days, so that the same `ctrbench run` can resume from it.
     """
     from ctrbench.errors import UserError
     from ctrbench.store import upkeep

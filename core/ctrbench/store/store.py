@@ -164,7 +164,7 @@ class Store:
         except rows.BadRowError as error:
             raise UserError(
                 f"store {self.database.shown}: run {head['run']} cannot be read: {error}; "
-                "`ctrbench store check` says what is wrong, `ctrbench store gc` removes it"
+                "`ctrbench store check` says what is wrong and what helps"
             ) from None
 
     def _head(self, run: str | None) -> sa.RowMapping:

@@ -6,6 +6,7 @@ written is neither: only what is older than a limit is a leftover.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import defaultdict
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 
 from ctrbench.errors import UserError
 from ctrbench.ids import DataId, score_name
+from ctrbench.installed import versions
 from ctrbench.results import Cell, Pool, Status, TaskResult
 from ctrbench.store import rows
 from ctrbench.store.artefacts import DIGEST, FRAMES, SUFFIXES
@@ -55,7 +57,11 @@ def check(store: Store) -> Checked:
                 f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it makes it again"
             )
     bad += _bad_rows(store)
-    wrong += [f"{row.name} cannot be read: {row.why}; `ctrbench store gc` removes it" for row in bad]
+    newer = _newer_runs(store)
+    for row in bad:
+        version = newer.get(row.run)
+        advice = f"ctrbench {version} did that run: use that one" if version else "`ctrbench store gc` removes it"
+        wrong.append(f"{row.name} cannot be read: {row.why}; {advice}")
     wrong += _bad_references(store, set(keys))
     wrong += _unknown_results(store)
     return Checked(len(keys), len(present), len(store.runs()), wrong)
@@ -75,10 +81,11 @@ LeftoverKind = Literal[
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row of the database that no ctrbench writes, and why."""
+    """A row of the database that cannot be read, and why."""
 
     table: sa.Table
     primary_key: Mapping[str, Any]
+    run: str  # that wrote it
     name: str
     why: str
 
@@ -104,12 +111,13 @@ def leftovers(store: Store, older_than: float) -> list[Leftover]:
     known = {str(row["key"])[:16] for row in results}
     done = {str(row["key"])[:16] for row in results if row["status"] == Status.OK}
     bad: list[BadRow] = []
-    versions = {result.bookkeeping.made_from.get("version") for _, result in _results(store, _keys(store), bad)}
+    frames = {result.bookkeeping.made_from.get("version") for _, result in _results(store, _keys(store), bad)}
     bad += _bad_rows(store)
+    _refuse_newer(store, bad)
     found = []
     for path in files:
         if path.parent == store.artefacts.folder / FRAMES:
-            kind: LeftoverKind | None = None if path.name in versions else "data frames"
+            kind: LeftoverKind | None = None if path.name in frames else "data frames"
         else:
             kind = _kind(path, named, known, done, store.artefacts.folder)
         if kind:
@@ -123,8 +131,7 @@ def remove(store: Store, leftover: Leftover, older_than: float) -> bool:
     """Remove a leftover, unless it has been touched since; whether it is gone. OSError where that is refused."""
     path = leftover.path
     if bad := leftover.row:
-        store.database.write(lambda connection: _remove_row(store, connection, bad))
-        return True
+        return store.database.write(lambda connection: _remove_row(store, connection, bad))
     if path is None:
 
         def forget(connection: sa.Connection) -> None:
@@ -142,22 +149,33 @@ def remove(store: Store, leftover: Leftover, older_than: float) -> bool:
     return True
 
 
-def _remove_row(store: Store, connection: sa.Connection, bad: BadRow) -> None:
-    """Remove a row; of a run that did what others may use, its name is left, and nothing that it says of itself."""
+def _remove_row(store: Store, connection: sa.Connection, bad: BadRow) -> bool:
+    """Remove a row, unless it is a result that a run has made anew by now.
 
-    def delete(table: sa.Table) -> None:
-        this = [table.c[name] == value for name, value in bad.primary_key.items()]
-        connection.execute(sa.delete(table).where(*this))
-
+    Of a run that did what others may use, its name is left, and nothing that it says of itself.
+    """
+    this = [bad.table.c[name] == value for name, value in bad.primary_key.items()]
     if bad.table is not runs:
-        return delete(bad.table)
-    for table in (run_cells, run_tasks, runs):
-        delete(table)
+        found = connection.execute(sa.select(bad.table).where(*this)).mappings().first()
+        if bad.table is tasks and found and _is_readable(found):
+            return False
+        connection.execute(sa.delete(bad.table).where(*this))
+        return True
     run = bad.primary_key["run"]
+    for table in (run_cells, run_tasks, runs):
+        connection.execute(sa.delete(table).where(table.c.run == run))
     if connection.execute(sa.select(tasks.c.key).where(tasks.c.run == run).limit(1)).first():
         empty = {"run": run, "started": 0.0, "command": "", "about": {"suite": ""}, "environment": {}}
         connection.execute(store.database.insert(runs), empty)
-    return None
+    return True
+
+
+def _is_readable(row: sa.RowMapping) -> bool:
+    try:
+        rows.task_result(row)
+    except rows.BadRowError:
+        return False
+    return True
 
 
 def _keys(store: Store) -> list[str]:
@@ -172,7 +190,8 @@ def _results(store: Store, keys: list[str], bad: list[BadRow]) -> Iterator[tuple
             try:
                 yield row["key"], rows.task_result(row)
             except rows.BadRowError as error:
-                bad.append(BadRow(tasks, {"key": row["key"]}, f"result {str(row['key'])[:16]}", str(error)))
+                name = f"result {str(row['key'])[:16]}"
+                bad.append(BadRow(tasks, {"key": row["key"]}, row["run"], name, str(error)))
 
 
 def _bad_rows(store: Store) -> list[BadRow]:
@@ -194,7 +213,7 @@ def _bad_rows(store: Store) -> list[BadRow]:
                     rows.check_grid(good.info, grids[good.run])
             except rows.BadRowError as error:
                 own = {column.name: row[column.name] for column in table.primary_key}
-                found.append(BadRow(table, own, name.format(**row), str(error)))
+                found.append(BadRow(table, own, row["run"], name.format(**row), str(error)))
     return found
 
 
@@ -255,6 +274,32 @@ def _refuse_shared(store: Store) -> None:
                 f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and which of "
                 "them it needs cannot be told; rename one of the two, and its folder of artefacts"
             )
+
+
+def _refuse_newer(store: Store, bad: list[BadRow]) -> None:
+    """What a newer ctrbench wrote and this one cannot read may need anything."""
+    newer = _newer_runs(store)
+    for row in bad:
+        if row.run in newer:
+            raise UserError(
+                f"store {store.database.shown}: {row.name} cannot be read ({row.why}), and ctrbench "
+                f"{newer[row.run]} did that run: what it needs cannot be told; use that one to clean up"
+            )
+
+
+def _newer_runs(store: Store) -> dict[str, str]:
+    """The runs that a newer ctrbench than this one did, and its version."""
+    ours = _numbers(versions(["ctrbench"]).get("ctrbench", ""))
+    found = {}
+    for row in store.database.read(sa.select(runs.c.run, runs.c.environment)):
+        match row["environment"]:
+            case {"libraries": {"ctrbench": str(version)}} if _numbers(version) > ours:
+                found[row["run"]] = version
+    return found
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d{1,9}", version)]
 
 
 def _is_database(path: Path) -> bool:
