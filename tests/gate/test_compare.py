@@ -236,6 +236,46 @@ def test_what_head_found_in_the_store_is_told_among_other_numbers_of_repeats(bef
     assert compare(tree(seconds[:before]), tree([1.26, *seconds[1:after]]), ["auc"]).judgement is FINE
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "new"),
+    [
+        (3, 1, "measured none of them"),
+        (3, 3, "measured none of them"),
+        (3, 2, "measured none of them"),
+        (1, 3, "only the model seeds beyond them are new"),
+        (2, 3, "only the model seeds beyond them are new"),
+    ],
+)
+def test_what_head_found_in_the_store_is_told_among_other_numbers_of_model_seeds(
+    before: int, after: int, new: str
+) -> None:
+    def tree(model_seeds: int, *fits: list[float]) -> Snapshot:
+        """Two repeats, of whose trainings the first model seeds are seen, and their pools."""
+        seen = [each[:model_seeds] for each in fits]
+        place = at("a", "gan", "S5", auc=[0.7, 0.7], fit_seconds=[sum(each) / model_seeds for each in seen])
+        place = place.model_copy(update={"by_seed": seen if model_seeds > 1 else []})
+        made = ArmScores(dataset="log", generator="gan", values={"identical": [1.0, 1.0], "fit_seconds": [9.5, 9.25]})
+        return snap(place, made, model_seeds=model_seeds)
+
+    fits = [1.25, 1.5, 2.0], [1.75, 2.25, 2.5]
+    made = compare(tree(before, *fits), tree(after, *fits), ["auc", "identical"])
+    trained, pooled = made.answers
+    assert [trained.judgement, pooled.judgement] == [THIN, THIN]
+    assert new in trained.reason
+    assert "measured none of them" in pooled.reason, "a pool has no model seeds"
+    anew = compare(tree(before, *fits), tree(after, [1.26, 1.5, 2.0], fits[1]), ["auc"])
+    assert only(anew).judgement is FINE
+    assert not any("in the store" in note for note in anew.notes)
+
+
+def test_costs_that_are_no_model_seeds_own_tell_nothing_among_other_numbers_of_them() -> None:
+    place, made = at("a", "gan", "S5", auc=[0.7, 0.7], fit_seconds=[1.5, 2.0]), {"fit_seconds": [9.5, 9.25]}
+    pools = ArmScores(dataset="log", generator="gan", values=made)
+    found = compare(snap(place, pools, model_seeds=2), snap(place, pools), ["auc"])
+    assert found.judgement is FINE
+    assert not any("in the store" in note for note in found.notes)
+
+
 @pytest.mark.parametrize("change", [{"threads": 2}, {"device": "cuda"}, {"python": "3.13.1"}, {"cores": 64}])
 def test_costs_that_were_measured_otherwise_are_noted(change: dict[str, Any]) -> None:
     usual = {"host": "h", "cpu": "c", "cores": 2, "device": "cpu", "threads": 1, "python": "3.11.4"}

@@ -70,6 +70,17 @@ def test_a_run_that_found_the_baselines_results_in_the_store_says_nothing_new() 
         done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds", *wide)
         assert done.exit_code == 3, done.output
         assert f"HEAD found the baseline's results in the store, and {new}" in done.stdout
+    for seeds, repeats, new in (("2", "3", "model seeds"), ("2", "4", "repeats and model seeds")):
+        ctrbench(*FAST, "--executor", "inline", "--repeats", repeats, "--model-seeds", seeds)
+        done = ctrbench("compare", "baseline.json", "--fail-on", "auc,fit_seconds", *wide)
+        assert done.exit_code == 3, done.output
+        assert f"HEAD found the baseline's results in the store, and only the {new} beyond them are new" in done.stdout
+        Path("seeds.json").unlink(missing_ok=True)
+        ctrbench("export", "seeds.json")
+    ctrbench(*FAST, "--executor", "inline", "--repeats", "3")
+    done = ctrbench("compare", "seeds.json", "--fail-on", "auc,fit_seconds", *wide)
+    assert done.exit_code == 3, done.output
+    assert f"HEAD found the baseline's results in the store, and {none}" in done.stdout
     refused(
         ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=1", "--margin", "auc=2"),
         "auc has a margin already",

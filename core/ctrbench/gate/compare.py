@@ -7,11 +7,11 @@ metric as a whole and on each plug-in's share of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from ctrbench import intervals
 from ctrbench.errors import UserError
 from ctrbench.gate.snapshot import COSTS, ArmScores, Key, MetricEntry, Snapshot
 from ctrbench.intervals import Unpaired
-from ctrbench.text import did_you_mean
+from ctrbench.text import did_you_mean, listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,10 @@ EXCLUDED = 2.0
 
 SHORTEST = 0.1
 """Seconds: whatever takes less counts as that long, since a ratio of two moments means nothing."""
+
+
+_Measurement: TypeAlias = tuple[str, int, range]
+"""A cost, the repeat, and the model seeds over which it is a mean."""
 
 
 class Judgement(StrEnum):
@@ -222,7 +226,7 @@ class _Watched:
             low, high = sorted(self._shown(worse * bound) for bound in bounds)
             reason = _why_thin(apart, margin, level) if judgement is Judgement.THIN else ""
             answer = replace(answer, judgement=judgement, interval=(low, high), reason=reason)
-        again = [self.found_again[key] for key in keys if key in self.found_again]
+        again = {key: self.found_again[key] for key in keys if key in self.found_again}
         if answer.judgement is Judgement.FINE and (same := _why_not_new(self.old, self.new, again)):
             answer = replace(answer, judgement=Judgement.THIN, reason=same)
         if lost:
@@ -330,7 +334,7 @@ def _why_thin(apart: Unpaired, margin: float, level: float) -> str:
 
 def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
-    same = _why_not_new(old, new, _found_again(old, new).values())
+    same = _why_not_new(old, new, _found_again(old, new))
     said = [same] if same else []
     if new.seed == old.seed and not same:
         said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
@@ -355,30 +359,37 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
 
 
 def _found_again(old: Snapshot, new: Snapshot) -> dict[Key, bool]:
-    """Whether each cell or pool that both runs measured is the baseline's once more, in all repeats that both have.
+    """Whether each cell or pool that both runs measured is the baseline's once more, as far as both have its seeds.
 
     No two measurements of time and memory are equal to the last digit.
     """
-    before, after = ({place.key: _costs(place) for place in each.places} for each in (old, new))
-    return {
-        key: all(was == now for name in shared for was, now in zip(costs[name], after[key][name], strict=False))
-        for key, costs in before.items()
-        if (shared := costs.keys() & after.get(key, {}).keys())
-    }
+    before, after = ({p.key: _costs(p, each.model_seeds) for p in each.places} for each in (old, new))
+    return {key: _is_again(costs, after[key]) for key, costs in before.items() if costs and after.get(key)}
 
 
-def _costs(place: ArmScores) -> dict[str, Sequence[float | None]]:
-    return {name: values for name in COSTS if any(values := place.values.get(name) or ())}
+def _is_again(was: Mapping[_Measurement, float], now: Mapping[_Measurement, float]) -> bool:
+    shared = was.keys() & now.keys()
+    return bool(shared) and all(was[what] == now[what] for what in shared)
 
 
-def _why_not_new(old: Snapshot, new: Snapshot, found: Collection[bool]) -> str:
+def _costs(place: ArmScores, model_seeds: int) -> dict[_Measurement, float]:
+    """All that was measured of time and memory."""
+    seeds = range(model_seeds if place.model else 1)
+    means = {(name, r, seeds): cost for name in COSTS for r, cost in enumerate(place.values.get(name, ()))}
+    apart = {("fit_seconds", r, range(k, k + 1)): s for r, row in enumerate(place.by_seed) for k, s in enumerate(row)}
+    return {what: cost for what, cost in (means | apart).items() if cost}
+
+
+def _why_not_new(old: Snapshot, new: Snapshot, found: Mapping[Key, bool]) -> str:
     """Why HEAD is no measurement of its own in these cells, and what to do; empty where it is one."""
+    beyond = ["repeats"] * (new.repeats > old.repeats)
+    beyond += ["model seeds"] * (new.model_seeds > old.model_seeds and any(key.model for key in found))
     if new.run == old.run:
         why = "HEAD is the baseline's own run"
-    elif not found or not all(found):
+    elif not found or not all(found.values()):
         return ""
-    elif new.repeats > old.repeats:
-        why = "HEAD found the baseline's results in the store, and only the repeats beyond them are new"
+    elif beyond:
+        why = f"HEAD found the baseline's results in the store, and only the {listed(beyond)} beyond them are new"
     else:
         why = "HEAD found the baseline's results in the store, and measured none of them"
     return f"{why}: run the suite again with another --seed, then compare"

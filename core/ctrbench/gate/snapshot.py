@@ -97,6 +97,7 @@ class ArmScores(_Strict):
     scenario: str = ""
     model: str = ""
     values: dict[str, list[Number | None]]  # metric or cost → each repeat's, the mean over its model seeds
+    by_seed: list[list[Number | None]] = []  # each repeat's fit_seconds of its model seeds, where there are several
     test_variance: dict[str, _Variance] = {}  # metric → what the mean's variance owes to the test rows; where known
     lacking: dict[str, str] = {}  # metric or cost → why the first missing value is missing
 
@@ -136,7 +137,8 @@ class Snapshot(_Strict):
         for place in self.places:
             if place.dataset not in self.datasets:
                 raise ValueError(f"no data set {place.dataset!r}")
-            if any(len(values) != self.repeats for values in place.values.values()):
+            lengths = {len(place.by_seed) or self.repeats, *map(len, place.values.values())}
+            if lengths != {self.repeats}:
                 raise ValueError(f"not every value of {place.key} has {self.repeats} repeats")
             if any(variance < 0 for variance in place.test_variance.values()):
                 raise ValueError(f"a variance of {place.key} is negative")
@@ -234,6 +236,7 @@ def _cells(results: RunResults) -> Iterable[ArmScores]:
     for cell in results.cells:
         groups[Key(cell.dataset, cell.generator, cell.scenario, cell.model)][cell.repeat].append(cell)
     metrics = list(results.info.prediction_metrics)
+    several_seeds = results.info.model_seeds > 1
     for key, by_repeat in groups.items():
         repeats = list(by_repeat.values())
         values: dict[str, list[float | None]] = {}
@@ -246,6 +249,7 @@ def _cells(results: RunResults) -> Iterable[ArmScores]:
         yield ArmScores(
             **key._asdict(),
             values=values,
+            by_seed=[[_cost(c.result, "fit_seconds") for c in cells] for cells in repeats] if several_seeds else [],
             test_variance={metric: found for metric, found in variances.items() if found is not None},
             lacking=_lacking(values, everything),
         )
