@@ -276,6 +276,18 @@ def test_costs_that_are_no_model_seeds_own_tell_nothing_among_other_numbers_of_t
     assert not any("in the store" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("found", "note"), [(0, ""), (4, "HEAD found 4 of its 6 trainings and pools in the store, as earlier runs had")]
+)
+def test_what_head_found_of_earlier_runs_is_said_and_by_itself_no_fault(found: int, note: str) -> None:
+    old, new = (snap(at("a", auc=[0.7, 0.7], fit_seconds=seconds)) for seconds in ([1.25, 1.5], [1.75, 2.0]))
+    made = compare(old, new.model_copy(update={"fits": 6, "found": found}), ["auc"])
+    assert made.judgement is FINE
+    assert [said[: len(note)] for said in made.notes] == [note] * bool(note)
+    same = compare(old, old.model_copy(update={"fits": 6, "found": 6, "run": "another"}), ["auc"])
+    assert len(same.notes) == 1, "what is the baseline's is not said twice"
+
+
 @pytest.mark.parametrize("change", [{"threads": 2}, {"device": "cuda"}, {"python": "3.13.1"}, {"cores": 64}])
 def test_costs_that_were_measured_otherwise_are_noted(change: dict[str, Any]) -> None:
     usual = {"host": "h", "cpu": "c", "cores": 2, "device": "cpu", "threads": 1, "python": "3.11.4"}

@@ -89,6 +89,18 @@ def test_a_run_that_found_the_baselines_results_in_the_store_says_nothing_new() 
 
 
 @pytest.mark.usefixtures("stored")
+def test_a_run_that_found_its_own_results_of_earlier_runs_says_how_many() -> None:
+    ctrbench("export", "baseline.json")
+    notes = []
+    for repeats in ("2", "3", "3"):
+        ctrbench(*FAST, "--executor", "inline", "--seed", "2", "--repeats", repeats)
+        done = ctrbench("compare", "baseline.json", "--fail-on", "auc", "--margin", "auc=0.5")
+        assert done.exit_code == 0, done.output
+        notes.append(re.findall(r"HEAD found (\d+ of its \d+) trainings and pools in the store", done.stdout))
+    assert notes == [[], ["14 of its 21"], ["21 of its 21"]]
+
+
+@pytest.mark.usefixtures("stored")
 def test_a_run_is_exported_and_compared() -> None:
     done = ctrbench("export", "baseline.json")
     assert "6 cells, 1 pool, 3 repeats" in done.stdout

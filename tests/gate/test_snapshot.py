@@ -72,6 +72,16 @@ def test_a_snapshot_holds_every_repeat_and_why_one_is_missing() -> None:
         snapshot.take(with_changes(run, finished=None))
 
 
+def test_what_several_share_is_counted_once_and_what_failed_is_not() -> None:
+    original, made = cell("", "original", "dnn", 0.8), cell("gan", "S5", "dnn", 0.7)
+    mine, theirs = (with_changes(original.result, run=run) for run in ("run1", "an earlier one"))
+    cells = [with_changes(original, result=theirs), with_changes(made, result=mine), cell("gan", "S3", "dnn", None)]
+    cells.append(with_changes(cells[1], generator="twin"))
+    pools = [with_changes(pool("gan", 40.0), result=theirs), with_changes(pool("twin", 40.0, "gan"), result=theirs)]
+    taken = snapshot.take(results(cells, pools))
+    assert (taken.fits, taken.found) == (3, 2)
+
+
 def test_the_test_variance_is_what_repeats_share(tmp_path: Path) -> None:
     artefacts = Artefacts(tmp_path)
     rng = np.random.default_rng(5)

@@ -336,6 +336,11 @@ def _notes(old: Snapshot, new: Snapshot, metrics: Iterable[str]) -> list[str]:
     """What makes the runs different beside the results."""
     same = _why_not_new(old, new, _found_again(old, new))
     said = [same] if same else []
+    if new.found and not same:
+        said.append(
+            f"HEAD found {new.found:,} of its {new.fits:,} trainings and pools in the store, as earlier runs had done "
+            "them: another --seed measures all anew"
+        )
     if new.seed == old.seed and not same:
         said.append(f"both runs have seed {new.seed}: what holds may be its luck; give each build another --seed")
     if new.suite != old.suite:

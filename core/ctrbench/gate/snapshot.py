@@ -38,6 +38,7 @@ class _Strict(BaseModel):
 
 _Variance = Annotated[float, Field(ge=-(LARGEST**2), le=LARGEST**2)]
 _Count = Annotated[int, Field(ge=1, le=10**15)]
+_Fits = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class MadeWith(_Strict):
@@ -126,6 +127,8 @@ class Snapshot(_Strict):
     repeats: _Count
     model_seeds: _Count
     budget: float
+    fits: _Fits = 0  # trainings and pools that went well
+    found: _Fits = 0  # of them, those that earlier runs had done; both 0 in older files
     environments: list[MadeWith]  # machine and versions of all runs that did work for this one, itself the last
     datasets: dict[str, DatasetEntry]
     metrics: dict[str, MetricEntry]
@@ -166,6 +169,7 @@ def take(results: RunResults) -> Snapshot:
 
 def _taken(results: RunResults, finished: float) -> Snapshot:
     info = results.info
+    fits = _fits(results)
     kinds: tuple[tuple[Literal["cells", "pools"], Mapping[str, MetricInfo]], ...] = (
         ("cells", info.prediction_metrics),
         ("pools", info.synthetic_metrics),
@@ -181,6 +185,8 @@ def _taken(results: RunResults, finished: float) -> Snapshot:
         repeats=info.repeats,
         model_seeds=info.model_seeds,
         budget=info.budget,
+        fits=len(fits),
+        found=sum(fit.run != results.run for fit in fits),
         environments=[
             MadeWith(**{name: getattr(each, name) for name in MadeWith.model_fields}) for each in results.machines
         ],
@@ -195,6 +201,13 @@ def _taken(results: RunResults, finished: float) -> Snapshot:
         },
         places=[*_cells(results), *_pools(results)],
     )
+
+
+def _fits(results: RunResults) -> list[TaskResult]:
+    """The trainings and pools that went well, each once, however many cells or generators share it."""
+    trainings = {cell.training: cell.result for cell in results.cells}
+    pools = [pool.result for pool in results.pools if not pool.same_as]
+    return [fit for fit in (*trainings.values(), *pools) if fit.ok]
 
 
 def write(snapshot: Snapshot, file: Path) -> None:
