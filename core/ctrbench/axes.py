@@ -7,14 +7,14 @@ curve is told with the price of having chosen it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
-from ctrbench.results import CellResult
+from ctrbench.results import CellResult, DatasetInfo
 
 LEAST_DOSES = 3
 """So many points make a curve of doses: S1 and S2 by themselves do not."""
@@ -119,11 +119,30 @@ def shares(effects: Effects) -> list[Effects]:
     names = [
         name
         for name, told in found.items()
-        if name == effects.dataset
-        or (told.train_share != mine.train_share and (told.plugin, told.parameters) == (mine.plugin, mine.parameters))
+        if name == effects.dataset or (told.train_share != mine.train_share and _of_one_log(told, mine))
     ]
     names.sort(key=lambda name: found[name].train_share)
     return [effects if name == effects.dataset else Effects(effects.results, name, effects.metric) for name in names]
+
+
+def smaller_shares(datasets: Mapping[str, DatasetInfo]) -> list[str]:
+    """Those that are no data sets of their own: they hold rows of a larger share, and are scored on its test rows."""
+    return [
+        name
+        for name, told in datasets.items()
+        if any(each.train_share > told.train_share and _of_one_log(each, told) for each in datasets.values())
+    ]
+
+
+def about_smaller(shares: Sequence[str]) -> list[str]:
+    """What a table over data sets says of the shares that it leaves out."""
+    said = "left out, as smaller shares of a log are no data sets of their own"
+    return [f"{said}: {', '.join(shares)}"] if shares else []
+
+
+def _of_one_log(one: DatasetInfo, other: DatasetInfo) -> bool:
+    """Whether two were read in the same way, be it by other versions of the plug-in."""
+    return (one.plugin.rpartition(" ")[0], one.parameters) == (other.plugin.rpartition(" ")[0], other.parameters)
 
 
 def _told(effects: Effects, generator: str, scenario: str) -> tuple[Effect | None, Sequence[CellResult]]:

@@ -101,6 +101,12 @@ def test_shares_of_one_data_set_are_a_curve_that_belongs_to_the_largest() -> Non
 
 def test_generators_are_not_ranked_over_shares_of_one_data_set() -> None:
     assert [board.dataset for board in leaderboard.boards(thinned(), ["generators"])] == ["log", "log at 10 %"]
+    run = thinned()
+    cells = [c for c in run.cells if c.dataset != "other"]
+    cells += [replace(c, dataset="other") for c in cells if c.dataset == "log"]
+    *_, overall = leaderboard.boards(replace(run, cells=cells), ["generators"])
+    assert overall.columns[3:] == ("log", "other")
+    assert "left out, as smaller shares of a log are no data sets of their own: log at 10 %" in overall.notes
 
 
 def test_slices_are_the_metrics_that_say_so() -> None:

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import browser
 import pytest
@@ -71,7 +72,7 @@ def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list
 ROLES = {"vae": "candidate", "gan": "candidate", "noise": "control"}
 
 
-def source(metric: str, dataset: str, fingerprint: str, *generators: str, repeats: int = 1) -> Source:
+def source(metric: str, dataset: str, fingerprint: str, *generators: str, repeats: int = 1, **changes: Any) -> Source:
     """A run of some generators on a data set, of which S3 changes the metric by 0.1, or by less with more repeats."""
     auc = {"original": 0.7, "S3": 0.7 + 0.1 / repeats}
     cells = [
@@ -83,7 +84,7 @@ def source(metric: str, dataset: str, fingerprint: str, *generators: str, repeat
         cells,
         [],
         repeats=repeats,
-        datasets={dataset: replace(INFO.datasets["log"], fingerprint=fingerprint)},
+        datasets={dataset: replace(INFO.datasets["log"], fingerprint=fingerprint, **changes)},
         prediction_metrics={metric: INFO.prediction_metrics[metric]},
         generators={each: GeneratorInfo(MethodRole(role)) for each, role in ROLES.items() if each in generators},
     )
@@ -97,7 +98,7 @@ def over(*sources: Source) -> dict[str, list[list[str]]]:
         names = [name for head in grid.heads for name, _ in head.columns]
         return [names, *([each.full for each in row.cells] for row in grid.rows)]
 
-    return {metric: shown(*grids) for metric, grids in over_all(_sections(sources)).items()}
+    return {metric: shown(*overall.table) for metric, overall in over_all(_sections(sources)).items()}
 
 
 def test_over_all_data_sets_each_metric_has_a_table_of_those_on_which_candidates_were_tried() -> None:
@@ -117,6 +118,25 @@ def test_over_all_data_sets_each_metric_has_a_table_of_those_on_which_candidates
             ["vae", "0 of 2", "0 of 2", "+0.05000", "+0.10000"],
         ]
     }
+
+
+def test_over_all_data_sets_a_log_counts_once_at_its_largest_share_of_train() -> None:
+    def thin(share: float, *generators: str, plugin: str = "log (x 1)") -> Source:
+        name, fingerprint = f"log at {share:.0%}", str(share)[-1] * 64
+        return source("auc", name, fingerprint, *generators, train_share=share, plugin=plugin)
+
+    log, other = (source("auc", name, name[0] * 64, "vae", plugin=f"{name} (x 1)") for name in ("log", "other"))
+    assert over(log, thin(0.5, "vae"), thin(0.1, "vae")) == {}
+    alone = over(log, other)
+    assert over(log, thin(0.5, "vae", "gan"), other, thin(0.1, "vae")) == alone
+    assert over(log, thin(0.5, "vae", plugin="log (x 0.9)"), other) == alone, "another version is no other log"
+    [found] = over_all(_sections([log, thin(0.5, "vae"), other, thin(0.1, "vae")])).values()
+    [note] = found.notes
+    assert note == "left out, as smaller shares of a log are no data sets of their own: log at 10%, log at 50%"
+    assert not over_all(_sections([log, other]))["auc"].notes
+    controls = source("auc", "log", "9" * 64, "noise", plugin="log (x 1)")
+    [head, *_] = over(controls, thin(0.5, "vae"), thin(0.1, "vae"), other)["auc"]
+    assert head[3:] == ["log at 50%", "other"], "the largest on which candidates were tried"
 
 
 def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
-from ctrbench.axes import shares as shares_of
+from ctrbench.axes import smaller_shares
 from ctrbench.leaderboard._axes import doses, shares, slices
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
@@ -47,7 +47,8 @@ def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: st
         for part in parts:
             made += _MAKERS[view](part)
         if view == "generators":
-            made += over_all([part for part in parts if shares_of(part.effects)[-1] is part.effects])
+            smaller = smaller_shares(results.info.datasets)
+            made += over_all([part for part in parts if part.dataset not in smaller], smaller)
     for board in made:
         board.records = [record | {"budget": results.info.budget} for record in board.records]
     return made

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ctrbench.axes import about_smaller
 from ctrbench.intervals import ALPHA, combined
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part, interval, numbers
@@ -15,8 +16,11 @@ from ctrbench.significance import BLOCKS, friedman, ranks_of
 from ctrbench.text import counted
 
 
-def over_all(parts: Sequence[Part]) -> list[Board]:
-    """Generators over several data sets: their gain on each, the mean, and from five data sets on a rank test."""
+def over_all(parts: Sequence[Part], smaller: Sequence[str]) -> list[Board]:
+    """Generators over several data sets: their gain on each, the mean, and from five data sets on a rank test.
+
+    `smaller` are the shares of a log that are not among them.
+    """
     parts = [part for part in parts if part.metric and part.effects.kept_scenarios]
     if len(parts) < 2:
         return []
@@ -51,6 +55,7 @@ def over_all(parts: Sequence[Part]) -> list[Board]:
         board.notes.append(f"left out, as they are controls or do not apply to every data set: {', '.join(left_out)}")
     if equal := [name for name in everywhere if name not in names]:
         board.notes.append(f"left out, as another generator equals them on every data set: {', '.join(equal)}")
+    board.notes += about_smaller(smaller)
     board.notes.append("the interval of the mean is for these data sets and no others")
     board.notes += _rank_test(list(whole), table)
     return [board]

@@ -14,12 +14,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctrbench.axes import about_smaller, smaller_shares
 from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import MethodRole
 from ctrbench.leaderboard import Entry
 from ctrbench.report import clock, filled, page
 from ctrbench.report.tables import Grid, grids
+from ctrbench.results import DatasetInfo
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import NoRunError, Store
@@ -89,6 +91,21 @@ class Section:
         return f"{self.dataset}: {self.metric}{self.which}"
 
     @property
+    def label(self) -> str:
+        """Its data set, among those of its metric."""
+        return f"{self.dataset}{self.which}"
+
+    @property
+    def told(self) -> DatasetInfo:
+        """What its first run says of its data set."""
+        return self.places[0].source.results.info.datasets[self.dataset]
+
+    @property
+    def candidates(self) -> list[Place]:
+        """Its places but for controls."""
+        return [place for place in self.places if place.said.role is MethodRole.CANDIDATE]
+
+    @property
     def sources(self) -> list[tuple[Source, str]]:
         """Its runs, each with its answer."""
         mine = sorted({p.source.file: p for p in self.places}.values(), key=lambda place: place.source.results.started)
@@ -105,6 +122,14 @@ class Section:
             rows = [[*_row(place), str(files.index(place.source.file) + 1)] for place in mine]
             found += [(f"{role.value.capitalize()}s", grids(columns, rows))] if rows else []
         return found
+
+
+@dataclass(frozen=True)
+class Overall:
+    """Candidates on several data sets, in one metric."""
+
+    table: list[Grid]
+    notes: list[str]
 
 
 def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[str]:
@@ -235,29 +260,32 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
     ]
 
 
-def over_all(sections: Sequence[Section]) -> dict[str, list[Grid]]:
+def over_all(sections: Sequence[Section]) -> dict[str, Overall]:
     """For each metric in which candidates were tried on several data sets, a table of these."""
     metrics = dict.fromkeys(section.metric for section in sections)
     found = {metric: _over_all([section for section in sections if section.metric == metric]) for metric in metrics}
-    return {metric: table for metric, table in found.items() if table}
+    return {metric: overall for metric, overall in found.items() if overall}
 
 
-def _over_all(sections: Sequence[Section]) -> list[Grid]:
+def _over_all(sections: Sequence[Section]) -> Overall | None:
     """Candidates in one metric: where the run with most repeats says that they help, and their gains there.
 
-    A data set is its rows, whatever a run calls it.
+    A data set is its rows, whatever a run calls it; of a log at several shares of train the largest is one.
     """
+    tried = {section.label: section for section in sections if section.candidates}
+    smaller = smaller_shares({label: section.told for label, section in tried.items()})
     datasets: dict[str, str] = {}
     best: dict[str, dict[str, Place]] = defaultdict(dict)
-    for section in sections:
-        for place in section.places:
-            if place.said.role is MethodRole.CANDIDATE:
-                datasets.setdefault(section.fingerprint, f"{section.dataset}{section.which}")
-                other = best[place.said.generator].get(section.fingerprint)
-                if other is None or _weight(place) > _weight(other):
-                    best[place.said.generator][section.fingerprint] = place
+    for label, section in tried.items():
+        if label in smaller:
+            continue
+        datasets.setdefault(section.fingerprint, label)
+        for place in section.candidates:
+            other = best[place.said.generator].get(section.fingerprint)
+            if other is None or _weight(place) > _weight(other):
+                best[place.said.generator][section.fingerprint] = place
     if len(datasets) < 2:
-        return []
+        return None
     rows: list[tuple[int, float, list[Entry | str]]] = []
     for generator, places in best.items():
         helps = sum(place.said.outcome is Outcome.HELPS for place in places.values())
@@ -266,7 +294,8 @@ def _over_all(sections: Sequence[Section]) -> list[Grid]:
         row: list[Entry | str] = [generator, f"{helps} of {len(places)}", f"{hurts} of {len(places)}", *cells]
         rows.append((helps, statistics.fmean(map(_gain, places.values())), row))
     rows.sort(key=lambda each: (each[0], each[1]), reverse=True)
-    return grids(["generator", "helps in", "hurts in", *datasets.values()], [row for _, _, row in rows])
+    table = grids(["generator", "helps in", "hurts in", *datasets.values()], [row for _, _, row in rows])
+    return Overall(table, about_smaller(smaller))
 
 
 def _weight(place: Place) -> tuple[int, float]:
