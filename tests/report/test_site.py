@@ -57,6 +57,14 @@ def test_a_site_has_a_leaderboard_for_each_data_set_and_every_runs_report(
     assert (tmp_path / "site" / "index.html").read_bytes() == first
 
 
+_CUT_CAPTIONS = """[...document.querySelectorAll("caption")].filter(caption => {
+    const box = caption.closest(".scroll");
+    box.scrollLeft = 1000;
+    const [said, seen] = [caption, box].map(each => each.getBoundingClientRect());
+    return said.left < seen.left || said.right > seen.right;
+}).map(caption => caption.textContent)"""
+
+
 @pytest.mark.skipif(not browser.PROGRAM, reason="no chromium: pages are not opened in a browser")
 def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
     write(places[:2], tmp_path)
@@ -66,6 +74,7 @@ def test_a_site_stands_in_a_window_and_on_a_phone(places: tuple[Path, Path, list
             running.open(tmp_path / "index.html")
             found = running.measure()
             assert not {kind: found[kind] for kind in ("wide", "out", "small", "overlaps") if found[kind]}
+            assert running.evaluate(_CUT_CAPTIONS) == [], name
         assert not running.console
 
 

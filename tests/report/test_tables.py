@@ -35,6 +35,25 @@ def test_numbers_of_a_column_keep_what_tells_them_apart() -> None:
     assert [row.cells[1].short for row in made.rows] == ["0.98388", "0.98422"]
 
 
+def test_brackets_in_a_columns_name_are_never_taken_apart() -> None:
+    columns = [
+        "generator",
+        "log[rows=600, ratios=(0.8, 0.2)]",
+        "dnn[layers=2, rate=1], here",
+        "dnn[layers=2, rate=1], there",
+    ]
+    parts = grids(columns, [["smoten", "+0.1", "+0.2", "+0.3"]])
+    assert [(head.group, [name for name, _ in head.columns]) for part in parts for head in part.heads] == [
+        ("", ["generator", "log[rows=600, ratios=(0.8, 0.2)]"]),
+        ("dnn[layers=2, rate=1]", ["here", "there"]),
+    ]
+
+
+def test_a_dash_among_numbers_stands_below_them() -> None:
+    [made] = grids(["generator", "auc", "in"], [["gan", "—", "—"], ["vae", "+0.1", "S3"]])
+    assert [cell.look for cell in made.rows[0].cells] == ["", "n", ""]
+
+
 def test_a_wide_table_is_broken_between_groups_and_each_part_names_its_rows() -> None:
     columns = ["generator", *(f"model_{m}, {what}" for m in range(4) for what in ("published", "here ± 95 %"))]
     rows = [["smoten", *["0.98401", "0.98401 ±0.00050"] * 4], ["copy", *["0.9", "0.98401 ±0.00050"] * 4]]

@@ -74,9 +74,9 @@ def grids(columns: Sequence[str], rows: Iterable[Sequence[Entry | str]], control
     """A table in as few parts as fit; a row that names a control, or calls itself one, is a control's."""
     entries = [[Entry(each) if isinstance(each, str) else each for each in row] for row in rows]
     places = [_apart([row[place].text for row in entries]) for place in range(len(columns))]
-    cells = [[_cell(entry, least) for entry, least in zip(row, places, strict=True)] for row in entries]
+    numeric = [any(_NUMERIC.match(row[place].text) for row in entries) for place in range(len(columns))]
+    cells = [[_cell(*each) for each in zip(row, places, numeric, strict=True)] for row in entries]
     control = [any(entry.text in controls or entry.text == "control" for entry in row[:2]) for row in entries]
-    numeric = [any(row[place].look == "n" for row in cells) for place in range(len(columns))]
     return [
         Grid(
             _heads(columns, numeric, part),
@@ -88,18 +88,23 @@ def grids(columns: Sequence[str], rows: Iterable[Sequence[Entry | str]], control
 
 def _heads(columns: Sequence[str], numeric: Sequence[bool], part: Sequence[int]) -> list[Head]:
     """The heads of some columns, those of a group together."""
-    found = [(group, list(places)) for group, places in groupby(part, lambda place: _group(columns[place]))]
-    return [Head(group, [(_bare(columns[p]), numeric[p]) for p in places]) for group, places in found]
+    found = [(group, list(places)) for group, places in groupby(part, lambda place: _split(columns[place])[0])]
+    return [Head(group, [(_split(columns[p])[1], numeric[p]) for p in places]) for group, places in found]
 
 
-def _bare(column: str) -> str:
-    """A column's name without that of its group."""
-    return column.rpartition(", ")[2]
+def _split(column: str) -> tuple[str, str]:
+    """The name of a column's group, as deepfm in "deepfm, published", and its own; brackets are never taken apart."""
+    for comma in reversed(list(re.finditer(", ", column))):
+        own = column[comma.end() :]
+        if own.count("[") == own.count("]") and own.count("(") == own.count(")"):
+            return column[: comma.start()], own
+    return "", column
 
 
-def _cell(entry: Entry, least: int) -> Cell:
+def _cell(entry: Entry, least: int, among_numbers: bool) -> Cell:
     numeric = bool(_NUMERIC.match(entry.text))
-    look = "n" if numeric else "long" if len(entry.text) > LONG else ""
+    aligned = numeric or (among_numbers and entry.text == "—")
+    look = "n" if aligned else "long" if len(entry.text) > LONG else ""
     return Cell(entry.text, shortened(entry.text, least) if numeric else entry.text, look, entry.best)
 
 
@@ -139,11 +144,6 @@ def _rounded(number: str, places: int) -> str:
     return shown.replace("-", "−") if "−" in number else shown
 
 
-def _group(column: str) -> str:
-    """The part of a column's name that its group shares, as deepfm in "deepfm, published"; else nothing."""
-    return column.rpartition(", ")[0]
-
-
 def _parts(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[int]]:
     """The places of each part's columns: those that name the rows, then as many as fit, groups together."""
     widths = [_width(name, [row[place] for row in rows]) for place, name in enumerate(columns)]
@@ -154,7 +154,7 @@ def _parts(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[
         keys.append(place)
     room = WIDTH - sum(widths[place] for place in keys)
     rest = range(len(keys), len(columns))
-    blocks = [list(places) for name, places in groupby(rest, lambda p: _group(columns[p]) or p)]
+    blocks = [list(places) for name, places in groupby(rest, lambda p: _split(columns[p])[0] or p)]
     parts: list[list[int]] = [[]]
     for block in blocks:
         for piece in [block] if sum(widths[p] for p in block) <= room else [[place] for place in block]:
@@ -165,6 +165,6 @@ def _parts(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[
 
 
 def _width(name: str, cells: Sequence[Cell]) -> int:
-    words = [len(word) for word in _bare(name).split()]
+    words = [len(word) for word in _split(name)[1].split()]
     texts = [_FOLDED if cell.look == "long" else len(cell.full) for cell in cells]
     return max([*words, *texts, 1]) + _BETWEEN
