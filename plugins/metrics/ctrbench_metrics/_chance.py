@@ -84,14 +84,14 @@ def users_of(*tables: Table) -> list[NDArray[np.int64]]:
 
 
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:
-    """The mean of values, (rows,), whose users are numbered below `count`.
+    """The mean of values, (rows,), whose users are numbered below `count`; errors by the jackknife over users.
 
-    Where all are equal, n users may agree by chance, up to Clopper and Pearson's bound for a share, 1 - level^(1/n).
+    Where all are equal, n users may agree by chance, up to Clopper and Pearson's bound for a share, 1 - level^(1/n). A
+    single user agrees with itself, however its values differ.
     """
     mean = float(values.mean())
-    parts = np.bincount(users, (values - mean) / len(values), count).astype(np.float64)
-    agree = 1 - SIGNIFICANCE ** (1 / len(np.unique(users))) if np.ptp(values) == 0 else 0.0
-    return Estimate(mean, parts, agree)
+    agree = _agreement(len(np.unique(users)), equal=np.ptp(values) == 0)
+    return Estimate(mean, _parts(values - mean, users, count), agree)
 
 
 def auc_of(
@@ -102,15 +102,30 @@ def auc_of(
 ) -> Estimate:
     """Chance that a positive scores above a negative, ties counting half; errors by user as in Obuchowski (1997).
 
-    Where no row differs from the others of its class, the users may agree by chance, as in `mean_of`.
+    Where no row differs from the others of its class, the users may agree by chance, as in `mean_of`; so does a class
+    of a single user.
     """
     above, below = _placements(positives, negatives), 1 - _placements(negatives, positives)
     auc = float(above.mean())
-    parts = np.bincount(users[0], (above - auc) / len(above), count)
-    parts = parts + np.bincount(users[1], (below - auc) / len(below), count)
+    parts = _parts(above - auc, users[0], count) + _parts(below - auc, users[1], count)
     fewest = min(len(np.unique(side)) for side in users)
-    agree = 1 - SIGNIFICANCE ** (1 / fewest) if np.ptp(above) == np.ptp(below) == 0 else 0.0
-    return Estimate(auc, parts.astype(np.float64), agree)
+    agree = _agreement(fewest, equal=np.ptp(above) == np.ptp(below) == 0)
+    return Estimate(auc, parts, agree)
+
+
+def _parts(deviations: NDArray[np.float64], users: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """How far each user moves the mean from that of the others, (users,); 0 for a user who has no rows, or all.
+
+    Deviations over all rows would be small for a user with most of them, who draws the mean to its own.
+    """
+    others = len(users) - np.bincount(users, minlength=count)
+    parts: NDArray[np.float64] = np.bincount(users, deviations, count) / np.maximum(others, 1)
+    return np.where(others > 0, parts, 0.0)
+
+
+def _agreement(users: int, *, equal: bool) -> float:
+    """How far off a share may be of which so many users show no difference."""
+    return float(1 - SIGNIFICANCE ** (1 / users)) if equal or users == 1 else 0.0
 
 
 def _placements(scores: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -322,6 +322,25 @@ def test_intervals_of_means_cover_as_often_as_they_say():
     assert 0.92 < covered / 400 < 0.98
 
 
+def test_a_single_user_among_others_leaves_a_mean_and_an_area_open_however_its_rows_differ():
+    alone, others = np.zeros(6, np.int64), np.arange(1, 7)
+    values = np.array([1.0, 0.5, 1.0, 0.5, 1.0, 1.0])
+    assert mean_of(values, alone, 7).margin > 0.9
+    assert auc_of(values, values / 2, (alone, others), 7).margin > 0.9
+    assert auc_of(values / 2, values, (others, alone), 7).margin > 0.9
+
+
+def test_intervals_cover_though_one_user_has_most_of_the_rows():
+    """Deviations from a mean that such a user draws to its own would cover in 7 % of cases here."""
+    rng = np.random.default_rng(6)
+    users = np.concatenate([np.zeros(900, np.int64), np.repeat(np.arange(1, 21), 5)])
+    covered = 0
+    for _ in range(200):
+        estimate = mean_of(rng.standard_normal(21)[users] + rng.standard_normal(1000), users, 21)
+        covered += estimate.low < 0 < estimate.high
+    assert covered / 200 > 0.9
+
+
 def test_permutations_notice_a_difference_and_not_its_absence():
     rng = np.random.default_rng(4)
 
