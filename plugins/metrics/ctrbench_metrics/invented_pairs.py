@@ -7,7 +7,7 @@ train.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from annotated_types import Ge
@@ -15,7 +15,11 @@ from ctrbench import Aspect, Better, Register, Score, Skip, SyntheticMetric, Tab
 
 from ctrbench_metrics._chance import mean_of, sample_of, users_of
 from ctrbench_metrics._columns import combine, some_pairs
+from ctrbench_metrics._matched import NEW
 from ctrbench_metrics._nearest import encode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,11 @@ class InventedPairs(SyntheticMetric):
     """Share of a pool row's pairs of values that never occur together in train, mean over rows.
 
     Over all pairs of fields, without the label, numbers in 20 bins; a pair with a value that train lacks is not
-    counted. The baseline is the holdout's share. Details: the 95 % interval over users, and `rows_with_any` of the pool
-    and `holdout_rows_with_any`, the shares of rows with at least one such pair, which are near 1 for real rows too
-    where users and items are many. Flagged where the share is above the holdout's by more than chance.
+    counted. The baseline is the share of holdout rows of which train has all values, as it has those of a pool; a field
+    of which it lacks most of the holdout's rows decides nothing here. Details: the 95 % interval over users, and
+    `rows_with_any` of the pool and `holdout_rows_with_any`, the shares of rows with at least one such pair, which are
+    near 1 for real rows too where users and items are many. Flagged where the share is above the holdout's by more than
+    chance.
 
     It shows impossible rows: a city in the wrong country. It does not show whether possible ones occur as often as they
     should, and new combinations of user and item are no fault: a log is a sample of them.
@@ -40,13 +46,16 @@ class InventedPairs(SyntheticMetric):
     pairs: Annotated[int, "at most this many pairs of fields, drawn by the seed", Ge(1)] = 100
 
     def score(self, synthetic: Table, *, train: Table, holdout: Table, reference: Table, seed: int) -> Score:
-        """The share in [0, 1]; Skip with a single field or without rows. `reference` is not needed."""
+        """The share in [0, 1]; Skip with a single field, or without rows to compare. `reference` is not needed."""
         if len(train.schema.fields) < 2:
             raise Skip("the data has a single field")
         rng = np.random.default_rng(seed)
         pool, unseen = (sample_of(table, self.rows, rng) for table in (synthetic, holdout))
+        unseen = unseen.take(_comparable(unseen, train))
+        if not len(unseen):
+            raise Skip("train lacks a value of each row of valid")
         codes = encode(train, pool, unseen)
-        known = [np.column_stack([np.isin(*both) for both in zip(each.T, codes[0].T, strict=True)]) for each in codes]
+        known = [_known(each, codes[0]) for each in codes]
         invented, counted = ([np.zeros(len(each)) for each in codes[1:]] for _ in range(2))
         for pair in some_pairs(codes[0].shape[1], self.pairs, rng):
             seen, *others = combine(codes, pair)
@@ -65,6 +74,17 @@ class InventedPairs(SyntheticMetric):
         any_of_pool, any_of_holdout = (float((new > 0).mean()) for new in invented)
         details = {**of_pool.interval, "rows_with_any": any_of_pool, "holdout_rows_with_any": any_of_holdout}
         return Score(of_pool.value, of_holdout.value, details, (of_pool - of_holdout).low > 0)
+
+
+def _known(codes: NDArray[np.int32], train: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which values train has, (rows, fields)."""
+    return np.column_stack([np.isin(*both) for both in zip(codes.T, train.T, strict=True)])
+
+
+def _comparable(holdout: Table, train: Table) -> NDArray[np.bool_]:
+    """Which rows have values that train has, in all fields of which it has most, (rows,)."""
+    known = _known(*reversed(encode(train, holdout)))
+    return np.asarray(known[:, known.mean(axis=0) >= 1 - NEW].all(axis=1), np.bool_)
 
 
 @hookimpl

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ctrbench import Context, Field, Schema, Skip, Splits, Table
+from ctrbench.encoding import encode, encode_splits
 from ctrbench.table import MISSING, PRESENT
 from ctrbench_datasets.simulated import Simulated
 from ctrbench_generators.independent import Independent
@@ -238,7 +239,26 @@ def test_neighbour_ratios_are_of_the_first_two_in_train():
 def test_invented_pairs_leave_out_values_that_train_lacks():
     found = by_hand(InventedPairs(), rows((1, 3, 0), (1, 1, 0), (2, 1, 0), (2, 2, 0)))
     assert (found.value, found.details["rows_with_any"]) == (0.5, 0.5)
-    assert found.baseline == 2 / 4  # the pair (3, 1) is not counted: user 3 is not in train
+    assert found.baseline == 2 / 3  # the row (3, 1) is not counted: user 3 is not in train
+    strangers = rows((3, 1, 0), (4, 2, 0), (5, 5, 1))  # no row has two values of train's
+    other = InventedPairs().score(TRAIN, train=TRAIN, holdout=strangers, reference=HOLDOUT, seed=1)
+    assert other.baseline == 0
+
+
+def test_invented_pairs_lets_fresh_rows_pass_in_a_log_of_many_values():
+    """A third of the holdout's rows have a value that train lacks, as no row of a pool can."""
+    fields = tuple(Field(role, role=role) for role in ("user", "item"))
+    flagged = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        made = [{f.name: (100 * rng.pareto(1.2, n)).astype(int) for f in fields} for n in (600, 400, 400, 2_000)]
+        frames = [pd.DataFrame(each | {"click": np.arange(len(each["user"])) % 2}) for each in made]
+        splits = encode_splits(*frames[:3], label="click", fields=fields, source="many")
+        fresh = encode(frames[3], splits.train.schema, source="many")
+        fresh = fresh.take((fresh.codes > 0).all(axis=1))
+        asked = {"train": splits.train, "holdout": splits.valid, "reference": splits.test}
+        flagged.append(InventedPairs().score(fresh, **asked, seed=seed).flagged)
+    assert sum(flagged) <= 1
 
 
 def test_pair_conflict_is_the_mean_over_classes():
