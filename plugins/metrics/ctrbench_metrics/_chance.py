@@ -11,9 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ctrbench import Skip
-
-from ctrbench_metrics._rows import number_rows
+from ctrbench import UNSEEN, Skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,13 +72,18 @@ class Estimate:
 
 
 def users_of(*tables: Table) -> list[NDArray[np.int64]]:
-    """Each row's user, (rows,) per table, numbered from 0 over all tables; without a user field each row is its own."""
+    """Each row's user, (rows,) per table, numbered from 0 over all tables.
+
+    Without a user field each row is its own, and so is one whose user train lacks: they look alike and are many.
+    """
     user = tables[0].schema.identifier("user")
     ends = np.cumsum([len(table) for table in tables])
     if user is None:
         return np.split(np.arange(ends[-1]), ends[:-1])
-    numbers = np.concatenate(number_rows(*tables, fields=[user.name]))
-    return np.split(np.unique(numbers, return_inverse=True)[1], ends[:-1])
+    codes = np.concatenate([table.column(user.name) for table in tables]).astype(np.int64)
+    alone = codes == UNSEEN
+    codes[alone] = user.vocab_size + np.arange(alone.sum())
+    return np.split(np.unique(codes, return_inverse=True)[1], ends[:-1])
 
 
 def mean_of(values: NDArray[np.float64], users: NDArray[np.int64], count: int) -> Estimate:

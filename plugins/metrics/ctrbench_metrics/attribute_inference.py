@@ -34,7 +34,8 @@ class AttributeInference(SyntheticMetric):
 
     After Giomi et al. (Anonymeter, 2023): for each field in turn, the label included but not the user's id, the
     attacker looks up the pool's rows that agree on all other fields and takes their most frequent value; if there are
-    none, the rows that agree on all but one, then those of the same user, then all. The baseline is the same share for
+    none, the one with most rows that agree on all but one and the same field, whichever that is; then that of the same
+    user's rows, then of all. The baseline is the same share for
     as many rows of the holdout: what a pool teaches about people in general applies to them too. `excess`, with its 95
     % interval over users, is the share minus the baseline; `without_pool` is the attacker's share for train's rows with
     the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0. Flagged where the

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ctrbench_metrics._matched import Matched
 
 
+DIGITS = 12
+"""Equal ratios, such as 1 : 3 and 2 : 6, are equal scores: differences of logarithms are so but for the last bits."""
+
+
 @dataclass(frozen=True)
 class MembershipDensity(MembershipAttack):
     """AUC of an attacker who takes rows for members where the pool is denser than real rows are: .5 is harmless.
@@ -46,7 +50,7 @@ class MembershipDensity(MembershipAttack):
         """The logarithm of the pool's density over that of unseen rows; uses no random numbers."""
         _, suspects, *codes = encode(matched.rest, matched.suspects, *pools, unseen)
         *of_pools, of_unseen = (self._log_density(suspects, each) for each in codes)
-        return [each - of_unseen for each in of_pools]
+        return [np.round(each - of_unseen, DIGITS) for each in of_pools]
 
     def _log_density(self, rows: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.float64]:
         weights = self.decay ** np.arange(self.radius + 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -306,6 +307,22 @@ def test_membership_gives_no_verdict_where_members_and_others_differ_anyway():
     assert found.details["auc_of_fresh_rows"] > 0.52
     assert density.flagged is False, "as many fresh rows tell as much"
     assert density.value == pytest.approx(density.details["auc_of_fresh_rows"], abs=0.02)
+
+
+def test_equal_ratios_of_densities_are_equal_scores():
+    suspects = rows((1, 1, 0), (2, 2, 0))
+    few = rows((1, 1, 0), *[(2, 2, 0)] * 2, *[(1, 2, 0)] * 7)
+    many = rows(*[(1, 1, 0)] * 3, *[(2, 2, 0)] * 6, (1, 2, 0))
+    matched = SimpleNamespace(rest=TRAIN, suspects=suspects)
+    [found] = MembershipDensity(radius=0, decay=0.0).scores(matched, [few], many, np.random.default_rng(1))
+    assert found[0] == found[1] == pytest.approx(np.log(1 / 3))
+
+
+def test_rows_whose_user_train_lacks_are_a_user_each():
+    few, strangers = rows((1, 1, 0), (2, 1, 0), (1, 2, 0)), rows((0, 1, 0), (0, 1, 0), (1, 1, 0))
+    known, new = users_of(few, strangers)
+    assert known[0] == known[2] == new[2]
+    assert len({*known, *new}) == 4
 
 
 def test_true_positives_at_one_percent_of_false_alarms():
