@@ -35,13 +35,13 @@ class AttributeInference(SyntheticMetric):
     After Giomi et al. (Anonymeter, 2023): for each field in turn, the label included but not the user's id, the
     attacker looks up the pool's rows that agree on all other fields and takes their most frequent value; if there are
     none, the one with most rows that agree on all but one and the same field, whichever that is; then that of the same
-    user's rows, then of all. The baseline is the same share for
-    as many rows of the holdout: what a pool teaches about people in general applies to them too. `excess`, with its 95
-    % interval over users, is the share minus the baseline; `without_pool` is the attacker's share for train's rows with
-    the rest of train in place of the pool; `excess of FIELD` are the five fields furthest from 0. Flagged where the
-    mean or a single field differs from its baseline, above or below (Bonferroni, 5 % for all together), and from what
-    real rows as the pool give. A field that is guessed better on one side with these (the label, where the click rate
-    has changed) is not judged, nor is then the mean; no verdict where the mean differs with these.
+    user's rows, then of all. The baseline is the same share for as many rows of the holdout: what a pool teaches about
+    people in general applies to them too. `excess`, with its 95 % interval over users, is the share minus the baseline;
+    `without_pool` is the attacker's share for train's rows with the rest of train in place of the pool; `excess of
+    FIELD` are the five fields furthest from 0. Flagged where the mean or a single field differs from its baseline,
+    above or below (Bonferroni, 5 % for all together), and from what real rows as the pool give. A field that is guessed
+    better on one side with these (the label, where the click rate has changed) is not judged, nor is then the mean; no
+    verdict where the mean differs with these.
 
     It shows that someone who knows most of a row of train learns the rest from the pool. It does not show what can be
     learned from less: an attacker with half of a row, or with several rows of a person, is a different one. Fields that

@@ -51,11 +51,13 @@ class InventedPairs(SyntheticMetric):
             raise Skip("the data has a single field")
         rng = np.random.default_rng(seed)
         pool, unseen = (sample_of(table, self.rows, rng) for table in (synthetic, holdout))
-        unseen = unseen.take(_comparable(unseen, train))
-        if not len(unseen):
-            raise Skip("train lacks a value of each row of valid")
         codes = encode(train, pool, unseen)
-        known = [_known(each, codes[0]) for each in codes]
+        known = [np.column_stack([np.isin(*both) for both in zip(each.T, codes[0].T, strict=True)]) for each in codes]
+        users = users_of(pool, unseen)
+        kept = _comparable(known[-1])
+        if not kept.any():
+            raise Skip("train lacks a value of each row of valid")
+        codes[-1], known[-1], users[-1] = codes[-1][kept], known[-1][kept], users[-1][kept]  # the holdout's
         invented, counted = ([np.zeros(len(each)) for each in codes[1:]] for _ in range(2))
         for pair in some_pairs(codes[0].shape[1], self.pairs, rng):
             seen, *others = combine(codes, pair)
@@ -65,7 +67,6 @@ class InventedPairs(SyntheticMetric):
                 both_known = known[at + 1][:, list(pair)].all(axis=1)
                 counted[at] += both_known
                 invented[at] += both_known & ~in_train[numbers]
-        users = users_of(pool, unseen)
         count = max(each.max() for each in users) + 1
         of_pool, of_holdout = (
             mean_of(new / np.maximum(all_, 1), each, count)
@@ -76,14 +77,8 @@ class InventedPairs(SyntheticMetric):
         return Score(of_pool.value, of_holdout.value, details, (of_pool - of_holdout).low > 0)
 
 
-def _known(codes: NDArray[np.int32], train: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which values train has, (rows, fields)."""
-    return np.column_stack([np.isin(*both) for both in zip(codes.T, train.T, strict=True)])
-
-
-def _comparable(holdout: Table, train: Table) -> NDArray[np.bool_]:
-    """Which rows have values that train has, in all fields of which it has most, (rows,)."""
-    known = _known(*reversed(encode(train, holdout)))
+def _comparable(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows have known values, (rows, fields), in all fields of which most are known, (rows,)."""
     return np.asarray(known[:, known.mean(axis=0) >= 1 - NEW].all(axis=1), np.bool_)
 
 
