@@ -6,7 +6,6 @@ written is neither: only what is older than a limit is a leftover.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections import defaultdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from packaging.version import InvalidVersion, Version
 
 from ctrbench.errors import UserError
 from ctrbench.ids import DataId, score_name
@@ -289,17 +289,20 @@ def _refuse_newer(store: Store, bad: list[BadRow]) -> None:
 
 def _newer_runs(store: Store) -> dict[str, str]:
     """The runs that a newer ctrbench than this one did, and its version."""
-    ours = _numbers(versions(["ctrbench"]).get("ctrbench", ""))
+    ours = _version(versions(["ctrbench"]).get("ctrbench", ""))
     found = {}
     for row in store.database.read(sa.select(runs.c.run, runs.c.environment)):
         match row["environment"]:
-            case {"libraries": {"ctrbench": str(version)}} if _numbers(version) > ours:
+            case {"libraries": {"ctrbench": str(version)}} if _version(version) > ours:
                 found[row["run"]] = version
     return found
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d{1,9}", version)]
+def _version(text: str) -> Version:
+    """Older than any release where the text is no version."""
+    with suppress(InvalidVersion):
+        return Version(text)
+    return Version("0.dev0")
 
 
 def _is_database(path: Path) -> bool:
