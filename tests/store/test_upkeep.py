@@ -6,12 +6,14 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import ctrbench
 import numpy as np
@@ -22,7 +24,8 @@ from ctrbench.ids import TaskKind
 from ctrbench.registry import Registry
 from ctrbench.results import Environment, Status, TaskResult
 from ctrbench.store import upkeep
-from ctrbench.store.artefacts import FRAMES
+from ctrbench.store.artefacts import FRAMES, Artefacts
+from ctrbench.store.database import Database
 from ctrbench.store.store import Store
 from recording import fill
 
@@ -51,6 +54,38 @@ def test_a_store_after_a_run_is_sound_and_nothing_in_it_is_left_over(store: Stor
     assert found.wrong == []
     assert (found.runs, found.results) == (1, 6)
     assert upkeep.leftovers(store, -1) == []
+
+
+MOMENTS = [
+    (Artefacts, "intact", 1, "negatives"),
+    *((Database, "read", n, f"bootstrap[steps={n}]") for n in range(1, 8)),
+]
+"""Of a check: a file has been verified; rows have been read. A run does what was not done before."""
+
+
+def test_what_a_run_stores_during_a_check_is_neither_lost_nor_unknown(
+    store: Store, toy_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, method, number, generator in MOMENTS:
+        after_call(number, kind, method, partial(fill, store, toy_registry, generator), monkeypatch)
+        assert upkeep.check(store).wrong == []
+    assert len(store.runs()) == 1 + len(MOMENTS)
+
+
+def after_call(
+    number: int, kind: type, method: str, work: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have some work done right after the nth call of a method."""
+    usual, calls = getattr(kind, method), count(1)
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        found = usual(*given, **named)
+        if next(calls) == number:
+            monkeypatch.undo()
+            work()
+        return found
+
+    monkeypatch.setattr(kind, method, meanwhile)
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])

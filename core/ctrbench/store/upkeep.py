@@ -51,7 +51,8 @@ def check(store: Store) -> Checked:
     bad: list[BadRow] = []
     keys = _keys(store)
     for key, result in _results(store, keys, bad):
-        lost = [name for name, digest in result.artefacts.items() if digest not in intact]
+        named = result.artefacts.items()  # a run may have stored them since
+        lost = [name for name, digest in named if digest not in intact and not store.artefacts.intact(digest)]
         if lost:
             wrong.append(
                 f"result {key[:16]} of {result.plugin} lacks {', '.join(lost)}: a run that needs it makes it again"
@@ -62,7 +63,7 @@ def check(store: Store) -> Checked:
         version = newer.get(row.run)
         advice = f"ctrbench {version} did that run: use that one" if version else "`ctrbench store gc` removes it"
         wrong.append(f"{row.name} cannot be read: {row.why}; {advice}")
-    wrong += _bad_references(store, set(keys))
+    wrong += _bad_references(store)
     wrong += _unknown_results(store)
     return Checked(len(keys), len(present), len(store.runs()), wrong)
 
@@ -217,15 +218,20 @@ def _bad_rows(store: Store) -> list[BadRow]:
     return found
 
 
-def _bad_references(store: Store, keys: set[str]) -> list[str]:
-    """Runs that name what is not there, and results whose run is not known."""
+def _bad_references(store: Store) -> list[str]:
+    """Runs that name what is not there, and results whose run is not known.
+
+    A run may write meanwhile, so what names something is read before what it names.
+    """
     read = store.database.read
-    known = {row["run"] for row in read(sa.select(runs.c.run))}
+    links = read(sa.select(run_tasks.c.run, run_tasks.c.task, run_tasks.c.key))
+    results = read(sa.select(tasks.c.key, tasks.c.run))
+    keys, known = {row["key"] for row in results}, {row["run"] for row in read(sa.select(runs.c.run))}
     wrong = []
-    for row in read(sa.select(run_tasks.c.run, run_tasks.c.task, run_tasks.c.key)):
+    for row in links:
         if row["key"] and row["key"] not in keys:
             wrong.append(f"run {row['run']}: the result of {row['task']} is not in the store")
-    for row in read(sa.select(tasks.c.key, tasks.c.run)):
+    for row in results:
         if row["run"] not in known:
             wrong.append(f"result {str(row['key'])[:16]}: the run {row['run']} that did it is not in the store")
     return wrong
