@@ -150,10 +150,18 @@ def _elsewhere(broken: Broken, environment: str) -> Broken:
     return dataclasses.replace(broken, source=f"{environment}: {broken.source}", elsewhere=True)
 
 
+class EndedError(Exception):
+    """An interpreter ended during a task: its exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(how_it_ended(status))
+        self.status = status
+
+
 def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ...]]:
     """Have a job done there; what is said of it, ("stage", …), ("progress", …) and at last ("done", its result).
 
-    The process ends with this iterator. RuntimeError where it ended before.
+    The process ends with this iterator. EndedError where it ended before, OSError where it cannot be started.
     """
     with _started(python, "ctrbench.perform") as (line, process):
         try:
@@ -164,8 +172,7 @@ def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ..
                 if words[0] == "done":
                     return
         except (EOFError, OSError):
-            ended = how_it_ended(process.wait())
-            raise RuntimeError(f"the interpreter {python} ended during the task ({ended})") from None
+            raise EndedError(process.wait()) from None
 
 
 def main(line: int) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from typing import assert_never, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ctrbench import contract, digests, environment, gpu, interpreters, intervals, resources
 from ctrbench.contract import ContractError
+from ctrbench.deaths import death, kernel_kills
 from ctrbench.errors import Skip, UserError
 from ctrbench.interfaces import (
     Context,
@@ -196,7 +198,7 @@ def _coming_back() -> Iterator[None]:
 def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
     """Have the job done by the interpreter that its plug-in is installed for."""
     there = replace(job, plugin=replace(job.plugin, python=""))
-    stage = None
+    stage, kills = None, kernel_kills()
     try:
         for what, *about in interpreters.perform(
             job.plugin.python,
@@ -215,24 +217,34 @@ def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
                 case _:
                     result: TaskResult = about[0]
                     return result
-        raise RuntimeError("it said nothing of a result")
-    except (RuntimeError, OSError) as error:
-        return TaskResult(Status.CRASHED, job.plugin.registered, stage, one_line(error), inputs=inputs(job))
+        raise AssertionError("its last word is its result")
+    except interpreters.EndedError as error:
+        dead = death(f"interpreter {job.plugin.python}", error.status, kills)
+        return replace(dead, plugin=job.plugin.registered, stage=stage, inputs=inputs(job))
+    except OSError as error:  # there is no such program any more, or no memory for it
+        return TaskResult(Status.FAILED, job.plugin.registered, Stage.HAND_OVER, one_line(error), inputs=inputs(job))
 
 
 def main(number: int) -> None:
     """Do, in an interpreter that a plug-in is installed for, the job that comes over an open file of that number."""
-    line = Connection(number)
+    line, lock, process = Connection(number), Lock(), os.getpid()
     job, settings = line.recv()
+
+    def say(*words: object) -> None:
+        """Tell of the job, from any thread of this process, and from no copy that the plug-in forked."""
+        if os.getpid() == process:
+            with lock:
+                line.send(words)
+
     workspace = Workspace(
         Artefacts(Path(settings["artefacts"])),
         Path(settings["checkpoints"]),
         settings["budget"],
         settings["deadline"],
-        lambda *said: line.send(("progress", *said)),
-        lambda stage: line.send(("stage", stage)),
+        lambda *said: say("progress", *said),
+        lambda stage: say("stage", stage),
     )
-    line.send(("done", perform(job, workspace)))
+    say("done", perform(job, workspace))
 
 
 def _do(plugin: Plugin, job: Job, workspace: Workspace, context: Context, stages: Stages) -> TaskResult:

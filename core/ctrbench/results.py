@@ -60,7 +60,7 @@ class Stage(StrEnum):
     """What a task is at; each kind of task has some of them."""
 
     PLAN = "plan"  # in the driver: what the plug-in is asked before
-    HAND_OVER = "hand over"  # to a machine of a cluster
+    HAND_OVER = "hand over"  # to a machine of a cluster, or another interpreter
     IMPORT = "import"
     LOAD = "load"
     READ = "read"

@@ -14,6 +14,7 @@ from commands import SMALL
 from ctrbench.errors import UserError
 from ctrbench.interpreters import joined
 from ctrbench.jobs import PluginCall
+from ctrbench.plan import Task
 from ctrbench.registry import load_registry
 from ctrbench.suite import parse_suite
 from toy_jobs import gone
@@ -21,6 +22,9 @@ from toy_jobs import gone
 PLUGINS = '''
 """Plug-ins that need a library which this interpreter alone has."""
 
+import os
+import signal
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -36,7 +40,7 @@ class Far(Generator):
 
     name: ClassVar[str] = "far"
     role: ClassVar[MethodRole] = MethodRole.CONTROL
-    ends: Annotated[str, "raise, skip, exit or well"] = "well"
+    ends: Annotated[str, "raise, skip, exit, kill, fork or well"] = "well"
     times: Annotated[int, "how often", Ge(1)] = 1
 
     def fit(self, train, *, seed, context):
@@ -48,8 +52,13 @@ class Far(Generator):
         if self.ends == "skip":
             raise Skip("not for this log")
         if self.ends == "exit":
-            import os
             os._exit(3)
+        if self.ends == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.ends == "fork" and not os.fork():
+            sys.exit("a copy says so")
+        elif self.ends == "fork":
+            os.wait()
         return Again(train, needed_there.VERSION)
 
 
@@ -62,8 +71,6 @@ class Again(Sampler):
 
     @property
     def details(self):
-        import sys
-
         return {"needed": self.version, "python": sys.prefix}
 
 
@@ -187,7 +194,8 @@ def test_jobs_of_a_plugin_elsewhere_are_done_there_and_found_again(suite: str, p
     [
         ("raise", "failed", "no such luck"),
         ("skip", "skipped", "not for this log"),
-        ("exit", "crashed", "exit status 3"),
+        ("exit", "crashed", "died (exit status 3)"),
+        ("kill", "crashed", "died (killed by SIGKILL, not by ctrbench"),
     ],
 )
 def test_however_a_plugin_elsewhere_ends_is_told(ends: str, status: str, said: str, suite: str, tmp_path: Path) -> None:
@@ -200,6 +208,41 @@ def test_however_a_plugin_elsewhere_ends_is_told(ends: str, status: str, said: s
     assert pool.result.plugin == "far (far-away 1.2)"
     assert pool.result.stage == "fit"
     assert ("no such luck" in pool.result.traceback) == (ends == "raise")
+
+
+def test_a_copy_that_a_plugin_elsewhere_forks_speaks_for_nobody(suite: str, tmp_path: Path) -> None:
+    store = tmp_path / "far.db"
+    found = ctrbench.run(suite=suite, generators="far[ends=fork]", store=store, executor="inline", progress=False)
+    assert found.sound, found.failures
+
+
+class Removing(ctrbench.Watcher):
+    """Removes a file when the first task begins."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def begun(self, task: Task) -> None:
+        self.file.unlink(missing_ok=True)
+
+
+def test_what_was_no_methods_doing_elsewhere_is_tried_again(suite: str, python: str, tmp_path: Path) -> None:
+    wrapper = tmp_path / "python"
+    text = Path(suite).read_text().replace(python, str(wrapper))
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace('["far"]', '["far", "far[ends=kill]"]'))
+    before: set[str] = set()
+    for removed in (True, False, False):
+        wrapper.write_text(f'#!/bin/sh\nexec {python} "$@"\n')
+        wrapper.chmod(0o755)
+        progress = Removing(wrapper) if removed else False
+        found = ctrbench.run(suite=str(mine), store=tmp_path / "far.db", executor="inline", progress=progress)
+        gone_or_whole, killed = (pool.result for pool in found.stored.pools)
+        assert killed.run == found.run, "somebody else may have killed it"
+        assert gone_or_whole.status == ("failed" if removed else "ok"), gone_or_whole.reason
+        assert (gone_or_whole.stage == "hand over") == removed
+        before.add(gone_or_whole.run)
+    assert len(before) == 2, "the whole one is found again"
 
 
 def test_parameters_are_checked_here_and_what_cannot_live_elsewhere_is_broken(suite: str, python: str) -> None:

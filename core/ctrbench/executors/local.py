@@ -12,7 +12,6 @@ import math
 import os
 import pickle
 import queue
-import signal
 import threading
 import time
 from collections import deque
@@ -20,19 +19,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from ctrbench.deaths import death, gigabytes, kernel_kills
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.resources import interrupts_held
-from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
-from ctrbench.text import how_it_ended
+from ctrbench.results import Stage, Status, TaskResult
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)  # exit statuses that no bug has
 _TRIES = 3  # so many workers may die before they have begun a task
 _AWAY = 2.0  # seconds between two looks at the clock beyond which this process was stopped
 _LONGEST = 2**28  # bytes of what a worker says at once; a plug-in's stray bytes on its line may announce more
@@ -179,7 +175,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {_gigabytes(task.memory)} of memory, above the limit of {_gigabytes(limit)}: raise it"
+        reason = f"used {gigabytes(task.memory)} of memory, above the limit of {gigabytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
@@ -190,7 +186,7 @@ class LocalExecutor:
         task = worker.task
         if task and (task.begun or task.tries >= _TRIES):
             closed = TaskResult(Status.CRASHED, reason="the worker process closed its line to the driver")
-            verdict = closed if still_alive else _death(status, task)
+            verdict = closed if still_alive else death("worker process", status, task.kernel_kills, task.memory)
             if task.tries >= _TRIES or not verdict.bookkeeping.killed_from_outside:
                 self._give_up(worker, verdict)
                 return
@@ -224,7 +220,7 @@ class LocalExecutor:
     def _give(self, worker: _Worker, task: _Task) -> None:
         worker.task = task
         task.tries += 1
-        task.given, task.kernel_kills = self._clock.now(), _kernel_kills()
+        task.given, task.kernel_kills = self._clock.now(), kernel_kills()
         with contextlib.suppress(OSError):  # it has died: that will be noticed
             worker.child.line.send((task.job, task.limits.seconds))
 
@@ -318,33 +314,3 @@ class _Said:
 
     worker: _Worker
     words: tuple[Any, ...]
-
-
-def _death(status: int | None, task: _Task) -> TaskResult:
-    """What a worker's death means: the kernel kills by the same signal as anybody, but it counts its kills."""
-    how = how_it_ended(status)
-    if status == -signal.SIGBUS:  # of a mapped file, and no method's doing: who tries again verifies it first
-        how += ": a mapped artefact was cut short, or its disk failed; `ctrbench store check` finds it"
-        return TaskResult(Status.CRASHED, reason=f"the worker process died ({how})", bookkeeping=KILLED_FROM_OUTSIDE)
-    if status not in _FROM_OUTSIDE:
-        return TaskResult(Status.CRASHED, reason=f"the worker process died ({how})")
-    used = f"; it used {_gigabytes(task.memory)} when last seen" if task.memory else ""
-    if status == -signal.SIGKILL and _kernel_kills() > task.kernel_kills:
-        total = _gigabytes(psutil.virtual_memory().total)
-        reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
-        return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
-    reason = f"the worker process died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
-    return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
-
-
-def _kernel_kills() -> int:
-    """How often the kernel has killed for want of memory since the machine started; 0 where it is not told."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.2f} GB"
