@@ -226,6 +226,10 @@ class Misbehaves(Generator):
                 time.sleep(600)
             case "fork":
                 os.fork()
+            case "wait for a copy":
+                if not os.fork():
+                    sys.exit(5)
+                print("a copy ended with status", os.waitstatus_to_exitcode(os.wait()[1]))
             case "nap":
                 context.progress(1, 2, {})
                 time.sleep(3)

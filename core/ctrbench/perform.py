@@ -122,7 +122,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
     """Do a job. Whatever a plug-in does short of killing the process comes back as a result; only Ctrl-C passes."""
     if job.plugin.python:
         return _elsewhere(job, workspace)
-    stages, started, process = Stages(workspace.entered), time.time(), os.getpid()
+    stages, started = Stages(workspace.entered), time.time()
     curves = Curves()
     context = workspace.context(job, curves)
     resources.reset_peak_memory()
@@ -134,7 +134,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             for module in plugin.imports:
                 importlib.import_module(module)
         at_hand = not isinstance(plugin, Dataset) or isinstance(plugin.availability(), Ready)
-        with resources.limited_threads(context.threads), _coming_back():
+        with resources.limited_threads(context.threads), _coming_back(), _no_copies():
             result = _do(plugin, job, workspace, context, stages)
         if at_hand:  # of what is downloaded first, the published version was told
             _expect_unedited(plugin, job, context)
@@ -146,7 +146,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         result = _failure(error, stages.current)
     if job.plugin.foreign:
         forget_recent()  # which it could have changed
-    if result.ok and os.getpid() == process:  # and not a copy that the plug-in forked
+    if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
     return replace(
         result,
@@ -193,6 +193,23 @@ def _coming_back() -> Iterator[None]:
     finally:
         with suppress(OSError):
             os.chdir(here)
+
+
+@contextmanager
+def _no_copies() -> Iterator[None]:
+    """A copy of this process that a plug-in forks ends here: the rest is the process's own work."""
+    process, status = os.getpid(), 0
+    try:
+        yield
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    except BaseException:
+        status = 1
+        raise
+    finally:
+        if os.getpid() != process:
+            os._exit(status)
 
 
 def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:

@@ -175,6 +175,13 @@ def test_a_plug_in_that_raises_the_interrupt_of_ctrl_c_fails_alone(local: LocalE
     assert results["good"].ok
 
 
+def test_a_copy_that_a_plug_in_forks_ends_where_it_leaves(local: LocalExecutor, site: WorkerSettings) -> None:
+    job = pool_job(site, "misbehaves", how="wait for a copy")
+    result = finish(local, {"a": (job, 100.0)})["a"]
+    assert result.ok, result.reason
+    assert [path.read_text() for path in site.logs.glob("*.log")] == ["a copy ended with status 5\n"]
+
+
 def test_a_plug_in_that_changes_the_working_directory_harms_nobody(
     site: WorkerSettings, monkeypatch, tmp_path: Path
 ) -> None:
