@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -248,6 +249,14 @@ def test_several_who_open_a_store_at_once_migrate_it_once(where: str, old: bool)
     assert [said.get(timeout=120) for _ in openers] == [(old, "")] * 3
     for opener in openers:
         opener.join()
+
+
+def test_stores_that_threads_open_at_once_are_each_brought_to_this_schema(tmp_path: Path) -> None:
+    places = [str(tmp_path / f"{number}.db") for number in range(6)]
+    with ThreadPoolExecutor(len(places)) as threads:
+        for store in threads.map(Store.open, places):
+            assert store.runs() == []
+            store.close()
 
 
 def test_a_migration_that_fails_changes_nothing(where: str, monkeypatch: pytest.MonkeyPatch) -> None:

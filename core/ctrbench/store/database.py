@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ _T = TypeVar("_T")
 _LONGEST_NAME = 512
 _PAUSE = 1.0  # seconds before a cut line is tried again: a server that restarts needs a moment
 _OUR_LOCK = 0x637472  # of PostgreSQL's advisory locks: "ctr"
+_MIGRATING = threading.Lock()  # alembic knows one migration in a process, whichever store another thread has
 
 
 def short_name(task: str) -> str:
@@ -299,7 +301,7 @@ class Database:
         """Bring the tables to this schema, all or none of it; of several who try at once, one does it."""
         from ctrbench.store import migrations
 
-        with self._engine.begin() as connection:
+        with _MIGRATING, self._engine.begin() as connection:
             if self.path:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
