@@ -167,12 +167,21 @@ def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ..
         try:
             line.send((job, settings))
             while True:
-                words = line.recv()
+                words = _next_words(line, process)
                 yield words
                 if words[0] == "done":
                     return
         except (EOFError, OSError):
             raise EndedError(process.wait()) from None
+
+
+def _next_words(line: Connection, process: subprocess.Popen[bytes]) -> tuple[Any, ...]:
+    """What it says next; EOFError where it has ended, though something that it started may hold the line open."""
+    while not line.poll(1):
+        if process.poll() is not None and not line.poll():
+            raise EOFError
+    words: tuple[Any, ...] = line.recv()
+    return words
 
 
 def main(line: int) -> None:

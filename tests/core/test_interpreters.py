@@ -25,6 +25,7 @@ PLUGINS = '''
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -40,7 +41,7 @@ class Far(Generator):
 
     name: ClassVar[str] = "far"
     role: ClassVar[MethodRole] = MethodRole.CONTROL
-    ends: Annotated[str, "raise, skip, exit, kill, fork or well"] = "well"
+    ends: Annotated[str, "raise, skip, exit, kill, hold, fork or well"] = "well"
     times: Annotated[int, "how often", Ge(1)] = 1
 
     def fit(self, train, *, seed, context):
@@ -53,7 +54,9 @@ class Far(Generator):
             raise Skip("not for this log")
         if self.ends == "exit":
             os._exit(3)
-        if self.ends == "kill":
+        if self.ends == "hold" and not os.fork():
+            time.sleep(300)
+        if self.ends in ("kill", "hold"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.ends == "fork" and not os.fork():
             sys.exit("a copy says so")
@@ -214,6 +217,15 @@ def test_a_copy_that_a_plugin_elsewhere_forks_speaks_for_nobody(suite: str, tmp_
     store = tmp_path / "far.db"
     found = ctrbench.run(suite=suite, generators="far[ends=fork]", store=store, executor="inline", progress=False)
     assert found.sound, found.failures
+
+
+def test_the_end_of_a_plugin_elsewhere_is_noticed_though_its_copy_lives_on(suite: str, tmp_path: Path) -> None:
+    started = time.monotonic()
+    found = ctrbench.run(
+        suite=suite, generators="far[ends=hold]", store=tmp_path / "far.db", executor="inline", progress=False
+    )
+    assert found.stored.pools[0].result.status == "crashed"
+    assert time.monotonic() - started < 250
 
 
 class Removing(ctrbench.Watcher):
