@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import gc
 import hashlib
 import math
@@ -279,6 +280,8 @@ class Misbehaves(Generator):
                 os.system("head -c 30000000 /dev/zero | tr '\\0' x; echo; sleep 1; echo the end")
             case "memory":
                 raise MemoryError("too much fruit")
+            case "full disk":
+                raise OSError(errno.ENOSPC, "No space left on device")
             case "details":
                 return Secretive(train)
             case "code 0":

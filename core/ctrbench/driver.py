@@ -103,6 +103,8 @@ def why_again(found: TaskResult, redo: Redo, limits: Limits) -> str:
         return f"{found.status} before in {found.stage}, which may have been the machine's fault"
     if found.bookkeeping.killed_from_outside:
         return "its worker was killed from outside before"
+    if found.bookkeeping.no_room:
+        return f"{found.status} before, as the machine had no room"
     if found.bookkeeping.edited:
         return "what it is made of was edited while it ran"
     if _higher(found, limits):

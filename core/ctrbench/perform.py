@@ -6,6 +6,7 @@ plug-in does short of killing its process.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import math
@@ -82,6 +83,9 @@ TOP_UPS = 10
 
 LEAST_TOP_UP = 1000
 """Rows beyond what is expected to be enough, so that chance rarely asks for one more draw."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ENFILE)
+"""Errors of the system that are no method's doing."""
 
 _MOST_STEPS = 2**53  # what is beyond is no count
 
@@ -531,6 +535,12 @@ def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
         stage=Stage.READ if is_a(error, LostArtefactError) else stage,
         reason=said if plain else one_line(error),
         traceback="" if plain else trace(error),
-        bookkeeping=Bookkeeping(edited=is_a(error, _EditedError)),
+        bookkeeping=Bookkeeping(edited=is_a(error, _EditedError), no_room=_tells_of_no_room(error)),
         users_mistake=is_a(error, UserError),
     )
+
+
+def _tells_of_no_room(error: BaseException) -> bool:
+    with suppress(Exception):  # its `errno` may be anything that its author made
+        return is_a(error, OSError) and cast(OSError, error).errno in _NO_ROOM
+    return False

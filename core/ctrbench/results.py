@@ -147,6 +147,7 @@ class Bookkeeping:
     stage_limit: Seconds | None = None  # seconds
     memory_limit: Count | None = None  # bytes
     killed_from_outside: bool = False
+    no_room: bool = False  # the disk was full or failed, or the machine had no more memory or files to give
     edited: bool = False  # what it is made of was, after its key was made
     changed: Sequence[str] = ()  # of its worker's state, which was therefore replaced
 

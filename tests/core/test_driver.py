@@ -225,6 +225,15 @@ def test_a_worker_that_somebody_else_killed_is_no_fault_of_the_method() -> None:
     assert not why_again(TaskResult(Status.CRASHED, "m", Stage.FIT), Redo.NONE, Limits())
 
 
+def test_a_method_that_the_disk_had_no_room_for_is_tried_again(bench: Bench) -> None:
+    for how, again in (("full disk", ["pool"]), ("raise", [])):
+        suite = with_(generators=(f"misbehaves[how={how!r}]",))
+        bench.run(suite)
+        watcher, _ = bench.run(suite)
+        assert [name.split("/")[0] for name in watcher.done] == again
+        assert any("had no room" in note for note in watcher.notes) == bool(again)
+
+
 def test_failures_are_kept_and_tried_again_only_on_request(bench: Bench) -> None:
     suite = with_(generators=("misbehaves",))
     bench.run(suite)
