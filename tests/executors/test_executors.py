@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ctrbench.errors import UserError
 from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
@@ -154,6 +156,19 @@ def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(
     while local._workers:
         assert local.wait(0.1) == []
     assert finish(local, {"good": (pool_job(site, "bootstrap", steps=9), None)})["good"].ok
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_workers_that_cannot_be_started_end_the_run_in_one_line(site: WorkerSettings) -> None:
+    executor = LocalExecutor(100, site)
+    job, limits = pool_job(site, "bootstrap"), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 12, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"worker \d+ cannot be started: .*Too many open files.* \(ulimit -n,"):
+            finish(executor, {"a": (job, None)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        executor.close()
 
 
 def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: WorkerSettings) -> None:

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from ctrbench.deaths import death, gigabytes, kernel_kills
+from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.resources import interrupts_held
 from ctrbench.results import Stage, Status, TaskResult
+from ctrbench.text import one_line
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
@@ -66,7 +68,7 @@ class LocalExecutor:
         with contextlib.suppress(queue.Empty):
             event = self._events.get(timeout=seconds)
             while True:
-                if isinstance(event, BaseException):  # a bug of this module: better a traceback than a run that hangs
+                if isinstance(event, BaseException):  # no worker can be had, or a bug of this module: no run may hang
                     raise event
                 events.append(event)
                 event = self._events.get_nowait()
@@ -225,7 +227,13 @@ class LocalExecutor:
             worker.child.line.send((task.job, task.limits.seconds))
 
     def _new_worker(self) -> _Worker:
-        worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._settings))
+        try:
+            worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._settings))
+        except OSError as error:
+            raise UserError(
+                f"worker {len(self._workers) + 1} cannot be started: {one_line(error)}; what is finished is kept: "
+                "allow more open files or processes (ulimit -n, ulimit -u), or run the same again with fewer workers"
+            ) from None
         self._workers.append(worker)
         with interrupts_held():
             threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
