@@ -19,7 +19,7 @@ from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.limits import STAGES, Limits
-from ctrbench.results import Status
+from ctrbench.results import Stage, Status
 from places import TESTS
 from toy_jobs import finish, gone, pool_job, started
 
@@ -156,6 +156,16 @@ def test_workers_that_are_killed_while_they_start_or_rest_harm_nothing(
     while local._workers:
         assert local.wait(0.1) == []
     assert finish(local, {"good": (pool_job(site, "bootstrap", steps=9), None)})["good"].ok
+
+
+def test_a_log_that_cannot_be_written_is_its_tasks_failure(local: LocalExecutor, site: WorkerSettings) -> None:
+    job = pool_job(site, "bootstrap")
+    site.logs.write_text("in the way")
+    here = InlineExecutor(site)
+    for result in (finish(here, {"a": (job, None)})["a"], finish(local, {"a": (job, None)})["a"]):
+        assert (result.status, result.stage) == (Status.FAILED, Stage.KEEP)
+        assert "File exists" in result.reason
+    here.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

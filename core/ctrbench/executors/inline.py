@@ -22,7 +22,9 @@ from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.perform import Workspace, perform
+from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
+from ctrbench.text import one_line
 
 
 class InlineExecutor:
@@ -49,10 +51,17 @@ class InlineExecutor:
         if self._settings.debug:
             self._events.append(Finished(task, perform(job, replace(workspace, failed=_debug))))
             return
-        log = self._settings.open_log(job, os.getpid())
-        with open(log, "w", encoding="utf-8") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            result = perform(job, workspace)
-        self._settings.close_log(job, os.getpid())
+        try:
+            log = self._settings.open_log(job, os.getpid())
+            with (
+                open(log, "w", encoding="utf-8") as out,
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(out),
+            ):
+                result = perform(job, workspace)
+            self._settings.close_log(job, os.getpid())
+        except OSError as error:  # the log's: no disk, or no right to it
+            result = TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
         self._events.append(Finished(task, result))
 
     def wait(self, seconds: float) -> list[Event]:
