@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import ctrbench
@@ -227,6 +229,17 @@ def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict
         ctrbench.run(**arguments)
     assert "\n" not in str(caught.value)
     assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_runs_of_several_threads_in_this_process_take_turns(tmp_path: Path) -> None:
+    def run(seed: int) -> bool:
+        store = tmp_path / f"{seed}.db"
+        return ctrbench.run(**SELECTION, metrics="auc", seed=seed, store=store, executor="inline", progress=False).sound
+
+    before = os.environ.get("OMP_NUM_THREADS"), sys.stdout, sys.stderr
+    with ThreadPoolExecutor(3) as threads:
+        assert all(threads.map(run, (1, 2, 3)))
+    assert (os.environ.get("OMP_NUM_THREADS"), sys.stdout, sys.stderr) == before
 
 
 def test_doses_and_shares_of_train_are_run_and_read(tmp_path: Path) -> None:

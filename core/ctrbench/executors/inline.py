@@ -13,6 +13,7 @@ import contextlib
 import os
 import pdb
 import sys
+import threading
 import time
 import traceback
 from dataclasses import replace
@@ -26,6 +27,9 @@ from ctrbench.results import Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.text import one_line
 
+_HERE = threading.RLock()
+"""Where plug-ins print, draw and count threads is the whole process's: a run in another thread waits."""
+
 
 class InlineExecutor:
     """One job at a time, here; what a job prints goes to its log."""
@@ -36,6 +40,7 @@ class InlineExecutor:
         self._settings = settings
         self._events: list[Event] = []
         self._cleanup = contextlib.ExitStack()
+        self._cleanup.enter_context(_HERE)
         self._cleanup.enter_context(thread_environment(settings.threads))
         settings.import_all()
 
