@@ -7,6 +7,7 @@ store, as `Results`.
 from __future__ import annotations
 
 import inspect
+import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -233,6 +234,11 @@ def prepare(
         raise UserError(f"executor {place!r}: {did_you_mean(place, EXECUTORS, 'there are')}")
     if place != "inline" and _lives_here(wanted):
         raise UserError(f"executor {place!r}: a plug-in is defined in the main script, which workers cannot import")
+    if place != "inline" and multiprocessing.current_process().daemon:
+        raise UserError(
+            f"executor {place!r}: this process may start no workers: it is a daemon of multiprocessing, as Pool's are; "
+            "use concurrent.futures.ProcessPoolExecutor, or executor='inline'"
+        )
     if place == "inline" and (limits.memory or limits.stages):
         raise UserError("executor inline: nobody can stop a task there; leave out memory and the timeouts of stages")
     if ray_address is not None and place != "ray":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import subprocess
@@ -229,6 +230,13 @@ def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict
         ctrbench.run(**arguments)
     assert "\n" not in str(caught.value)
     assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_a_daemon_is_told_that_it_may_start_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "daemon", True)  # as in each process of a Pool
+    with pytest.raises(UserError, match=r"may start no workers.* use concurrent\.futures"):
+        ctrbench.run(**SELECTION, metrics="auc", store=tmp_path / "r.db", progress=False)
+    assert ctrbench.run(**SELECTION, metrics="auc", store=tmp_path / "r.db", executor="inline", progress=False).sound
 
 
 def test_runs_of_several_threads_in_this_process_take_turns(tmp_path: Path) -> None:
