@@ -106,6 +106,15 @@ def test_failures_tell_reason_file_line_and_what_they_cost(clumsy: Path) -> None
     assert "    return stumble(train)" in ctrbench("failures", "--traceback").stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_failure_that_cannot_be_written_is_a_failure_all_the_same() -> None:
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "ctrbench", *RUN, "-g", "clumsy", "--executor", "inline"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert done.returncode == 1
+    assert "scores are missing" in done.stdout
+
+
 def test_a_run_without_failures_says_so() -> None:
     assert ctrbench(*RUN, "-g", "random_oversampling", "--executor", "inline").exit_code == 0
     shown = ctrbench("failures")

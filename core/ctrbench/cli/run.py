@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -248,20 +248,25 @@ def _do(request: RunRequest, store: str) -> int:
         results = Results(opened.load_run(name))
     click.echo(results.answer(width=width(), colour=colour(), brief=True), nl=False)
     for text in results.failures[:MOST_FAILURES]:
-        click.echo(f"failed: {plain(text)}", err=True)
+        _remark(f"failed: {plain(text)}")
     if results.failures:
         more = len(results.failures) - MOST_FAILURES
         others = f"and {more} more; " if more > 0 else ""
-        click.echo(
+        _remark(
             f"{others}`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug` in a "
-            "debugger",
-            err=True,
+            "debugger"
         )
     info = results.stored.info
     for text in info.failed_data:
-        click.echo(f"data set that could not be loaded: {plain(text)}", err=True)
+        _remark(f"data set that could not be loaded: {plain(text)}")
     for text in info.broken[:MOST_FAILURES]:
-        click.echo(f"broken plug-in: {plain(text)}", err=True)
+        _remark(f"broken plug-in: {plain(text)}")
     if len(info.broken) > MOST_FAILURES:
-        click.echo(f"and {len(info.broken) - MOST_FAILURES} more broken ones: `ctrbench plugins`", err=True)
+        _remark(f"and {len(info.broken) - MOST_FAILURES} more broken ones: `ctrbench plugins`")
     return 0 if results.sound else 1
+
+
+def _remark(text: str) -> None:
+    """Say a line on standard error, if it can be written: the answer and the exit status do without."""
+    with suppress(OSError):
+        click.echo(text, err=True)
