@@ -41,6 +41,11 @@ def test_an_array_comes_back_as_it_was(artefacts: Artefacts) -> None:
     assert (artefacts.get_array(artefacts.put_array(values)) == values).all()
 
 
+def test_a_folder_may_have_any_name_that_a_disk_takes(tmp_path: Path) -> None:
+    odd = Artefacts(tmp_path / "a\udcff b\n")
+    assert list(odd.get_array(odd.put_array(np.arange(3.0)))) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("at_once", [1, 2 * 8 * 50, 2**30])
 def test_products_are_the_same_however_many_arrays_are_multiplied_at_once(
     artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch, at_once: int

@@ -277,7 +277,7 @@ class Artefacts:
 
         path = self.path(digest)
         try:
-            with pa.memory_map(str(path)) as file:
+            with pa.memory_map(os.fsencode(path)) as file:  # a name need not be UTF-8
                 buffer = file.read_buffer()
         except OSError as error:
             raise LostArtefactError(f"artefact {digest} cannot be read: {error}") from None
