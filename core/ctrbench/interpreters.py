@@ -44,6 +44,8 @@ _NOT_ASKED = ("version", "equivalent")  # methods that would be needed here, bef
 _NEEDS = ("numpy", "pandas", "pyarrow", "pluggy", "psutil", "threadpoolctl", "annotated-types")
 """What this package's source imports where it is lent."""
 
+_PARTING = 5.0  # seconds that an interpreter which says no more has to end
+
 _LEND = """
 import sys
 if sys.version_info < (3, 11):
@@ -158,10 +160,15 @@ class EndedError(Exception):
         self.status = status
 
 
+class MuteError(Exception):
+    """An interpreter lives on, and can say nothing of its task any more."""
+
+
 def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ...]]:
     """Have a job done there; what is said of it, ("stage", …), ("progress", …) and at last ("done", its result).
 
-    The process ends with this iterator. EndedError where it ended before, OSError where it cannot be started.
+    The process ends with this iterator. EndedError where it ended before, MuteError where it can say no more, OSError
+    where it cannot be started.
     """
     with _started(python, "ctrbench.perform") as (line, process):
         try:
@@ -172,7 +179,9 @@ def perform(python: str, job: object, **settings: Any) -> Iterator[tuple[Any, ..
                 if words[0] == "done":
                     return
         except (EOFError, OSError):
-            raise EndedError(process.wait()) from None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                raise EndedError(process.wait(_PARTING)) from None
+            raise MuteError("the interpreter closed its line to the worker") from None
 
 
 def _next_words(line: Connection, process: subprocess.Popen[bytes]) -> tuple[Any, ...]:

@@ -242,6 +242,8 @@ def _elsewhere(job: Job, workspace: Workspace) -> TaskResult:
     except interpreters.EndedError as error:
         dead = death(f"interpreter {job.plugin.python}", error.status, kills)
         return replace(dead, plugin=job.plugin.registered, stage=stage, inputs=inputs(job))
+    except interpreters.MuteError as error:
+        return TaskResult(Status.CRASHED, job.plugin.registered, stage, str(error), inputs=inputs(job))
     except OSError as error:  # there is no such program any more, or no memory for it
         return TaskResult(Status.FAILED, job.plugin.registered, Stage.HAND_OVER, one_line(error), inputs=inputs(job))
 

@@ -41,7 +41,7 @@ class Far(Generator):
 
     name: ClassVar[str] = "far"
     role: ClassVar[MethodRole] = MethodRole.CONTROL
-    ends: Annotated[str, "raise, skip, exit, kill, hold, fork or well"] = "well"
+    ends: Annotated[str, "raise, skip, exit, kill, hold, mute, fork or well"] = "well"
     times: Annotated[int, "how often", Ge(1)] = 1
 
     def fit(self, train, *, seed, context):
@@ -55,6 +55,9 @@ class Far(Generator):
         if self.ends == "exit":
             os._exit(3)
         if self.ends == "hold" and not os.fork():
+            time.sleep(300)
+        if self.ends == "mute":
+            os.closerange(3, 1000)
             time.sleep(300)
         if self.ends in ("kill", "hold"):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -219,12 +222,17 @@ def test_a_copy_that_a_plugin_elsewhere_forks_speaks_for_nobody(suite: str, tmp_
     assert found.sound, found.failures
 
 
-def test_the_end_of_a_plugin_elsewhere_is_noticed_though_its_copy_lives_on(suite: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ends", "said"), [("hold", "killed by SIGKILL"), ("mute", "closed its line to the worker")])
+def test_the_end_of_a_plugin_elsewhere_is_noticed_though_something_of_it_lives_on(
+    ends: str, said: str, suite: str, tmp_path: Path
+) -> None:
     started = time.monotonic()
+    store = tmp_path / "far.db"
     found = ctrbench.run(
-        suite=suite, generators="far[ends=hold]", store=tmp_path / "far.db", executor="inline", progress=False
-    )
-    assert found.stored.pools[0].result.status == "crashed"
+        suite=suite, generators=f"far[ends={ends}]", store=store, executor="inline", progress=False
+    ).stored.pools[0]
+    assert found.result.status == "crashed"
+    assert said in found.result.reason
     assert time.monotonic() - started < 250
 
 
