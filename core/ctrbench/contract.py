@@ -104,8 +104,15 @@ def own_table(told: object, what: str) -> Table:
     types = {type(told.schema), *map(type, told.schema.fields)}
     types |= {type(field.vocabulary) for field in told.schema.fields}
     expect(types <= {Schema, Field, Vocabulary, type(None)}, f"{what}: its schema is not made of Schema and Field")
-    arrays = (None if values is None else np.asarray(values) for values in (told.labels, told.weights))
+    beside = {"labels": told.labels, "weights": told.weights}
+    arrays = (None if v is None else _whole_array(v, f"{what}: its {name}") for name, v in beside.items())
     return Table.unchecked(pd.DataFrame(told.rows), told.schema, *arrays)
+
+
+def _whole_array(values: object, what: str) -> NDArray[Any]:
+    """The values as a plain array, which knows no masks: none may lie behind one."""
+    expect(not np.ma.is_masked(values), f"{what}: some values are masked")
+    return np.asarray(values)
 
 
 def check_fields(schema: Schema) -> None:
@@ -322,8 +329,7 @@ def _text(value: object) -> str:
 def check_probabilities(values: object, rows: int, what: str = "predict") -> NDArray[np.float64]:
     """An array of floats in [0, 1], (rows,), copied: a predictor may write all its answers to the same memory."""
     expect(isinstance(values, np.ndarray), f"{what} returned {class_name(type(values))}, not an array")
-    expect(not np.ma.is_masked(values), f"{what} returned an array of which some values are masked")
-    values = np.array(values)
+    values = np.array(_whole_array(values, f"{what} returned an array"))
     expect(values.dtype.kind == "f", f"{what} returned an array of {values.dtype}, not of float64")
     expect(values.shape == (rows,), f"{what} returned the shape {values.shape}, not ({rows},)")
     odd = int((~np.isfinite(values)).sum())
@@ -357,7 +363,7 @@ def check_score(score: object, rows: int | None = None) -> Score:
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:
-        contributions = np.asarray(score.contributions, dtype=np.float64)
+        contributions = _whole_array(score.contributions, "contributions").astype(np.float64, copy=False)
         good = contributions.shape == (rows,) and (np.abs(contributions) <= LARGEST).all()
         expect(good, f"contributions must be {rows} finite numbers, one a test row")
     return Score(value, baseline, details, flagged, contributions)

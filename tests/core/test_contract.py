@@ -197,6 +197,16 @@ def test_probabilities_are_copied_and_none_hides_behind_a_mask() -> None:
     hidden = np.ma.masked_array(np.full(5, 7.0), np.ones(5, bool))  # type: ignore[no-untyped-call]
     with pytest.raises(ContractError, match="some values are masked"):
         check_probabilities(hidden, 5)
+    with pytest.raises(ContractError, match="contributions: some values are masked"):
+        check_score(Score(0.5, contributions=hidden), 5)
+
+
+def test_no_label_hides_behind_a_mask() -> None:
+    splits = ToyLog().load(seed=1, context=Context())
+    labels = np.ma.masked_array(splits.test.labels, np.arange(len(splits.test)) == 3)  # type: ignore[no-untyped-call]
+    hidden = Table.unchecked(splits.test.rows, splits.test.schema, labels, None)
+    with pytest.raises(ContractError, match="its labels: some values are masked"):
+        check_splits(replace(splits, test=hidden))
 
 
 @pytest.mark.parametrize("notes", ["oops", (b"x",), (3,), 5, None])
