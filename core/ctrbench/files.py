@@ -13,10 +13,10 @@ from ctrbench.errors import UserError
 from ctrbench.text import encodable, fault
 
 
-def refuse_existing(file: Path, otherwise: str = "remove it") -> None:
-    """UserError where a file of that name exists already; `otherwise` is what the user can do beside naming another."""
+def refuse_existing(file: Path, otherwise: str = "remove it", another: str = "name a new file") -> None:
+    """UserError where something of that name exists: the user is to name `another`, or to do what `otherwise` says."""
     if os.path.exists(file):  # a name that no system takes does not exist; writing it will tell
-        raise UserError(f"{encodable(str(file))}: exists already; name a new file, or {otherwise}")
+        raise UserError(f"{encodable(str(file))}: exists already; {another}, or {otherwise}")
 
 
 @contextmanager

@@ -139,5 +139,6 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "ctrbench-mine").mkdir()
     refused = CliRunner().invoke(main, ["new", "model", "mine"])
     assert refused.exit_code == 2
-    assert "ctrbench-mine: exists already" in refused.stderr
+    said = "ctrbench-mine: exists already; choose another name, or another folder by --in, or remove it"
+    assert said in refused.stderr
     assert not list((tmp_path / "ctrbench-mine").iterdir())

@@ -87,7 +87,7 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
         raise UserError(f"new {kind}: the name {name!r} is taken by an installed plug-in; choose another")
     starter = Starter(kind, name)
     folder = parent / starter.distribution
-    refuse_existing(folder)
+    refuse_existing(folder, "remove it", "choose another name, or another folder by --in")
     for path, text in starter.files().items():
         target = folder / path
         try:
