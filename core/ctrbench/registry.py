@@ -268,7 +268,10 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         if manager.hook.cell_finished.get_hookimpls():
             registry.listeners.append((source, manager))
         elif not taken and len(registry.broken) == before:
-            refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
+            if not inspect.ismodule(loaded):
+                refuse(f"its entry point names {entry.attr!r} in {entry.module}: name the module, {entry.module!r}")
+            else:
+                refuse("registers nothing: does it have a function marked @ctrbench.hookimpl?")
 
     with _state.put_back() if distribution != HOME else nullcontext():
         done = ask(load)

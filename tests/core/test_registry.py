@@ -144,6 +144,12 @@ def test_a_broken_plug_in_is_listed_and_the_rest_works(plug_in, change: tuple[st
     assert len(broken.error) <= 2_000
 
 
+def test_an_entry_point_that_names_the_class_is_told_to_name_the_module(plug_in) -> None:
+    module = plug_in(GOOD.replace("register_generators", "unmarked").replace("@hookimpl", "")).value
+    [broken] = load_registry([EntryPoint("plug", f"{module}:Mine", "ctrbench")]).broken
+    assert broken.error == f"its entry point names 'Mine' in {module}: name the module, {module!r}"
+
+
 def test_between_third_parties_neither_gets_a_name_and_both_name_the_other(plug_in) -> None:
     registry = load_registry([plug_in(GOOD, "one"), plug_in(GOOD, "two")])
     assert names(registry) == []
