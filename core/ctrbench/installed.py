@@ -16,6 +16,7 @@ from ctrbench.text import one_line, plain
 _LONGEST = 100  # letters of a name or version that are shown
 _HOME = "ctrbench"
 _OURS = re.compile(r"^\s*\[\s*ctrbench\b", re.MULTILINE)
+_GROUPS = (_HOME, f"{_HOME}.commands")
 
 
 class Brought(NamedTuple):
@@ -52,6 +53,9 @@ def brought(group: str) -> tuple[list[Brought], list[Unreadable]]:
                 for entry in entries:
                     if entry.group == group:
                         found.setdefault((name, entry.name), Brought(entry, name, said))
+                    elif entry.group not in _GROUPS:
+                        wrong = f"its entry points are in the group {plain(entry.group)[:_LONGEST]!r}, which nothing"
+                        unreadable.setdefault(name, Unreadable(name, f"{wrong} reads: plug-ins belong in {_HOME!r}"))
         except Exception as error:
             if not isinstance(error, UnicodeDecodeError) or b"[ctrbench" in error.object:
                 name = shown_name(distribution)

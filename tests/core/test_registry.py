@@ -150,6 +150,20 @@ def test_an_entry_point_that_names_the_class_is_told_to_name_the_module(plug_in)
     assert broken.error == f"its entry point names 'Mine' in {module}: name the module, {module!r}"
 
 
+def test_a_distribution_whose_entry_points_are_in_a_group_of_no_meaning_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "elsewhere-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ctrbench.generators]\nmine = absent\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    [broken] = [each for each in load_registry().broken if each.distribution == "elsewhere"]
+    assert broken.error == (
+        "its entry points are in the group 'ctrbench.generators', which nothing reads: plug-ins belong in 'ctrbench'"
+    )
+
+
 def test_between_third_parties_neither_gets_a_name_and_both_name_the_other(plug_in) -> None:
     registry = load_registry([plug_in(GOOD, "one"), plug_in(GOOD, "two")])
     assert names(registry) == []
