@@ -276,6 +276,12 @@ def _parts(word: str) -> list[str]:
     return re.findall(r"[^\W_]+", word.casefold())
 
 
+def rounded(number: float, digits: int) -> str:
+    """A number in so many significant digits, and all that stand before its point: 12,346, never 1.235e+04."""
+    short = f"{number:,.{digits}g}"
+    return f"{number:,.0f}" if abs(float(short.replace(",", ""))) >= 10**digits else short
+
+
 def exact(number: float) -> str:
     """A number as short as it can be without meaning another one of fifteen digits; six digits at least."""
     shorts = (f"{number:.{digits}g}" for digits in range(6, 16))

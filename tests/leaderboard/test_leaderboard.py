@@ -394,6 +394,14 @@ def test_a_metric_that_gives_no_verdict_is_no_pass() -> None:
     assert any(note.startswith("? no verdict") for note in made.notes)
 
 
+def test_a_large_count_is_written_out_beside_its_baseline() -> None:
+    many = pool("gan", 89_300.0)
+    many = replace(many, scores={"identical": Score(89_300.0, 12_345.0), "gap": Score(67_890.5, 1e-7)})
+    kinds = {"identical": MetricInfo("lower", "rows", "privacy"), "gap": MetricInfo("lower", "rows", "privacy")}
+    made = board("privacy", results(list(GRID.cells), [many], synthetic_metrics=kinds))
+    assert texts(made)[0][2:] == ["89,300 (12,345) ?", "67,890 (1e-07) ?"]
+
+
 def test_a_pool_beside_an_original_that_scores_nothing_has_no_realism() -> None:
     of = results([cell("", "original", "dnn", 0.0), cell("gan", "S5", "dnn", 0.0)], [pool("gan", 1.0)])
     assert texts(board("fidelity", of))[0][2] == "—"

@@ -175,6 +175,15 @@ def test_where_no_metric_gave_a_verdict_none_is_said_to_have_passed() -> None:
     assert "none, which is no proof" in page(replace(told, pools=[judged]))
 
 
+def test_large_numbers_are_written_out() -> None:
+    told = repeated({"S3": [0.01, 0.02, 0.01, 0.02, 0.015]})
+    made = replace(told.pools[0].result, seconds={"fit": 12_345.0}, curves={"loss": [(1, 67_890.0), (2, 54_321.0)]})
+    large = replace(told.pools[0], result=made, scores={"identical": Score(1_234_567.0, 3.0)})
+    text = page(replace(told, pools=[large]))
+    assert all(number in text for number in ("12,345 s", "1,234,567", "67,890", "54,321"))
+    assert not re.search(r"\de\+\d", text)
+
+
 @pytest.mark.parametrize(
     "of",
     [

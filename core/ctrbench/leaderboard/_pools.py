@@ -10,6 +10,7 @@ from ctrbench.interfaces import Aspect, Score
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part
 from ctrbench.results import PoolResult, TaskResult, most_flagged
+from ctrbench.text import rounded
 
 FLAG, NO_VERDICT = "!", "?"
 
@@ -100,9 +101,9 @@ def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:
         return board.missing(_causes(pools, metric))
     value = statistics.fmean(score.value for score in found)
     baselines = [score.baseline for score in found if score.baseline is not None]
-    beside = f" ({statistics.fmean(baselines):,.4g})" if len(baselines) == len(found) else ""
+    beside = f" ({rounded(statistics.fmean(baselines), 4)})" if len(baselines) == len(found) else ""
     flag = f" {FLAG}" if most_flagged(found) else f" {NO_VERDICT}" if _without_verdict(found) else ""
-    return Entry(f"{round(value):,}{beside}{flag}" if _whole(found) else f"{value:,.4g}{beside}{flag}")
+    return Entry(f"{f'{round(value):,}' if _whole(found) else rounded(value, 4)}{beside}{flag}")
 
 
 def _whole(scores: Sequence[Score]) -> bool:

@@ -25,7 +25,7 @@ from ctrbench.report import drawing, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Json, Status
 from ctrbench.store.runs import RunResults
-from ctrbench.text import plain, signed
+from ctrbench.text import plain, rounded, signed
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -112,7 +112,7 @@ def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
     none = "none, which is no proof" if mine.judged else "none gave a verdict"
     told.append(("privacy metrics that flag it", flags, ", ".join(mine.flagged) or none))
     if mine.seconds is not None:
-        told.append(("to make a pool", f"{mine.seconds:,.3g} s", "fit and sampling"))
+        told.append(("to make a pool", f"{rounded(mine.seconds, 3)} s", "fit and sampling"))
     return told
 
 
@@ -135,7 +135,7 @@ def _row(one: verdict.GeneratorVerdict) -> list[str]:
     best = one.best
     half = f" ±{best.high - best.mean:.5f}" if best and best.high is not None else ""
     flags = f"{len(one.flagged)} of {one.judged}" if one.judged else "—"
-    seconds = "—" if one.seconds is None else f"{one.seconds:,.3g}"
+    seconds = "—" if one.seconds is None else rounded(one.seconds, 3)
     mean = signed(best.mean) if best else "—"
     return [one.generator, one.says, f"{mean}{half}", best.scenario if best else "—", flags, seconds]
 

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
-from ctrbench.text import plain, signed
+from ctrbench.text import plain, rounded, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -298,7 +298,7 @@ def scatter(
             if estimate.low is not None and estimate.high is not None:
                 axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
             area = 15 + 12 * math.log1p(sizes[number])
-            tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {x:,.4g}")
+            tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {rounded(x, 4)}")
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
         front = _front([(x, estimate.mean) for _, x, estimate in found], panel.better)
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
@@ -332,9 +332,8 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: R
             mean = _mean_line(mine)
             if mean:
                 each = max(1, len(mean) // 6)
-                tells = _tells(
-                    f"{panel.title} · {series[number]}: {mean[0][1]:.4g} at first, {mean[-1][1]:.4g} at last"
-                )
+                first, last = (rounded(value, 4) for _, value in (mean[0], mean[-1]))
+                tells = _tells(f"{panel.title} · {series[number]}: {first} at first, {last} at last")
                 axis.plot(*zip(*mean, strict=True), linewidth=1.2, markersize=3, markevery=each, gid=tells, **look)
         axis.locator_params(axis="x", nbins=4, integer=True)
         axis.locator_params(axis="y", nbins=5)

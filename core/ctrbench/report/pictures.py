@@ -20,7 +20,7 @@ from ctrbench.report import drawing, marginals
 from ctrbench.report.drawing import Estimate, ImageFormat, Room
 from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import PoolResult, TaskResult
-from ctrbench.text import counted
+from ctrbench.text import counted, rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -254,7 +254,7 @@ def _frontier(effects: Effects) -> Picture | None:
             x = statistics.fmean(score.value for score in scores)
             point = Estimate(gain.mean, *(gain.interval or (None, None)))
             points.append((x, point))
-            numbers.append([metric, generator, f"{x:,.6g}", *_interval(point), f"{cost:,.1f}"])
+            numbers.append([metric, generator, rounded(x, 6), *_interval(point), f"{cost:,.1f}"])
         baselines = [
             score.baseline
             for generator in generators
@@ -409,6 +409,6 @@ def _some(
     return mine[:: -(-len(mine) // MOST_LINES)] if mine else []
 
 
-def _range(values: Sequence[float], style: str = ".4g") -> str:
-    low, high = format(min(values), style), format(max(values), style)
+def _range(values: Sequence[float], style: str = "") -> str:
+    low, high = (format(end, style) if style else rounded(end, 4) for end in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
