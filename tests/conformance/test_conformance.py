@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import random
 import sys
 import textwrap
@@ -252,6 +253,23 @@ class NeverApplies(Generator):
 
 def test_state_kept_in_the_plug_in_is_found():
     assert "keeps train" in failures("generator", Remembers)["no state in the unfitted object"]
+
+
+@dataclass(frozen=True)
+class Resumes(Generator):
+    """Goes on from what it kept below the checkpoints, if there is anything."""
+
+    name: ClassVar[str] = "resumes"
+
+    def fit(self, train, *, seed, context):
+        kept = context.checkpoints / "fit.pickle"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(train))
+        return CopySampler(pickle.loads(kept.read_bytes()))
+
+
+def test_a_fit_finds_no_checkpoint_of_another():
+    assert failures("generator", Resumes) == {}
 
 
 def test_a_changed_input_is_found():

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +38,7 @@ def check_generator(report: Recorder, plugin: Generator, log: Log, context: Cont
 
     def fit(table: Table = train) -> Sampler:
         with report.watch(table):
-            sampler = plugin.fit(table, seed=1, context=context)
+            sampler = plugin.fit(table, seed=1, context=_of_a_task(context))
         contract.expect_type(sampler, Sampler, "fit")
         return sampler
 
@@ -100,7 +102,7 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
 
     def fit(table: Table = train) -> Predictor:
         with report.watch(table, valid):
-            predictor = plugin.fit(table, valid, seed=1, context=context)
+            predictor = plugin.fit(table, valid, seed=1, context=_of_a_task(context))
         contract.expect_type(predictor, Predictor, "fit")
         return predictor
 
@@ -143,7 +145,7 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
     def check_going_on() -> None:
         def after() -> NDArray[np.float64]:
             with report.watch(train, valid):
-                gone_on = plugin.fit_after(train, train, valid, seed=1, context=context)
+                gone_on = plugin.fit_after(train, train, valid, seed=1, context=_of_a_task(context))
             contract.expect_type(gone_on, Predictor, "fit_after")
             return predict(gone_on)
 
@@ -164,6 +166,11 @@ def check_model(report: Recorder, plugin: Model, log: Log, context: Context) -> 
     report.check("details are numbers or texts", lambda: _expect_details(predictor.details))
     report.check("no state in the unfitted object", lambda: _expect_stateless(plugin, before, "predict"))
     report.check_untouched()
+
+
+def _of_a_task(context: Context) -> Context:
+    """The same with an empty folder for checkpoints: a fit finds none that another fit left."""
+    return dataclasses.replace(context, checkpoints=Path(tempfile.mkdtemp(dir=context.checkpoints)))
 
 
 def _expect_details(details: Mapping[str, float | str]) -> None:
