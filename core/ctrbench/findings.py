@@ -94,8 +94,10 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
 
 
 def _missing(effects: Effects, scenario: str) -> str:
-    """How many cells lack a score, and why the first of them does."""
-    cells = [cell for arm, cells in effects.cells.items() if arm.scenario == scenario for cell in cells]
+    """How many cells of the mean lack a score, and why the first of them does."""
+    generators, models = effects.averaged or effects.generators, effects.compared or effects.models
+    arms = [arm for arm in effects.cells if arm.generator in generators and arm.model in models]
+    cells = [cell for arm in arms if arm.scenario == scenario for cell in effects.cells[arm]]
     lacking = [cell for cell in cells if effects.metric not in cell.scores]
     causes = [cell.cause(effects.metric) for cell in lacking]
     first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)  # a failure, where there is one

@@ -168,6 +168,13 @@ def test_a_missing_score_is_named_and_never_passed_over() -> None:
     assert "gan (third 1.0): failed in fit" in s5.says
 
 
+def test_what_no_mean_is_over_does_not_count_as_missing_from_it() -> None:
+    control = [cell("random_oversampling", "S5", model, None) for model in ("dnn", "fm")]
+    with_control = results([*GRID.cells, *control], [*GRID.pools, pool("random_oversampling", 1.0)])
+    [_, s5] = findings(Effects(with_control, "log", "auc"))
+    assert "1 of 4 cells have no auc" in s5.says
+
+
 def test_where_no_metric_gave_a_verdict_none_is_said_to_have_passed() -> None:
     told = repeated({"S3": [0.01, 0.02, 0.01, 0.02, 0.015]})
     assert "none gave a verdict" in page(told)
