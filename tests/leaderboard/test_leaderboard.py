@@ -107,6 +107,16 @@ def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
     assert "gan equals other on this data and shares its pool" in made.notes
 
 
+def test_details_of_repeats_have_no_more_digits_than_can_be_read() -> None:
+    values = ((0.6730368793, 1_234_567.0), (0.6770123456, 1_234_569.0))
+    pools = [
+        replace(pool("gan", 1.0), repeat=repeat, scores={"identical": Score(share, 0.5, {"rows": rows})})
+        for repeat, (share, rows) in enumerate(values)
+    ]
+    made = board("details", results(list(GRID.cells), pools, repeats=2))
+    assert texts(made)[0][2:] == ["0.675025 ±0.00281", "0.5 ±0", "1,234,568 ±1.41"]
+
+
 def test_a_proof_of_privacy_stands_beside_what_the_pool_is_worth() -> None:
     proven = pool("mst", 1.0)
     facts = {"epsilon": 3.0, "delta": 1e-9}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ctrbench.results import Json, TaskResult
+from ctrbench.text import rounded
 
 Record = dict[str, Json]
 """A row for machines: a name and a value a column."""
@@ -42,13 +43,20 @@ class Board:
         cause = next((c for c in causes if not c.ok), None)
         return Entry(self.footnote(cause.describe()) if cause else "—")
 
-    def mean(self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str) -> Entry:
-        """The mean of all repeats with their standard deviation, or the footnote of what is missing."""
+    def mean(self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str = "") -> Entry:
+        """The mean of all repeats with their standard deviation, or the footnote of what is missing.
+
+        Without a style a mean has six digits, and its deviation three.
+        """
         good = [value for value in values if value is not None]
         if not values or len(good) < len(values):
             return self.missing(causes)
-        spread = f" ±{format(statistics.stdev(good), style.replace('+', ''))}" if len(good) > 1 else ""
-        return Entry(format(statistics.fmean(good), style) + spread)
+        mean = statistics.fmean(good)
+        shown = format(mean, style) if style else rounded(mean, 6)
+        if len(good) > 1:
+            spread = statistics.stdev(good)
+            shown += f" ±{format(spread, style) if style else rounded(spread, 3)}"
+        return Entry(shown)
 
     def finish(self, *notes: str) -> Board:
         """The table with its footnotes and what else is to be said under it."""

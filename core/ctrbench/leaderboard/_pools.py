@@ -36,12 +36,12 @@ def details(part: Part) -> list[Board]:
         for generator, pools in part.pools.items():
             causes, found = _causes(pools, metric), [p.scores.get(metric) for p in pools]
             row = [Entry(generator), _click_rate(board, pools, causes)]
-            row.append(board.mean([s.value if s else None for s in found], causes, ",.10g"))
+            row.append(board.mean([s.value if s else None for s in found], causes))
             if any(s is not None and s.baseline is None for s in found):
                 row.append(Entry(""))
             else:
-                row.append(board.mean([s.baseline if s else None for s in found], causes, ",.6g"))
-            row += [board.mean([s.details.get(d) if s else None for s in found], causes, ",.6g") for d in names]
+                row.append(board.mean([s.baseline if s else None for s in found], causes))
+            row += [board.mean([s.details.get(d) if s else None for s in found], causes) for d in names]
             board.rows.append(row)
             board.records += [_record(p, metric) for p in pools]
         if board.rows:
