@@ -312,6 +312,14 @@ def test_a_history_is_bounded_and_depends_on_steps_alone() -> None:
     assert len(endless.series()["loss"]) <= 2 * POINTS
 
 
+def test_curves_of_one_long_name_are_told_apart_by_their_titles() -> None:
+    line = [(0, [(1.0, 0.5), (2.0, 0.4)])]
+    names = ("loss", "critic_loss", "reconstruction_error")
+    panels = [drawing.Lines("a_generator_of_a_long_name", name, line) for name in names]
+    titles = [axis.get_title() for axis in drawing.curves(panels, ["fit"], "epoch", drawing.PAGE).axes[:3]]
+    assert titles == ["a_generator_of_a_long…: loss", "a_generator_of…: critic_loss", "a_generator_…: reconstructi…"]
+
+
 def test_learning_curves_are_kept_with_results(run: RunResults) -> None:
     histories = [each.result.curves for each in run.pools if each.generator == "bootstrap"]
     assert [len(points) for history in histories for points in history.values()] == [10, 10, 10]

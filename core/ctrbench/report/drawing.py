@@ -120,9 +120,10 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of (x, y) points under a title, each with the number of its series."""
+    """Lines of (x, y) points: who reported them, under which name, and of each line the number of its series."""
 
-    title: str
+    who: str
+    name: str
     lines: Sequence[tuple[int, Sequence[tuple[float, float]]]]
 
 
@@ -324,7 +325,8 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: R
     figure = _figure(room, 1.7 * down + _legend_height(series, room))
     axes = figure.subplots(down, room.across, squeeze=False).ravel()
     for axis, panel in zip(axes, panels, strict=False):
-        axis.set_title(_short(panel.title, 28))
+        name = _short(panel.name, _TITLE // 2)
+        axis.set_title(f"{_short(panel.who, _TITLE - len(name))}: {name}")
         for number in range(len(series)):
             mine, look = [points for which, points in panel.lines if which == number], _series(number)
             for points in mine:
@@ -333,7 +335,7 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: R
             if mean:
                 each = max(1, len(mean) // 6)
                 first, last = (rounded(value, 4) for _, value in (mean[0], mean[-1]))
-                tells = _tells(f"{panel.title} · {series[number]}: {first} at first, {last} at last")
+                tells = _tells(f"{panel.who}: {panel.name} · {series[number]}: {first} at first, {last} at last")
                 axis.plot(*zip(*mean, strict=True), linewidth=1.2, markersize=3, markevery=each, gid=tells, **look)
         axis.locator_params(axis="x", nbins=4, integer=True)
         axis.locator_params(axis="y", nbins=5)
@@ -427,6 +429,9 @@ def _legend(figure: Figure, axis: Axes, series: Sequence[str], room: Room) -> No
     names = [_short(name, _LEGEND) for name in series]
     figure.legend(handles, names, loc="outside upper left", ncols=_across(names, room))
 
+
+_TITLE = 26
+"""Letters of a curve's title: of who reported it, and of its name, which has half of them at most."""
 
 _LEGEND = 36
 """Letters of a name in a legend."""

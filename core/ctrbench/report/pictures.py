@@ -313,7 +313,7 @@ def _curves(effects: Effects) -> Picture | None:
     panels = []
     for who, name in titles:
         kept = [line for number in range(len(series)) for line in _some(found[who, name], number)]
-        panels.append(drawing.Lines(f"{who}: {name}", kept))
+        panels.append(drawing.Lines(who, name, kept))
         if len(kept) < len(found[who, name]):
             notes.append(f"{who}, {name}: {len(kept)} of {len(found[who, name])} fits are drawn")
     numbers = [
