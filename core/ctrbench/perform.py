@@ -138,6 +138,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             for module in plugin.imports:
                 importlib.import_module(module)
         at_hand = not isinstance(plugin, Dataset) or isinstance(plugin.availability(), Ready)
+        _make(context.checkpoints)
         with resources.limited_threads(context.threads), _coming_back(), _no_copies():
             result = _do(plugin, job, workspace, context, stages)
         if at_hand:  # of what is downloaded first, the published version was told
@@ -152,6 +153,8 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         forget_recent()  # which it could have changed
     if result.ok:
         shutil.rmtree(context.checkpoints, ignore_errors=True)
+    with suppress(OSError):
+        context.checkpoints.rmdir()  # where nothing was kept
     return replace(
         result,
         plugin=_responsible(job, result),
@@ -163,6 +166,12 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         host=environment.host(),
         inputs=inputs(job),
     )
+
+
+def _make(checkpoints: Path) -> None:
+    """The folder for a task's checkpoints; where there can be none, whoever needs it says so."""
+    with suppress(OSError):
+        checkpoints.mkdir(parents=True, exist_ok=True)
 
 
 class _EditedError(UserError):
@@ -422,6 +431,7 @@ def _train(plugin: Model, job: TrainJob, workspace: Workspace, context: Context,
 def _curated(plugin: Model, job: TrainJob, train: Table, valid: Table, pool: Table, context: Context) -> Table:
     """The pool's rows that the model itself finds plausible once it has learned real train."""
     aside = replace(context, checkpoints=context.checkpoints / "curation", progress=Context().progress)
+    _make(aside.checkpoints)
     judge = plugin.fit(train, valid, seed=job.model_seed, context=aside)
     contract.expect_type(judge, Predictor, "fit")
     asked = pool.without_labels()

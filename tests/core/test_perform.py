@@ -347,8 +347,25 @@ def test_checkpoints_go_with_a_task_that_ends_well_and_stay_otherwise(bench: Ben
         job = PoolJob(bench.call("generator", name), bench.data, 7, Compute(), (0.5, 0.5))
         folder = bench.checkpoints / key(job)[:16]
         folder.mkdir(parents=True)
+        (folder / "kept").touch()
         bench.do(job)
         assert folder.exists() is left
+
+
+def test_a_plug_in_finds_the_folder_for_its_checkpoints_and_none_stays_that_is_empty(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not bench.pool("misbehaves").ok
+    assert not list(bench.checkpoints.iterdir())
+    fit = toys.Bootstrap.fit
+
+    def kept(self: toys.Bootstrap, train: Table, *, seed: int, context: Context) -> Sampler:
+        (context.checkpoints / "half").write_text("half of a fit")
+        return fit(self, train, seed=seed, context=context)
+
+    monkeypatch.setattr(toys.Bootstrap, "fit", kept)
+    assert bench.pool().ok
+    assert not list(bench.checkpoints.iterdir())
 
 
 def test_a_clock_of_stages_adds_up_and_knows_where_it_stopped() -> None:
