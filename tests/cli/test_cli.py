@@ -59,6 +59,15 @@ def test_the_help_of_all_cuts_no_summary() -> None:
     assert "..." not in ctrbench("--help").output.partition("Commands:")[2]
 
 
+def test_list_counts_what_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "lost-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lost\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ctrbench]\nlost = absent\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "\n1 broken plug-in: see `ctrbench plugins`\n" in ctrbench("list", "suites").stdout
+
+
 def test_list_tells_controls_from_candidates() -> None:
     shown = " ".join(ctrbench("list", "generators").output.split())
     assert "uniform control: Noise" in shown

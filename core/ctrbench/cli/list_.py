@@ -27,7 +27,7 @@ def list_(kinds: tuple[str, ...]) -> None:
     from ctrbench.registry import KINDS as REGISTERED
     from ctrbench.registry import load_registry
     from ctrbench.suite import load_suite, packaged_suites
-    from ctrbench.text import plain
+    from ctrbench.text import counted, plain
 
     registry = load_registry()
     rows = [
@@ -48,7 +48,7 @@ def list_(kinds: tuple[str, ...]) -> None:
     if len(origins) == 1:
         click.echo(f"\nall from {plain(*origins)}")
     if registry.broken:
-        click.echo(f"\n{len(registry.broken)} broken plug-ins: see `ctrbench plugins`")
+        click.echo(f"\n{counted(len(registry.broken), 'broken plug-in')}: see `ctrbench plugins`")
 
 
 def _control(plugin: Registered) -> str:
