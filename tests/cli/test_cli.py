@@ -232,6 +232,11 @@ def test_runs_are_listed_and_an_older_one_can_be_shown() -> None:
     assert "seed 2," in ctrbench("leaderboard").stdout
 
 
+@pytest.mark.parametrize("more", [("--format", "json"), ("--view", "cost"), ("--metric", "auc"), ("--run", "r")])
+def test_a_list_of_runs_is_nothing_but_that(more: tuple[str, str]) -> None:
+    refused(ctrbench("leaderboard", "--runs", *more), "leaderboard --runs lists runs alone: leave out --view")
+
+
 def test_show_and_describe_tell_what_is_inside() -> None:
     assert "k_neighbors" in ctrbench("show", "smoten").stdout
     assert "negatives = 0.25" in ctrbench("show", "S3").stdout

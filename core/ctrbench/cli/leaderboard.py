@@ -61,6 +61,8 @@ Examples:
 def leaderboard(views: tuple[str, ...], style: str, metric: str, name: str | None, runs: bool, store: str) -> None:
     """Print the leaderboards of a run."""
     if runs:
+        if views or metric or name or style != "table":
+            raise UserError("leaderboard --runs lists runs alone: leave out --view, --format, --metric and --run")
         _show_runs(store)
         return
     from ctrbench.leaderboard import VIEWS
