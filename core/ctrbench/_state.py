@@ -167,9 +167,12 @@ def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
 
 
 def _is_at_home(value: Any, place: str) -> bool:
-    """Whether a new function is its package's own, or a library's: torch puts other ones in place as it loads."""
+    """Whether a new function is its package's own, or a library's.
+
+    torch puts other ones in place as it loads, and so does ray, which fuxictr loads.
+    """
     file = getattr(getattr(value, "__code__", None), "co_filename", "")
-    homes = filter(None, (place.partition(".")[0], "torch", *_LIBRARIES.split("|")))
+    homes = filter(None, (place.partition(".")[0], "torch", "ray", *_LIBRARIES.split("|")))
     return any(f"{os.sep}{home}{os.sep}" in file for home in homes)
 
 

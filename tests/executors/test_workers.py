@@ -28,6 +28,7 @@ from ctrbench.registry import Registered
 from ctrbench.results import KILLED_FROM_OUTSIDE, Stage, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import load_suite
+from ctrbench_models.dnn import Dnn
 from places import ROOT, TESTS
 from toy_jobs import finish, gone, pool_job, started
 from toys import CARELESS, Trapped, log
@@ -98,6 +99,13 @@ def test_every_library_that_built_in_plug_ins_import_is_looked_after() -> None:
     others = {name for name in names if name.split(".")[0] not in sys.stdlib_module_names and not ours.match(name)}
     assert {"fuxictr.pytorch.models", "sdmetrics.column_pairs", "torch"} <= others
     assert [name for name in sorted(others) if not _state._WATCHED.fullmatch(name)] == []
+
+
+def test_what_networks_load_changes_nothing() -> None:
+    imports = Dnn.imports
+    code = f"from ctrbench._state import Watch\nwatch = Watch()\nimport {', '.join(imports)}\nprint(watch.changes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_a_changed_worker_meets_nobody_else_and_its_plug_in_is_named(one: LocalExecutor, site: WorkerSettings) -> None:
