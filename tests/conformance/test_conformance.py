@@ -189,6 +189,12 @@ def test_a_faulty_sampler_is_found(function, check):
     assert check in failures("generator", spoilt(function))
 
 
+def test_rows_without_labels_are_one_fault_and_not_said_to_be_the_same_whatever_was_learned():
+    found = failures("generator", spoilt(withhold_labels))
+    assert "schema kept" in found
+    assert "learns what it is given" not in found
+
+
 def test_a_sound_generator_passes_and_the_callers_random_state_stays():
     random.seed(1)
     np.random.seed(1)
