@@ -13,6 +13,7 @@ import pytest
 from ctrbench import Better, PredictionMetric, Predictions, Score, leaderboard, tidy
 from ctrbench.axes import dose_curves, share_curves
 from ctrbench.effects import Arm, Effects
+from ctrbench.report import page
 from ctrbench.report.pictures import pictures
 from ctrbench.results import CellResult, DatasetInfo, MetricInfo, ScenarioInfo
 from ctrbench.store.runs import RunResults
@@ -152,6 +153,10 @@ def test_boards_frames_and_pictures_tell_the_same() -> None:
     for made, run, other in ((tidy.doses, DOSED, thinned()), (tidy.shares, thinned(), DOSED)):
         full, empty = made(run, "auc"), made(other, "auc")
         assert (len(full) > 0, len(empty), dict(full.dtypes)) == (True, 0, dict(empty.dtypes))
+
+
+def test_a_report_leads_to_its_doses() -> None:
+    assert '<a href="#data-0-doses">Doses</a>' in page(DOSED)
 
 
 def test_runs_of_before_metrics_said_so_have_the_slices_that_there_were() -> None:
