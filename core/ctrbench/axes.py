@@ -1,7 +1,7 @@
-"""How much, how little: differences to `original` along the axes of the question.
+"""How much, how little, for whom: differences to `original` along the axes of the question.
 
-In: the effects of a data set. Out: `Curve`s over doses of synthetic rows and over shares of train. What is best of a
-curve is told with the price of having chosen it.
+In: the effects of a data set. Out: `Curve`s over doses of synthetic rows and over shares of train, and `OnSlice`s of
+the test rows. What is best of a curve is told with the price of having chosen it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ctrbench.effects import Arm, Effects
+from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
 from ctrbench.results import CellResult, DatasetInfo
@@ -110,6 +110,28 @@ def share_curves(effects: Effects) -> list[Curve]:
         for generator in effects.distinct
         for scenario in effects.family_scenarios
     ]
+
+
+@dataclass(frozen=True)
+class OnSlice:
+    """The mean difference to `original` over models, on one slice of the test rows or on all of them."""
+
+    generator: str  # "" for a scenario without a pool
+    scenario: str
+    effects: Effects  # in the slice's metric
+    tested: TestedEffect | None  # as one of the family of all places and slices; None where a score is missing
+
+
+def slices(effects: Effects) -> list[list[OnSlice]]:
+    """A row a generator and scenario: the effect on all test rows, then on each slice; none of a run without slices."""
+    names = effects.results.info.slices_of(effects.metric)
+    if not names or not effects.compared:
+        return []
+    each = [effects, *(Effects(effects.results, effects.dataset, name) for name in names)]
+    places = [(generator, scenario) for generator in effects.distinct for scenario in effects.pool_scenarios]
+    places += [("", scenario) for scenario in effects.control_scenarios]
+    tested = iter(effects.family([one.generator(name, [scenario]) for name, scenario in places for one in each]))
+    return [[OnSlice(*place, one, next(tested)) for one in each] for place in places]
 
 
 def shares(effects: Effects) -> list[Effects]:

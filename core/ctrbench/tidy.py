@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ctrbench.axes import Curve, Point, dose_curves, share_curves
+from ctrbench.axes import slices as slices_of
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
@@ -93,14 +94,16 @@ def shares(results: RunResults, metric: str) -> pd.DataFrame:
 
 
 def slices(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a data set, generator, scenario and slice of the test rows: its mean difference to original over models."""
+    """A row a data set, generator, scenario and slice of the test rows: its mean difference to original over models.
+
+    Tests are of the family of the board: all generators and scenarios, on all test rows and on each slice.
+    """
     rows: list[Row] = []
-    for name in results.info.slices_of(metric) if metric else ():
-        for effects in _parts(results, name):
-            for generator in effects.distinct:
-                for scenario in effects.pool_scenarios:
-                    row: Row = {"dataset": effects.dataset, "generator": generator, "scenario": scenario}
-                    rows.append({**row, "slice": name, **_effect(effects.generator(generator, [scenario]), None)})
+    for effects in _parts(results, metric):
+        for _, *found in slices_of(effects):  # without the effect on all test rows, which other frames have
+            for each in found:
+                row: Row = {"dataset": effects.dataset, "generator": each.generator, "scenario": each.scenario}
+                rows.append({**row, "slice": each.effects.metric, **_tested(each.tested)})
     return _frame(rows, {**_texts("dataset", "generator", "scenario", "slice"), **_EFFECT})
 
 

@@ -131,7 +131,11 @@ def test_slices_are_the_metrics_that_say_so() -> None:
         ["gan", "both-0.25", "+0.01200 ±0.00497▲", "+0.00600 ±0.00248▲"],
     ]
     assert "test rows of the slices: auc_cold 40" in board.notes
-    assert tidy.slices(run, "auc")["delta"].tolist() == pytest.approx([0.006, 0.015, 0.01])
+    frame = tidy.slices(run, "auc")
+    assert frame["delta"].tolist() == pytest.approx([0.006, 0.015, 0.01])
+    told = [record for record in board.records if record["metric"] == "Δauc_cold"]
+    assert [frame[name].tolist() for name in ("holm", "bh")] == [[one[name] for one in told] for name in ("holm", "bh")]
+    assert (frame["holm"] > frame["p"]).all()  # of a family of six
     assert tidy.slices(run, "").empty
     assert dict(tidy.slices(run, "").dtypes) == dict(tidy.slices(run, "auc").dtypes)
     assert leaderboard.boards(DOSED, ["slices"]) == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from ctrbench.axes import Curve, Point, dose_curves, share_curves
+from ctrbench.axes import Curve, OnSlice, Point, dose_curves, share_curves
 from ctrbench.axes import shares as shares_of
+from ctrbench.axes import slices as slices_of
 from ctrbench.effects import Arm, Effects
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import BETTER, WORSE, Part, about_intervals, interval, numbers
@@ -81,29 +82,30 @@ def shares(part: Part) -> list[Board]:
 
 def slices(part: Part) -> list[Board]:
     """For whom: a row a generator and scenario, a column a slice of the test rows."""
-    names = part.results.info.slices_of(part.metric)
-    effects = [part.effects, *(Effects(part.results, part.dataset, name) for name in names)]
-    if not names or not part.effects.compared:
+    rows = slices_of(part.effects)
+    if not rows:
         return []
-    places = [(g, s) for g in part.effects.distinct for s in part.effects.pool_scenarios]
-    places += [("", s) for s in part.effects.control_scenarios]
-    found = [[each.generator(generator, [scenario]) for each in effects] for generator, scenario in places]
-    tested = iter(part.effects.family([effect for row in found for effect in row]))
+    effects = [each.effects for each in rows[0]]
     title = f"Δ{part.metric} by slice of the test rows, over {_models(part.effects)}"
     board = part.board("slices", title, ["generator", "scenario", *(each.metric for each in effects)])
     board.rows.append([Entry("none"), Entry("original"), *map(_original, effects)])
-    for place, row in zip(places, found, strict=True):
-        entries = []
-        for each, effect in zip(effects, row, strict=True):
-            judged = next(tested)
-            record: Record = {"dataset": part.dataset, "generator": place[0], "scenario": place[1]}
-            board.records.append({**record, "metric": f"Δ{each.metric}", **numbers(effect, judged)})
-            arms = [Arm(*place, model) for model in each.models]
-            causes = [cell.cause(each.metric) for arm in arms for cell in each.cells.get(arm, ())]
-            entries.append(Entry(f"{interval(effect)}{part.mark(judged)}") if effect else board.missing(causes))
-        board.rows.append([Entry(place[0] or "none"), Entry(place[1]), *entries])
-    judged_effects = [effect for row in found for effect in row if effect]
-    return [board.finish(*_sizes(effects), *about_intervals(judged_effects, marks=part.effects.better != "neither"))]
+    for row in rows:
+        place = [Entry(row[0].generator or "none"), Entry(row[0].scenario)]
+        board.rows.append([*place, *(_on_slice(board, part, each) for each in row)])
+    judged = [each.tested.effect for row in rows for each in row if each.tested]
+    return [board.finish(*_sizes(effects), *about_intervals(judged, marks=part.effects.better != "neither"))]
+
+
+def _on_slice(board: Board, part: Part, each: OnSlice) -> Entry:
+    """A slice's effect with half of its interval and its mark."""
+    effect = each.tested.effect if each.tested else None
+    record: Record = {"dataset": part.dataset, "generator": each.generator, "scenario": each.scenario}
+    board.records.append({**record, "metric": f"Δ{each.effects.metric}", **numbers(effect, each.tested)})
+    if effect:
+        return Entry(f"{interval(effect)}{part.mark(each.tested)}")
+    arms = [Arm(each.generator, each.scenario, model) for model in each.effects.models]
+    cells = (cell for arm in arms for cell in each.effects.cells.get(arm, ()))
+    return board.missing(cell.cause(each.effects.metric) for cell in cells)
 
 
 def _place(board: Board, part: Part, curve: Curve, point: Point) -> Entry:
