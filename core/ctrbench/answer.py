@@ -124,7 +124,7 @@ def _seconds(seconds: float) -> str:
 
 def _difference(claim: Claim) -> str:
     half = "" if claim.high is None else f" ±{claim.high - claim.mean:.4f}"
-    return f"{claim.mean:+.4f}{half}"
+    return f"{claim.mean:+z.4f}{half}"
 
 
 def _shortened(labels: Sequence[str]) -> dict[str, str]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from ctrbench import UserError, formats, leaderboard
+from ctrbench.effects import Effects
 from ctrbench.failures import failures
 from ctrbench.interfaces import Score
+from ctrbench.reading import Results
+from ctrbench.report.pictures import pictures
 from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
 from ctrbench.store.runs import NOT_RUN, RunResults
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
@@ -163,6 +167,18 @@ def test_repeats_give_an_interval_of_the_difference_and_a_mark_where_it_is_certa
     assert texts(board("scenarios", worse))[1][2] == f"-0.01200 ±{half:.5f}▼"
     noise = results(repeated(-0.010, 0.012, 0.002), [pool("gan", 1.0)], repeats=3)
     assert not set(texts(board("scenarios", noise))[1][2]) & set("▲△▼▽")
+
+
+@pytest.mark.parametrize("gains", [(-1e-9,), (-1e-9, -2e-9, -4e-9)])
+def test_no_zero_is_negative(gains: tuple[float, ...]) -> None:
+    of = results(repeated(*gains), [pool("gan", 1.0)], repeats=len(gains))
+    tables = [
+        picture.rows
+        for picture in pictures(Effects(of, *of.info.datasets, "auc"), ["answer", "scenarios", "cells", "heatmap"])
+    ]
+    shown = [formats.leaderboards(of, ["scenarios", "generators"]), Results(of).answer(), str(tables)]
+    assert any("+0.0000" in text for text in shown)
+    assert not any(re.search(r"[-−]0\.0+\b", text) for text in shown)
 
 
 def test_one_repeat_is_never_marked() -> None:

@@ -29,7 +29,7 @@ def doses(part: Part) -> list[Board]:
         row += [_place(board, part, curve, at[dose]) if dose in at else Entry("") for dose in doses]
         best = curve.best
         ends = curve.bounds(best) if best else None
-        row += [Entry(f"{best.x:g}" if best else "—"), Entry(f"{ends[0]:+.5f} … {ends[1]:+.5f}" if ends else "—")]
+        row += [Entry(f"{best.x:g}" if best else "—"), Entry(f"{ends[0]:+z.5f} … {ends[1]:+z.5f}" if ends else "—")]
         board.rows.append([*row, Entry(interval(curve.chosen) if curve.chosen else "—")])
         for point in curve.points:
             record: Record = {"generator": curve.generator, "adds": curve.what, "dose": point.x, "scenario": point.name}

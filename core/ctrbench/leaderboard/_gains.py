@@ -61,7 +61,7 @@ def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
     if arm.scenario == "original" or base is None:  # nothing to compare with
         return Entry(f"{mean:.5f}")
     tested = part.effects.tested.get(arm)
-    text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else f"{mean - base:+.5f}"
+    text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else f"{mean - base:+z.5f}"
     gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
     return Entry(text, part.gain(mean - base) > 0 and max(gains) <= 0)
 
@@ -84,7 +84,7 @@ def _family(part: Part) -> list[Board]:
             arms = [Arm(g, scenario, m) for g in generators for m in effects.compared]
             row += [board.missing(_causes(part, arms)), Entry(""), Entry(""), Entry("")]
         else:
-            row.append(Entry(f"{tested.effect.mean:+.5f}{part.mark(tested, certain_only=True)}"))
+            row.append(Entry(f"{tested.effect.mean:+z.5f}{part.mark(tested, certain_only=True)}"))
             row += [Entry(text) for text in _bounds(tested)]
         board.rows.append([*row, Entry(help_)])
         record: Record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
@@ -110,7 +110,7 @@ def _bounds(tested: TestedEffect) -> tuple[str, str, str]:
     p = "" if tested.holm is None else f"{tested.holm:.2g}"
     if found.variance == inf:
         return "", p, ""
-    return f"{found.low:+.5f} … {found.high:+.5f}", p, f"{found.detectable:.5f}"
+    return f"{found.low:+z.5f} … {found.high:+z.5f}", p, f"{found.detectable:.5f}"
 
 
 def _variances(part: Part) -> list[str]:
@@ -152,7 +152,7 @@ def generators(part: Part) -> list[Board]:
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
             gain = _mean_gain(part, generator, [scenario])
-            row.append(board.missing(causes) if gain is None else Entry(f"{gain:+.5f}"))
+            row.append(board.missing(causes) if gain is None else Entry(f"{gain:+z.5f}"))
             record: Record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
             board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
         board.rows.append(row)

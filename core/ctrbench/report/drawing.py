@@ -532,7 +532,7 @@ def _front(points: Sequence[tuple[float, float]], better: str) -> list[tuple[flo
 
 def _compact(value: float, digits: int) -> str:
     """A difference in few letters: +.0012, −.21, 0."""
-    said = f"{value:+.{digits}f}".replace("-", "−")
+    said = f"{value:+z.{digits}f}".replace("-", "−")
     if abs(value) >= 1:
         return said
     return said.replace("0.", ".", 1) if float(f"{value:.{digits}f}") else "0"

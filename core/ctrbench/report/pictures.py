@@ -167,7 +167,7 @@ def _heatmap(effects: Effects) -> Picture | None:
     if not any(value is not None for panel in panels for row in panel.values for value in row):
         return None
     numbers = [
-        [panel.title, name, *("—" if value is None else f"{value:+.5f}" for value in row)]
+        [panel.title, name, *("—" if value is None else f"{value:+z.5f}" for value in row)]
         for panel in panels
         for name, row in zip(panel.rows, panel.values, strict=True)
     ]
@@ -381,11 +381,11 @@ def _interval(point: Estimate | None) -> tuple[str, str]:
     if point is None:
         return "no score", "—"
     ends = None if point.low is None or point.high is None else (point.low, point.high)
-    return f"{point.mean:+.5f}", _ends(ends)
+    return f"{point.mean:+z.5f}", _ends(ends)
 
 
 def _ends(ends: tuple[float, float] | None) -> str:
-    return "—" if ends is None else f"{ends[0]:+.5f} to {ends[1]:+.5f}"
+    return "—" if ends is None else f"{ends[0]:+z.5f} to {ends[1]:+z.5f}"
 
 
 def _adjusted(tested: TestedEffect | None) -> tuple[str, str]:

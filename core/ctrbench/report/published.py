@@ -105,10 +105,10 @@ def _predictions(effects: Effects, own: Mapping[str, str], figures: _Figures, de
             row += ["—" if value is None else f"{value:.5f}{spread}", _mean(effects, arm)]
             if len(told) == 2:
                 continue
-            row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+.5f}")
+            row.append("—" if value is None or base is None or scenario == "original" else f"{value - base:+z.5f}")
             tested = effects.tested.get(arm)
             half = f" ±{tested.effect.half_width:.5f}" if tested and tested.effect.interval else ""
-            row.append(f"{tested.effect.mean:+.5f}{half}" if tested else "—")
+            row.append(f"{tested.effect.mean:+z.5f}{half}" if tested else "—")
         rows.append(row)
     return ["generator", "scenario", *(text.format(m, here[m]) for m in models for text in told)], rows
 
