@@ -107,10 +107,8 @@ class Replication:
         """The difference that each generator makes in each scenario that keeps real rows, with intervals."""
         panels = []
         for scenario in SCENARIOS[:-1]:
-            rows = [
-                (TITLES.get(name, name), [_estimate(_mean(self.frappe, [name], scenario))])
-                for name in (*PAPER, *CONTROLS)
-            ]
+            places = [*self.repeated, *((self.frappe, name) for name in CONTROLS)]
+            rows = [(TITLES.get(name, name), [_estimate(_mean(of, [name], scenario))]) for of, name in places]
             again = self.frappe.average([Arm("", "original_again", model) for model in MODELS])
             rows.append(("real rows, other seeds", [_estimate(again)]))
             recipe = self.frappe.results.info.scenarios[scenario].help
