@@ -118,7 +118,7 @@ def test_details_of_repeats_have_no_more_digits_than_can_be_read() -> None:
         for repeat, (share, rows) in enumerate(values)
     ]
     made = board("details", results(list(GRID.cells), pools, repeats=2))
-    assert texts(made)[0][2:] == ["0.675025 ±0.00281", "0.5 ±0", "1,234,568 ±1.41"]
+    assert texts(made)[0][2:] == ["0.675025 ±0.002811", "0.5 ±0", "1,234,568 ±1.414"]
 
 
 def test_a_proof_of_privacy_stands_beside_what_the_pool_is_worth() -> None:

@@ -46,7 +46,7 @@ class Board:
     def mean(self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str = "") -> Entry:
         """The mean of all repeats with their standard deviation, or the footnote of what is missing.
 
-        Without a style a mean has six digits, and its deviation three.
+        Without a style a mean has six digits, and its deviation four: a report shows two of them.
         """
         good = [value for value in values if value is not None]
         if not values or len(good) < len(values):
@@ -55,7 +55,7 @@ class Board:
         shown = format(mean, style) if style else rounded(mean, 6)
         if len(good) > 1:
             spread = statistics.stdev(good)
-            shown += f" ±{format(spread, style) if style else rounded(spread, 3)}"
+            shown += f" ±{format(spread, style) if style else rounded(spread, 4)}"
         return Entry(shown)
 
     def finish(self, *notes: str) -> Board:
