@@ -83,7 +83,7 @@ class Watch:
         """Where libraries leave something as they are loaded: new variables are taken out, folders of theirs stay."""
         found = (
             []
-            if all(os.environ.get(name) == value for name, value in self._environment.items())
+            if all(os.environ.get(name) == value for name, value in self._environment.items() if name != _POLARS)
             else ["the environment"]
         )
         for name in os.environ.keys() - self._environment.keys():
@@ -164,6 +164,10 @@ def _body(function: types.FunctionType) -> tuple[Any, ...]:
 def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
     """Such as math.pi, or one of ours, which are written in capitals."""
     return type(value) is float or (ours and word.lstrip("_").isupper() and isinstance(value, _CONSTANTS))
+
+
+_POLARS = "_RJEM_MALLOC_CONF"
+"""A variable to which polars, which fuxictr loads, adds as it is imported, whatever is there already."""
 
 
 def _is_at_home(value: Any, place: str) -> bool:

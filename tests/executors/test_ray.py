@@ -196,9 +196,6 @@ class TestOneExecutor:
         other = jobs["else"][0]
         jobs["else"] = (dataclasses.replace(other, plugin=dataclasses.replace(other.plugin, source="x")), None)
         results = finish(executor, jobs)
-        inline = InlineExecutor(site)
-        assert results["good"].artefacts == finish(inline, {"good": jobs["good"]})["good"].artefacts
-        inline.close()
         assert all(Artefacts(site.artefacts).intact(digest) for digest in results["good"].artefacts.values())
         assert (results["die"].status, results["segfault"].status) == (Status.CRASHED, Status.CRASHED)
         assert "exit status 7" in results["die"].reason
@@ -215,6 +212,9 @@ class TestOneExecutor:
         [child] = [int(text.split()[1]) for text in logs.values() if text.startswith("started")]
         assert gone(child), "the plug-in's own child outlived its time limit"
         assert {path.name for path in site.artefacts.iterdir()} <= {"logs", *(f"{n:02x}" for n in range(256))}
+        inline = InlineExecutor(site)
+        assert results["good"].artefacts == finish(inline, {"good": jobs["good"]})["good"].artefacts
+        inline.close()
         assert slots(three, site.artefacts)
 
     @pytest.mark.slow

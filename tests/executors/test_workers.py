@@ -101,10 +101,14 @@ def test_every_library_that_built_in_plug_ins_import_is_looked_after() -> None:
     assert [name for name in sorted(others) if not _state._WATCHED.fullmatch(name)] == []
 
 
-def test_what_networks_load_changes_nothing() -> None:
+@pytest.mark.parametrize("loaded_before", [False, True])
+def test_what_networks_load_changes_nothing(loaded_before: bool) -> None:
     imports = Dnn.imports
     code = f"from ctrbench._state import Watch\nwatch = Watch()\nimport {', '.join(imports)}\nprint(watch.changes())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "_RJEM_MALLOC_CONF"}
+    if loaded_before:  # by who started the process
+        environment["_RJEM_MALLOC_CONF"] = "dirty_decay_ms:500"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout == "[]\n", done.stderr
 
 
