@@ -106,8 +106,8 @@ class Replication:
     def picture(self) -> bytes:
         """The difference that each generator makes in each scenario that keeps real rows, with intervals."""
         panels = []
+        places = [*self.repeated, *((self.frappe, name) for name in CONTROLS)]
         for scenario in SCENARIOS[:-1]:
-            places = [*self.repeated, *((self.frappe, name) for name in CONTROLS)]
             rows = [(TITLES.get(name, name), [_estimate(_mean(of, [name], scenario))]) for of, name in places]
             again = self.frappe.average([Arm("", "original_again", model) for model in MODELS])
             rows.append(("real rows, other seeds", [_estimate(again)]))

@@ -51,6 +51,9 @@ _WATCHED = re.compile(
 _OURS = re.compile(r"ctrbench\w*(\..*)?")
 """Modules whose constants must stay what they are, too."""
 
+_POLARS = "_RJEM_MALLOC_CONF"
+"""A variable to which polars, which fuxictr loads, adds as it is imported, whatever is there already."""
+
 _CONSTANTS = (bool, int, float, str, bytes, tuple, frozenset, re.Pattern)
 
 _Entry = tuple[Mapping[str, Any], str, tuple[str, ...], tuple[Any, ...]]
@@ -164,10 +167,6 @@ def _body(function: types.FunctionType) -> tuple[Any, ...]:
 def _is_constant(word: str, value: Any, *, ours: bool) -> bool:
     """Such as math.pi, or one of ours, which are written in capitals."""
     return type(value) is float or (ours and word.lstrip("_").isupper() and isinstance(value, _CONSTANTS))
-
-
-_POLARS = "_RJEM_MALLOC_CONF"
-"""A variable to which polars, which fuxictr loads, adds as it is imported, whatever is there already."""
 
 
 def _is_at_home(value: Any, place: str) -> bool:

@@ -6,7 +6,6 @@ plug-in does short of killing its process.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib
 import math
@@ -25,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctrbench import contract, digests, environment, gpu, interpreters, intervals, resources
-from ctrbench.contract import ContractError
-from ctrbench.deaths import death, kernel_kills
-from ctrbench.errors import Skip, UserError
+from ctrbench.endings import EditedError, death, failure, kernel_kills
+from ctrbench.errors import Skip
 from ctrbench.interfaces import (
     Context,
     Dataset,
@@ -63,7 +61,6 @@ from ctrbench.results import (
     CONSTANT,
     LACKS,
     NOBODY,
-    Bookkeeping,
     DataOutput,
     Facts,
     PoolOutput,
@@ -73,9 +70,9 @@ from ctrbench.results import (
     TrainOutput,
 )
 from ctrbench.scenarios import joined, parts, plausible
-from ctrbench.store.artefacts import Artefacts, LostArtefactError, forget_recent
+from ctrbench.store.artefacts import Artefacts, forget_recent
 from ctrbench.table import Table
-from ctrbench.text import LINE, bounded, encodable, is_a, message, one_line, trace
+from ctrbench.text import LINE, bounded, encodable, one_line
 from ctrbench.thinning import thinned
 
 TOP_UPS = 10
@@ -83,9 +80,6 @@ TOP_UPS = 10
 
 LEAST_TOP_UP = 1000
 """Rows beyond what is expected to be enough, so that chance rarely asks for one more draw."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ENFILE)
-"""Errors of the system that are no method's doing."""
 
 _MOST_STEPS = 2**53  # what is beyond is no count
 
@@ -138,7 +132,8 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
             for module in plugin.imports:
                 importlib.import_module(module)
         at_hand = not isinstance(plugin, Dataset) or isinstance(plugin.availability(), Ready)
-        _make(context.checkpoints)
+        if not isinstance(job, ScorePoolJob | ScorePredictionsJob):  # metrics receive no context
+            _make(context.checkpoints)
         with resources.limited_threads(context.threads), _coming_back(), _no_copies():
             result = _do(plugin, job, workspace, context, stages)
         if at_hand:  # of what is downloaded first, the published version was told
@@ -148,7 +143,7 @@ def perform(job: Job, workspace: Workspace) -> TaskResult:
         raise
     except BaseException as error:
         workspace.failed(error)
-        result = _failure(error, stages.current)
+        result = failure(error, stages.current)
     if job.plugin.foreign:
         forget_recent()  # which it could have changed
     if result.ok:
@@ -174,24 +169,20 @@ def _make(checkpoints: Path) -> None:
         checkpoints.mkdir(parents=True, exist_ok=True)
 
 
-class _EditedError(UserError):
-    """What a job is made of was edited: its failure says nothing of what the job's key stands for."""
-
-
 def _expect_same_source(call: PluginCall) -> None:
-    """_EditedError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
+    """EditedError where a plug-in was edited since its results' keys were made; a notebook's own has no file."""
     if call.foreign and call.module != "__main__" and digests.source_digests(call.module)[0] not in ("", call.source):
-        raise _EditedError(
+        raise EditedError(
             "its source was edited after this run had begun, or not loaded anew (importlib.reload); run again"
         )
 
 
 def _expect_unedited(plugin: Plugin, job: Job, context: Context) -> None:
-    """_EditedError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
+    """EditedError where what the plug-in reads is no longer what it was when the job was planned, and its key made."""
     wanted = job.version if isinstance(job, DataJob) else job.plugin.version
     if wanted and contract.check_version(plugin.version()) != wanted:
         shutil.rmtree(context.checkpoints, ignore_errors=True)  # they are of neither
-        raise _EditedError("what it reads was edited after this run had begun, or its version() varies; run again")
+        raise EditedError("what it reads was edited after this run had begun, or its version() varies; run again")
 
 
 @contextmanager
@@ -531,28 +522,3 @@ def _next_rows(drawn: int, have: NDArray[np.int64], wanted: tuple[int, int], mos
         return most
     expected = drawn * float(max((np.asarray(wanted) - have) / np.maximum(have, 1)))
     return min(most, TOP_UPS * most - drawn, math.ceil(1.1 * expected) + LEAST_TOP_UP)
-
-
-def _failure(error: BaseException, stage: Stage | None) -> TaskResult:
-    status, said = Status.FAILED, message(error)
-    if is_a(error, Skip):
-        status = Status.SKIPPED
-    elif is_a(error, TimeoutError):
-        status = Status.TIMED_OUT
-    elif is_a(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
-        status = Status.OUT_OF_MEMORY
-    plain = is_a(error, Skip, UserError, ContractError)
-    return TaskResult(
-        status,
-        stage=Stage.READ if is_a(error, LostArtefactError) else stage,
-        reason=said if plain else one_line(error),
-        traceback="" if plain else trace(error),
-        bookkeeping=Bookkeeping(edited=is_a(error, _EditedError), no_room=_tells_of_no_room(error)),
-        users_mistake=is_a(error, UserError),
-    )
-
-
-def _tells_of_no_room(error: BaseException) -> bool:
-    with suppress(Exception):  # its `errno` may be anything that its author made
-        return is_a(error, OSError) and cast(OSError, error).errno in _NO_ROOM
-    return False

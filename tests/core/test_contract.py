@@ -201,11 +201,14 @@ def test_probabilities_are_copied_and_none_hides_behind_a_mask() -> None:
         check_score(Score(0.5, contributions=hidden), 5)
 
 
-def test_no_label_hides_behind_a_mask() -> None:
+@pytest.mark.parametrize("which", ["labels", "weights"])
+def test_no_label_and_no_weight_hides_behind_a_mask(which: str) -> None:
     splits = ToyLog().load(seed=1, context=Context())
-    labels = np.ma.masked_array(splits.test.labels, np.arange(len(splits.test)) == 3)  # type: ignore[no-untyped-call]
-    hidden = Table.unchecked(splits.test.rows, splits.test.schema, labels, None)
-    with pytest.raises(ContractError, match="its labels: some values are masked"):
+    rows, schema, labels = splits.test.rows, splits.test.schema, splits.test.labels
+    beside: dict[str, Any] = {"labels": labels, "weights": np.ones(len(rows))}
+    beside[which] = np.ma.masked_array(beside[which], np.arange(len(rows)) == 3)  # type: ignore[no-untyped-call]
+    hidden = Table.unchecked(rows, schema, beside["labels"], beside["weights"])
+    with pytest.raises(ContractError, match=f"its {which}: some values are masked"):
         check_splits(replace(splits, test=hidden))
 
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,3 +281,19 @@ def test_no_process_outlives_a_driver_that_is_killed(
         driver.wait()
     assert all(gone(process) for process in family)
     assert not list(temporary.iterdir())
+
+
+def test_a_start_in_this_process_that_is_interrupted_keeps_no_other_thread_waiting(
+    site: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: WorkerSettings) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerSettings, "import_all", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            InlineExecutor(site)
+    other = threading.Thread(target=lambda: InlineExecutor(site).close(), daemon=True)
+    other.start()
+    other.join(30)
+    assert not other.is_alive()

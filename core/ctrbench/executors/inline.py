@@ -39,10 +39,11 @@ class InlineExecutor:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._events: list[Event] = []
-        self._cleanup = contextlib.ExitStack()
-        self._cleanup.enter_context(_HERE)
-        self._cleanup.enter_context(thread_environment(settings.threads))
-        settings.import_all()
+        with contextlib.ExitStack() as stack:  # left again where an import is interrupted
+            stack.enter_context(_HERE)
+            stack.enter_context(thread_environment(settings.threads))
+            settings.import_all()
+            self._cleanup = stack.pop_all()
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
         """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""

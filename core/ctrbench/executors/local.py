@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ctrbench.deaths import death, gigabytes, kernel_kills
+from ctrbench.endings import death, gigabytes, kernel_kills
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill

@@ -149,11 +149,11 @@ def test_other_logs_are_skipped(change, train):
         Oracle().fit(Table(rows, Schema(tuple(fields), label), train.labels), seed=1, context=Context())
 
 
-def test_it_keeps_what_generators_owe():
+def test_it_keeps_what_generators_owe(tmp_path):
     """The conformance check knows no log of `simulated`, so it is put to one here."""
     recorder = Recorder()
     splits = Simulated(train_rows=300, valid_rows=100, test_rows=100).load(seed=1, context=Context())
-    check_generator(recorder, Oracle(), Log("", splits), Context())
+    check_generator(recorder, Oracle(), Log("", splits), Context(checkpoints=tmp_path))
     assert [(result.name, result.message) for result in recorder.results if result.status != "passed"] == []
     assert len(recorder.results) >= 9
 

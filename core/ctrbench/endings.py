@@ -1,20 +1,59 @@
-"""What the death of a process means that did a task: a bug, too little memory, or somebody from outside.
+"""What it means that a task did not end well: a bug, too little memory, an edited source, or somebody from outside.
 
-In: its exit status, and what was known of it. Out: a `TaskResult`, which says whether the method is to blame.
+In: what a task raised, or the exit status of the process that did it and what was known of it. Out: a `TaskResult`,
+which says whether the method is to blame.
 """
 
 from __future__ import annotations
 
+import errno
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import psutil
 
-from ctrbench.results import KILLED_FROM_OUTSIDE, Status, TaskResult
-from ctrbench.text import how_it_ended
+from ctrbench.contract import ContractError
+from ctrbench.errors import Skip, UserError
+from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, Stage, Status, TaskResult
+from ctrbench.store.artefacts import LostArtefactError
+from ctrbench.text import how_it_ended, is_a, message, one_line, trace
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ENFILE)
+"""Errors of the system that are no method's doing."""
 
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)  # exit statuses that no bug has
+
+
+class EditedError(UserError):
+    """What a job is made of was edited: its failure says nothing of what the job's key stands for."""
+
+
+def failure(error: BaseException, stage: Stage | None) -> TaskResult:
+    """What a task raised means, and in which stage."""
+    status, said = Status.FAILED, message(error)
+    if is_a(error, Skip):
+        status = Status.SKIPPED
+    elif is_a(error, TimeoutError):
+        status = Status.TIMED_OUT
+    elif is_a(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
+        status = Status.OUT_OF_MEMORY
+    plain = is_a(error, Skip, UserError, ContractError)
+    return TaskResult(
+        status,
+        stage=Stage.READ if is_a(error, LostArtefactError) else stage,
+        reason=said if plain else one_line(error),
+        traceback="" if plain else trace(error),
+        bookkeeping=Bookkeeping(edited=is_a(error, EditedError), no_room=_tells_of_no_room(error)),
+        users_mistake=is_a(error, UserError),
+    )
+
+
+def _tells_of_no_room(error: BaseException) -> bool:
+    with suppress(Exception):  # its `errno` may be anything that its author made
+        return is_a(error, OSError) and cast(OSError, error).errno in _NO_ROOM
+    return False
 
 
 def death(who: str, status: int | None, kills: int, memory: int = 0) -> TaskResult:
