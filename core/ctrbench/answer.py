@@ -108,7 +108,8 @@ def _row(said: GeneratorVerdict, short: Mapping[str, str]) -> list[str]:
     if said.outcome is Outcome.NO_EFFECT and said.bound is not None:
         outcome = f"no effect > ±{said.bound:.4f}"
     if said.collapsed:
-        outcome = "collapsed"
+        beside = outcome.partition(" in ")[0] if said.outcome in (Outcome.HELPS, Outcome.HURTS) else ""
+        outcome = ", ".join(filter(None, [beside, "collapsed"]))
     best = said.best
     flags = f"{len(said.flagged)} of {said.judged}" + " !" * bool(said.flagged) if said.judged else "—"
     seconds = "—" if said.seconds is None else _seconds(said.seconds)

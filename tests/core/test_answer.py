@@ -49,6 +49,15 @@ def test_a_label_is_shortened_where_it_is_unique() -> None:
     assert "fuxictr[" in answer.answer(both, width=110)
 
 
+def test_a_row_of_a_collapsed_generator_says_what_it_does_all_the_same() -> None:
+    made = [*pools("vae", click_rate=0.0), *pools("gan", click_rate=0.0)]
+    said = answer.answer(run(*HELPING, *HURTING, made=made), width=110)
+    assert re.findall(r"^(\w+) +(\w+, collapsed) ", said, re.MULTILINE) == [
+        ("vae", "helps, collapsed"),
+        ("gan", "hurts, collapsed"),
+    ]
+
+
 def test_in_brief_many_generators_take_forty_lines_at_most() -> None:
     names = [f"generator_{number}" for number in range(22)]
     told = {name: GeneratorInfo(MethodRole.CONTROL if name > "generator_2" else MethodRole.CANDIDATE) for name in names}

@@ -16,7 +16,7 @@ from ctrbench.failures import failures
 from ctrbench.interfaces import Score
 from ctrbench.reading import Results
 from ctrbench.report.pictures import pictures
-from ctrbench.results import CellResult, Environment, MetricInfo, ScenarioInfo
+from ctrbench.results import CellResult, Environment, MetricInfo, PoolOutput, ScenarioInfo
 from ctrbench.store.runs import NOT_RUN, RunResults
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
@@ -286,6 +286,19 @@ def test_cost_counts_each_training_once() -> None:
     rows = {row[1]: row for row in texts(board("cost"))}
     assert rows["vae"][:6] == ["generator", "vae", "1", "9.00", "1.00", "0"]
     assert rows["dnn"][:6] == ["model", "dnn", "5", "2.00 ±0.00", "0.50 ±0.00", "50 ±0"]
+
+
+def test_a_long_fact_is_whole_for_machines_and_bounded_for_people() -> None:
+    long = "weekday+isweekend, " * 40
+    output = PoolOutput("f" * 64, 1000, 0, 0.25, facts={"constraints": long, "steps": 1200})
+    made = pool("vae", 40.0)
+    of = results([], [replace(made, result=replace(made.result, output=output))])
+    table = board("cost", of)
+    [[*_, told]] = texts(table)
+    assert "letters …" in told
+    assert told.endswith(", steps 1,200")
+    assert len(told) < 80
+    assert table.records[0]["facts"] == {"constraints": long, "steps": 1200}
 
 
 def test_remarks_tell_seed_fingerprint_versions_and_what_is_missing() -> None:

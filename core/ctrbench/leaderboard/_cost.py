@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part
 from ctrbench.results import TaskResult
+from ctrbench.text import bounded
+
+_FACT = 48
+"""Letters of a fact in words; the records hold all of it."""
 
 
 def cost(part: Part) -> list[Board]:
@@ -49,4 +53,4 @@ def _facts(results: Sequence[TaskResult]) -> str:
 def _short(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else bounded(str(value), _FACT)

@@ -11,7 +11,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -208,7 +208,7 @@ def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str, room: 
         for axis in group:
             axis.set_xlim(low, high)
     if slots > 1:
-        _legend(figure, axes[0], series, room)
+        _legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -285,8 +285,9 @@ def scatter(
 ) -> Figure:
     """Points with intervals in y, panel below panel, their areas by `sizes`; a line joins those that none excels."""
     seconds = [f" ({size:,.1f} s)" for size in sizes]
-    legend = [_short(name, _LEGEND - len(told)) + told for name, told in zip(series, seconds, strict=True)]
-    figure = _figure(room, 2.8 * len(panels) + _legend_height(legend, room))
+    drawn = [n for n in range(len(series)) if any(panel.points[n] is not None for panel in panels)]
+    legend = {n: _short(series[n], _LEGEND - len(seconds[n])) + seconds[n] for n in drawn}
+    figure = _figure(room, 2.8 * len(panels) + _legend_height(list(legend.values()), room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     named = []
     for axis, panel in zip(axes, panels, strict=True):
@@ -342,7 +343,7 @@ def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: R
         axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], series, room)
+    _legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -370,7 +371,7 @@ def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y
         axis.set_xticks([], minor=True)
         axis.set_ylabel(plain(y_label))
     axes[-1].set_xlabel(_folded(x_label, room))
-    _legend(figure, axes[0], series, room)
+    _legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -401,7 +402,7 @@ def bars(panels: Sequence[Bars], series: Sequence[str], x_label: str, room: Room
             axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], series, room)
+    _legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -423,10 +424,10 @@ def _series(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def _legend(figure: Figure, axis: Axes, series: Sequence[str], room: Room) -> None:
-    """Name the series on top of a figure, as many in a row as fit."""
-    handles = [axis.plot([], [], linestyle="", markersize=4, **_series(number))[0] for number in range(len(series))]
-    names = [_short(name, _LEGEND) for name in series]
+def _legend(figure: Figure, axis: Axes, series: Mapping[int, str], room: Room) -> None:
+    """Name series, given by their numbers, on top of a figure, as many in a row as fit."""
+    handles = [axis.plot([], [], linestyle="", markersize=4, **_series(number))[0] for number in series]
+    names = [_short(name, _LEGEND) for name in series.values()]
     figure.legend(handles, names, loc="outside upper left", ncols=_across(names, room))
 
 
