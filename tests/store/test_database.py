@@ -31,6 +31,20 @@ def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:
     assert (count(store, tasks), count(store, run_tasks)) == (20, 20)
 
 
+def test_a_line_that_says_nothing_is_lost_within_a_minute_unless_the_address_says_otherwise(new_database: str) -> None:
+    def line(url: str) -> dict[str, str]:
+        with Database.open(url)._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            told: dict[str, str] = driver.info.get_parameters()
+            return told
+
+    ours, asked = line(new_database), line(f"{new_database}&keepalives_idle=300&connect_timeout=5")
+    assert int(ours["keepalives_idle"]) + int(ours["keepalives_interval"]) * int(ours["keepalives_count"]) == 60
+    assert int(ours["tcp_user_timeout"]) == 60_000
+    assert (asked["keepalives_idle"], asked["connect_timeout"]) == ("300", "5")
+
+
 def test_a_line_cut_while_a_store_is_opened_is_mended_too(new_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(new_database).close()
     prepare, tries = Database._prepare, []

@@ -130,6 +130,16 @@ run_cells = sa.Table(  # cells and pools of a run's grid
 )
 
 
+_LINE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""How long a server may say nothing before the line to it is lost, in libpq's words: seconds, but for the last."""
+
+
 class NoStoreError(UserError):
     """There is no store yet where one was to be read."""
 
@@ -142,7 +152,7 @@ class Database:
         self.path = path  # of the file; None for a server
         self._name = path.stem if path else _server_name(url)
         self._secrets = secrets  # what no message of a driver may show
-        connect = {"timeout": 60} if path else {"connect_timeout": 10}
+        connect = {"timeout": 60} if path else {name: value for name, value in _LINE.items() if name not in url.query}
         self._engine = sa.create_engine(url, pool_pre_ping=path is None, connect_args=connect)
         if path:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
