@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import ctrbench
@@ -14,6 +15,7 @@ from places import ROOT
 
 CORE = Path(ctrbench.__file__).parent
 REFERENCE = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+KINDS = ("datasets", "generators", "metrics", "models")
 HEAVY = {"torch", "sdv", "fuxictr", "pandas", "numpy", "sklearn", "sqlalchemy", "pydantic", "pyarrow", "ray", "rich"}
 
 
@@ -24,6 +26,11 @@ def test_importing_ctrbench_loads_nothing_heavy() -> None:
     )
     assert "ctrbench" in loaded
     assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("package", ["ctrbench", *(f"ctrbench_{kind}" for kind in KINDS)])
+def test_type_checkers_of_others_read_our_annotations(package: str) -> None:
+    assert files(package).joinpath("py.typed").is_file()
 
 
 def imports_for_checkers() -> dict[str, str]:
