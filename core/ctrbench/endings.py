@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -74,6 +75,13 @@ def death(who: str, status: int | None, kills: int, memory: int = 0) -> TaskResu
         return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the {who} died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
     return TaskResult(Status.CRASHED, reason=reason, bookkeeping=KILLED_FROM_OUTSIDE)
+
+
+def with_log(result: TaskResult, log: Path | None) -> TaskResult:
+    """The same, with the place of what its task printed where that may be all that tells why it crashed."""
+    if log is None or result.status is not Status.CRASHED:
+        return result
+    return replace(result, reason=f"{result.reason}; what it printed is in {log}")
 
 
 def kernel_kills() -> int:

@@ -53,6 +53,7 @@ class Far(Generator):
         if self.ends == "skip":
             raise Skip("not for this log")
         if self.ends == "exit":
+            print("farewell", flush=True)
             os._exit(3)
         if self.ends == "hold" and not os.fork():
             time.sleep(300)
@@ -214,6 +215,12 @@ def test_however_a_plugin_elsewhere_ends_is_told(ends: str, status: str, said: s
     assert pool.result.plugin == "far (far-away 1.2)"
     assert pool.result.stage == "fit"
     assert ("no such luck" in pool.result.traceback) == (ends == "raise")
+
+
+def test_a_crash_elsewhere_names_what_was_printed(suite: str, tmp_path: Path) -> None:
+    found = ctrbench.run(suite=suite, generators="far[ends=exit]", store=tmp_path / "far.db", progress=False)
+    place = found.stored.pools[0].result.reason.partition("; what it printed is in ")[2]
+    assert "farewell" in Path(place).read_text()
 
 
 def test_a_copy_that_a_plugin_elsewhere_forks_speaks_for_nobody(suite: str, tmp_path: Path) -> None:

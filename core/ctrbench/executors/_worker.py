@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ctrbench import _guard, _state, resources
+from ctrbench.endings import with_log
 from ctrbench.executors import WorkerSettings
 from ctrbench.executors._processes import SAFE_PATH
 from ctrbench.jobs import Job
@@ -143,16 +144,18 @@ def _do(job: Job, seconds: float | None, settings: WorkerSettings, reports: _Rep
     )
     try:
         print_to(settings.open_log(job, number))
-        return perform(job, workspace)
+        result = perform(job, workspace)
     except OSError as error:  # the log's: no disk, or no right to it
-        return TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
+        result = TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
     except KeyboardInterrupt as error:  # this process ignores Ctrl-C, so a plug-in raised it
-        return TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
+        result = TaskResult(Status.FAILED, job.plugin.registered, reason=one_line(error))
     finally:
         _end_children()
         print_to(Path(os.devnull))
+        log = None
         with suppress(OSError):
-            settings.close_log(job, number)
+            log = settings.close_log(job, number)
+    return with_log(result, log)
 
 
 def _end_children() -> None:

@@ -18,6 +18,7 @@ import time
 import traceback
 from dataclasses import replace
 
+from ctrbench.endings import with_log
 from ctrbench.errors import Skip, UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, thread_environment
 from ctrbench.jobs import Job
@@ -65,7 +66,7 @@ class InlineExecutor:
                 contextlib.redirect_stderr(out),
             ):
                 result = perform(job, workspace)
-            self._settings.close_log(job, os.getpid())
+            result = with_log(result, self._settings.close_log(job, os.getpid()))
         except OSError as error:  # the log's: no disk, or no right to it
             result = TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
         self._events.append(Finished(task, result))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ctrbench.endings import death, gigabytes, kernel_kills
+from ctrbench.endings import death, gigabytes, kernel_kills, with_log
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill
@@ -205,7 +205,7 @@ class LocalExecutor:
         log = None
         with contextlib.suppress(OSError):
             log = self._settings.close_log(task.job, worker.child.number)
-        self._events.put(Finished(task.name, task.verdict(verdict, log, self._clock.now())))
+        self._events.put(Finished(task.name, task.verdict(with_log(verdict, log), self._clock.now())))
 
     def _hand_out(self) -> None:
         """Give waiting jobs to idle workers, those first that have started; more workers where there are too few."""
@@ -295,13 +295,12 @@ class _Task:
             return TaskResult(Status.TIMED_OUT, stage=self.stage, reason=reason)
         return None
 
-    def verdict(self, result: TaskResult, log: Path | None, now: float) -> TaskResult:
+    def verdict(self, result: TaskResult, now: float) -> TaskResult:
         """A result with all that is known of the task that it ends."""
-        said = f"; what it printed is in {log}" if log and result.status is Status.CRASHED else ""
         seconds = {str(self.stage): now - self.stage_begun} if self.stage else {}
         stage = result.stage or self.stage
         return TaskResult(
-            result.status, self.job.plugin.registered, stage, result.reason + said, bookkeeping=result.bookkeeping,
+            result.status, self.job.plugin.registered, stage, result.reason, bookkeeping=result.bookkeeping,
             seconds=seconds, peak_memory=max(result.peak_memory, self.memory),
         )  # fmt: skip
 
