@@ -56,11 +56,10 @@ _BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")  # a comma that stands outside of 
 
 @dataclass(frozen=True)
 class Spec:
-    """A plug-in as a user names it: its name and the parameters given, unconverted, and where it was said."""
+    """A plug-in as a user names it: its name and the parameters given, unconverted."""
 
     name: str
     values: Mapping[str, object]
-    source: str = ""
     alias: str = ""  # the label that the user gave it, as in "dcn=fuxictr[model=DCN]"
 
 
@@ -105,7 +104,7 @@ def parse(text: str, source: str = "") -> Spec:
             elif text[at:].strip() != "]":
                 refuse_several(text, source)
                 raise _unreadable(text, at, source, "expected , or ]; quote a value that has , [ ] ( ) or quotes in it")
-    return Spec(named[1], values, source, aliased[1] if aliased else "")
+    return Spec(named[1], values, aliased[1] if aliased else "")
 
 
 def refuse_several(text: str, source: str = "") -> None:
