@@ -62,16 +62,21 @@ class Claim:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends; None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def sign(self, better: str) -> int:
         """1 where it is for the better beyond chance, −1 where for the worse, else 0."""
-        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return 0
         return 1 if (self.mean > 0) == (better == "higher") else -1
 
     @property
     def reach(self) -> float:
         """The largest effect, whatever its sign, that the interval allows."""
-        return math.inf if self.low is None or self.high is None else max(abs(self.low), abs(self.high))
+        return max(map(abs, self.interval)) if self.interval else math.inf
 
 
 @dataclass(frozen=True)
@@ -462,10 +467,8 @@ class _Judge:
 
     def number(self, claim: Claim) -> str:
         """A difference with its interval, where it has one."""
-        mean = signed(claim.mean, self.decimals)
-        if claim.low is None or claim.high is None:
-            return mean
-        return f"{mean} ({signed(claim.low, self.decimals)} to {signed(claim.high, self.decimals)})"
+        ends = " to ".join(signed(end, self.decimals) for end in claim.interval or ())
+        return signed(claim.mean, self.decimals) + (f" ({ends})" if ends else "")
 
 
 def _seconds(seconds: float) -> str:

@@ -552,7 +552,7 @@ def test_plots_are_files_of_both_kinds_and_the_same_each_time(command: Any, tmp_
 def test_drawing_leaves_matplotlibs_settings_alone() -> None:
     with matplotlib.rc_context({"font.size": 99, "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
-        panel = drawing.Forest("a", "x", [("row", [drawing.Estimate(0.1, 0.0, 0.2)])])
+        panel = drawing.Forest("a", "x", [("row", [drawing.Estimate(0.1, (0.0, 0.2))])])
         drawn = drawing.render(partial(drawing.forest, [panel], [""], "x"), "svg")
         assert dict(matplotlib.rcParams) == before
     assert b">row</text>" in drawn

@@ -118,8 +118,7 @@ def _numbers(judged: verdict.Verdict) -> list[tuple[str, str, str]]:
 
 def _range(claim: verdict.Claim) -> str:
     """The ends of a claim's interval."""
-    ends = [signed(end) for end in (claim.low, claim.high) if end is not None]
-    return " to ".join(ends) or "no interval"
+    return " to ".join(map(signed, claim.interval or ())) or "no interval"
 
 
 def _said(judged: verdict.Verdict) -> list[tuple[str, list[list[str]]]]:

@@ -83,8 +83,7 @@ class Estimate:
     """A number with its 95 % interval, where it has one; a mark where it is certain."""
 
     mean: float
-    low: float | None = None
-    high: float | None = None
+    interval: tuple[float, float] | None = None
     certain: bool = False
     published: float | None = None
 
@@ -297,8 +296,8 @@ def scatter(
         found = [(n, *point) for n, point in enumerate(panel.points) if point is not None]
         for number, x, estimate in found:
             look = _series(number)
-            if estimate.low is not None and estimate.high is not None:
-                axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
+            if estimate.interval:
+                axis.plot([x, x], estimate.interval, color=look["color"])
             area = 15 + 12 * math.log1p(sizes[number])
             tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {rounded(x, 4)}")
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
@@ -312,7 +311,7 @@ def scatter(
             axis.locator_params(axis="x", nbins=room.ticks)
         axis.set_xlabel(_folded(panel.x_label, room))
         axis.set_ylabel(plain(y_label))
-        bars = [[(x, e.low), (x, e.high)] for _, x, e in found if e.low is not None and e.high is not None]
+        bars = [[(x, end) for end in estimate.interval] for _, x, estimate in found if estimate.interval]
         points = {(x, estimate.mean): _short(series[n], room.name) for n, x, estimate in found}
         named.append((axis, points, front, [*bars, *map(list, pairwise(front))]))
     _legend(figure, axes[0], legend, room)
@@ -363,8 +362,8 @@ def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y
             axis.plot([x for x, _ in drawn], [estimate.mean for _, estimate in drawn], color=look["color"])
             for (share, _), (x, estimate) in zip(line, drawn, strict=True):
                 tells = _tells(f"{panel.title} · {series[number]} at {share:g}: {_told(estimate)}")
-                if estimate.low is not None and estimate.high is not None:
-                    axis.plot([x, x], [estimate.low, estimate.high], color=look["color"])
+                if estimate.interval:
+                    axis.plot([x, x], estimate.interval, color=look["color"])
                 inside = look["color"] if estimate.certain else PAPER
                 axis.plot([x], [estimate.mean], markersize=3.5, markerfacecolor=inside, gid=tells, **look)
         axis.set_xticks(places, [f"{place:g}" for place in places])
@@ -448,8 +447,8 @@ def _across(names: Sequence[str], room: Room) -> int:
 
 def _interval(axis: Axes, y: float, estimate: Estimate, number: int, who: str) -> None:
     look = _series(number)
-    if estimate.low is not None and estimate.high is not None:
-        axis.plot([estimate.low, estimate.high], [y, y], color=look["color"])
+    if estimate.interval:
+        axis.plot(estimate.interval, [y, y], color=look["color"])
     inside = look["color"] if estimate.certain else PAPER
     tells = _tells(f"{who}: {_told(estimate)}")
     axis.plot([estimate.mean], [y], linestyle="", markersize=3.5, markerfacecolor=inside, gid=tells, **look)
@@ -465,9 +464,8 @@ def _tells(text: str) -> str:
 
 def _told(estimate: Estimate) -> str:
     """A number with its interval, in words."""
-    if estimate.low is None or estimate.high is None:
-        return _number(estimate.mean)
-    return f"{_number(estimate.mean)} ({_number(estimate.low)} to {_number(estimate.high)})"
+    ends = f" ({' to '.join(map(_number, estimate.interval))})" if estimate.interval else ""
+    return f"{_number(estimate.mean)}{ends}"
 
 
 def _number(value: float | None) -> str:

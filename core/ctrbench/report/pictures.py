@@ -61,17 +61,13 @@ def estimate(effects: Effects, arm: Arm) -> Estimate | None:
     tested = effects.tested.get(arm)
     if tested is None:
         return None
-    low, high = tested.effect.interval or (None, None)
-    return Estimate(tested.effect.mean, low, high, tested.certain, published_gain(effects, arm))
+    return Estimate(tested.effect.mean, tested.effect.interval, tested.certain, published_gain(effects, arm))
 
 
 def overall(effects: Effects, scenario: str) -> Estimate | None:
     """The difference of a scenario over candidates and models, without an interval where there is none."""
     tested = effects.judged_scenario(scenario)
-    if tested is None:
-        return None
-    low, high = tested.effect.interval or (None, None)
-    return Estimate(tested.effect.mean, low, high, tested.certain)
+    return Estimate(tested.effect.mean, tested.effect.interval, tested.certain) if tested else None
 
 
 def _answer(effects: Effects) -> Picture | None:
@@ -87,7 +83,7 @@ def _answer(effects: Effects) -> Picture | None:
         for each in judged:
             if each.best and each.role is role:
                 best = each.best
-                point = Estimate(best.mean, best.low, best.high, bool(best.sign(effects.better)))
+                point = Estimate(best.mean, best.interval, bool(best.sign(effects.better)))
                 rows.append((f"{best.scenario} {each.generator}", [point]))
                 numbers.append([each.generator, best.scenario, *_interval(point), each.says])
         if rows:
@@ -219,10 +215,7 @@ def _line(curve: Curve) -> list[tuple[float, Estimate]]:
 
 
 def _point(curve: Curve, point: Point) -> Estimate | None:
-    if point.effect is None:
-        return None
-    low, high = point.effect.interval or (None, None)
-    return Estimate(point.effect.mean, low, high, bool(curve.sign(point)))
+    return Estimate(point.effect.mean, point.effect.interval, bool(curve.sign(point))) if point.effect else None
 
 
 def _frontier(effects: Effects) -> Picture | None:
@@ -252,7 +245,7 @@ def _frontier(effects: Effects) -> Picture | None:
                 points.append(None)
                 continue
             x = statistics.fmean(score.value for score in scores)
-            point = Estimate(gain.mean, *(gain.interval or (None, None)))
+            point = Estimate(gain.mean, gain.interval)
             points.append((x, point))
             numbers.append([metric, generator, rounded(x, 6), *_interval(point), f"{cost:,.1f}"])
         baselines = [
@@ -378,10 +371,7 @@ def _arrow(effects: Effects, lower: str, higher: str) -> str:
 
 
 def _interval(point: Estimate | None) -> tuple[str, str]:
-    if point is None:
-        return "no score", "—"
-    ends = None if point.low is None or point.high is None else (point.low, point.high)
-    return f"{point.mean:+z.5f}", _ends(ends)
+    return ("no score", "—") if point is None else (f"{point.mean:+z.5f}", _ends(point.interval))
 
 
 def _ends(ends: tuple[float, float] | None) -> str:
