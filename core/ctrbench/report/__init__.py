@@ -130,13 +130,21 @@ def _said(judged: verdict.Verdict) -> list[tuple[str, list[list[str]]]]:
 
 
 def _row(one: verdict.GeneratorVerdict) -> list[str]:
-    """A generator's row in the table of verdicts."""
-    best = one.best
-    half = f" ±{best.high - best.mean:.5f}" if best and best.high is not None else ""
+    """A generator's row in the table of verdicts: what is said of it, and what a pool takes."""
+    return [*row_of(one), "—" if one.seconds is None else rounded(one.seconds, 3)]
+
+
+def row_of(one: verdict.GeneratorVerdict) -> list[str]:
+    """What is said of a generator, where it does best, and how many privacy metrics flag it."""
     flags = f"{len(one.flagged)} of {one.judged}" if one.judged else "—"
-    seconds = "—" if one.seconds is None else rounded(one.seconds, 3)
-    mean = signed(best.mean) if best else "—"
-    return [one.generator, one.says, f"{mean}{half}", best.scenario if best else "—", flags, seconds]
+    return [one.generator, one.says, difference(one.best), one.best.scenario if one.best else "—", flags]
+
+
+def difference(claim: verdict.Claim | None) -> str:
+    """A mean difference with half of its interval, where it has one."""
+    if claim is None:
+        return "—"
+    return signed(claim.mean) + ("" if claim.high is None else f" ±{claim.high - claim.mean:.5f}")
 
 
 def _leading(place: verdict.Leader) -> list[str]:

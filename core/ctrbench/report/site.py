@@ -19,13 +19,13 @@ from ctrbench.errors import UserError
 from ctrbench.files import refuse_existing, whole_file
 from ctrbench.interfaces import MethodRole
 from ctrbench.leaderboard import Entry
-from ctrbench.report import clock, filled, page
+from ctrbench.report import clock, difference, filled, page, row_of
 from ctrbench.report.tables import Grid, grids
 from ctrbench.results import DatasetInfo
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import NoRunError, Store
-from ctrbench.text import counted, encodable, fault, signed
+from ctrbench.text import counted, encodable, fault
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, verdicts
 
 ARCHIVE, STORE = ".zip", ".db"
@@ -119,7 +119,7 @@ class Section:
         found, files = [], [source.file for source, _ in self.sources]
         for role in MethodRole:
             mine = [place for place in self.places if place.said.role is role]
-            rows = [[*_row(place), str(files.index(place.source.file) + 1)] for place in mine]
+            rows = [[*row_of(place.said), str(files.index(place.source.file) + 1)] for place in mine]
             found += [(f"{role.value.capitalize()}s", grids(columns, rows))] if rows else []
         return found
 
@@ -290,7 +290,7 @@ def _over_all(sections: Sequence[Section]) -> Overall | None:
     for generator, places in best.items():
         helps = sum(place.said.outcome is Outcome.HELPS for place in places.values())
         hurts = sum(place.said.outcome is Outcome.HURTS for place in places.values())
-        cells = [_difference(places[each]) if each in places else "—" for each in datasets]
+        cells = [difference(places[each].said.best if each in places else None) for each in datasets]
         row: list[Entry | str] = [generator, f"{helps} of {len(places)}", f"{hurts} of {len(places)}", *cells]
         rows.append((helps, statistics.fmean(map(_gain, places.values())), row))
     rows.sort(key=lambda each: (each[0], each[1]), reverse=True)
@@ -308,16 +308,3 @@ def _gain(place: Place) -> float:
     better = place.source.results.info.prediction_metrics[place.verdict.metric].better
     mean = place.said.best.mean if place.said.best else 0.0
     return mean if better == "higher" else -mean
-
-
-def _difference(place: Place) -> str:
-    best = place.said.best
-    if best is None:
-        return "—"
-    return signed(best.mean) + ("" if best.high is None else f" ±{best.high - best.mean:.5f}")
-
-
-def _row(place: Place) -> list[str]:
-    said = place.said
-    flags = f"{len(said.flagged)} of {said.judged}" if said.judged else "—"
-    return [said.generator, said.says, _difference(place), said.best.scenario if said.best else "—", flags]
