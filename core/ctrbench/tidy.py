@@ -14,7 +14,6 @@ from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.axes import slices as slices_of
 from ctrbench.effects import Effects, TestedEffect
 from ctrbench.interfaces import Aspect
-from ctrbench.intervals import Effect
 from ctrbench.results import Json, PoolResult, TaskResult, whole_mean
 from ctrbench.store.runs import RunResults
 
@@ -46,7 +45,7 @@ def scenarios(results: RunResults, metric: str) -> pd.DataFrame:
             role = "control" if name not in effects.family_scenarios else "candidate"
             row: Row = {"dataset": effects.dataset, "scenario": name, "role": role, "metric": metric}
             row |= {"uses_pool": name in effects.pool_scenarios}
-            rows.append({**row, **_tested(effects.judged_scenario(name))})
+            rows.append({**row, **_effect(effects.judged_scenario(name))})
     return _frame(rows, {**_texts("dataset", "scenario", "role", "metric"), "uses_pool": "bool", **_EFFECT})
 
 
@@ -56,7 +55,7 @@ def generators(results: RunResults, metric: str) -> pd.DataFrame:
     for effects in _parts(results, metric):
         for name, tested in effects.judged_generators.items():
             row: Row = {"dataset": effects.dataset, "generator": name, "role": str(results.info.role(name))}
-            rows.append({**row, "metric": metric, **_tested(tested)})
+            rows.append({**row, "metric": metric, **_effect(tested)})
     return _frame(rows, {**_texts("dataset", "generator", "role", "metric"), **_EFFECT})
 
 
@@ -103,7 +102,7 @@ def slices(results: RunResults, metric: str) -> pd.DataFrame:
         for _, *found in slices_of(effects):  # without the effect on all test rows, which other frames have
             for each in found:
                 row: Row = {"dataset": effects.dataset, "generator": each.generator, "scenario": each.scenario}
-                rows.append({**row, "slice": each.effects.metric, **_tested(each.tested)})
+                rows.append({**row, "slice": each.effects.metric, **_effect(each.tested)})
     return _frame(rows, {**_texts("dataset", "generator", "scenario", "slice"), **_EFFECT})
 
 
@@ -220,8 +219,9 @@ def _parts(results: RunResults, metric: str) -> list[Effects]:
     return [Effects(results, dataset, metric) for dataset in results.info.datasets] if metric else []
 
 
-def _effect(effect: Effect | None, tested: TestedEffect | None) -> Row:
-    """An effect as columns."""
+def _effect(tested: TestedEffect | None) -> Row:
+    """An effect, as one of a family or by itself, as columns."""
+    effect = tested.effect if tested else None
     low, high = (effect.interval or (None, None)) if effect else (None, None)
     return {
         "delta": effect.mean if effect else None,
@@ -235,15 +235,11 @@ def _effect(effect: Effect | None, tested: TestedEffect | None) -> Row:
     }
 
 
-def _tested(tested: TestedEffect | None) -> Row:
-    """An effect of a family as columns."""
-    return _effect(tested.effect if tested else None, tested)
-
-
 def _point(curve: Curve, point: Point) -> Row:
     """A point of a curve as columns."""
     low, high = curve.bounds(point) or (None, None)
-    return {**_effect(point.effect, None), "low_of_all": low, "high_of_all": high}
+    alone = TestedEffect(point.effect) if point.effect else None
+    return {**_effect(alone), "low_of_all": low, "high_of_all": high}
 
 
 def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:
