@@ -34,14 +34,12 @@ class Board:
     notes: list[str] = field(default_factory=list)
     footnotes: dict[str, int] = field(default_factory=dict)  # text → number
 
-    def footnote(self, text: str) -> str:
-        """What stands in place of a number."""
-        return f"— [{self.footnotes.setdefault(text, len(self.footnotes) + 1)}]"
-
     def missing(self, causes: Iterable[TaskResult]) -> Entry:
         """The footnote of what has no number; a dash alone where nothing went wrong."""
         cause = next((c for c in causes if not c.ok), None)
-        return Entry(self.footnote(cause.describe()) if cause else "—")
+        if cause is None:
+            return Entry("—")
+        return Entry(f"— [{self.footnotes.setdefault(cause.describe(), len(self.footnotes) + 1)}]")
 
     def mean(self, values: Sequence[float | None], causes: Iterable[TaskResult], style: str = "") -> Entry:
         """The mean of all repeats with their standard deviation, or the footnote of what is missing.

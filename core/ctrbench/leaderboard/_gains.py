@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from ctrbench.effects import Arm, Effects, TestedEffect
+from ctrbench.effects import Arm, TestedEffect
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval, numbers
 from ctrbench.results import CellResult, TaskResult, whole_mean
@@ -71,7 +71,8 @@ def _family(part: Part) -> list[Board]:
     effects = part.effects
     if not effects.pool_scenarios or not effects.compared:
         return []
-    over = f"{counted(len(effects.averaged), _kind(effects))} and {counted(len(effects.compared), 'model')}"
+    kind = "candidate" if effects.candidates else "control"
+    over = f"{counted(len(effects.averaged), kind)} and {counted(len(effects.compared), 'model')}"
     columns = ["scenario", f"Δ{part.metric}", "95 % interval", "p (Holm)", "detectable", "what it is"]
     board = part.board("scenarios", f"mean Δ{part.metric} of each scenario, over {over}", columns)
     names = effects.pool_scenarios + effects.control_scenarios
@@ -151,7 +152,7 @@ def generators(part: Part) -> list[Board]:
         row += [Entry(f"{ranks[same]:.2f}" if ranked and same in ranks else "—"), Entry(_wins(part, generator))]
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
-            gain = _mean_gain(part, generator, [scenario])
+            gain = whole_mean(_gains(part, generator, [scenario]))
             row.append(board.missing(causes) if gain is None else Entry(f"{gain:+z.5f}"))
             record: Record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
             board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
@@ -201,10 +202,6 @@ def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float |
     ]
 
 
-def _mean_gain(part: Part, generator: str, scenarios: Iterable[str]) -> float | None:
-    return whole_mean(_gains(part, generator, scenarios))
-
-
 def _mean(part: Part, arm: Arm) -> float | None:
     """The mean score; None unless every repeat has one."""
     return whole_mean(part.effects.scores(arm))
@@ -214,10 +211,6 @@ def _order(part: Part, generator: str, tested: TestedEffect | None) -> tuple[boo
     """Candidates before controls, each by their gain."""
     beside = part.effects.same.get(generator, "") not in part.effects.averaged
     return beside, inf if tested is None else -part.gain(tested.effect.mean)
-
-
-def _kind(effects: Effects) -> str:
-    return "candidate" if effects.candidates else "control"
 
 
 def _causes(part: Part, arms: Iterable[Arm]) -> list[TaskResult]:

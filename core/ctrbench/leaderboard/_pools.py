@@ -17,12 +17,12 @@ FLAG, NO_VERDICT = "!", "?"
 
 def privacy(part: Part) -> list[Board]:
     """Each metric of privacy, beside what real rows of the holdout would give."""
-    return _summary(part, "privacy", "privacy")
+    return _summary(part, "privacy")
 
 
 def fidelity(part: Part) -> list[Board]:
     """Each metric of fidelity, and how much of the real data's use the pool alone has."""
-    return _summary(part, "fidelity", "fidelity")
+    return _summary(part, "fidelity")
 
 
 def details(part: Part) -> list[Board]:
@@ -49,7 +49,7 @@ def details(part: Part) -> list[Board]:
     return made
 
 
-def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
+def _summary(part: Part, aspect: Aspect) -> list[Board]:
     told = part.results.info.synthetic_metrics
     metrics = [name for name in told if told[name].aspect == aspect]
     alone = [name for name in part.effects.pool_scenarios if name not in part.effects.kept_scenarios]
@@ -60,7 +60,7 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
     columns = ["generator", *["ε (δ)"] * promised, "click rate"]
     columns += [f"{name} ({told[name].unit})" for name in metrics]
     columns += [f"{scenario} / original {part.metric}" for scenario in alone]
-    board = part.board(view, f"{aspect} of synthetic rows, in brackets what real rows would give", columns)
+    board = part.board(aspect, f"{aspect} of synthetic rows, in brackets what real rows would give", columns)
     for generator, pools in part.pools.items():
         row = [Entry(generator), *[Entry(_promise(pools) or "none")] * promised]
         row.append(_click_rate(board, pools, _causes(pools, "")))
@@ -77,15 +77,11 @@ def _summary(part: Part, view: str, aspect: Aspect) -> list[Board]:
         notes.append("ε and δ are a promise against whoever does not know the noise, and for one pool")
     if any(_without_verdict(scores) for scores in named):
         notes.append(f"{NO_VERDICT} no verdict: the metric cannot give one here, which is not a pass")
-    return [board.finish(*part.shared_pools(), *notes, *_ADVICE[aspect])]
-
-
-_ADVICE: dict[Aspect, list[str]] = {
-    "privacy": [
-        "a pool that no metric flags is not thereby private: `ctrbench show NAME` says what each can and cannot see"
-    ],
-    "fidelity": [],
-}
+    if aspect == "privacy":
+        notes.append(
+            "a pool that no metric flags is not thereby private: `ctrbench show NAME` says what each can and cannot see"
+        )
+    return [board.finish(*part.shared_pools(), *notes)]
 
 
 def _promise(pools: Sequence[PoolResult]) -> str:
