@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import sqlalchemy as sa
 
@@ -201,9 +202,6 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
         raise _UnusableError(f"a newer ctrbench made it (format {form}, schema version {version}); use that one")
 
 
-_R = TypeVar("_R")
-
-
 def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
     """The checked rows of a table."""
     model = _TABLES[name][1]
@@ -287,15 +285,8 @@ def _check_grid(connection: sa.Connection, run: str) -> None:
         raise _UnusableError(f"run {run}: {error}") from None
 
 
-def _batches(rows: Iterator[_R]) -> Iterator[list[_R]]:
-    batch: list[_R] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    return iter(lambda: list(islice(rows, _BATCH)), [])
 
 
 def _known(
