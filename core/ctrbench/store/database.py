@@ -259,7 +259,8 @@ class Database:
 
         def ask(connection: sa.Connection) -> list[str]:
             found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-            lost = {f"a row of {row[0]} names no row of {row[2]}" for row in _foreign_keys(connection)}
+            references = connection.exec_driver_sql("PRAGMA foreign_key_check")
+            lost = {f"a row of {row[0]} names no row of {row[2]}" for row in references}
             return [text for text in found if text != "ok"] + sorted(lost)
 
         return self.look(ask)
@@ -370,10 +371,6 @@ def _pending(path: Path) -> bool:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _foreign_keys(connection: sa.Connection) -> Sequence[Any]:
-    return connection.exec_driver_sql("PRAGMA foreign_key_check").all()
 
 
 def _is_our_fault(error: sa.exc.DBAPIError) -> bool:

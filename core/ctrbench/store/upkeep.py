@@ -357,13 +357,15 @@ def _empty_runs(store: Store, before: float) -> list[str]:
 def _touched(path: Path) -> float:
     """When a file, or the newest file in a folder, was written last; now where it has just gone."""
     try:
-        times = [each.lstat().st_mtime for each in ([path, *path.rglob("*")] if path.is_dir() else [path])]
+        return max(each.lstat().st_mtime for each in _all_of(path))
     except FileNotFoundError:
         return time.time()
-    return max(times)
 
 
 def _size(path: Path) -> int:
-    return sum(
-        each.lstat().st_size for each in ([path, *path.rglob("*")] if path.is_dir() else [path]) if each.is_file()
-    )
+    return sum(each.lstat().st_size for each in _all_of(path) if each.is_file())
+
+
+def _all_of(path: Path) -> list[Path]:
+    """A file, or a folder with all that lies in it."""
+    return [path, *path.rglob("*")] if path.is_dir() else [path]
