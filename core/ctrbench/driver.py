@@ -149,13 +149,13 @@ class Driver:
         here = environment.describe(self.compute.device, self.compute.threads, brought, self.registry.elsewhere)
         run = self.store.begin_run(command, self.suite.name, here)
         first = [(plan.data_task(dataset, self.suite, self.limits), dataset) for dataset in datasets]
-        self._walk(run, {task.name: task for task, _ in first}, None)
+        self._walk(run, Plan({task.name: task for task, _ in first}))
         loaded, failed = self._usable([(dataset, self.results[task.name]) for task, dataset in first])
         grid = plan.grid(self.suite, self.registry, loaded, self.compute, self.limits, self.store.artefacts)
         info = replace(self._info(grid, loaded), left_out=left_out, failed_data=failed)
         self.store.describe_run(run, info, grid.pools, grid.cells)
         sound = len(self.registry.broken)
-        self._walk(run, grid.tasks, grid)
+        self._walk(run, grid)
         broken_meanwhile = [f"{broken.source}: {broken.error}" for broken in self.registry.broken[sound:]]
         self.store.finish_run(run, replace(info, broken=[*info.broken, *broken_meanwhile]))
         return run
@@ -201,9 +201,9 @@ class Driver:
             generators={label: GeneratorInfo(role) for label, role in grid.roles.items()},
         )
 
-    def _walk(self, run: str, tasks: Mapping[str, Task], grid: Plan | None) -> None:
-        self.watcher.planned(tasks)
-        _Walk(self, run, tasks, _Announcer(grid, self)).go()
+    def _walk(self, run: str, planned: Plan) -> None:
+        self.watcher.planned(planned.tasks)
+        _Walk(self, run, planned.tasks, _Announcer(planned, self)).go()
 
     def tell(self, text: str) -> None:
         """Tell the user something once."""
@@ -347,30 +347,28 @@ def _with_limits(noted: Bookkeeping, limits: Limits, stage: Stage | None) -> Boo
 class _Announcer:
     """Calls `cell_finished` when a cell's training and all its scores have ended."""
 
-    grid: Plan | None
+    grid: Plan
     driver: Driver
 
     def __post_init__(self) -> None:
         self._open: dict[str, set[str]] = {}  # training → it and its scores, as far as they have not ended
         self._training: dict[str, str] = {}
         self._cells: dict[str, list[Cell]] = defaultdict(list)
-        if self.grid is not None and self.driver.registry.listeners:
-            metrics = [metric.label for metric in self.grid.prediction_metrics]
-            for cell in self.grid.cells:
-                self._cells[cell.train].append(cell)
-                self._open[cell.train] = {cell.train, *(score_name(m, cell.train) for m in metrics)}
-                self._training |= dict.fromkeys(self._open[cell.train], cell.train)
+        self._metrics = [metric.label for metric in self.grid.prediction_metrics]
+        for cell in self.grid.cells if self.driver.registry.listeners else ():
+            self._cells[cell.train].append(cell)
+            self._open[cell.train] = {cell.train, *(score_name(m, cell.train) for m in self._metrics)}
+            self._training |= dict.fromkeys(self._open[cell.train], cell.train)
 
     def ended(self, task: str) -> None:
         """A task has ended; announce the cells that waited only for it."""
         train = self._training.get(task)
-        if train is None or self.grid is None:
+        if train is None:
             return
         self._open[train].discard(task)
         if not self._open[train]:
-            metrics = [metric.label for metric in self.grid.prediction_metrics]
             for cell in self._cells[train]:
-                self.driver.registry.announce(cell_result(cell, metrics, self.driver.results.__getitem__))
+                self.driver.registry.announce(cell_result(cell, self._metrics, self.driver.results.__getitem__))
 
 
 def _dataset_info(chosen: Chosen[Dataset], loaded: DataOutput, published: Sequence[Published]) -> DatasetInfo:
