@@ -189,10 +189,8 @@ class _DatasetGrid:
                     for model_seed in range(self.suite.model_seeds):
                         self.cell(pool, scenario, model, repeat, model_seed)
 
-    def pool(
-        self, generator: Chosen[Generator], scenarios: Sequence[Scenario], repeat: int
-    ) -> tuple[Chosen[Generator], PoolId, str]:
-        """A generator, its pool, and the name of its maker; a pool that is the same as another's shares its task."""
+    def pool(self, generator: Chosen[Generator], scenarios: Sequence[Scenario], repeat: int) -> tuple[str, PoolId, str]:
+        """A generator's label, its pool, and its maker's name; a pool that is the same as another's shares its task."""
         if generator.label not in self.makers:
             self.makers[generator.label] = _maker(generator, self.schema, self.rows)
         maker = self.makers[generator.label]
@@ -209,18 +207,18 @@ class _DatasetGrid:
             self.add(place, generator, lambda results: job, (), maker.forecast)
             for metric in self.plan.synthetic_metrics:
                 self.score_pool(metric, place, digests.seed(self.suite.seed, "metric", *names))
-        return generator, shared, name
+        return generator.label, shared, name
 
     def cell(
         self,
-        pool: tuple[Chosen[Generator], PoolId, str] | None,
+        pool: tuple[str, PoolId, str] | None,
         scenario: Scenario,
         model: Chosen[Model],
         repeat: int,
         model_seed: int,
     ) -> None:
         """A cell, its training and scores."""
-        generator, source, maker = (pool[0].label, pool[1], pool[2]) if pool else ("", None, "")
+        generator, source, maker = pool or ("", None, "")
         place = TrainId(self.dataset.label, scenario.name, model.label, repeat, model_seed, source)
         train = str(place)
         self.plan.cells.append(
