@@ -63,19 +63,17 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
 
 def _echo_tasks(made: Preview, slots: int) -> None:
     """A line for each plug-in, and what all of it takes together."""
-    graph, why, costs = made.tasks, made.why, made.costs
+    why, costs = made.why, made.costs
     groups: dict[tuple[TaskKind, str], list[Task]] = defaultdict(list)
-    for task in graph.values():
+    for task in made.tasks.values():
         groups[task.kind, task.cost_key].append(task)
-    rows, total, unknown, largest = [], 0.0, 0, 0.0
+    rows, largest = [], 0.0
     for (kind, _), tasks_ in groups.items():
         to_run = [task for task in tasks_ if why[task.name].runs]
-        told = [costs.of(task) for task in to_run]
-        known = [cost for cost in told if cost is not None]
+        known = [cost for cost in map(costs.of, to_run) if cost is not None]
         seconds = sum(cost.seconds for cost in known)
         memory = max((cost.memory for cost in known), default=0.0)
-        total, largest = total + seconds, max(largest, memory)
-        unknown += len(told) - len(known) if kind in (TaskKind.POOL, TaskKind.TRAIN) else 0
+        largest = max(largest, memory)
         rows.append([
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
             costs.basis(tasks_[0]) if to_run else "",
@@ -83,12 +81,13 @@ def _echo_tasks(made: Preview, slots: int) -> None:
             f"{memory / 1e9:.1f} GB" if known else "",
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
-    click.echo(f"\n{_together(len(graph), sum(why[name].runs for name in graph), unknown, total, largest, slots)}")
+    click.echo(f"\n{_together(made, largest, slots)}")
 
 
-def _together(tasks: int, to_run: int, unknown: int, seconds: float, memory: float, slots: int) -> str:
+def _together(made: Preview, memory: float, slots: int) -> str:
     """What all tasks take, as far as anybody knows: `unknown` pools and trainings were never done."""
-    counts = f"{counted(tasks, 'task')}, {to_run:,} to run"
+    seconds, unknown = made.spans()
+    counts = f"{counted(len(made.tasks), 'task')}, {sum(reason.runs for reason in made.why.values()):,} to run"
     nobody = f"what {'the' if not seconds else unknown} pools and trainings take is not known before a first run"
     if not seconds:
         return f"{counts}: {nobody}" if unknown else counts
