@@ -44,23 +44,20 @@ class PluginCall:
     def of(cls, registered: Registered, plugin: Plugin) -> PluginCall:
         """The call that makes this plug-in; UserError where its version cannot be told."""
         kind = type(plugin)
-        values = params.values(plugin)
-        needs, foreign = (plugin.cpus, plugin.gpus), registered.foreign
-        if registered.python:
-            return cls(
-                str(registered), plugin.name, kind.__module__, kind.__qualname__, values, registered.source, *needs,
-                whole_source=registered.whole_source, python=registered.python, foreign=foreign,
-            )  # fmt: skip
-        source, whole = digests.source_digests(kind.__module__)
-        if not source:
-            source = digests.typed_source(kind) if kind.__module__ == "__main__" else registered.version
+        source, whole = registered.source, registered.whole_source
+        if not registered.python:
+            source, whole = digests.source_digests(kind.__module__)
+            if not source:
+                source = digests.typed_source(kind) if kind.__module__ == "__main__" else registered.version
         call = cls(
-            str(registered), plugin.name, kind.__module__, kind.__qualname__, values, source, *needs,
-            whole_source=whole, foreign=foreign,
+            str(registered), plugin.name, kind.__module__, kind.__qualname__, params.values(plugin), source,
+            plugin.cpus, plugin.gpus, whole_source=whole, python=registered.python, foreign=registered.foreign,
         )  # fmt: skip
+        if registered.python:
+            return call
         if isinstance(plugin, Dataset):
             return replace(call, locations=params.locations(plugin))
-        other = ask(lambda: call.otherwise(plugin)) if foreign else ""
+        other = ask(lambda: call.otherwise(plugin)) if call.foreign else ""
         if other:
             why = other.error if isinstance(other, NoAnswer) else other
             return replace(call, unsaid=f"a worker would make another plug-in of it: {why}")
