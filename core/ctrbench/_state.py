@@ -384,7 +384,7 @@ def _same_folder() -> Iterator[None]:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Nothing is printed, by whatever means."""
-    _flush()
+    flush()
     before = {}
     for number in (1, 2):
         with suppress(OSError):  # it is closed
@@ -394,7 +394,7 @@ def _silent() -> Iterator[None]:
         for number in before:
             os.dup2(nothing, number)
         yield
-        _flush()
+        flush()
     finally:
         for number, file in before.items():
             os.dup2(file, number)
@@ -402,7 +402,8 @@ def _silent() -> Iterator[None]:
             os.close(file)
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write out what was printed so far, as far as there is somewhere to write it."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # there is none, or it is closed
             stream.flush()

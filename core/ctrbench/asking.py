@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from os import _exit  # whatever somebody puts in its place
 from typing import NoReturn, TypeVar
 
-from ctrbench import _guard
+from ctrbench import _guard, _state
 from ctrbench.errors import UserError
 from ctrbench.resources import interrupts_held
 from ctrbench.text import how_it_ended, is_a, message, one_line, trace
@@ -88,9 +88,7 @@ def patience() -> float:
 def _ask_copy(question: Callable[[], T], seconds: float) -> T | NoAnswer:
     """Between this process and its copy stands a keeper, which ends whatever the copy has started."""
     ours, theirs = Pipe(duplex=False)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed, or replaced by something else
-            stream.flush()  # or the copy might write it too
+    _state.flush()  # or the copy might write it too
     driver = os.getpid()
     with interrupts_held():
         keeper = os.fork()

@@ -92,9 +92,7 @@ def _become_keeper(driver: int, worker: int) -> NoReturn:
 
 def print_to(path: Path) -> None:
     """Send all that this process and its children print to the end of a file."""
-    with suppress(Exception):  # a plug-in may have closed them
-        sys.stdout.flush()
-        sys.stderr.flush()
+    _state.flush()
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     os.dup2(file, 1)
     os.dup2(file, 2)
