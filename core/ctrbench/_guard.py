@@ -70,8 +70,7 @@ def keep(driver: int, worker: int) -> None:
     give_up = time.monotonic() + _UNKILLABLE
     while _reap(ended) and time.monotonic() < give_up:
         for number in below(os.getpid()):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
+            send(number, signal.SIGKILL)
         signal.sigtimedwait({signal.SIGCHLD}, 0.01)
     status = os.waitstatus_to_exitcode(ended.get(worker, signal.SIGKILL))
     if status < 0:  # by the same signal, so that the driver sees how its worker ended
@@ -99,26 +98,29 @@ def kill(leaders: Mapping[str, int], seen: Iterable[tuple[int, int]]) -> None:
     so that a number which was given to another process since does no harm. A keeper is asked first: what it ends can
     hide from nobody; the other ways find what is left where there is none, or where it was killed itself.
     """
-    for leader in leaders.values():
-        if leader:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(leader, signal.SIGTERM)
+    known = [leader for leader in leaders.values() if leader]
+    for leader in known:
+        send(leader, signal.SIGTERM)
     give_up = time.monotonic() + _PARTING
-    while any(start_of(leader) for leader in leaders.values() if leader) and time.monotonic() < give_up:
+    while any(map(start_of, known)) and time.monotonic() < give_up:
         time.sleep(0.005)
-    for leader in leaders.values():
-        if leader:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(leader, signal.SIGKILL)
+    for leader in known:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader, signal.SIGKILL)
     for _ in range(_ROUNDS):
         roots = {number for number, start in seen if start_of(number) == start} | bearing(leaders)
         found = roots.union(*(below(root) for root in roots)) - {os.getpid()}
         if not found:
             return
         for number in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
+            send(number, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def send(number: int, what: signal.Signals) -> None:
+    """Send a process a signal, if it is still there and ours."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(number, what)
 
 
 def bearing(marks: Iterable[str]) -> set[int]:

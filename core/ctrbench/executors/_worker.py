@@ -162,8 +162,7 @@ def _end_children() -> None:
         for _ in range(100):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             for number in _guard.below(os.getpid()):
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(number, signal.SIGKILL)
+                _guard.send(number, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(0.01)
