@@ -89,8 +89,9 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
     dataset, proposal = _proposed(path, given, registry)
     _check_can_be_written(path, proposal)
     proposal, loaded, seconds = _loaded(dataset, proposal, registry)
+    data = loaded.output_as(DataOutput)
     for step, repeats in product(offer.steps, offer.repeats):
-        step = replace(step, generators=_able(step.generators, offer.least, loaded))
+        step = replace(step, generators=_able(step.generators, offer.least, data))
         suite = Suite(
             name,
             datasets=(dataset,),
@@ -99,15 +100,15 @@ def suggest(path: str, given: Mapping[str, str], minutes: float, registry: Regis
             metrics=offer.metrics,
             scenarios=offer.scenarios,
             repeats=repeats,
-            on=_settings(offer, step, dataset, proposal, loaded),
+            on=_settings(offer, step, dataset, proposal, data.rows["train"]),
         )
         cost, memory = _cost(suite, loaded, registry)
         if cost <= 60 * minutes:
             break
-    notes = [*proposal.notes, *loaded.output_as(DataOutput).notes]
+    notes = [*proposal.notes, *data.notes]
     if cost > 60 * minutes:
         notes.insert(0, f"the run takes more than {minutes:g} minutes, but there is nothing smaller to offer")
-    told = [*_told(proposal, loaded, seconds, cost, memory), *notes]
+    told = [*_told(proposal, data, seconds, cost, memory), *notes]
     return Suggestion(_text(suite, proposal.reasons, told), cost, repeats, proposal, tuple(dict.fromkeys(notes)))
 
 
@@ -162,19 +163,16 @@ def _loaded(dataset: str, proposal: Proposal, registry: Registry) -> tuple[Propo
 # What fits
 
 
-def _able(generators: Sequence[str], least: Mapping[str, int], loaded: TaskResult) -> tuple[str, ...]:
+def _able(generators: Sequence[str], least: Mapping[str, int], data: DataOutput) -> tuple[str, ...]:
     """Those that have enough rows of either class to learn from."""
-    rows, rate = loaded.output_as(DataOutput).rows["train"], loaded.output_as(DataOutput).click_rate["train"]
-    fewest = round(rows * min(rate, 1 - rate))
+    rate = data.click_rate["train"]
+    fewest = round(data.rows["train"] * min(rate, 1 - rate))
     return tuple(name for name in generators if fewest >= least.get(name, 0))
 
 
-def _settings(
-    offer: _Offer, step: _Step, dataset: str, proposal: Proposal, loaded: TaskResult
-) -> dict[str, DatasetSettings]:
+def _settings(offer: _Offer, step: _Step, dataset: str, proposal: Proposal, rows: int) -> dict[str, DatasetSettings]:
     """How the log is read, and the parameters of those methods of a step that suit its size."""
     parameters: dict[str, _Parameters] = {"datasets": {dataset: proposal.parameters}}
-    rows = loaded.output_as(DataOutput).rows["train"]
     if fitting := next((settings for settings in offer.settings if rows <= settings.rows), None):
         parameters["generators"] = {
             name: fitting.generators[name] for name in step.generators if name in fitting.generators
@@ -187,10 +185,8 @@ def _cost(suite: Suite, loaded: TaskResult, registry: Registry) -> tuple[float, 
     """Seconds that a suite takes on this machine, roughly, and bytes of its largest task."""
     [chosen], _ = choices.choose_datasets(suite, registry, may_download=False)
     grid = plan.grid(suite, registry, [(chosen, loaded)], Compute(), NO_LIMITS)
-    rows, fields = (
-        loaded.output_as(DataOutput).rows["train"],
-        len(json.loads(loaded.output_as(DataOutput).schema)["fields"]),
-    )
+    data = loaded.output_as(DataOutput)
+    rows, fields = data.rows["train"], len(json.loads(data.schema)["fields"])
     costs = Costs({})
     told = [(each, costs.of(each)) for each in grid.tasks.values()]
     seconds = sum(cost.seconds if cost else _usual(each, rows, fields) for each, cost in told)
@@ -209,9 +205,9 @@ def _usual(task: Task, rows: int, fields: int) -> float:
 # The text
 
 
-def _told(proposal: Proposal, loaded: TaskResult, load: float, cost: float, memory: float) -> list[str]:
+def _told(proposal: Proposal, data: DataOutput, load: float, cost: float, memory: float) -> list[str]:
     """What stands above the suite."""
-    rows, rates = loaded.output_as(DataOutput).rows, loaded.output_as(DataOutput).click_rate
+    rows, rates = data.rows, data.click_rate
     parts = [f"{split} {rows[split]:,} rows, {rates[split]:.2%} clicks" for split in ("train", "valid", "test")]
     time_ = f"the run takes about {counted(max(1, round(cost / 60)), 'minute')} on {counted(resources.cores(), 'core')}"
     lines = [
