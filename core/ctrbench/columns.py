@@ -26,6 +26,7 @@ Kind = Literal["text", "number", "decimal", "time", "truth"]
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_COMPOUND = "holds lists or other compound values; drop it or flatten it"
 _COMPLEX = "holds complex numbers; drop it, or give their parts columns of their own"
 
 
@@ -63,7 +64,7 @@ class Rows:
 
     def row(self, position: int) -> str:
         """The name of the row at this position."""
-        return self.where(position if self.positions is None else int(self.positions[position]))
+        return self.where(self._place(position))
 
     def raw(self, name: str) -> Any:
         """The column of all rows, as it is."""
@@ -87,10 +88,12 @@ class Rows:
 
     def value(self, name: str, position: int) -> str:
         """A value as people are shown it."""
-        raw = self.raw(name)
-        place = position if self.positions is None else int(self.positions[position])
-        value = raw.iloc[place] if hasattr(raw, "iloc") else raw[place].as_py()
-        return as_shown(value)
+        raw, place = self.raw(name), self._place(position)
+        return as_shown(raw.iloc[place] if hasattr(raw, "iloc") else raw[place].as_py())
+
+    def _place(self, position: int) -> int:
+        """Where that row stands among all rows."""
+        return position if self.positions is None else int(self.positions[position])
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +328,7 @@ def _from_series(column: pd.Series[Any]) -> Column:
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
-        raise TypeError("holds lists or other compound values; drop it or flatten it") from None
+        raise TypeError(_COMPOUND) from None
     values = np.asarray(distinct)
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind == "complex":
@@ -359,7 +362,7 @@ def _from_arrow(column: Any) -> Column:
             return _from_series(chunked.to_pandas().map(str, na_action="ignore"))
         chunked = pa.chunked_array([chunk.storage for chunk in chunked.chunks], chunked.type.storage_type)
     if kinds.is_nested(chunked.type):
-        raise TypeError("holds lists or other compound values; drop it or flatten it")
+        raise TypeError(_COMPOUND)
     if kinds.is_float16(chunked.type):
         chunked = chunked.cast(pa.float32())
     chunked = _with_wide_decimals(chunked)
@@ -465,7 +468,7 @@ def _distinct(column: Column, *, sure: bool) -> Column:
     return replace(column, codes=np.append(_indices(found), np.int32(-1))[column.codes], texts=found.dictionary)
 
 
-def _floats(column: Any, decimal: str = ".") -> NDArray[np.float64]:
+def _floats(column: Any, decimal: str) -> NDArray[np.float64]:
     """The column as numbers: NaN where a value is missing, infinite where it is no number."""
     if type(column).__module__.startswith("pyarrow"):
         return _arrow_floats(column, decimal)
@@ -492,7 +495,7 @@ def _arrow_floats(column: Any, decimal: str) -> NDArray[np.float64]:
     kinds = pa.types
     kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
     if kinds.is_nested(kind):
-        raise TypeError("holds lists or other compound values; drop it or flatten it")
+        raise TypeError(_COMPOUND)
     if kinds.is_decimal(kind) or kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_boolean(kind):
         plain = _with_wide_decimals(column.cast(kind) if kinds.is_dictionary(column.type) else column)
         plain = plain.cast(pa.int8()) if kinds.is_boolean(kind) else plain

@@ -75,9 +75,8 @@ def _limit(work: Work, field: Field, numbers: dict[str, NDArray[np.float64]], pr
             at = int(far.argmax())
             row = work.splits[split].row(at)
             work.notes.append(
-                f"field {field.name!r}: {counted(int(far.sum()), 'number')} of {split} over {FAR:,} times "
-                "train's range "
-                f"away from it (first {_short(values[at])} in {row}), set to that distance"
+                f"field {field.name!r}: {counted(int(far.sum()), 'number')} of {split} over {FAR:,} times train's "
+                f"range away from it (first {_short(values[at])} in {row}), set to that distance"
             )
             numbers[split] = np.clip(values, low - reach, high + reach)
 
