@@ -18,7 +18,7 @@ from abc import ABCMeta
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -180,9 +180,7 @@ class Registry:
         if not rivals:
             self.plugins.append(plugin)
             return
-        error = f"the {plugin.kind} name {plugin.name!r} is taken by {', '.join(map(str, rivals))}"
-        source = f"{plugin.distribution}:{plugin.name}"
-        self.broken.append(Broken(source, plugin.distribution, plugin.version, error, name=plugin.name, elsewhere=True))
+        self.broken.append(replace(_without_name(plugin, rivals), elsewhere=True))
 
     def announce(self, result: CellResult) -> None:
         """Call every `cell_finished`; one that raises is listed as broken and not called again."""
@@ -258,7 +256,8 @@ def _load(brought: Brought, registry: Registry, *, apart: bool) -> list[Register
         manager.add_hookspecs(hookspecs)
         loaded = entry.load()
         manager.register(loaded, name=source)
-        unknown = [name for name in dir(loaded) if _is_unknown_hook(manager, loaded, name)]
+        marked = [name for name in dir(loaded) if manager.parse_hookimpl_opts(loaded, name) is not None]
+        unknown = [name for name in marked if name not in _HOOKS]
         if unknown:
             hints = [f"{name!r}, {did_you_mean(name, _HOOKS, 'known are')}" for name in unknown]
             refuse(f"no such hook: {'; '.join(hints)}")
@@ -314,10 +313,6 @@ def _expect_sound() -> None:
         os._exit(7)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 7:
         raise RuntimeError("a child of its process ends at once")
-
-
-def _is_unknown_hook(manager: pluggy.PluginManager, loaded: object, name: str) -> bool:
-    return manager.parse_hookimpl_opts(loaded, name) is not None and name not in _HOOKS
 
 
 def _complaint(kind: PluginKind, thing: Any) -> str:
@@ -409,10 +404,14 @@ def _settle_names(candidates: list[Registered], registry: Registry) -> None:
         for loser in claimants:
             rivals = [other for other in claimants if other is not loser]
             if rivals and (len(owners) > 1 or loser is not owners[0]):
-                shown = bounded(", ".join(map(str, rivals[:_MOST_COMPLAINTS])), LINE)
-                error = f"the {loser.kind} name {loser.name!r} is taken by {shown}"
-                source = f"{loser.distribution}:{loser.name}"
-                registry.broken.append(Broken(source, loser.distribution, loser.version, error, name=loser.name))
+                registry.broken.append(_without_name(loser, rivals))
+
+
+def _without_name(loser: Registered, rivals: Sequence[Registered]) -> Broken:
+    """A plug-in whose name others have."""
+    shown = bounded(", ".join(map(str, rivals[:_MOST_COMPLAINTS])), LINE)
+    error = f"the {loser.kind} name {loser.name!r} is taken by {shown}"
+    return Broken(f"{loser.distribution}:{loser.name}", loser.distribution, loser.version, error, name=loser.name)
 
 
 def _version_of_home() -> str:
