@@ -17,7 +17,7 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CONSTANT, CellResult, Stage, Status
+from ctrbench.results import CONSTANT, CellResult, PoolResult, Stage, Status
 from ctrbench.significance import benjamini_hochberg, holm
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
@@ -78,6 +78,15 @@ class Effects:
         ]
 
     # What there is
+
+    @cached_property
+    def pools(self) -> dict[str, list[PoolResult]]:
+        """The pools of each generator, one a repeat."""
+        found: dict[str, list[PoolResult]] = defaultdict(list)
+        for pool in self.results.pools:
+            if pool.dataset == self.dataset:
+                found[pool.generator].append(pool)
+        return dict(found)
 
     def scores(self, arm: Arm) -> list[float | None]:
         """The score of every repeat and model seed of an arm; none where this run has no such arm."""

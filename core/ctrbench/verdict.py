@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
@@ -224,30 +222,25 @@ class _Judge:
             return f"{outcome}: up to ±{bound:.{self.decimals}f}"
         return ", ".join(parts) or str(outcome)
 
-    @cached_property
-    def pools(self) -> dict[str, list[PoolResult]]:
-        found: dict[str, list[PoolResult]] = defaultdict(list)
-        for pool in self.effects.results.pools:
-            if pool.dataset == self.effects.dataset:
-                found[pool.generator].append(pool)
-        return found
+    def pools(self, generator: str) -> list[PoolResult]:
+        return self.effects.pools.get(generator, [])
 
     def privacy(self, generator: str) -> tuple[list[str], int]:
         """The privacy metrics that flag more than half of its pools, and how many gave a verdict."""
         flagged, judged = [], 0
         for name, told in self.info.synthetic_metrics.items():
-            scores = [pool.scores[name] for pool in self.pools[generator] if name in pool.scores]
+            scores = [pool.scores[name] for pool in self.pools(generator) if name in pool.scores]
             if told.aspect == "privacy" and any(score.flagged is not None for score in scores):
                 judged += 1
                 flagged += [name] if most_flagged(scores) else []
         return flagged, judged
 
     def seconds(self, generator: str) -> float | None:
-        done = [pool.seconds for pool in self.pools[generator] if pool.ok]
+        done = [pool.seconds for pool in self.pools(generator) if pool.ok]
         return statistics.fmean(done) if done else None
 
     def made(self, generator: str) -> list[PoolOutput]:
-        outputs = [pool.result.output for pool in self.pools[generator]]
+        outputs = [pool.result.output for pool in self.pools(generator)]
         return [output for output in outputs if isinstance(output, PoolOutput)]
 
     def collapsed(self, generator: str) -> str:

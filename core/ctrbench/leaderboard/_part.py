@@ -6,7 +6,6 @@ In: a `RunResults` and a data set of it. Out: the places of tables, and the note
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,12 +34,9 @@ class Part:
     @classmethod
     def of(cls, results: RunResults, dataset: str, metric: str) -> Part:
         """The part of a data set; without a metric's name the run's first."""
-        pools: dict[str, list[PoolResult]] = defaultdict(list)
-        for pool in results.pools:
-            if pool.dataset == dataset:
-                pools[pool.generator].append(pool)
         metric = metric or results.info.leading_metric
-        return cls(results, dataset, metric, Effects(results, dataset, metric), dict(pools))
+        effects = Effects(results, dataset, metric)
+        return cls(results, dataset, metric, effects, effects.pools)
 
     def board(self, view: str, title: str, columns: Sequence[str]) -> Board:
         """An empty table."""

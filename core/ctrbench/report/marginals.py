@@ -1,6 +1,7 @@
 """How often each value stands in real train and in the pools.
 
-In: a run's artefacts. Out: for each column the shares of its values, and how far those of each pool are from the real.
+In: the effects of a data set, whose run has artefacts. Out: for each column the shares of its values, and how far those
+of each pool are from the real.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctrbench.effects import Effects
 from ctrbench.report.drawing import Bars
 from ctrbench.store.artefacts import LostArtefactError
-from ctrbench.store.runs import RunResults
 from ctrbench.table import MISSING, PRESENT, Table
 
 if TYPE_CHECKING:
@@ -33,24 +34,22 @@ class Marginals:
     notes: Sequence[str]
 
 
-def read(results: RunResults, dataset: str, generators: Sequence[str]) -> Marginals | None:
+def read(effects: Effects, generators: Sequence[str]) -> Marginals | None:
     """The marginals of real train and of each generator's first pool; None where train is not at hand."""
-    data = results.data.get(dataset)
-    if results.artefacts is None or data is None or "train" not in data.artefacts:
+    artefacts, data = effects.results.artefacts, effects.results.data.get(effects.dataset)
+    if artefacts is None or data is None or "train" not in data.artefacts:
         return None
     try:
-        train = results.artefacts.get_table(data.artefacts["train"])
+        train = artefacts.get_table(data.artefacts["train"])
     except LostArtefactError:
         return None
     pools: dict[str, Table] = {}
     notes = []
     for generator in generators:
-        made = next(
-            (p.result for p in results.pools if (p.dataset, p.generator) == (dataset, generator) and p.result.ok), None
-        )
+        made = next((pool.result for pool in effects.pools.get(generator, ()) if pool.ok), None)
         try:
             if made is not None:
-                pools[generator] = results.artefacts.get_table(made.artefacts["pool"]).take(np.arange(len(train)))
+                pools[generator] = artefacts.get_table(made.artefacts["pool"]).take(np.arange(len(train)))
         except LostArtefactError:
             notes.append(f"the rows of {generator} are lost; the same run makes them anew")
     if not pools:

@@ -19,7 +19,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.report import drawing, marginals
 from ctrbench.report.drawing import Estimate, ImageFormat, Room
 from ctrbench.report.published import error_notes, published_gain
-from ctrbench.results import PoolResult, TaskResult
+from ctrbench.results import TaskResult
 from ctrbench.text import counted, rounded
 
 if TYPE_CHECKING:
@@ -225,10 +225,7 @@ def _frontier(effects: Effects) -> Picture | None:
         "the seconds of fit and sampling; the dashed line joins the generators that no other excels in both"
     ]
     generators = _first(effects.applicable, MOST_SERIES, "generators", notes)
-    pools: dict[str, list[PoolResult]] = defaultdict(list)
-    for pool in effects.results.pools:
-        if pool.dataset == effects.dataset and pool.result.ok:
-            pools[pool.generator].append(pool)
+    pools = {g: [pool for pool in effects.pools.get(g, ()) if pool.ok] for g in generators}
     seconds = [statistics.fmean(pool.seconds for pool in pools[g]) if pools[g] else 0 for g in generators]
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
     panels: list[drawing.Scatter] = []
@@ -326,7 +323,7 @@ def _marginals(effects: Effects) -> Picture | None:
     """Values' shares in real train and in pools."""
     notes: list[str] = []
     generators = _first(effects.distinct, MOST_PANELS, "generators", notes)
-    made = marginals.read(effects.results, effects.dataset, generators)
+    made = marginals.read(effects, generators)
     if made is None:
         return None
     notes += made.notes

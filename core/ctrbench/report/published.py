@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
 from ctrbench.results import whole_mean
-from ctrbench.store.runs import RunResults
 
 _Figures = Mapping[tuple[str, str, str], float]
 """(generator, scenario, model) → value."""
@@ -52,7 +51,7 @@ def published_gain(effects: Effects, arm: Arm) -> float | None:
 def compared(effects: Effects) -> list[Compared]:
     """Every published table, as far as this run has its generators and models, with this run's numbers."""
     results, dataset = effects.results, effects.dataset
-    own = {"": "", **_by_name(pool.generator for pool in results.pools if pool.dataset == dataset)}
+    own = {"": "", **_by_name(effects.pools)}
     made = []
     for table in results.info.datasets[dataset].published:
         metric, figures = table.metric, table.figures
@@ -63,7 +62,7 @@ def compared(effects: Effects) -> list[Compared]:
             of = effects if metric == effects.metric else Effects(results, dataset, metric)
             grid, notes = _predictions(of, own, kept, table.deviations), error_notes(of)
         elif metric in results.info.synthetic_metrics:
-            grid, notes = _pools(results, dataset, metric, own, kept), []
+            grid, notes = _pools(effects, metric, own, kept), []
         else:
             continue
         if not kept:
@@ -122,9 +121,9 @@ def _mean(effects: Effects, arm: Arm) -> str:
     return f"{statistics.fmean(good):.5f}{spread}"
 
 
-def _pools(results: RunResults, dataset: str, metric: str, own: Mapping[str, str], figures: _Figures) -> _Grid:
+def _pools(effects: Effects, metric: str, own: Mapping[str, str], figures: _Figures) -> _Grid:
     """A row a generator: the published figure, this run's mean, what real rows would give, and the details."""
-    found = {generator: _scores(results, dataset, own[generator], metric) for generator, _, _ in figures}
+    found = {generator: _scores(effects, own[generator], metric) for generator, _, _ in figures}
     details = list(dict.fromkeys(name for scores in found.values() for score in scores for name in score.details))
     rows = []
     for (generator, _, _), value in figures.items():
@@ -136,9 +135,9 @@ def _pools(results: RunResults, dataset: str, metric: str, own: Mapping[str, str
     return ["generator", "published", "here", "expected of real rows", *details], rows
 
 
-def _scores(results: RunResults, dataset: str, generator: str, metric: str) -> list[Score]:
+def _scores(effects: Effects, generator: str, metric: str) -> list[Score]:
     """The scores of all repeats of a generator's pools; none where one is missing."""
-    pools = [pool for pool in results.pools if (pool.dataset, pool.generator) == (dataset, generator)]
+    pools = effects.pools.get(generator, ())
     scores = [pool.scores[metric] for pool in pools if metric in pool.scores]
     return scores if len(scores) == len(pools) else []
 
