@@ -14,7 +14,7 @@ from functools import cached_property
 from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.interfaces import Better
 from ctrbench.intervals import Effect
-from ctrbench.results import CellResult, DatasetInfo
+from ctrbench.results import DatasetInfo, TaskResult
 
 LEAST_DOSES = 3
 """So many points make a curve of doses: S1 and S2 by themselves do not."""
@@ -27,7 +27,7 @@ class Point:
     x: float
     name: str  # of the scenario, or of the data set
     effect: Effect | None
-    cells: Sequence[CellResult] = ()
+    causes: Sequence[TaskResult] = ()  # of the scores that it lacks
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _of_one_log(one: DatasetInfo, other: DatasetInfo) -> bool:
     return (one.plugin.rpartition(" ")[0], one.parameters) == (other.plugin.rpartition(" ")[0], other.parameters)
 
 
-def _told(effects: Effects, generator: str, scenario: str) -> tuple[Effect | None, Sequence[CellResult]]:
-    """The effect of a generator in a scenario, and its cells."""
+def _told(effects: Effects, generator: str, scenario: str) -> tuple[Effect | None, Sequence[TaskResult]]:
+    """The effect of a generator in a scenario, and why it lacks scores."""
     arms = [Arm(generator, scenario, model) for model in effects.compared]
-    return effects.generator(generator, [scenario]), [cell for arm in arms for cell in effects.cells.get(arm, ())]
+    return effects.average(arms), effects.causes(arms)

@@ -17,7 +17,7 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CONSTANT, CellResult, PoolResult, Stage, Status
+from ctrbench.results import CONSTANT, CellResult, PoolResult, Stage, Status, TaskResult
 from ctrbench.significance import benjamini_hochberg, holm
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
@@ -92,6 +92,11 @@ class Effects:
         """The score of every repeat and model seed of an arm; none where this run has no such arm."""
         cells = self.cells.get(arm, ())
         return [cell.scores[self.metric].value if self.metric in cell.scores else None for cell in cells]
+
+    def causes(self, arms: Iterable[Arm]) -> list[TaskResult]:
+        """What explains each score that these arms lack."""
+        cells = [cell for arm in arms for cell in self.cells.get(arm, ())]
+        return [cell.cause(self.metric) for cell in cells if self.metric not in cell.scores]
 
     def whole(self, arm: Arm) -> bool:
         """Whether an arm lacks no score."""

@@ -96,15 +96,14 @@ def _concluded(effects: Effects, scenario: str, tested: TestedEffect | None) -> 
 def _missing(effects: Effects, scenario: str) -> str:
     """How many cells of the mean lack a score, and why the first of them does."""
     generators, models = effects.averaged or effects.generators, effects.compared or effects.models
-    arms = [arm for arm in effects.cells if arm.generator in generators and arm.model in models]
-    cells = [cell for arm in arms if arm.scenario == scenario for cell in effects.cells[arm]]
-    lacking = [cell for cell in cells if effects.metric not in cell.scores]
-    causes = [cell.cause(effects.metric) for cell in lacking]
+    arms = [a for a in effects.cells if a.generator in generators and a.scenario == scenario and a.model in models]
+    causes = effects.causes(arms)
     first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)  # a failure, where there is one
     if first is None:
         return f"No model has every score of {effects.metric}, on original and here."
+    cells = sum(len(effects.cells[arm]) for arm in arms)
     return (
-        f"{len(lacking)} of {counted(len(cells), 'cell')} have no {effects.metric}, and no mean leaves one out: "
+        f"{len(causes)} of {counted(cells, 'cell')} have no {effects.metric}, and no mean leaves one out: "
         f"{first.describe()}."
     )
 

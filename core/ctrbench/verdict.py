@@ -314,8 +314,7 @@ class _Judge:
             arm for arm in self.effects.cells
             if arm.generator in generators and scenario in ("", arm.scenario) and model in ("", arm.model)
         ]  # fmt: skip
-        lacking = [c for arm in arms for c in self.effects.cells[arm] if self.metric not in c.scores]
-        causes = [cell.cause(self.metric) for cell in lacking]
+        causes = self.effects.causes(arms)
         first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)
         return f" ({bounded(first.reason, _CAUSE)})" if first and first.reason else ""
 

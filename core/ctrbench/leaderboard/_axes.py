@@ -104,14 +104,13 @@ def _on_slice(board: Board, part: Part, each: OnSlice) -> Entry:
     if effect:
         return Entry(f"{interval(effect)}{part.mark(each.tested)}")
     arms = [Arm(each.generator, each.scenario, model) for model in each.effects.models]
-    cells = (cell for arm in arms for cell in each.effects.cells.get(arm, ()))
-    return board.missing(cell.cause(each.effects.metric) for cell in cells)
+    return board.missing(each.effects.causes(arms))
 
 
 def _place(board: Board, part: Part, curve: Curve, point: Point) -> Entry:
     """A point's effect with half of its own interval, and a mark where it stands for all points at once."""
     if point.effect is None:
-        return board.missing(cell.cause(part.metric) for cell in point.cells)
+        return board.missing(point.causes)
     mark = {1: BETTER, -1: WORSE}.get(curve.sign(point), "")
     return Entry(f"{interval(point.effect)}{mark}", point is curve.best and curve.gain(point.effect) > 0)
 

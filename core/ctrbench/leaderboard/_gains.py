@@ -11,7 +11,7 @@ import numpy as np
 from ctrbench.effects import Arm, TestedEffect
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval, numbers
-from ctrbench.results import CellResult, TaskResult, whole_mean
+from ctrbench.results import CellResult, whole_mean
 from ctrbench.significance import ranks_of
 from ctrbench.text import counted
 
@@ -56,7 +56,7 @@ def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
     """The mean difference to original with half of its interval and a mark; of original itself the mean score."""
     mean = _mean(part, arm)
     if mean is None:
-        return board.missing(_causes(part, [arm]))
+        return board.missing(part.effects.causes([arm]))
     base = _mean(part, Arm("", "original", arm.model))
     if arm.scenario == "original" or base is None:  # nothing to compare with
         return Entry(f"{mean:.5f}")
@@ -83,7 +83,7 @@ def _family(part: Part) -> list[Board]:
         if tested is None:
             generators = effects.averaged if scenario in effects.pool_scenarios else [""]
             arms = [Arm(g, scenario, m) for g in generators for m in effects.compared]
-            row += [board.missing(_causes(part, arms)), Entry(""), Entry(""), Entry("")]
+            row += [board.missing(effects.causes(arms)), Entry(""), Entry(""), Entry("")]
         else:
             row.append(Entry(f"{tested.effect.mean:+z.5f}{part.mark(tested, certain_only=True)}"))
             row += [Entry(text) for text in _bounds(tested)]
@@ -141,7 +141,7 @@ def generators(part: Part) -> list[Board]:
     for generator in sorted(part.pools, key=lambda name: _order(part, name, judged[name])):
         tested = judged[generator]
         mine = [arm for arm in effects.cells if arm.generator == generator and arm.model in effects.compared]
-        causes = _causes(part, mine)
+        causes = effects.causes(mine)
         same = effects.same.get(generator, "")
         beside = same in effects.controls and same not in effects.averaged
         ranked = tested is not None and effects.better != "neither" and not beside
@@ -211,11 +211,6 @@ def _order(part: Part, generator: str, tested: TestedEffect | None) -> tuple[boo
     """Candidates before controls, each by their gain."""
     beside = part.effects.same.get(generator, "") not in part.effects.averaged
     return beside, inf if tested is None else -part.gain(tested.effect.mean)
-
-
-def _causes(part: Part, arms: Iterable[Arm]) -> list[TaskResult]:
-    """What came of the cells of arms, the scores' failures included."""
-    return [cell.cause(part.metric) for arm in arms for cell in part.effects.cells.get(arm, [])]
 
 
 def _names(cell: CellResult) -> Record:

@@ -117,7 +117,7 @@ def _realism(part: Part, board: Board, generator: str, scenario: str) -> Entry:
     arms = [Arm(generator, scenario, model) for model in models]
     found = [part.effects.scores(arm) for arm in arms]
     if not all(part.effects.whole(arm) for arm in arms) or not arms:
-        return board.missing(cell.cause(part.metric) for arm in arms for cell in part.effects.cells.get(arm, ()))
+        return board.missing(part.effects.causes(arms))
     mine = [score for scores in found for score in scores if score is not None]
     real = [s for model in models for s in part.effects.scores(Arm("", "original", model)) if s is not None]
     return Entry(f"{statistics.fmean(mine) / statistics.fmean(real):.4f}" if any(real) else "—")
