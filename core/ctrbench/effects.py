@@ -6,6 +6,7 @@ that hold for many of them at once. A cell that lacks a score in one repeat has 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,29 @@ class TestedEffect:
     def likely(self) -> bool:
         """Whether it stands if one in twenty of the claims made may be false."""
         return self.bh is not None and self.bh < intervals.ALPHA
+
+
+def numbers(found: Effect | TestedEffect | None) -> dict[str, float | str | None]:
+    """An effect, with the tests of one of a family, as a record holds it; None for what there is not."""
+    tested = TestedEffect(found) if isinstance(found, Effect) else found
+    if tested is None:
+        return dict.fromkeys(("delta", "low", "high", "p", "holm", "bh", "df", "detectable", "basis"))
+    effect = tested.effect
+    return {
+        "delta": effect.mean,
+        "low": _finite(effect.low),
+        "high": _finite(effect.high),
+        "p": effect.p if effect.testable else None,
+        "holm": tested.holm,
+        "bh": tested.bh,
+        "df": _finite(effect.df),
+        "detectable": _finite(effect.detectable),
+        "basis": effect.basis,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 class Effects:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.axes import slices as slices_of
-from ctrbench.effects import Effects, TestedEffect
+from ctrbench.effects import Effects, TestedEffect, numbers
 from ctrbench.interfaces import Aspect
+from ctrbench.intervals import Effect
 from ctrbench.results import Json, PoolResult, TaskResult, whole_mean
 from ctrbench.store.runs import RunResults
 
@@ -219,27 +220,16 @@ def _parts(results: RunResults, metric: str) -> list[Effects]:
     return [Effects(results, dataset, metric) for dataset in results.info.datasets] if metric else []
 
 
-def _effect(tested: TestedEffect | None) -> Row:
-    """An effect, as one of a family or by itself, as columns."""
-    effect = tested.effect if tested else None
-    low, high = (effect.interval or (None, None)) if effect else (None, None)
-    return {
-        "delta": effect.mean if effect else None,
-        "low": low,
-        "high": high,
-        "p": effect.p if effect and effect.testable else None,
-        "holm": tested.holm if tested else None,
-        "bh": tested.bh if tested else None,
-        "detectable": effect.detectable if effect and effect.interval else None,
-        "repeats": effect.repeats if effect else None,
-    }
+def _effect(found: Effect | TestedEffect | None) -> Row:
+    """An effect as columns."""
+    effect = found.effect if isinstance(found, TestedEffect) else found
+    return {**numbers(found), "repeats": effect.repeats if effect else None}
 
 
 def _point(curve: Curve, point: Point) -> Row:
     """A point of a curve as columns."""
     low, high = curve.bounds(point) or (None, None)
-    alone = TestedEffect(point.effect) if point.effect else None
-    return {**_effect(alone), "low_of_all": low, "high_of_all": high}
+    return {**_effect(point.effect), "low_of_all": low, "high_of_all": high}
 
 
 def _synthetic(results: RunResults, aspect: Aspect) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from ctrbench.axes import Curve, OnSlice, Point, dose_curves, share_curves
 from ctrbench.axes import shares as shares_of
 from ctrbench.axes import slices as slices_of
-from ctrbench.effects import Arm, Effects
+from ctrbench.effects import Arm, Effects, numbers
 from ctrbench.leaderboard._board import Board, Entry, Record
-from ctrbench.leaderboard._part import BETTER, WORSE, Part, about_intervals, interval, numbers
+from ctrbench.leaderboard._part import BETTER, WORSE, Part, about_intervals, interval
 from ctrbench.text import counted
 
 
@@ -100,7 +100,7 @@ def _on_slice(board: Board, part: Part, each: OnSlice) -> Entry:
     """A slice's effect with half of its interval and its mark."""
     effect = each.tested.effect if each.tested else None
     record: Record = {"dataset": part.dataset, "generator": each.generator, "scenario": each.scenario}
-    board.records.append({**record, "metric": f"Δ{each.effects.metric}", **numbers(effect, each.tested)})
+    board.records.append({**record, "metric": f"Δ{each.effects.metric}", **numbers(each.tested)})
     if effect:
         return Entry(f"{interval(effect)}{part.mark(each.tested)}")
     arms = [Arm(each.generator, each.scenario, model) for model in each.effects.models]

@@ -8,9 +8,9 @@ from math import inf
 
 import numpy as np
 
-from ctrbench.effects import Arm, TestedEffect
+from ctrbench.effects import Arm, TestedEffect, numbers
 from ctrbench.leaderboard._board import Board, Entry, Record
-from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval, numbers
+from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval
 from ctrbench.results import CellResult, whole_mean
 from ctrbench.significance import ranks_of
 from ctrbench.text import counted
@@ -39,8 +39,7 @@ def _cells(part: Part) -> Board:
                 row.append(_cell(part, board, Arm(generator, scenario, model), rivals))
             board.rows.append(row)
     for arm, cells in effects.cells.items():
-        tested = effects.tested.get(arm)
-        told = numbers(tested.effect if tested else None, tested)
+        told = numbers(effects.tested.get(arm))
         for cell, score in zip(cells, effects.scores(arm), strict=True):
             record: Record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
             board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
@@ -89,7 +88,7 @@ def _family(part: Part) -> list[Board]:
             row += [Entry(text) for text in _bounds(tested)]
         board.rows.append([*row, Entry(help_)])
         record: Record = {"dataset": part.dataset, "scenario": scenario, "metric": f"Δ{part.metric}"}
-        board.records.append(record | numbers(tested.effect if tested else None, tested))
+        board.records.append(record | numbers(tested))
     notes = ["detectable: the smallest true difference that such a run would show with a power of 80 %"]
     if effects.control_scenarios:
         notes.append("scenarios without a pool are controls: outside the family, not marked")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ctrbench.axes import about_smaller
+from ctrbench.effects import numbers
 from ctrbench.intervals import ALPHA, combined
 from ctrbench.leaderboard._board import Board, Entry
-from ctrbench.leaderboard._part import Part, interval, numbers
+from ctrbench.leaderboard._part import Part, interval
 from ctrbench.significance import BLOCKS, friedman, ranks_of
 from ctrbench.text import counted
 

@@ -69,23 +69,6 @@ def interval(effect: Effect) -> str:
     return f"{effect.mean:+z.5f}{half}"
 
 
-def numbers(effect: Effect | None, tested: TestedEffect | None = None) -> dict[str, float | str | None]:
-    """An effect as a record holds it."""
-    if effect is None:
-        return dict.fromkeys(("delta", "low", "high", "p", "holm", "bh", "df", "detectable", "basis"))
-    return {
-        "delta": effect.mean,
-        "low": _finite(effect.low),
-        "high": _finite(effect.high),
-        "p": effect.p if effect.testable else None,
-        "holm": tested.holm if tested else None,
-        "bh": tested.bh if tested else None,
-        "df": _finite(effect.df),
-        "detectable": _finite(effect.detectable),
-        "basis": effect.basis,
-    }
-
-
 def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
     """What has to be known to read a table's intervals; nothing of one that has no effect."""
     if not effects:
@@ -120,7 +103,3 @@ def about_repeats(effects: Sequence[Effect]) -> list[str]:
     if not any(effect.testable and effect.repeats < TRUSTED for effect in effects):
         return []
     return [f"with fewer than {TRUSTED} repeats a 95 % interval covers the truth less often, down to 88 % with two"]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
