@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -304,13 +304,12 @@ def _test_variance(results: RunResults, repeats: Sequence[Sequence[CellResult]],
 
     It is the mean covariance of two repeats, which share the test rows and nothing else.
     """
-    get: Callable[[str], Any] | None = results.artefacts.get_array if results.artefacts else None
+    artefacts = results.artefacts
     digests = [[cell.contributions.get(metric, "") for cell in cells] for cells in repeats]
-    if get is None or not all(all(each) for each in digests):
+    if artefacts is None or not all(map(all, digests)):
         return None
     try:
-        parts = np.stack([np.mean([get(digest) for digest in each], axis=0) for each in digests])  # (R, test rows)
+        parts = np.stack([np.mean([*map(artefacts.get_array, each)], axis=0) for each in digests])  # (R, test rows)
     except LostArtefactError:
         return None
-    effect = intervals.effect(np.zeros(len(parts)), parts @ parts.T)
-    return effect.spread.test
+    return intervals.effect(np.zeros(len(parts)), parts @ parts.T).spread.test
