@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -120,12 +120,10 @@ def make_executor(name: str, workers: int | None, settings: WorkerSettings, addr
     raise ValueError(f"executor {name!r} is none of {', '.join(EXECUTORS)}")
 
 
-@contextmanager
-def thread_environment(threads: int) -> Iterator[None]:
+def thread_environment(threads: int) -> AbstractContextManager[None]:
     """The environment under which libraries loaded from now on, here or in a child, use so many threads."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
-    with environment(**dict.fromkeys(names, str(threads))):
-        yield
+    return environment(**dict.fromkeys(names, str(threads)))
 
 
 @contextmanager
