@@ -175,6 +175,11 @@ class Effects:
         return self.candidates or self.controls
 
     @property
+    def beside(self) -> list[str]:
+        """The controls that means are not over."""
+        return [name for name in self.controls if name not in self.averaged]
+
+    @property
     def applicable(self) -> list[str]:
         """The generators that did not skip this data set altogether."""
         return list(self.same)

@@ -151,8 +151,7 @@ class _Judge:
         self.metric = effects.metric
         self.scenarios = effects.kept_scenarios or effects.family_scenarios
         self.claims = family(effects, effects.averaged, self.scenarios)
-        beside = [name for name in effects.controls if name not in effects.averaged]
-        self.beside = family(effects, beside, self.scenarios)
+        self.beside = family(effects, effects.beside, self.scenarios)
         self.trusted = self.info.repeats >= intervals.TRUSTED
         known = [c.high - c.mean for c in self.claims if c.high is not None and c.high > c.mean]
         self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known else 4
@@ -380,8 +379,7 @@ class _Judge:
 
     def places_beside(self, best: Claim) -> list[tuple[str, str]]:
         """The controls that the best is held to, each a generator in its scenario, or a scenario without one."""
-        beside = [name for name in self.effects.controls if name not in self.effects.averaged]
-        places = [(name, best.scenario) for name in beside]
+        places = [(name, best.scenario) for name in self.effects.beside]
         return places + [("", name) for name in self.effects.control_scenarios if name != AGAIN]
 
     def second(self, best: Claim, against: Claim | None) -> str:

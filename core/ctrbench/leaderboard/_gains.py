@@ -142,7 +142,7 @@ def generators(part: Part) -> list[Board]:
         mine = [arm for arm in effects.cells if arm.generator == generator and arm.model in effects.compared]
         causes = effects.causes(mine)
         same = effects.same.get(generator, "")
-        beside = same in effects.controls and same not in effects.averaged
+        beside = same in effects.beside
         ranked = tested is not None and effects.better != "neither" and not beside
         place = str(places.setdefault(same, len(places) + 1)) if ranked else "control" if beside else "—"
         text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(causes).text
