@@ -221,7 +221,8 @@ def _rights() -> Any:
 
 def _share() -> Any:
     """Of the machine's time: what only makes it slower, and others may change from outside."""
-    return os.getpriority(os.PRIO_PROCESS, 0), _affinity()
+    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    return os.getpriority(os.PRIO_PROCESS, 0), processors
 
 
 def _kernel() -> Any:
@@ -231,10 +232,6 @@ def _kernel() -> Any:
     prctl, answer = ctypes.CDLL(None).prctl, ctypes.c_int()
     asked = [prctl(what, ctypes.byref(answer)) or answer.value for what in (_PR_GET_PDEATHSIG, _PR_GET_CHILD_SUBREAPER)]
     return asked, prctl(_PR_GET_DUMPABLE)
-
-
-def _affinity() -> Any:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from os import _exit  # whatever somebody puts in its place
@@ -46,7 +47,7 @@ class NoAnswer(Exception):
         self._raised = raised
 
     def __reduce__(self) -> tuple[Callable[..., NoAnswer], tuple[object, ...]]:
-        return _again, (*self.args, self._raised)
+        return partial(NoAnswer, raised=self._raised), self.args
 
     @classmethod
     def of(cls, error: BaseException) -> NoAnswer:
@@ -179,7 +180,3 @@ def _end(keeper: int) -> int | None:
                     said = True
                 time.sleep(0.001)
     return None
-
-
-def _again(error: str, traceback: str, mistake: str | None, raised: bool) -> NoAnswer:
-    return NoAnswer(error, traceback, mistake, raised=raised)

@@ -208,13 +208,10 @@ def where(traceback: str, *, folder: bool = True, own: bool = False) -> str:
 
     The last line of the plug-in's own is what its author can mend: a library that it calls may stand below it.
     """
-    file, line = (_own_frames(traceback) or ([] if own else _FRAME.findall(traceback)) or [("", "")])[-1]
+    frames = _FRAME.findall(traceback)
+    mine = [frame for frame in frames if not _LIBRARIES.search(frame[0])]  # not Python's, a library's or ctrbench's
+    file, line = (mine or ([] if own else frames) or [("", "")])[-1]
     return f" ({plain(file if folder else os.path.basename(file))}:{line})" if file else ""
-
-
-def _own_frames(traceback: str) -> list[tuple[str, str]]:
-    """The files and lines that belong neither to Python, nor to a library, nor to ctrbench."""
-    return [frame for frame in _FRAME.findall(traceback) if not _LIBRARIES.search(frame[0])]
 
 
 def signed(value: float, decimals: int = 5) -> str:
