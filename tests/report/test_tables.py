@@ -66,3 +66,14 @@ def test_a_wide_table_is_broken_between_groups_and_each_part_names_its_rows() ->
     assert all(names(part)[0] == "generator" for part in made)
     assert all(sum(len(cell.full) for cell in row.cells) <= WIDTH for part in made for row in part.rows)
     assert [row.control for row in made[0].rows] == [False, True]
+
+
+def test_each_part_names_its_rows_though_a_name_takes_several_lines() -> None:
+    columns = ["generator", "helps in", *(f"a log of the year {year}" for year in range(2001, 2008))]
+    long = "bayes_net[smoothing=0.3, reject_copies=true]"
+    rows = [[name, "0 of 7", *["+0.00050 ±0.00071"] * 7] for name in (long, "mst")]
+    for ranked in (False, True):
+        made = grids(["rank"] * ranked + columns, [["1"] * ranked + row for row in rows])
+        assert len(made) > 1
+        assert all([row.cells[ranked].full for row in part.rows] == [long, "mst"] for part in made)
+        assert [name for part in made for name in names(part)[1 + ranked :]] == columns[1:]

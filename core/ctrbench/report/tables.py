@@ -147,11 +147,7 @@ def _rounded(number: str, places: int) -> str:
 def _parts(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[int]]:
     """The places of each part's columns: those that name the rows, then as many as fit, groups together."""
     widths = [_width(name, [row[place] for row in rows]) for place, name in enumerate(columns)]
-    keys: list[int] = []
-    for place in range(min(2, len(columns) - 1)):
-        if any(row[place].look for row in rows) or sum(widths[p] for p in [*keys, place]) > WIDTH / 2:
-            break
-        keys.append(place)
+    keys = list(range(_named_by(rows) if sum(widths[:2]) <= WIDTH / 2 else 1))[: len(columns) - 1]
     room = WIDTH - sum(widths[place] for place in keys)
     rest = range(len(keys), len(columns))
     blocks = [list(places) for name, places in groupby(rest, lambda p: _split(columns[p])[0] or p)]
@@ -162,6 +158,12 @@ def _parts(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[list[
                 parts.append([])
             parts[-1] += piece
     return [keys + part for part in parts]
+
+
+def _named_by(rows: Sequence[Sequence[Cell]]) -> int:
+    """How many columns name the rows: the first, and the second if it holds no numbers and is short, or after ranks."""
+    first, second = ({row[place].look for row in rows if place < len(row)} for place in (0, 1))
+    return 2 if "n" not in second and ("long" not in second or "n" in first) else 1
 
 
 def _width(name: str, cells: Sequence[Cell]) -> int:
