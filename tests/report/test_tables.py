@@ -20,6 +20,7 @@ from ctrbench.report.tables import WIDTH, Grid, grids, shortened
         ("2.13.0", 0, "2.13.0"),
         ("12 of 345", 0, "12 of 345"),
         ("0.00000", 0, "0.00000"),
+        ("−0.00003 ±0.00197", 0, "+0.0000 ±0.0020"),
     ],
 )
 def test_numbers_have_three_digits_and_as_many_places_as_their_errors(text: str, least: int, shown: str) -> None:

@@ -140,7 +140,7 @@ def _rounded(number: str, places: int) -> str:
     if places >= len(number.partition(".")[2]):
         return number
     style = f"{'+' if number[0] in '+−-' else ''}{',' if ',' in number else ''}.{places}f"
-    shown = format(_value(number), style)
+    shown = format(round(_value(number), places) + 0.0, style)  # + 0.0: no zero is negative
     return shown.replace("-", "−") if "−" in number else shown
 
 
