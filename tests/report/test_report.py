@@ -474,6 +474,16 @@ def test_the_script_sorts_and_filters_tables_and_figures_tell_their_numbers(
 
 
 @needs_chromium
+def test_on_each_sheet_of_a_printed_table_its_columns_have_names(chromium: browser.Browser, html: str) -> None:
+    boxes = "[...document.querySelectorAll('th button')].map(button => button.getClientRects().length)"
+    for name, count in (("wide", 1), ("print", 0)):  # a repeated head shows texts, and leaves buttons out
+        chromium.render(browser.RENDERINGS[name])
+        chromium.open(html)
+        found = chromium.evaluate(f"{OPEN}; {boxes}")
+        assert found == [count] * len(found) != []
+
+
+@needs_chromium
 def test_the_browser_test_can_fail(chromium: browser.Browser) -> None:
     chromium.console.clear()
     chromium.render(browser.RENDERINGS["phone"])
