@@ -484,6 +484,21 @@ def test_on_each_sheet_of_a_printed_table_its_columns_have_names(chromium: brows
 
 
 @needs_chromium
+def test_paper_tells_what_was_closed_and_by_which_words_rows_were_left_out(
+    chromium: browser.Browser, html: str
+) -> None:
+    chromium.render(browser.RENDERINGS["print"])
+    chromium.open(html)
+    closed = "[...document.querySelectorAll('summary')].filter(each => !each.closest('details details'))"
+    assert chromium.evaluate(f"{closed}.length > 5 && {closed}.every(each => each.checkVisibility())")
+    seen = (
+        "[...document.querySelectorAll('.grid input')].filter(each => each.checkVisibility()).map(each => each.value)"
+    )
+    assert chromium.evaluate(f"{OPEN}; {seen}") == []
+    assert chromium.evaluate(f"document.querySelector('.grid input').value = 'vae'; {seen}") == ["vae"]
+
+
+@needs_chromium
 def test_the_browser_test_can_fail(chromium: browser.Browser) -> None:
     chromium.console.clear()
     chromium.render(browser.RENDERINGS["phone"])
