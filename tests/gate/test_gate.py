@@ -13,6 +13,7 @@ import pytest
 from commands import FAST, SMALL, ctrbench, refused
 from ctrbench.gate import reports, snapshot
 from ctrbench.gate.compare import Comparison, compare
+from ctrbench.gate.snapshot import ArmScores
 from ctrbench.store.store import Store
 from ctrbench.suite import load_suite
 from places import ROOT
@@ -52,6 +53,13 @@ def test_markdown_is_one_table_whatever_plug_ins_are_called() -> None:
     assert len(rows) == 3 + 1  # the answers, and the one cell that moved
     assert "**regression**" in rows[0]
     assert "worse than the baseline" in text
+
+
+def test_the_summary_says_that_short_times_count_as_longer_ones() -> None:
+    quick = snap(ArmScores(dataset="log", generator="gan", values={"sample_seconds": [0.004, 0.005]}))
+    text = reports.markdown(compare(quick, quick, ["sample_seconds"]))
+    assert re.search(r"\| 0\.1 +\| 0\.1 ", text)
+    assert "less than 0.1 s counts as 0.1 s" in text
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from ctrbench.gate.compare import DOUBT, EXCLUDED, Answer, Comparison, Judgement, Shift
+from ctrbench.gate.compare import DOUBT, EXCLUDED, SHORTEST, Answer, Comparison, Judgement, Shift
 from ctrbench.gate.snapshot import COSTS, Snapshot
 from ctrbench.text import counted, plain
 from ctrbench.text import markdown as safe
@@ -50,7 +50,7 @@ def markdown(comparison: Comparison) -> str:
     notes = [
         f"{counted(len(answers), 'question')}. A regression is an interval wholly beyond the margin; fine is one that "
         f"excludes {EXCLUDED:g} margins. Its end on the good side has the level {comparison.level:.2g} (one-sided), "
-        f"the other {DOUBT:g}. Differences of costs are ratios.",
+        f"the other {DOUBT:g}. Differences of costs are ratios; less than {SHORTEST:g} s counts as {SHORTEST:g} s.",
         *map(safe, comparison.notes),
     ]
     parts.append("\n".join(f"- {note}" for note in notes))
