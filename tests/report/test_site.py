@@ -19,7 +19,7 @@ from ctrbench.interfaces import MethodRole
 from ctrbench.registry import Registry
 from ctrbench.report.site import Source, _sections, over_all, write
 from ctrbench.report.tables import Grid
-from ctrbench.results import GeneratorInfo
+from ctrbench.results import Environment, GeneratorInfo
 from ctrbench.store import transfer
 from ctrbench.store.store import Store
 from ctrbench.verdict import verdicts
@@ -146,6 +146,15 @@ def test_over_all_data_sets_a_log_counts_once_at_its_largest_share_of_train() ->
     controls = source("auc", "log", "9" * 64, "noise", plugin="log (x 1)")
     [head, *_] = over(controls, thin(0.5, "vae"), thin(0.1, "vae"), other)["auc"]
     assert head[3:] == ["log at 50%", "other"], "the largest on which candidates were tried"
+
+
+def test_a_run_is_listed_with_the_versions_of_ctrbench_and_of_what_brought_plug_ins() -> None:
+    of = source("auc", "log", "1" * 64, "vae")
+    machines = [
+        Environment(plugins={"ctrbench": "1", "a-gan": version}, libraries={"ctrbench": "1"}) for version in "32"
+    ]
+    made = replace(of, results=replace(of.results, machines=machines))
+    assert "UTC, ctrbench 1, a-gan 2, a-gan 3, from hand.db" in made.about
 
 
 def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:

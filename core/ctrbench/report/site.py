@@ -58,12 +58,13 @@ class Source:
 
     @property
     def about(self) -> str:
-        """Suite, repeats, date and versions in a line."""
+        """Suite, repeats, date, and the versions of ctrbench and of what brought plug-ins, in a line."""
         info = self.results.info
-        versions = {each.libraries.get("ctrbench", "-") for each in self.results.machines}
+        ours = {f"ctrbench {each.libraries.get('ctrbench', '-')}" for each in self.results.machines}
+        theirs = {f"{name} {version}" for each in self.results.machines for name, version in each.plugins.items()}
         budget = f", budget {info.budget:g}" if info.budget != 1 else ""
         made = f"{self.repeats}{budget}, {clock(self.results.started)}"
-        return f"suite {info.suite}, {made}, ctrbench {', '.join(sorted(versions))}, from {self.origin}"
+        return f"suite {info.suite}, {made}, {', '.join([*sorted(ours), *sorted(theirs - ours)])}, from {self.origin}"
 
 
 @dataclass(frozen=True)
