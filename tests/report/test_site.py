@@ -23,7 +23,7 @@ from ctrbench.results import Environment, GeneratorInfo
 from ctrbench.store import transfer
 from ctrbench.store.store import Store
 from ctrbench.verdict import verdicts
-from handmade import INFO, cell, results
+from handmade import FAILED, INFO, cell, results
 from recording import SUITE, Bench
 
 
@@ -155,6 +155,21 @@ def test_a_run_is_listed_with_the_versions_of_ctrbench_and_of_what_brought_plug_
     ]
     made = replace(of, results=replace(of.results, machines=machines))
     assert "UTC, ctrbench 1, a-gan 2, a-gan 3, from hand.db" in made.about
+
+
+def test_a_candidate_that_failed_stands_last_in_the_leaderboard_and_in_no_gain_over_all() -> None:
+    def without(generator: str, made: Source) -> Source:
+        cells = [replace(c, result=FAILED, scores={}) if c.generator == generator else c for c in made.results.cells]
+        failed = replace(made.results, cells=cells)
+        return Source(failed, made.origin, verdicts(failed))
+
+    both = without("gan", source("auc", "log", "1" * 64, "gan", "vae", "noise"))
+    [section] = _sections([both])
+    rows = [[cell.full for cell in row.cells] for _, table in section.tables for row in table[0].rows]
+    assert [row[0] for row in rows] == ["vae", "gan", "noise"]
+    assert rows[1][1:4] == ["scores are missing", "—", "—"]
+    other = source("auc", "other", "2" * 64, "vae")
+    assert [row[0] for row in over(both, other)["auc"]] == ["generator", "vae"]
 
 
 def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:

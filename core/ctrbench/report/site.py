@@ -5,6 +5,7 @@ In: stores, archives of stores, and folders of both. Out: a folder of pages that
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import tempfile
@@ -84,7 +85,7 @@ class Section:
     metric: str
     fingerprint: str
     which: str  # tells it from other data sets of that name, as in " (data 0123456789ab)"
-    places: Sequence[Place]  # candidates, the best first, then controls
+    places: Sequence[Place]  # candidates, the best first and those without a score last, then controls
 
     @property
     def title(self) -> str:
@@ -103,8 +104,8 @@ class Section:
 
     @property
     def candidates(self) -> list[Place]:
-        """Its places but for controls."""
-        return [place for place in self.places if place.said.role is MethodRole.CANDIDATE]
+        """Its places of candidates that have their scores."""
+        return [place for place in self.places if place.said.role is MethodRole.CANDIDATE and place.said.best]
 
     @property
     def sources(self) -> list[tuple[Source, str]]:
@@ -245,7 +246,7 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
         for verdict in source.verdicts:
             fingerprint = source.results.info.datasets[verdict.dataset].fingerprint
             found[verdict.dataset, verdict.metric, fingerprint] += [
-                Place(source, verdict, said) for said in verdict.generators if said.best
+                Place(source, verdict, said) for said in verdict.generators
             ]
     names = [key[:2] for key in found]
     return [
@@ -305,7 +306,8 @@ def _weight(place: Place) -> tuple[int, float]:
 
 
 def _gain(place: Place) -> float:
-    """Its difference where it does best, for the better."""
+    """Its difference where it does best, for the better; less than any where scores are missing."""
+    if place.said.best is None:
+        return -math.inf
     better = place.source.results.info.prediction_metrics[place.verdict.metric].better
-    mean = place.said.best.mean if place.said.best else 0.0
-    return mean if better == "higher" else -mean
+    return place.said.best.mean if better == "higher" else -place.said.best.mean
