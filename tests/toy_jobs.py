@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 from ctrbench.executors import Executor, Finished, WorkerSettings
@@ -12,6 +16,7 @@ from ctrbench.limits import Limits
 from ctrbench.registry import load_registry
 from ctrbench.results import TaskResult
 from ctrbench.store.artefacts import Artefacts
+from places import TESTS
 from toys import TOYS, log
 
 
@@ -32,6 +37,34 @@ def finish(executor: Executor, jobs: dict[str, tuple[PoolJob, float | Limits | N
     while not jobs.keys() <= results.keys() and time.monotonic() < give_up:
         results |= {event.task: event.result for event in executor.wait(0.2) if isinstance(event, Finished)}
     return results
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+here, artefacts, workers, how = sys.argv[1:]
+sys.path.insert(0, here)
+if __name__ == "__main__":
+    from toy_jobs import pool_job
+    from ctrbench.executors import WorkerSettings
+    from ctrbench.executors.local import LocalExecutor
+    from ctrbench.limits import Limits
+    site = WorkerSettings(Path(artefacts))
+    executor = LocalExecutor(int(workers), site)
+    executor.submit("hang", pool_job(site, "misbehaves", how=how), Limits())
+    while True:
+        executor.wait(1)
+"""
+
+
+def start_driver(
+    site: WorkerSettings, folder: Path, workers: int, how: str, **environment: str
+) -> subprocess.Popen[bytes]:
+    """A process that has its workers do a job which never ends."""
+    script = folder / "driver.py"
+    script.write_text(DRIVER)
+    words = [sys.executable, script, TESTS, site.artefacts, str(workers), how]
+    return subprocess.Popen(words, start_new_session=True, env={**os.environ, **environment})
 
 
 def gone(process: int) -> bool:

@@ -21,8 +21,7 @@ from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.limits import STAGES, Limits
 from ctrbench.results import Stage, Status
-from places import TESTS
-from toy_jobs import finish, gone, pool_job, started
+from toy_jobs import finish, gone, pool_job, start_driver, started
 
 
 @pytest.fixture
@@ -241,34 +240,13 @@ def test_progress_arrives_from_worker_processes(local: LocalExecutor, site: Work
     assert (steps[0].step, steps[0].total, steps[0].values) == (1, 5, {"loss": 1.0})
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-if __name__ == "__main__":
-    from toy_jobs import pool_job
-    from ctrbench.executors import WorkerSettings
-    from ctrbench.executors.local import LocalExecutor
-    from ctrbench.limits import Limits
-    site = WorkerSettings(Path(sys.argv[1]))
-    executor = LocalExecutor(2, site)
-    executor.submit("hang", pool_job(site, "misbehaves", how="escape"), Limits())
-    while True:
-        executor.wait(1)
-"""
-
-
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_a_driver_that_is_killed(
     site: WorkerSettings, tmp_path: Path, signal_: signal.Signals
 ) -> None:
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
-    here = os.fspath(TESTS)
     temporary = tmp_path / "t"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": os.fspath(temporary)}
-    driver = subprocess.Popen([sys.executable, script, site.artefacts, here], start_new_session=True, env=environment)
+    driver = start_driver(site, tmp_path, 2, "escape", TMPDIR=os.fspath(temporary))
     try:
         while len(started(site)) < 4:
             assert driver.poll() is None

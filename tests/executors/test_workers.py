@@ -30,7 +30,7 @@ from ctrbench.store.artefacts import Artefacts
 from ctrbench.suite import load_suite
 from ctrbench_models.dnn import Dnn
 from places import ROOT, TESTS
-from toy_jobs import finish, gone, pool_job, started
+from toy_jobs import finish, gone, pool_job, start_driver, started
 from toys import CARELESS, Trapped, log
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs prctl")
@@ -189,29 +189,10 @@ def test_nothing_that_a_plug_in_starts_outlives_its_worker_however_it_hides(site
     executor.close()
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-if __name__ == "__main__":
-    from toy_jobs import pool_job
-    from ctrbench.executors import WorkerSettings
-    from ctrbench.executors.local import LocalExecutor
-    from ctrbench.limits import Limits
-    site = WorkerSettings(Path(sys.argv[1]))
-    executor = LocalExecutor(1, site)
-    executor.submit("hang", pool_job(site, "misbehaves", how="orphan hang"), Limits())
-    while True:
-        executor.wait(1)
-"""
-
-
 @LINUX
 @pytest.mark.parametrize("what", ["driver", "driver and guard"])
 def test_hidden_helpers_end_with_a_driver_that_is_killed(site: WorkerSettings, tmp_path: Path, what: str) -> None:
-    script = tmp_path / "driver.py"
-    script.write_text(DRIVER)
-    driver = subprocess.Popen([sys.executable, script, site.artefacts, TESTS], start_new_session=True)
+    driver = start_driver(site, tmp_path, 1, "orphan hang")
     while len(started(site)) < 2:
         assert driver.poll() is None
         time.sleep(0.05)
