@@ -57,6 +57,18 @@ def test_a_site_has_a_leaderboard_for_each_data_set_and_every_runs_report(
     assert (tmp_path / "site" / "index.html").read_bytes() == first
 
 
+def test_runs_without_an_answer_are_named(
+    places: tuple[Path, Path, list[str]], tmp_path: Path, toy_registry: Registry
+) -> None:
+    bench = Bench(tmp_path, toy_registry)
+    silent = bench.run(replace(SUITE, generators=(), models=("rate",), scenarios=("original",), repeats=1))[1].run
+    assert silent not in write([places[0], tmp_path], tmp_path / "site")
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert f"<li>{silent}: suite toys, 1 repeat" in text.partition("Without an answer, and so without a report")[2]
+    write([places[0]], tmp_path / "site", force=True)
+    assert "Without an answer" not in (tmp_path / "site" / "index.html").read_text()
+
+
 _CUT_CAPTIONS = """[...document.querySelectorAll("caption")].filter(caption => {
     const box = caption.closest(".scroll");
     box.scrollLeft = 1000;

@@ -141,7 +141,8 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
     """
     index = folder / "index.html"
     with _opened(places) as stores:
-        sources = _sources(stores)
+        found = _sources(stores)
+        sources = [source for source in found if source.verdicts]
         if not sources:
             raise UserError(f"{', '.join(map(str, places))}: no run with an answer; `ctrbench run` makes one")
         mine = [folder / source.file for source in sources]
@@ -155,7 +156,8 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
             raise UserError(f"{encodable(str(folder))}: cannot be made ({fault(error)}); name a folder") from None
         pages = [(file, page(source.results)) for file, source in zip(mine, sources, strict=True)]
         sections = _sections(sources)
-        pages.append((index, filled("site.html", sections=sections, sources=sources, overall=over_all(sections))))
+        shown = {"sections": sections, "sources": sources, "overall": over_all(sections)}
+        pages.append((index, filled("site.html", **shown, silent=[source for source in found if not source.verdicts])))
     for file, text in pages:
         with whole_file(file) as target:
             target.write(text.encode())
@@ -217,7 +219,7 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _sources(stores: Iterable[tuple[str, Store]]) -> list[Source]:
-    """Their runs that have an answer, each once: of several copies the one that knows most of it."""
+    """Their runs, each once: of several copies the one that knows most of it."""
     found: dict[str, Source] = {}
     for origin, store in stores:
         for head in store.runs():
@@ -231,7 +233,7 @@ def _sources(stores: Iterable[tuple[str, Store]]) -> list[Source]:
             source = Source(results, origin, [each for each in verdicts(results) if each.best])
             if known is None or _knows(source) > _knows(known):
                 found[head.run] = source
-    return [source for source in found.values() if source.verdicts]
+    return list(found.values())
 
 
 def _knows(source: Source) -> tuple[bool, bool, int]:
