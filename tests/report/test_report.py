@@ -320,6 +320,20 @@ def test_curves_of_one_long_name_are_told_apart_by_their_titles() -> None:
     assert titles == ["a_generator_of_a_long…: loss", "a_generator_of…: critic_loss", "a_generator_…: reconstructi…"]
 
 
+@pytest.mark.parametrize("room", [drawing.PAGE, drawing.PHONE])
+def test_long_names_that_begin_alike_are_told_apart_in_figures(room: drawing.Room) -> None:
+    copied = ("", ", reject_copies=true")
+    names = ["smoten", *(f"bayes_net[smoothing={share}{more}]" for share in (0.1, 0.3) for more in copied)]
+    found = drawing.Estimate(0.1, (0.0, 0.2))
+    rows = drawing.forest([drawing.Forest("", "", [(name, [found]) for name in names])], [""], "Δauc", room)
+    points = drawing.Scatter("rows", "lower", [(float(n), found) for n in range(len(names))])
+    legend = drawing.scatter([points], names, [1.0] * len(names), "Δauc", room).legends[0].get_texts()
+    for labels in (rows.axes[0].get_yticklabels(), legend):
+        shown = [label.get_text() for label in labels]
+        assert len(set(shown)) == len(names)
+        assert max(map(len, shown)) <= 36
+
+
 def test_learning_curves_are_kept_with_results(run: RunResults) -> None:
     histories = [each.result.curves for each in run.pools if each.generator == "bootstrap"]
     assert [len(points) for history in histories for points in history.values()] == [10, 10, 10]

@@ -11,10 +11,11 @@ import math
 import re
 import textwrap
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
@@ -195,7 +196,7 @@ def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str, room: 
                 said = "no score" if lacking == len(estimates) else f"{lacking} without score"
                 beside = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": SMALL}
                 axis.annotate(said, (1, row), **beside)
-        axis.set_yticks(range(len(panel.rows)), [_short(label, room.name) for label, _ in panel.rows])
+        axis.set_yticks(range(len(panel.rows)), _apart([label for label, _ in panel.rows], room.name))
         axis.set_ylim(len(panel.rows) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
@@ -236,9 +237,9 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
         axis.set_title(_short(panel.title, 22))
         axis.grid(visible=False)
         axis.tick_params(length=0)
-        names = [_short(name, 12) for name in panel.columns]
+        names = _apart(panel.columns, 12)
         axis.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=90 if upright else 0)
-        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], [_short(name, room.name) for name in panel.rows])
+        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], _apart(panel.rows, room.name))
         axis.set_xlim(0, room.columns if len(panels) > 1 else len(names))
         axis.set_ylim(len(panel.rows), 0)
         for y, row in enumerate(panel.values):
@@ -285,7 +286,7 @@ def scatter(
     """Points with intervals in y, panel below panel, their areas by `sizes`; a line joins those that none excels."""
     seconds = [f" ({size:,.1f} s)" for size in sizes]
     drawn = [n for n in range(len(series)) if any(panel.points[n] is not None for panel in panels)]
-    legend = {n: _short(series[n], _LEGEND - len(seconds[n])) + seconds[n] for n in drawn}
+    legend = {n: _apart(series, _LEGEND - len(seconds[n]))[n] + seconds[n] for n in drawn}
     figure = _figure(room, 2.8 * len(panels) + _legend_height(list(legend.values()), room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     named = []
@@ -312,7 +313,8 @@ def scatter(
         axis.set_xlabel(_folded(panel.x_label, room))
         axis.set_ylabel(plain(y_label))
         bars = [[(x, end) for end in estimate.interval] for _, x, estimate in found if estimate.interval]
-        points = {(x, estimate.mean): _short(series[n], room.name) for n, x, estimate in found}
+        names = _apart(series, room.name)
+        points = {(x, estimate.mean): names[n] for n, x, estimate in found}
         named.append((axis, points, front, [*bars, *map(list, pairwise(front))]))
     _legend(figure, axes[0], legend, room)
     _name_points(figure, named)
@@ -426,7 +428,7 @@ def _series(number: int) -> dict[str, Any]:
 def _legend(figure: Figure, axis: Axes, series: Mapping[int, str], room: Room) -> None:
     """Name series, given by their numbers, on top of a figure, as many in a row as fit."""
     handles = [axis.plot([], [], linestyle="", markersize=4, **_series(number))[0] for number in series]
-    names = [_short(name, _LEGEND) for name in series.values()]
+    names = _apart([*series.values()], _LEGEND)
     figure.legend(handles, names, loc="outside upper left", ncols=_across(names, room))
 
 
@@ -438,7 +440,7 @@ _LEGEND = 36
 
 
 def _legend_height(series: Sequence[str], room: Room) -> float:
-    return 0.1 + 0.17 * math.ceil(len(series) / _across([_short(name, _LEGEND) for name in series], room))
+    return 0.1 + 0.17 * math.ceil(len(series) / _across(_apart(series, _LEGEND), room))
 
 
 def _across(names: Sequence[str], room: Room) -> int:
@@ -540,6 +542,21 @@ def _compact(value: float, digits: int) -> str:
 def _folded(text: str, room: Room) -> str:
     """A label below an axis, on as many lines as it takes."""
     return textwrap.fill(plain(text), 2 * room.name)
+
+
+def _apart(texts: Sequence[str], longest: int) -> list[str]:
+    """Each shortened; of those that would read the same, the beginning and what they differ in."""
+    whole = [plain(text) for text in texts]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for text in whole:
+        alike[_short(text, longest)].add(text)
+    shown = {text: short for short, mine in alike.items() for text in mine}
+    for mine in alike.values():
+        if len(mine) > 1 and longest > 6:
+            same = next(n for n, letters in enumerate(zip_longest(*mine)) if len(set(letters)) > 1)
+            ends = _apart([text[same:] for text in mine], longest * 2 // 3)
+            shown |= {t: f"{t[: longest - 1 - len(end)]}…{end}" for t, end in zip(mine, ends, strict=True)}
+    return [shown[text] for text in whole]
 
 
 def _short(text: str, longest: int) -> str:
