@@ -259,7 +259,8 @@ class _Judge:
 
     def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
         if not self.effects.applicable:
-            lacks = "generator" if self.effects.results.cells else "model"
+            lacks = "scenario that uses a pool" if any(self.pools.values()) else "generator"
+            lacks = lacks if self.effects.results.cells else "model"
             return [f"{self.effects.dataset}: this run has no {lacks}, so it says nothing of synthetic data."]
         if best is None and not self.effects.compared:
             cause = self.cause([""], "original")

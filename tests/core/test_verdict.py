@@ -66,7 +66,9 @@ def pools(generator: str, flagged: bool | None = False, **changes: Any) -> list[
 def run(*parts: list[CellResult], made: list[PoolResult] | None = None, **changes: Any) -> RunResults:
     cells = [cell for part in (arm("", "original", 0.0, 0.0), *parts) for cell in part]
     settled = {"repeats": 5, "scenarios": SCENARIOS, "generators": ROLES, "datasets": DATASETS} | changes
-    return results([c for c in cells if c.repeat < settled["repeats"]], made or pools("vae"), **settled)
+    return results(
+        [c for c in cells if c.repeat < settled["repeats"]], pools("vae") if made is None else made, **settled
+    )
 
 
 def judged(*parts: list[CellResult], metric: str = "", **more: Any) -> Verdict:
@@ -291,7 +293,9 @@ def test_leaders_stand_beside_original_in_several_metrics() -> None:
 
 
 def test_a_run_without_generators_says_so() -> None:
-    assert judged().lines == ["log: this run has no generator, so it says nothing of synthetic data."]
+    assert judged(made=[]).lines == ["log: this run has no generator, so it says nothing of synthetic data."]
+    [said] = judged(made=pools("vae")).lines
+    assert said == "log: this run has no scenario that uses a pool, so it says nothing of synthetic data."
 
 
 def test_a_metric_with_no_better_side_has_no_verdict() -> None:

@@ -210,6 +210,13 @@ def test_a_run_without_much_has_a_page_too(of: RunResults) -> None:
     assert ("A method that fails is a result" in text) == any(not each.ok for each in of.cells)
 
 
+def test_a_run_whose_pools_no_scenario_uses_names_their_generators_and_judges_no_scenario() -> None:
+    text = page(results([cell("", "original", "m", 0.8)], [pool("vae", 40.0)]))
+    assert "this run has no scenario that uses a pool" in text
+    assert "<dt>Generators</dt><dd>vae</dd>" in text
+    assert "Each scenario is judged" not in text
+
+
 def test_several_data_sets_stand_one_after_the_other() -> None:
     other = {**GRID.info.datasets, "second": replace(GRID.info.datasets["log"], fingerprint="e" * 64)}
     cells = [*GRID.cells, *(replace(each, dataset="second") for each in GRID.cells)]
