@@ -305,7 +305,7 @@ class Today:
         names = [told.generator for _, told in self.generators]
         seconds = [told.seconds or 0.0 for _, told in self.generators]
         return drawing.render(
-            partial(drawing.scatter, [panel], names, seconds, "S5: difference of test AUC to original"), "svg"
+            partial(drawing.scatter, [panel], names, seconds, "S5: difference of test AUC to original", "higher"), "svg"
         )
 
     def _frontier(self) -> str:

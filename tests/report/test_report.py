@@ -334,11 +334,21 @@ def test_long_names_that_begin_alike_are_told_apart_in_figures(room: drawing.Roo
     found = drawing.Estimate(0.1, (0.0, 0.2))
     rows = drawing.forest([drawing.Forest("", "", [(name, [found]) for name in names])], [""], "Δauc", room)
     points = drawing.Scatter("rows", "lower", [(float(n), found) for n in range(len(names))])
-    legend = drawing.scatter([points], names, [1.0] * len(names), "Δauc", room).legends[0].get_texts()
+    legend = drawing.scatter([points], names, [1.0] * len(names), "Δauc", "higher", room).legends[0].get_texts()
     for labels in (rows.axes[0].get_yticklabels(), legend):
         shown = [label.get_text() for label in labels]
         assert len(set(shown)) == len(names)
         assert max(map(len, shown)) <= 36
+
+
+@pytest.mark.parametrize(("better", "joined"), [("higher", [1, 3]), ("lower", [1, 2]), ("neither", [])])
+def test_the_line_joins_the_generators_that_none_excels_in_the_metrics_own_sense(
+    better: str, joined: list[float]
+) -> None:
+    points = [(float(x), drawing.Estimate(y)) for x, y in ((1, 0.0), (2, -0.1), (3, 0.1), (4, 0.0))]
+    figure = drawing.scatter([drawing.Scatter("rows", "lower", points)], "abcd", [1.0] * 4, "Δ", better, drawing.PAGE)
+    dashed = [line.get_xdata() for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert [list(x) for x in dashed] == ([joined] if joined else [])
 
 
 def test_learning_curves_are_kept_with_results(run: RunResults) -> None:

@@ -281,9 +281,12 @@ def _parts(panel: Heat, most: int) -> list[Heat]:
 
 
 def scatter(
-    panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[float], y_label: str, room: Room
+    panels: Sequence[Scatter], series: Sequence[str], sizes: Sequence[float], y_label: str, better: str, room: Room
 ) -> Figure:
-    """Points with intervals in y, panel below panel, their areas by `sizes`; a line joins those that none excels."""
+    """Points with intervals in y, panel below panel, their areas by `sizes`.
+
+    A line joins those that none excels, if one side of y is better.
+    """
     seconds = [f" ({size:,.1f} s)" for size in sizes]
     drawn = [n for n in range(len(series)) if any(panel.points[n] is not None for panel in panels)]
     legend = {n: _apart(series, _LEGEND - len(seconds[n]))[n] + seconds[n] for n in drawn}
@@ -302,7 +305,7 @@ def scatter(
             area = 15 + 12 * math.log1p(sizes[number])
             tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {rounded(x, 4)}")
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
-        front = _front([(x, estimate.mean) for _, x, estimate in found], panel.better)
+        front = _front([(x, estimate.mean) for _, x, estimate in found], (panel.better, better))
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
         positive = [x for _, x, _ in found if x > 0]
         if positive and max(positive) > 20 * min(positive):
@@ -523,11 +526,13 @@ def _bound(values: Sequence[float]) -> float:
     return min(sizes[-1], 10 * sizes[len(sizes) // 2]) if sizes else 1.0
 
 
-def _front(points: Sequence[tuple[float, float]], better: str) -> list[tuple[float, float]]:
-    """The points that no other excels in both, by x; y is better upwards."""
-    sign = -1 if better == "lower" else 1
+def _front(points: Sequence[tuple[float, float]], better: tuple[str, str]) -> list[tuple[float, float]]:
+    """The points that no other excels in both, by x; none where neither side of one is better."""
+    if "neither" in better:
+        return []
+    p, q = (-1 if side == "lower" else 1 for side in better)
     return sorted(
-        (x, y) for x, y in points if not any(sign * a >= sign * x and b >= y and (a, b) != (x, y) for a, b in points)
+        (x, y) for x, y in points if not any(p * a >= p * x and q * b >= q * y and (a, b) != (x, y) for a, b in points)
     )
 
 

@@ -222,8 +222,10 @@ def _frontier(effects: Effects) -> Picture | None:
     """What a generator is worth, against what it gives away, against what it costs."""
     notes = [
         f"Δ{effects.metric} is the mean over {', '.join(effects.kept_scenarios)} and all models; areas grow with "
-        "the seconds of fit and sampling; the dashed line joins the generators that no other excels in both"
+        "the seconds of fit and sampling"
     ]
+    if effects.better != "neither":
+        notes.append("the dashed line joins the generators that no other excels in both")
     generators = _first(effects.applicable, MOST_SERIES, "generators", notes)
     pools = {g: [pool for pool in effects.pools.get(g, ()) if pool.ok] for g in generators}
     seconds = [statistics.fmean(pool.seconds for pool in pools[g]) if pools[g] else 0 for g in generators]
@@ -266,11 +268,12 @@ def _frontier(effects: Effects) -> Picture | None:
     notes += [f"without a point somewhere, as a score or its error is missing: {', '.join(missing)}"] if missing else []
     notes += [f"in the table alone: {', '.join(beside)}"] if beside else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
+    y_label = f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"
     return Picture(
         "frontier", effects.dataset, "Utility, privacy and cost of generators",
         "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
         ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
-        partial(drawing.scatter, panels, generators, seconds, f"Δ{effects.metric}{_arrow(effects, '↓', '↑')}"), notes,
+        partial(drawing.scatter, panels, generators, seconds, y_label, effects.better), notes,
     )  # fmt: skip
 
 
