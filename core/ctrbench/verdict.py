@@ -259,7 +259,7 @@ class _Judge:
 
     def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
         if not self.effects.applicable:
-            lacks = "scenario that uses a pool" if any(self.pools.values()) else "generator"
+            lacks = "scenario that uses a pool" if self.effects.pools else "generator"
             lacks = lacks if self.effects.results.cells else "model"
             return [f"{self.effects.dataset}: this run has no {lacks}, so it says nothing of synthetic data."]
         if best is None and not self.effects.compared:
