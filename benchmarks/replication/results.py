@@ -423,8 +423,8 @@ def _copies(pools: Sequence[PoolResult]) -> tuple[str, ...]:
 def _estimate(effect: Effect | None) -> drawing.Estimate | None:
     if effect is None:
         return None
-    low, high = effect.interval or (None, None)
-    return drawing.Estimate(effect.mean, low, high, certain=low is not None and high is not None and low * high > 0)
+    certain = effect.interval is not None and effect.interval[0] * effect.interval[1] > 0
+    return drawing.Estimate(effect.mean, effect.interval, certain)
 
 
 def _mean(of: Effects, generators: Sequence[str], scenario: str) -> Effect | None:

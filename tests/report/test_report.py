@@ -617,7 +617,7 @@ def test_drawing_leaves_matplotlibs_settings_alone() -> None:
 
 def test_a_legend_names_what_is_drawn_in_the_look_that_it_has_in_other_figures() -> None:
     panel = drawing.Scatter("flags", "lower", [None, (1.0, drawing.Estimate(0.1))])
-    figure = drawing.scatter([panel], ["absent", "there"], [1.0, 2.0], "higher", "x", drawing.PAGE)
+    figure = drawing.scatter([panel], ["absent", "there"], [1.0, 2.0], "x", "higher", drawing.PAGE)
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["there (2.0 s)"]
     assert [handle.get_color() for handle in legend.legend_handles] == [drawing.COLOURS[1]]
