@@ -54,7 +54,8 @@ class NoAnswer(Exception):
         """The exception that is being handled."""
         if type(error) is cls:
             return error
-        return cls(one_line(error), trace(error), message(error) if is_a(error, UserError) else None)
+        mistake = (message(error) or None) if is_a(error, UserError) else None  # silent ones tell no user anything
+        return cls(one_line(error), trace(error), mistake)
 
 
 def ask(question: Callable[[], T], *, apart: bool = False, seconds: float | None = None) -> T | NoAnswer:

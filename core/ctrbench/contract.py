@@ -209,7 +209,10 @@ def check_availability(told: object) -> Ready | Missing:
     """That a data set is ready, or why it is not."""
     ready = isinstance(told, Ready) or (isinstance(told, Missing) and isinstance(told.reason, str))
     expect(ready, f"availability returned {_text(told)}, neither Ready() nor Missing(reason)")
-    return Missing(encodable(bounded(told.reason, LINE)), bool(told.download)) if isinstance(told, Missing) else Ready()
+    if not isinstance(told, Missing):
+        return Ready()
+    expect(own(told.reason).strip(), "availability returned Missing without a reason")
+    return Missing(encodable(bounded(told.reason, LINE)), bool(told.download))
 
 
 def check_proposal(told: object) -> Proposal | None:

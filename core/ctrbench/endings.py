@@ -40,14 +40,14 @@ def failure(error: BaseException, stage: Stage | None) -> TaskResult:
         status = Status.TIMED_OUT
     elif is_a(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said:
         status = Status.OUT_OF_MEMORY
-    plain = is_a(error, Skip, UserError, ContractError)
+    plain = bool(said) and is_a(error, Skip, UserError, ContractError)  # without a word, its class and line tell more
     return TaskResult(
         status,
         stage=Stage.READ if is_a(error, LostArtefactError) else stage,
         reason=said if plain else one_line(error),
         traceback="" if plain else trace(error),
         bookkeeping=Bookkeeping(edited=is_a(error, EditedError), no_room=_tells_of_no_room(error)),
-        users_mistake=is_a(error, UserError),
+        users_mistake=plain and is_a(error, UserError),
     )
 
 

@@ -35,6 +35,12 @@ def test_whatever_is_raised_is_no_answer_in_one_line(error: BaseException) -> No
     assert "in raises" in told.traceback
 
 
+def test_a_mistake_without_a_word_is_the_plug_ins_failure() -> None:
+    told = [ask(lambda said=said: raises(UserError(said))) for said in ("mend it", " \n")]
+    assert [str(each.mistake) for each in told if isinstance(each, NoAnswer)] == ["mend it", "None"]
+    assert [each.error for each in told if isinstance(each, NoAnswer)] == ["UserError: mend it", "UserError"]
+
+
 def test_leaving_is_no_answer_either() -> None:
     told = ask(lambda: sys.exit(3))
     assert isinstance(told, NoAnswer)

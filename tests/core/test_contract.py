@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ctrbench import Context, Field, Forecast, Schema, Score, Splits, Table
+from ctrbench import Context, Field, Forecast, Missing, Schema, Score, Splits, Table
 from ctrbench.contract import (
     ContractError,
+    check_availability,
     check_fields,
     check_forecast,
     check_probabilities,
@@ -210,6 +211,13 @@ def test_no_label_and_no_weight_hides_behind_a_mask(which: str) -> None:
     hidden = Table.unchecked(rows, schema, beside["labels"], beside["weights"])
     with pytest.raises(ContractError, match=f"its {which}: some values are masked"):
         check_splits(replace(splits, test=hidden))
+
+
+@pytest.mark.parametrize("told", [None, "ready", Missing(None), Missing(""), Missing(" \n")])  # type: ignore[arg-type]
+def test_a_data_set_that_is_missing_says_why(told: Any) -> None:
+    with pytest.raises(ContractError, match=r"^availability returned (.*, neither Ready|Missing without a reason)"):
+        check_availability(told)
+    assert check_availability(Missing("fetch it", download=True)) == Missing("fetch it", download=True)
 
 
 @pytest.mark.parametrize("notes", ["oops", (b"x",), (3,), 5, None])

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 import toys
 from ctrbench import Context, Generator, Sampler, SyntheticMetric, Table, environment
+from ctrbench.contract import ContractError
 from ctrbench.driver import Redo, why_again
+from ctrbench.endings import failure
+from ctrbench.errors import Skip, UserError
 from ctrbench.interfaces import Missing, Score
 from ctrbench.jobs import Compute, DataJob, DataRef, Job, PluginCall, PoolJob, PoolRef, ScorePoolJob, TrainJob, key
 from ctrbench.limits import Limits
@@ -165,6 +168,19 @@ def test_a_pool_without_positives_is_skipped_by_what_needs_some_and_serves_where
     assert skipped.plugin.startswith("negatives (toys")
     assert "the pool has 0 positives" in skipped.reason
     assert bench.train(S3, pool).ok
+
+
+@pytest.mark.parametrize("kind", [Skip, UserError, ContractError])
+def test_an_exception_that_says_nothing_is_told_by_its_class_and_line(kind: type[Exception]) -> None:
+    told = []
+    for said in ("mend it", " \n"):
+        try:
+            raise kind(said)
+        except Exception as error:
+            told.append(failure(error, Stage.FIT))
+    assert [result.reason for result in told] == ["mend it", kind.__name__]
+    assert [result.users_mistake for result in told] == [kind is UserError, False]
+    assert [bool(result.traceback) for result in told] == [False, True]
 
 
 def test_predictions_that_are_no_probabilities_are_the_models_failure(bench: Bench) -> None:
