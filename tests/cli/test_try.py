@@ -84,6 +84,23 @@ def test_days_without_hours_and_one_of_two_times_are_not_guessed_to_be_the_time(
     assert "time" not in {**days.parameters, **both.parameters}
 
 
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ("", "an empty value in row 8"),
+        ("2016-12-31T23:59:60Z", "'2016-12-31T23:59:60Z' in row 8 is no number and no ISO 8601 date"),
+    ],
+)
+def test_what_keeps_a_column_called_like_one_from_being_the_time_is_noted(tmp_path, odd, said):
+    path = written(tmp_path / "log.csv", timestamp=lambda n: odd if n == 7 else COLUMNS["timestamp"](n))
+    found = seen(path)
+    assert "time" not in found.parameters
+    assert any(note.startswith(f"'timestamp' is not taken for the time: {said}") for note in found.notes)
+    with pytest.raises(UserError, match=r"^--time timestamp: it is no column of times \(.* row 8 .*\); say another$"):
+        seen(path, time="timestamp")
+    assert not any("time" in note for note in seen(written(path, timestamp=lambda n: f"{n % 7}")).notes)
+
+
 def test_it_says_how_the_file_is_written(tmp_path):
     found = seen(written(tmp_path / "log.tsv", sep="\t"))
     assert found.reasons["path"] == "300 rows, 8 columns, text with a tab between values, a header"

@@ -93,6 +93,7 @@ class _Look:
     reasons: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     others: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def decide(self, parameter: str, value: Any, reason: str) -> None:
         self.parameters[parameter] = value
@@ -164,7 +165,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         found.decide("drop", list(found.dropped), reasons)
     nobody = [f"no column looks like the {role}: --{role} COLUMN names it" for role in ("user", "item")
               if role not in found.parameters]  # fmt: skip
-    notes = [*apart, *nobody, *_possible_pairs(found), *_giveaways(found)]
+    notes = [*apart, *nobody, *found.notes, *_possible_pairs(found), *_giveaways(found)]
     return Proposal(found.parameters, found.reasons, found.others, notes, _fallbacks(found))
 
 
@@ -371,10 +372,12 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
         written = [name for name in found.free if _is_written_as_time(found.columns.get(name))]
         likely = written if len(written) == 1 else []
     times = sorted(((name, *_instants(found, name)) for name in likely), key=lambda each: not _tells(each[1]))
-    for name, when, format in times:
+    for name, when, format, complaint in times:
         if when is None:
             if given:
-                raise UserError(f"--time {given}: it is no column of times; say another")
+                raise UserError(f"--time {given}: it is no column of times ({complaint}); say another")
+            if "time" not in found.parameters and _letters(name) not in TURNS and name in found.columns:
+                found.notes.append(f"{name!r} is not taken for the time: {complaint}")
             continue
         distinct = len(np.unique(when.coarse + when.fine / 1e10))
         if _letters(name) in TURNS and distinct <= MOST_TURNS and not when.calendar and not given:
@@ -407,21 +410,25 @@ def _tells(when: Instants | None) -> bool:
     return when is not None and when.calendar
 
 
-def _instants(found: _Look, name: str) -> tuple[Instants | None, str]:
-    """The times of a column, and the format that it takes to read them."""
+def _instants(found: _Look, name: str) -> tuple[Instants | None, str, str]:
+    """The times of a column, and the format that it takes to read them; or what is no time in it."""
     column = found.columns.get(name)
     compact = column is not None and all(
         re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]
     )
     written = [] if column is None else column.values[:1000].tolist()
-    read: list[tuple[Instants, str]] = []
+    read: list[tuple[Instants, str, str]] = []
+    complaint = ""
     for format in chain(["%y%m%d%H"] if compact else [], [""], formats_of(written)):
-        with suppress(UserError):
+        try:
             when = instants(found.log.columns[name], format, name, found.log.where)
-            if when.calendar:
-                return when, format
-            read.append((when, format))
-    return read[0] if read else (None, "")
+        except UserError as error:
+            complaint = str(error).removeprefix(f"{name}: ")
+            continue
+        if when.calendar:
+            return when, format, ""
+        read.append((when, format, ""))
+    return read[0] if read else (None, "", complaint)
 
 
 def _date(when: Instants, pick: Callable[[Any], Any]) -> str:
