@@ -101,6 +101,21 @@ def test_what_keeps_a_column_called_like_one_from_being_the_time_is_noted(tmp_pa
     assert not any("time" in note for note in seen(written(path, timestamp=lambda n: f"{n % 7}")).notes)
 
 
+def test_bytes_that_are_no_text_are_left_out_for_that_and_not_taken_for_several_values(tmp_path):
+    import pyarrow as pa
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    log = pc.read_csv(written(tmp_path / "log.csv"))
+    users = pa.array([bytes([128 + n % 23, 255]) for n in range(len(log))])
+    pq.write_table(log.set_column(0, "user_id", users), path := tmp_path / "log.parquet")
+    found = seen(path)
+    assert found.parameters["sequence"] == ["history"]
+    assert "user_id: holds bytes that are no UTF-8 text" in found.reasons["drop"]
+    with pytest.raises(UserError, match=r"^--user user_id holds bytes that are no UTF-8 text; name another column$"):
+        seen(path, user="user_id")
+
+
 def test_it_says_how_the_file_is_written(tmp_path):
     found = seen(written(tmp_path / "log.tsv", sep="\t"))
     assert found.reasons["path"] == "300 rows, 8 columns, text with a tab between values, a header"

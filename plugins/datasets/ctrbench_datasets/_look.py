@@ -88,6 +88,7 @@ class _Look:
 
     log: Log
     columns: dict[str, Column]
+    unread: dict[str, str]  # what is wrong with each of the others
     given: Mapping[str, str]
     parameters: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -131,13 +132,13 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         log, made_up, form = _read(sources.train, encoding)
     if not len(log):
         raise UserError(f"{path}: the table has no rows; give it some")
-    found = _Look(log, _columns(log), given)
+    found = _Look(log, *_columns(log), given)
     for role in ("user", "item", "time"):
         if role in given and given[role] not in log.names:
             hint = did_you_mean(given[role], log.names, "the columns are")
             raise UserError(f"--{role} {given[role]} is not a column; {hint}")
-        if role in ("user", "item") and role in given and given[role] not in found.columns:
-            raise UserError(f"--{role} {given[role]} holds lists or other compound values; name another column")
+        if role in ("user", "item") and given.get(role) in found.unread:
+            raise UserError(f"--{role} {given[role]} {found.unread[given[role]]}; name another column")
     in_parts = any(len(files) > 1 for files in (sources.valid, sources.test))  # which only their folder can name
     named = os.path.abspath(expanded(path)) if in_parts else _paths(sources.train, path)
     found.decide("path", named, f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
@@ -256,15 +257,15 @@ def _read(files: Sequence[Path], encoding: str) -> tuple[Log, bool, str]:
     return log, bool(columns), f", text with {delimiter} between values, {'no' if columns else 'a'} header{packed}"
 
 
-def _columns(log: Log) -> dict[str, Column]:
-    """The columns that are not compound values."""
-    found = {}
+def _columns(log: Log) -> tuple[dict[str, Column], dict[str, str]]:
+    """The columns with one value a row, and what is wrong with each of the others."""
+    found, unread = {}, {}
     for name in log.names:
         try:
             found[name] = Column.of(log.columns[name])
-        except (TypeError, ValueError):
-            continue
-    return found
+        except (TypeError, ValueError) as error:
+            unread[name] = str(error).partition(";")[0]
+    return found, unread
 
 
 # The label
@@ -471,7 +472,14 @@ def _owned(columns: Mapping[str, Column], owner: Column) -> list[str]:
 
 
 def _find_sequences(found: _Look) -> None:
-    compound = [name for name in found.log.names if name not in found.columns and name not in found.dropped]
+    import pyarrow as pa
+
+    compound = []
+    for name in (name for name in found.unread if name not in found.dropped):
+        if pa.types.is_nested(found.log.columns.schema.field(name).type):
+            compound.append(name)
+        else:
+            found.dropped[name] = found.unread[name]
     joined = [name for name in found.free if name in found.columns and _is_joined(found.columns[name])]
     if compound or joined:
         found.decide("sequence", [*compound, *joined], "several values a row: described, and left out")
