@@ -130,6 +130,9 @@ def test_text_that_is_not_utf_8_is_read_as_windows_writes_it_unless_one_says_oth
     assert seen(path, encoding="latin-1").parameters["encoding"] == "latin-1"
     with pytest.raises(UserError, match=r"line 3 is not ascii \(byte 0xe4\)"):
         seen(path, encoding="ascii")
+    path.write_bytes(written(path, gender=lambda n: "男性" if n % 2 else "女性").read_text().encode("shift_jis"))
+    with pytest.raises(UserError, match=r"is not cp1252 \(.*\); .* as in encoding=shift_jis$"):
+        seen(path)
     assert "encoding" not in seen(written(tmp_path / "plain.csv")).parameters
 
 

@@ -98,9 +98,10 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
             line = lines + data[:start].count(b"\n") + 1
             bad = f"byte 0x{error.object[start]:02x}" if isinstance(error, UnicodeDecodeError) else str(error)
             name = "UTF-8" if text.encoding.startswith("utf-8") else text.encoding
+            example = "shift_jis" if name == "cp1252" else "cp1252"
             raise WrongEncodingError(
                 f"{text.path}: line {line} is not {name} ({bad}); not a readable log, or in another encoding: "
-                "say which, as in encoding=cp1252"
+                f"say which, as in encoding={example}"
             ) from None
         lines += data.count(b"\n")
         if "\ufeff" in block:
