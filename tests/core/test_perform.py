@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,6 +169,13 @@ def test_a_pool_without_positives_is_skipped_by_what_needs_some_and_serves_where
     assert skipped.plugin.startswith("negatives (toys")
     assert "the pool has 0 positives" in skipped.reason
     assert bench.train(S3, pool).ok
+
+
+def test_a_method_that_replaces_the_clock_does_not_change_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = Stages()
+    with stages(Stage.FIT):
+        monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
+    assert 0 <= stages.seconds["fit"] < 60
 
 
 @pytest.mark.parametrize("kind", [Skip, UserError, ContractError])
