@@ -80,6 +80,8 @@ class Recipe:
                 raise UserError(f"derive={feature} is no feature of a time; there are {', '.join(FEATURES)}")
         if self.derive and not self.time:
             raise UserError(f"derive={self.derive[0]} needs a time column: say time=")
+        if self.time_format and not self.time:
+            raise UserError(f"time_format={self.time_format} needs a time column: say time=")
         if self.kind in ("time", "days") and not self.time:
             raise UserError(f"split={self.kind} needs a time column: say time=")
         if self.kind == "user" and not self.user:
@@ -369,7 +371,10 @@ _CODED = {
     "scale": "standard|log",
     "bins": r"criteo|quantiles:\d+",
 }
-"""What the value of each coding looks like; those of the last two are for numbers."""
+"""What the value of each coding looks like."""
+
+_OF_NUMBERS = ("scale", "bins")
+"""Those for numbers; the others are for categories, such as bins."""
 
 
 def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> dict[str, Coding]:
@@ -383,14 +388,21 @@ def _codings(recipe: Recipe, numeric: Sequence[str], names: Sequence[str]) -> di
             if own and not re.fullmatch(pattern, str(entry)):
                 if names and own[1] not in names:
                     raise UserError(f"{parameter}={entry}: {did_you_mean(own[1], names, 'the fields are')}")
+                if names and parameter in _OF_NUMBERS and own[1] not in numeric:
+                    raise UserError(f"{parameter}={entry} is for a number: name it in numeric= too, or leave it out")
                 if (other := own_of.setdefault(own[1], entry)) != entry:
                     raise UserError(f"{parameter}={entry}: {other} is given too; leave one out")
                 given.setdefault(own[1], {})[parameter] = _value(parameter, own[2])
             elif entry not in ("", 0, "0") or parameter == "min_count":
                 checked = _value(parameter, entry)
                 for name in names:
-                    if (name in numeric) == (parameter in ("scale", "bins")):
+                    if (name in numeric) == (parameter in _OF_NUMBERS):
                         given[name].setdefault(parameter, checked)
+    for name in names:
+        useless = [parameter for parameter in given[name] if parameter not in _OF_NUMBERS]
+        if name in numeric and "bins" not in given[name] and useless:
+            told = f"{useless[0]}={name}:{given[name][useless[0]]}"
+            raise UserError(f"{told} is for categories: say bins= too, which makes some of numbers, or leave it out")
     return {name: Coding(**values) for name, values in given.items() if values}
 
 

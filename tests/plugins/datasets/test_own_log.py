@@ -504,6 +504,10 @@ def test_valid_comes_of_train_where_a_folder_has_none(tmp_path):
         ({"split": "user"}, "csv_log: split=user needs a column of users: say user="),
         ({"split": "days"}, "csv_log: split=days needs a time column"),
         ({"derive": "hour"}, "csv_log: derive=hour needs a time column"),
+        ({"time_format": "%Y"}, "csv_log: time_format=%Y needs a time column: say time="),
+        ({"scale": "uid:log"}, "scale=uid:log is for a number: name it in numeric= too, or leave it out"),
+        ({"bins": ("uid:quantiles:5",), "numeric": "price"}, "bins=uid:quantiles:5 is for a number"),
+        ({"hash": "price:5", "numeric": "price"}, "hash=price:5 is for categories: say bins= too"),
         ({"derive": "century", "time": "when"}, "derive=century is no feature of a time; there are hour, weekday"),
         ({"gap": "soon", "time": "when"}, "gap=soon must be a number with s, m, h, d or w"),
         ({"gap": "1d"}, "gap=1d is for a split by time"),
@@ -528,6 +532,14 @@ def test_a_parameter_that_cannot_be_names_the_value_and_the_fix(tmp_path, parame
 
 
 # Codings
+
+
+@pytest.mark.parametrize("bins", ["quantiles:4", ("price:quantiles:4",)])
+def test_bins_of_a_number_may_be_coded_as_categories_are(tmp_path, bins):
+    table = frame().assign(price=np.arange(400) % 8 * 1.5)
+    log = load(tmp_path, table, numeric="price", bins=bins, top=("price:2",))
+    assert len(vocabulary(log, "price")) == 3
+    assert vocabulary(log, "price")[-1] == "(rare)"
 
 
 def test_rare_values_become_one_and_what_was_folded_is_said(tmp_path):
