@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import random
 import re
 import sqlite3
@@ -322,6 +323,11 @@ def test_a_file_that_is_no_archive_is_refused(archive: Path, tmp_path: Path, kin
     else:
         archive.write_bytes({"cut short": data[: len(data) // 2], "empty": b"", "text": b"my diary"}[kind])
     refused(tmp_path, archive)
+
+
+def test_of_a_packed_archive_it_is_said_how_to_unpack_it(archive: Path, tmp_path: Path) -> None:
+    archive.write_bytes(lzma.compress(archive.read_bytes()))
+    assert f"unpack it first (xz -dk {archive.name})" in refused(tmp_path, archive)
 
 
 def test_bytes_that_a_disk_or_a_line_has_changed_are_refused_or_do_no_harm(

@@ -164,12 +164,19 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     except _UnusableError as error:
         raise UserError(f"{encodable(str(file))}: is no archive that can be imported: {plain(str(error))}") from None
     except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError, LostArtefactError) as error:
-        raise UserError(f"{encodable(str(file))}: is damaged or no archive: {plain(str(error))}") from None
+        packed = f"; it is packed by xz: unpack it first (xz -dk {encodable(file.name)})" if _is_xz(file) else ""
+        raise UserError(f"{encodable(str(file))}: is damaged or no archive: {plain(str(error))}{packed}") from None
     except OSError as error:
         raise UserError(
             f"{encodable(str(file))}: cannot be imported: {one_line(error)}; no result has been changed, and the same "
             "import again resumes from here"
         ) from None
+
+
+def _is_xz(file: Path) -> bool:
+    with suppress(OSError), file.open("rb") as start:
+        return start.read(6) == b"\xfd7zXZ\0"
+    return False
 
 
 class _UnusableError(Exception):
