@@ -35,14 +35,25 @@ def test_junit_is_well_formed_whatever_plug_ins_are_called() -> None:
         "failures": "2",
         "errors": "0",
     }
-    assert [case.tag for case in suite] == ["testcase"] * 3
-    assert {case.get("classname") for case in suite} == {"auc"}
-    [failure] = next(case for case in suite if "a|b" in str(case.get("name")))
+    assert [case.tag for case in suite] == ["testcase"] * 3 + ["system-out"]
+    *cases, _ = suite
+    assert {case.get("classname") for case in cases} == {"auc"}
+    [failure] = next(case for case in cases if "a|b" in str(case.get("name")))
     assert failure.tag == "failure"
     assert "0.7 → 0.6" in str(failure.get("message"))
     assert "\ufffe" not in reports.junit(nasty())
     thin = snap(at("m", auc=[0.7]))
     assert "<error" in reports.junit(compare(thin, thin, ["auc"]))
+
+
+def test_junit_says_which_runs_it_is_of_and_what_to_know_beside_them() -> None:
+    old, new = (snap(at("m", auc=[0.7, 0.7]), run=f"r\x1b{seed}", seed=seed, suite=f"s{seed}") for seed in (1, 2))
+    [suite] = ElementTree.fromstring(reports.junit(made := compare(old, new, ["auc"])))
+    said = str(suite[-1].text).splitlines()
+    assert [line.split(" of ")[0] for line in said[:2]] == ["Baseline: run r 1", "HEAD: run r 2"]
+    assert "seed 2" in said[1]
+    assert said[2].startswith("1 question. ")
+    assert said[3:] == list(made.notes) == ["the baseline is of suite s1, HEAD of s2"]
 
 
 def test_markdown_is_one_table_whatever_plug_ins_are_called() -> None:

@@ -34,7 +34,7 @@ def markdown(comparison: Comparison) -> str:
     answers = sorted(comparison.answers, key=lambda answer: _ORDER.index(answer.judgement))
     parts = [
         f"## ctrbench compare: {_HEADS[comparison.judgement]}",
-        f"Baseline: {_who(comparison.baseline)}  \nHEAD: {_who(comparison.head)}",
+        "  \n".join(map(safe, _runs(comparison))),
         _table(
             ("metric", "of", "baseline", "HEAD", "difference", "interval", "margin", "verdict"),
             [_row(answer) for answer in answers],
@@ -47,18 +47,15 @@ def markdown(comparison: Comparison) -> str:
         rows = [_shift(shift) for shift in comparison.shifts]
         parts.append("Cells and pools that got worse most (each by itself is mostly noise):")
         parts.append(_table(("metric", "where", "baseline", "HEAD", "margins worse"), rows))
-    notes = [
-        f"{counted(len(answers), 'question')}. A regression is an interval wholly beyond the margin; fine is one that "
-        f"excludes {EXCLUDED:g} margins. Its end on the good side has the level {comparison.level:.2g} (one-sided), "
-        f"the other {DOUBT:g}. Differences of costs are ratios; less than {SHORTEST:g} s counts as {SHORTEST:g} s.",
-        *map(safe, comparison.notes),
-    ]
-    parts.append("\n".join(f"- {note}" for note in notes))
+    parts.append("\n".join(f"- {note}" for note in [_rule(comparison), *map(safe, comparison.notes)]))
     return "\n\n".join(parts) + "\n"
 
 
 def junit(comparison: Comparison) -> str:
-    """A test case for each question, its class the metric: what is worse or lost failed, thin evidence is an error."""
+    """A test case for each question, its class the metric: what is worse or lost failed, thin evidence is an error.
+
+    Which runs these are and what to know beside the answers is the suite's output.
+    """
     count = {judgement: sum(f.judgement is judgement for f in comparison.answers) for judgement in Judgement}
     totals = {
         "tests": str(len(comparison.answers)),
@@ -76,8 +73,24 @@ def junit(comparison: Comparison) -> str:
             tag = "failure" if answer.judgement in _FAILED else "error"
             message = plain(_sentence(answer))
             ElementTree.SubElement(case, tag, {"message": message, "type": str(answer.judgement)}).text = message
+    said = [*_runs(comparison), _rule(comparison), *comparison.notes]
+    ElementTree.SubElement(suite, "system-out").text = "\n".join(map(plain, said))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _runs(comparison: Comparison) -> tuple[str, str]:
+    return f"Baseline: {_who(comparison.baseline)}", f"HEAD: {_who(comparison.head)}"
+
+
+def _rule(comparison: Comparison) -> str:
+    """How the questions were judged."""
+    return (
+        f"{counted(len(comparison.answers), 'question')}. A regression is an interval wholly beyond the margin; fine "
+        f"is one that excludes {EXCLUDED:g} margins. Its end on the good side has the level {comparison.level:.2g} "
+        f"(one-sided), the other {DOUBT:g}. Differences of costs are ratios; less than {SHORTEST:g} s counts as "
+        f"{SHORTEST:g} s."
+    )
 
 
 def _who(snapshot: Snapshot) -> str:
@@ -86,7 +99,7 @@ def _who(snapshot: Snapshot) -> str:
     budget = "" if snapshot.budget == 1 else f", budget {snapshot.budget:g}"
     git = snapshot.environments[-1].git if snapshot.environments else ""
     commit = f", commit {git}" if git else ""
-    return safe(f"run {snapshot.run} of {made} ({seeds}{budget}{commit})")
+    return f"run {snapshot.run} of {made} ({seeds}{budget}{commit})"
 
 
 def _row(answer: Answer) -> list[str]:
