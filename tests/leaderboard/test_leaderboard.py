@@ -64,6 +64,21 @@ def test_generators_are_ranked_by_their_mean_gain_where_real_rows_are_kept() -> 
     ]
 
 
+def test_marks_of_generators_are_told_to_be_over_candidates_where_controls_stand_beside_them() -> None:
+    gains = {"gan": (0.020, 0.021, 0.022), "independent": (0.030, 0.031, 0.032)}
+    cells = [cell("", "original", "m", 0.8, repeat) for repeat in range(3)]
+    cells += [cell(name, "S3", "m", 0.8 + g, repeat) for name, gs in gains.items() for repeat, g in enumerate(gs)]
+    both = board("generators", results(cells, [pool(name, 1.0) for name in gains], repeats=3))
+    assert [row[:2] for row in texts(both)] == [["1", "gan"], ["control", "independent"]]
+    assert ["▲" in row[2] for row in texts(both)] == [True, False]
+    assert any("by Holm at .05 over the candidates of this table" in note for note in both.notes)
+    assert "controls are outside the family, not marked" in both.notes
+    for name, kind in (("gan", "candidates"), ("independent", "generators")):
+        alone = board("generators", results([c for c in cells if c.generator in ("", name)], [pool(name, 1.0)]))
+        assert any(f"by Holm at .05 over the {kind} of this table" in note for note in alone.notes)
+        assert not any("outside the family" in note for note in alone.notes)
+
+
 def test_only_generators_with_the_same_places_share_mean_ranks() -> None:
     cells = [cell("", "original", "m", 0.80), cell("a", "S3", "m", 0.82), cell("b", "S3", "m", 0.81)]
     more = [cell("a", "S4", "m", 0.81)]

@@ -160,8 +160,11 @@ def generators(part: Part) -> list[Board]:
         f"{m} has no score on original and is left out for all" for m in effects.models if m not in effects.compared
     ]
     found_effects = [tested.effect for tested in judged.values() if tested]
-    notes = [*part.shared_pools(), *left_out, *about_intervals(found_effects, marks=effects.better != "neither")]
-    return [board.finish(*notes)]
+    over = f"the {'candidates' if effects.candidates else 'generators'} of this table"
+    notes = about_intervals(found_effects, marks=effects.better != "neither", over=over)
+    if effects.beside and any(tested.holm is not None for tested in judged.values() if tested):
+        notes.append("controls are outside the family, not marked")
+    return [board.finish(*part.shared_pools(), *left_out, *notes)]
 
 
 def _mean_ranks(part: Part) -> dict[str, float]:

@@ -69,8 +69,11 @@ def interval(effect: Effect) -> str:
     return f"{effect.mean:+z.5f}{half}"
 
 
-def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
-    """What has to be known to read a table's intervals; nothing of one that has no effect."""
+def about_intervals(effects: Sequence[Effect], marks: bool, over: str = "the cells of this table") -> list[str]:
+    """What has to be known to read a table's intervals; nothing of one that has no effect.
+
+    `over` says what the tests behind its marks are over.
+    """
     if not effects:
         return []
     known = [effect for effect in effects if effect.interval is not None]
@@ -88,7 +91,7 @@ def about_intervals(effects: Sequence[Effect], marks: bool) -> list[str]:
         said.append(f"± is half of a 95 % interval of the difference to original, over {' or '.join(bases)}")
         if marks:
             said.append(
-                f"{BETTER} better and {WORSE} worse by Holm at .05 over the cells of this table, "
+                f"{BETTER} better and {WORSE} worse by Holm at .05 over {over}, "
                 f"{LIKELY_BETTER} {LIKELY_WORSE} by Benjamini and Hochberg only"
             )
         said += about_repeats(effects)
