@@ -47,6 +47,16 @@ def test_generators_have_their_mean_gain_and_interval() -> None:
     assert frame["delta"].tolist() == [pytest.approx(0.011)]
     assert (frame["low"] < frame["delta"]).all()
     assert (frame["delta"] < frame["high"]).all()
+    [record] = [each for each in records("generators", Results(THREE)) if each["scenario"] is None]
+    [row] = frame.to_dict("records")
+    assert {name: record[name] for name in EFFECT[:-1]} == {name: row[name] for name in EFFECT[:-1]}
+    assert (record["value"], record["mean_rank"]) == (row["delta"], 1.0)
+
+
+def test_a_generator_that_lacks_a_score_has_no_mean_in_the_records() -> None:
+    lacking = Results(results([*THREE.cells[:-1], replace(THREE.cells[-1], scores={})], list(THREE.pools), repeats=3))
+    [record] = [each for each in records("generators", lacking) if each["scenario"] is None]
+    assert (record["value"], record["delta"], record["mean_rank"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("aspect", ["privacy", "fidelity"])

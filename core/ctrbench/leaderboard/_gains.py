@@ -127,7 +127,10 @@ def _variances(part: Part) -> list[str]:
 
 
 def generators(part: Part) -> list[Board]:
-    """Generators by their mean gain over `original`, over all models and repeats, in scenarios that keep real rows."""
+    """Generators by their mean gain over `original`, over all models and repeats, in scenarios that keep real rows.
+
+    The record of that mean names no scenario.
+    """
     effects = part.effects
     if not effects.pool_scenarios or not part.metric:
         return []
@@ -148,13 +151,17 @@ def generators(part: Part) -> list[Board]:
         text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(causes).text
         best = place == "1" and tested is not None and part.gain(tested.effect.mean) > 0
         row = [Entry(place), Entry(generator), Entry(text, best)]
-        row += [Entry(f"{ranks[same]:.2f}" if ranked and same in ranks else "—"), Entry(_wins(part, generator))]
+        rank = ranks.get(same) if ranked else None
+        row += [Entry("—" if rank is None else f"{rank:.2f}"), Entry(_wins(part, generator))]
+        about: Record = {"dataset": part.dataset, "generator": generator}
+        metric: Record = {"metric": f"Δ{part.metric}"}
+        mean = tested.effect.mean if tested else None
+        board.records.append({**about, "scenario": None, **metric, "value": mean, **numbers(tested), "mean_rank": rank})
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
             gain = whole_mean(_gains(part, generator, [scenario]))
             row.append(board.missing(causes) if gain is None else Entry(f"{gain:+z.5f}"))
-            record: Record = {"dataset": part.dataset, "generator": generator, "scenario": scenario}
-            board.records.append(record | {"metric": f"Δ{part.metric}", "value": gain} | numbers(found))
+            board.records.append({**about, "scenario": scenario, **metric, "value": gain, **numbers(found)})
         board.rows.append(row)
     left_out = [
         f"{m} has no score on original and is left out for all" for m in effects.models if m not in effects.compared
