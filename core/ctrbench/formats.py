@@ -30,9 +30,10 @@ NEEDS = {
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 _LATEX = (
-    {"Δ": r"$\Delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
+    {"Δ": r"$\Delta$", "ε": r"$\varepsilon$", "δ": r"$\delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
     | {"▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$", "▽": r"$\triangledown$"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {c: f"${c}$" for c in "<>|"}
     | {c: "\\" + c for c in "&%$#_{}"}
 )
 

@@ -359,6 +359,11 @@ def test_what_a_plug_in_says_is_escaped() -> None:
     assert r"\| \*no\*" in formats.render(made, [], "markdown")
     bad = leaderboard.Board("cost", "d", "t", ("a",), [[leaderboard.Entry(r"50% of x_1 & \input{file} $")]])
     assert r"50\% of x\_1 \& \textbackslash{}input\{file\} \$" in formats.render([bad], [], "latex")
+    signs = leaderboard.Board("privacy", "d", "t", ("ε (δ)",), [[leaderboard.Entry("< 3 ±1 > 2 | ▲△▼▽ Δ … —")]])
+    text = formats.render([signs], [], "latex")
+    assert r"$\varepsilon$ ($\delta$)" in text, "a letter without a command is refused by LaTeX"
+    assert r"$<$ 3 $\pm$1 $>$ 2 $|$ $\blacktriangle$" in text
+    assert text.isascii()
 
 
 def test_the_best_is_bold_on_a_terminal_and_starred_elsewhere() -> None:
