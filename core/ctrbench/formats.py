@@ -30,7 +30,7 @@ NEEDS = {
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 _LATEX = (
-    {"Δ": r"$\Delta$", "ε": r"$\varepsilon$", "δ": r"$\delta$", "±": r"$\pm$", "—": "---", "…": r"\dots{}"}
+    {"Δ": r"$\Delta$", "ε": r"$\varepsilon$", "δ": r"$\delta$", "±": r"$\pm$", "—": "---", "…": "..."}
     | {"▲": r"$\blacktriangle$", "△": r"$\vartriangle$", "▼": r"$\blacktriangledown$", "▽": r"$\triangledown$"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {c: f"${c}$" for c in "<>|"}
