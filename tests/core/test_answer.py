@@ -99,6 +99,17 @@ def test_python_and_json_have_the_same_verdict() -> None:
     assert found.lines[0][:40] in results.answer()
 
 
+def test_a_notebook_shows_small_p_values_and_nothing_where_nothing_is_known() -> None:
+    gains = [0.03 + repeat * 1e-4 for repeat in range(5)]
+    cells = [cell("", "original", "m", 0.8, repeat) for repeat in range(5)]
+    cells += [cell("gan", "S3", "m", 0.8 + gain, repeat) for repeat, gain in enumerate(gains)]
+    cells += [cell("gan", "S5", "m", None if repeat else 0.7, repeat) for repeat in range(5)]
+    shown = Results(results(cells, [pool("gan", 1.0)], repeats=5))._repr_html_()
+    assert re.search(r"<td>\d(\.\d)?e-\d\d</td>", shown)
+    assert "<td>0.00000</td>" not in shown
+    assert "NA" not in shown
+
+
 def test_a_run_that_did_not_end_says_so() -> None:
     assert "it did not finish" in answer.answer(replace(RUN, finished=None))
 
