@@ -143,4 +143,4 @@ def _record(pool: PoolResult, metric: str) -> Record:
         "flagged": score.flagged if score else None,
         "status": str(pool.result.status),
     }
-    return dict(score.details if score else {}) | record  # what a plug-in calls "value" is not the value
+    return {**record, **(score.details if score else {}), **record}  # what a plug-in calls "value" is not the value
