@@ -136,3 +136,10 @@ def test_where_no_side_of_a_metric_is_better_another_one_is_named() -> None:
     assert answer.answer(alone, "calibration_ratio", width=110).startswith(
         "no verdict: this run has no metric for which"
     )
+
+
+def test_the_last_line_of_a_run_counts_model_seeds_as_its_tables_do() -> None:
+    several = run(*HELPING, model_seeds=3)
+    stated = f"{several.info.repeats} repeats of 3 model seeds"
+    assert stated in " ".join(answer.answer(several, width=110).split())
+    assert "model seeds" not in answer.answer(run(*HELPING), width=110).splitlines()[-2]
