@@ -381,6 +381,9 @@ def test_csv_is_one_number_a_row_and_no_formula() -> None:
     assert len(rows) == len(cells)
     assert {"dataset", "generator", "scenario", "model", "repeat", "metric", "value", "status"} <= set(rows[0])
     assert "'=cmd()" in {row["generator"] for row in rows}
+    head = formats.leaderboards(GRID, ["privacy"], style="csv").splitlines()[0]
+    assert head.startswith("view,dataset,generator,repeat,metric,value,"), "who it is of comes first, then what is said"
+    assert ",distinct," in head
 
 
 def test_json_has_the_bare_numbers() -> None:
