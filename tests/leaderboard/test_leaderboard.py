@@ -305,15 +305,15 @@ def test_cost_counts_each_training_once() -> None:
 
 def test_a_long_fact_is_whole_for_machines_and_bounded_for_people() -> None:
     long = "weekday+isweekend, " * 40
-    output = PoolOutput("f" * 64, 1000, 0, 0.25, facts={"constraints": long, "steps": 1200})
+    output = PoolOutput("f" * 64, 1000, 0, 0.25, facts={"constraints": long, "private": True, "steps": 1200})
     made = pool("vae", 40.0)
     of = results([], [replace(made, result=replace(made.result, output=output))])
     table = board("cost", of)
     [[*_, told]] = texts(table)
     assert "letters …" in told
-    assert told.endswith(", steps 1,200")
-    assert len(told) < 80
-    assert table.records[0]["facts"] == {"constraints": long, "steps": 1200}
+    assert told.endswith(", private true, steps 1,200")
+    assert len(told) < 90
+    assert table.records[0]["facts"] == {"constraints": long, "private": True, "steps": 1200}
 
 
 def test_remarks_tell_seed_fingerprint_versions_and_what_is_missing() -> None:

@@ -51,6 +51,8 @@ def _facts(results: Sequence[TaskResult]) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else bounded(str(value), _FACT)
