@@ -71,7 +71,7 @@ class Results:
 
         `what` is scenarios, generators, doses, shares, slices, privacy, fidelity, cost, cells or pools (`ctrbench.tidy`
         says what each holds).
-        `metric` is the prediction metric of scenarios and generators, by default the run's first.
+        `metric` is the prediction metric that differences are in, by default the run's first.
         """
         from ctrbench import tidy
 

@@ -41,6 +41,13 @@ def test_the_page_runs_and_shows_the_table_of_scenarios(results: ctrbench.Result
     assert f"{table.delta['S5']}" in listed.output
 
 
+def test_the_page_names_the_columns_of_differences_and_of_metrics_of_pools(results: ctrbench.Results) -> None:
+    for what in ("scenarios", "generators", "doses", "shares", "slices", "privacy"):
+        columns = list(results.frame(what))
+        numbers = columns[columns.index("delta" if "delta" in columns else "baseline") + ("delta" not in columns) :]
+        assert all(f"`{name}`" in PAGE for name in numbers), what
+
+
 def test_every_table_that_the_page_names_is_there(results: ctrbench.Results) -> None:
     named = re.findall(r'^\| (`"[^|]*`) \|', PAGE, re.MULTILINE)
     words = [word for cell in named for word in re.findall(r'"(\w+)"', cell)]
