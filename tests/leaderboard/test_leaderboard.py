@@ -73,6 +73,9 @@ def test_marks_of_generators_are_told_to_be_over_candidates_where_controls_stand
     assert ["▲" in row[2] for row in texts(both)] == [True, False]
     assert any("by Holm at .05 over the candidates of this table" in note for note in both.notes)
     assert "controls are outside the family, not marked" in both.notes
+    told = {"auc": MetricInfo("neither", "AUC")}
+    neither = results(cells, [pool(name, 1.0) for name in gains], repeats=3, prediction_metrics=told)
+    assert not any("marked" in note for note in board("generators", neither).notes)
     for name, kind in (("gan", "candidates"), ("independent", "generators")):
         alone = board("generators", results([c for c in cells if c.generator in ("", name)], [pool(name, 1.0)]))
         assert any(f"by Holm at .05 over the {kind} of this table" in note for note in alone.notes)

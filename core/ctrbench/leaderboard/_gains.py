@@ -168,8 +168,9 @@ def generators(part: Part) -> list[Board]:
     ]
     found_effects = [tested.effect for tested in judged.values() if tested]
     over = f"the {'candidates' if effects.candidates else 'generators'} of this table"
-    notes = about_intervals(found_effects, marks=effects.better != "neither", over=over)
-    if effects.beside and any(tested.holm is not None for tested in judged.values() if tested):
+    marks = effects.better != "neither"
+    notes = about_intervals(found_effects, marks, over)
+    if marks and effects.beside and any(tested.holm is not None for tested in judged.values() if tested):
         notes.append("controls are outside the family, not marked")
     return [board.finish(*part.shared_pools(), *left_out, *notes)]
 
