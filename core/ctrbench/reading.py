@@ -164,5 +164,5 @@ class Results:
         frame = self.frame("scenarios")
         frame["repeats"] = frame["repeats"].astype(object).where(frame["repeats"].notna(), "")
         of_p = dict.fromkeys(("p", "holm", "bh"), "{:.2g}".format)  # below .00001, too
-        table = frame.to_html(index=False, float_format="{:.5f}".format, formatters=of_p, na_rep="", escape=True)
+        table = frame.to_html(index=False, float_format="{:z.5f}".format, formatters=of_p, na_rep="", escape=True)
         return Markup("<p>ctrbench run {}</p><ul>{}</ul>").format(self.run, said) + Markup(table)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from ctrbench import MethodRole, answer
 from ctrbench.reading import Results
-from ctrbench.results import GeneratorInfo, MetricInfo
+from ctrbench.results import GeneratorInfo, MetricInfo, ScenarioInfo
 from handmade import cell, pool, results
 from test_verdict import COPY, HELPING, HURTING, ROLES, arm, pools, run
 
@@ -108,6 +108,9 @@ def test_a_notebook_shows_small_p_values_and_nothing_where_nothing_is_known() ->
     assert re.search(r"<td>\d(\.\d)?e-\d\d</td>", shown)
     assert "<td>0.00000</td>" not in shown
     assert "NA" not in shown
+    equal = [cell("", "again", "m", 0.8 - 1e-9, repeat) for repeat in range(5)]
+    known = {name: ScenarioInfo("", True) for name in ("original", "again")}
+    assert "-0.00000" not in Results(results([*cells[:5], *equal], [], repeats=5, scenarios=known))._repr_html_()
 
 
 def test_a_run_that_did_not_end_says_so() -> None:
