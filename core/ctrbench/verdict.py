@@ -270,7 +270,8 @@ class _Judge:
         unmeasured = [f"{name}{self.cause([name])}" for name in self.unmeasured(judged)]
         if best is None:
             every = _few([*unmeasured, *(f"{each.generator} ({each.lacks})" for each in judged if each.lacks)])
-            return [f"{self.effects.dataset}: no answer, as every generator lacks a score of {self.metric}: {every}."]
+            kind = "candidate" if self.beside else "generator"
+            return [f"{self.effects.dataset}: no answer, as every {kind} lacks a score of {self.metric}: {every}."]
         mine = next(each for each in judged if each.generator == best.generator)
         lines = [self.first(best, judged), self.second(best, against)]
         lines.append(f"{self.flags(mine)} {self.cost(mine)}".rstrip())

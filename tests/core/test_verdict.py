@@ -381,6 +381,8 @@ def test_where_no_candidate_applies_the_controls_do_not_answer_for_them() -> Non
 def test_no_answer_says_why() -> None:
     found = judged(lacking("gan", Status.FAILED, "ValueError: no luck"))
     assert found.lines == ["log: no answer, as every generator lacks a score of auc: gan (ValueError: no luck)."]
+    beside = judged(lacking("gan", Status.FAILED, "ValueError: no luck"), *COPY, made=pools("copy"))
+    assert beside.lines == ["log: no answer, as every candidate lacks a score of auc: gan (ValueError: no luck)."]
     out_of_memory = TaskResult(Status.FAILED, "dnn", Stage.FIT, "no memory")
     original = [replace(cell, scores={}, result=out_of_memory) for cell in arm("", "original", 0)]
     told = {"repeats": 5, "scenarios": SCENARIOS, "generators": ROLES, "datasets": DATASETS}
