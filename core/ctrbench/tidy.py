@@ -143,7 +143,10 @@ def cost(results: RunResults, metric: str) -> pd.DataFrame:
 
 
 def cells(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a cell, a column a prediction metric; seconds of the fit, and why what is missing is missing."""
+    """A row a cell, a column a prediction metric; seconds of the fit, and why what is missing is missing.
+
+    A cell that lacks its training has no seconds: it is told the result of the pool that it waited for, whose they are.
+    """
     rows: list[Row] = []
     for cell in results.cells:
         row: Row = {
@@ -155,7 +158,7 @@ def cells(results: RunResults, metric: str) -> pd.DataFrame:
             "model_seed": cell.model_seed,
             "status": str(cell.result.status),
             "reason": cell.result.reason,
-            "fit_seconds": cell.result.seconds.get("fit"),
+            "fit_seconds": cell.result.seconds.get("fit") if cell.ok else None,
         }
         for name in results.info.prediction_metrics:
             row[name] = cell.scores[name].value if name in cell.scores else None

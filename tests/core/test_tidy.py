@@ -98,6 +98,14 @@ def test_cells_have_a_column_a_metric_and_say_why_one_is_missing() -> None:
     assert (bad["status"], bad["reason"]) == ("failed", FAILED.reason)
 
 
+def test_a_cell_without_a_pool_has_not_the_seconds_that_the_pool_took() -> None:
+    waited = replace(FAILED, seconds={"fit": 60.0})
+    cells = [*THREE.cells[:-1], replace(THREE.cells[-1], result=waited, scores={})]
+    seconds = Results(replace(THREE, cells=cells)).frame("cells")["fit_seconds"].tolist()
+    assert seconds[:-1] == [2.0] * (len(cells) - 1)
+    assert pd.isna(seconds[-1])
+
+
 def test_pools_have_value_baseline_and_verdict_of_each_metric() -> None:
     frame = Results(GRID).frame("pools")
     assert list(frame)[-3:] == ["identical", "identical_baseline", "identical_flagged"]
