@@ -298,6 +298,13 @@ class PoolResult:
         """Of its fit and its sampling."""
         return sum(self.result.seconds.get(stage, 0.0) for stage in ("fit", "sample"))
 
+    @property
+    def promise(self) -> tuple[float, float] | None:
+        """ε and δ that its generator says it proves, in the facts `epsilon` and `delta` of its fit; None without."""
+        told = self.result.facts.get("epsilon"), self.result.facts.get("delta")
+        numbers = [float(value) for value in told if isinstance(value, int | float)]
+        return (numbers[0], numbers[1]) if self.ok and len(numbers) == len(told) else None
+
     def cause(self, metric: str) -> TaskResult:
         """What explains a missing score: the failure of the metric, else that of the pool."""
         return self.failed_scores.get(metric, self.result) if self.ok else self.result

@@ -175,15 +175,18 @@ def cells(results: RunResults, metric: str) -> pd.DataFrame:
 
 
 def pools(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a pool: its click rate, and for each metric the value, what real rows would give, and the verdict."""
+    """A row a pool: the ε and δ that it promises, its click rate, and each metric's value, baseline and verdict."""
     rows: list[Row] = []
     for pool in results.pools:
+        epsilon, delta = pool.promise or (None, None)
         row: Row = {
             "dataset": pool.dataset,
             "generator": pool.generator,
             "repeat": pool.repeat,
             "status": str(pool.result.status),
             "reason": pool.result.reason,
+            "dp_epsilon": epsilon,
+            "dp_delta": delta,
             "click_rate": pool.click_rate,
             "fit_seconds": pool.result.seconds.get("fit"),
             "sample_seconds": pool.result.seconds.get("sample"),
@@ -198,7 +201,7 @@ def pools(results: RunResults, metric: str) -> pd.DataFrame:
         **_texts("dataset", "generator"),
         "repeat": "int64",
         **_texts("status", "reason"),
-        **_numbers("click_rate", "fit_seconds", "sample_seconds"),
+        **_numbers("dp_epsilon", "dp_delta", "click_rate", "fit_seconds", "sample_seconds"),
     }
     for name in results.info.synthetic_metrics:
         columns |= {**_numbers(name, f"{name}_baseline"), f"{name}_flagged": _VERDICT}

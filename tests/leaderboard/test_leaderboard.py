@@ -158,6 +158,11 @@ def test_a_proof_of_privacy_stands_beside_what_the_pool_is_worth() -> None:
             "odd": "none",
         }
     assert {row[0]: row[-1] for row in texts(of)}["mst"] == "0.8667"
+    told = {each["generator"]: (each["dp_epsilon"], each["dp_delta"]) for each in board("privacy", made).records}
+    assert (told["mst"], told["odd"], told["vae"]) == ((3.0, 1e-9), (None, None), (None, None))
+    frame = Results(made).frame("pools").set_index("generator")[["dp_epsilon", "dp_delta"]]
+    assert frame.loc["mst"].tolist() == [3.0, 1e-9]
+    assert frame.loc[["odd", "vae"]].isna().all(axis=None)
     assert "ε (δ)" not in board("privacy").columns
 
 

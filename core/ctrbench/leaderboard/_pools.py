@@ -85,9 +85,9 @@ def _summary(part: Part, aspect: Aspect) -> list[Board]:
 
 
 def _promise(pools: Sequence[PoolResult]) -> str:
-    """What a generator says it proves, in the facts `epsilon` and `delta` of its fits; "" where it proves nothing."""
-    pairs = dict.fromkeys((p.result.facts.get("epsilon"), p.result.facts.get("delta")) for p in pools if p.ok)
-    return ", ".join(f"{e:g} ({d:.0e})" for e, d in pairs if isinstance(e, int | float) and isinstance(d, int | float))
+    """What a generator says it proves; "" where it proves nothing."""
+    promised = dict.fromkeys(pool.promise for pool in pools)
+    return ", ".join(f"{pair[0]:g} ({pair[1]:.0e})" for pair in promised if pair)
 
 
 def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:
@@ -133,6 +133,7 @@ def _causes(pools: Sequence[PoolResult], metric: str) -> list[TaskResult]:
 
 def _record(pool: PoolResult, metric: str) -> Record:
     score = pool.scores.get(metric)
+    epsilon, delta = pool.promise or (None, None)
     record: Record = {
         "dataset": pool.dataset,
         "generator": pool.generator,
@@ -142,5 +143,7 @@ def _record(pool: PoolResult, metric: str) -> Record:
         "baseline": score.baseline if score else None,
         "flagged": score.flagged if score else None,
         "status": str(pool.result.status),
+        "dp_epsilon": epsilon,
+        "dp_delta": delta,
     }
     return {**record, **(score.details if score else {}), **record}  # what a plug-in calls "value" is not the value
