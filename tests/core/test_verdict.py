@@ -296,6 +296,12 @@ def test_a_run_without_generators_says_so() -> None:
     assert judged(made=[]).lines == ["log: this run has no generator, so it says nothing of synthetic data."]
     [said] = judged(made=pools("vae")).lines
     assert said == "log: this run has no scenario that uses a pool, so it says nothing of synthetic data."
+    skipped = TaskResult(Status.SKIPPED, "gan", Stage.FIT, "gan is for nominal fields")
+    found = judged(
+        lacking("gan", skipped.status, skipped.reason),
+        made=[replace(pool, result=skipped) for pool in pools("gan", flagged=None)],
+    )
+    assert found.lines == ["log: no answer, as no generator applies (gan is for nominal fields)."]
 
 
 def test_a_metric_with_no_better_side_has_no_verdict() -> None:
