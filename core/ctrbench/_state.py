@@ -401,6 +401,6 @@ def _silent() -> Iterator[None]:
 
 def flush() -> None:
     """Write out what was printed so far, as far as there is somewhere to write it."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
         with suppress(Exception):  # there is none, or it is closed
-            stream.flush()
+            getattr(sys, name).flush()

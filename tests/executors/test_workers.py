@@ -91,6 +91,11 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert "if nobody did so from outside" in noticed["priority"]
 
 
+def test_what_was_printed_is_flushed_though_a_plug_in_removed_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sys, "stdout")
+    _state.flush()
+
+
 def test_every_library_that_built_in_plug_ins_import_is_looked_after() -> None:
     nodes = [node for file in (ROOT / "plugins").rglob("*.py") for node in ast.walk(ast.parse(file.read_bytes()))]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
