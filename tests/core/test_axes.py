@@ -159,6 +159,15 @@ def test_boards_frames_and_pictures_tell_the_same() -> None:
         assert (len(full) > 0, len(empty), dict(full.dtypes)) == (True, 0, dict(empty.dtypes))
 
 
+def test_nothing_is_said_of_marks_on_a_curve_where_no_side_of_a_metric_is_better() -> None:
+    info = replace(DOSED.info, prediction_metrics={"auc": MetricInfo("neither", "AUC")})
+    for run, marked in ((DOSED, True), (replace(DOSED, info=info), False)):
+        [board] = leaderboard.boards(run, ["doses"])
+        assert any("better" in note for note in board.notes) == marked
+        [picture] = pictures(Effects(run, "log", "auc"), ["doses"])
+        assert any("filled" in note for note in picture.notes) == marked
+
+
 def test_a_report_leads_to_its_doses() -> None:
     assert '<a href="#data-0-doses">Doses</a>' in page(DOSED)
 

@@ -123,6 +123,8 @@ def _record(part: Part, curve: Curve, point: Point) -> Record:
 def _about(curves: Sequence[Curve], points: str) -> list[str]:
     """How to read the places of a curve."""
     effects = [point.effect for curve in curves for point in curve.points if point.effect]
+    if all(curve.better == "neither" for curve in curves):
+        return about_intervals(effects, marks=False)
     star = "* or bold: the best of a row, if better than original"
     if not any(effect.testable for effect in effects):
         return [star, *about_intervals(effects, marks=False)]

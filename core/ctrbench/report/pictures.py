@@ -189,7 +189,8 @@ def _shares(effects: Effects) -> Picture | None:
 
 def _along(effects: Effects, curves: Sequence[Curve], name: str, title: str, what: str, x_label: str) -> Picture | None:
     """Curves over one axis of the question: a panel each of what they are of, a series a generator."""
-    notes = ["vertical: 95 % intervals, each by itself; filled: stands for all points of its curve at once"]
+    filled = "" if effects.better == "neither" else "; filled: stands for all points of its curve at once"
+    notes = [f"vertical: 95 % intervals, each by itself{filled}"]
     kinds = _first(list(dict.fromkeys(curve.what for curve in curves)), MOST_PANELS, "panels", notes)
     generators = _first(list(dict.fromkeys(curve.generator for curve in curves)), MOST_SERIES, "generators", notes)
     by_place = {(curve.what, curve.generator): _line(curve) for curve in curves}
