@@ -115,7 +115,8 @@ def _tabulate(board: Board, look: _Look) -> str:
 
 def _csv(boards: Sequence[Board]) -> str:
     out = io.StringIO()
-    records = [{"view": board.view, **record} for board in boards for record in board.records]
+    views = [({"view": board.view}, record) for board in boards for record in board.records]
+    records = [view | record | view for view, record in views]  # what a metric calls "view" is not the view
     columns = list(dict.fromkeys(name for record in records for name in record))
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([map(_csv_safe, columns), *([_csv_safe(r.get(name)) for name in columns] for r in records)])

@@ -392,6 +392,9 @@ def test_csv_is_one_number_a_row_and_no_formula() -> None:
     head = formats.leaderboards(GRID, ["privacy"], style="csv").splitlines()[0]
     assert head.startswith("view,dataset,generator,repeat,metric,value,"), "who it is of comes first, then what is said"
     assert ",distinct," in head
+    odd = replace(GRID.pools[0], scores={"identical": Score(1.0, details={"view": 7.0})})
+    text = formats.leaderboards(results(list(GRID.cells), [odd]), ["privacy"], style="csv")
+    assert {row["view"] for row in csv.DictReader(io.StringIO(text))} == {"privacy"}, "whatever a metric calls so"
 
 
 def test_json_has_the_bare_numbers() -> None:
