@@ -26,7 +26,7 @@ from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
 from ctrbench.intervals import ALPHA, Effect
 from ctrbench.reading import Results
-from ctrbench.report import drawing
+from ctrbench.report import canvas, drawing
 from ctrbench.results import PoolResult, most_flagged
 from ctrbench.significance import friedman, ranks_of
 from ctrbench.store import transfer
@@ -113,7 +113,7 @@ class Replication:
             rows.append(("real rows, other seeds", [_estimate(again)]))
             recipe = self.frappe.results.info.scenarios[scenario].help
             panels.append(drawing.Forest(f"{scenario}: {recipe}", "one", rows))
-        return drawing.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
+        return canvas.render(partial(drawing.forest, panels, [""], "difference of test AUC to original"), "svg")
 
     def _runs(self) -> str:
         of_pools = {of.results.run: of.results for of in (*(fit.of for fit in self.long), *self.privacy)}
@@ -304,7 +304,7 @@ class Today:
         panel = drawing.Scatter(f"privacy metrics that flag most pools, of {len(self.attacks)}", "lower", points)
         names = [told.generator for _, told in self.generators]
         seconds = [told.seconds or 0.0 for _, told in self.generators]
-        return drawing.render(
+        return canvas.render(
             partial(drawing.scatter, [panel], names, seconds, "S5: difference of test AUC to original", "higher"), "svg"
         )
 

@@ -29,7 +29,7 @@ from ctrbench.findings import findings, headline
 from ctrbench.interfaces import Better, Published, Score
 from ctrbench.learning_curves import POINTS, Curves
 from ctrbench.registry import Registry
-from ctrbench.report import drawing, page
+from ctrbench.report import canvas, drawing, page
 from ctrbench.report.marginals import _columns
 from ctrbench.report.pictures import NAMES, estimate, pictures
 from ctrbench.results import MetricInfo, TaskResult
@@ -323,12 +323,12 @@ def test_curves_of_one_long_name_are_told_apart_by_their_titles() -> None:
     line = [(0, [(1.0, 0.5), (2.0, 0.4)])]
     names = ("loss", "critic_loss", "reconstruction_error")
     panels = [drawing.Lines("a_generator_of_a_long_name", name, line) for name in names]
-    titles = [axis.get_title() for axis in drawing.curves(panels, ["fit"], "epoch", drawing.PAGE).axes[:3]]
+    titles = [axis.get_title() for axis in drawing.curves(panels, ["fit"], "epoch", canvas.PAGE).axes[:3]]
     assert titles == ["a_generator_of_a_long…: loss", "a_generator_of…: critic_loss", "a_generator_…: reconstructi…"]
 
 
-@pytest.mark.parametrize("room", [drawing.PAGE, drawing.PHONE])
-def test_long_names_that_begin_alike_are_told_apart_in_figures(room: drawing.Room) -> None:
+@pytest.mark.parametrize("room", [canvas.PAGE, canvas.PHONE])
+def test_long_names_that_begin_alike_are_told_apart_in_figures(room: canvas.Room) -> None:
     copied = ("", ", reject_copies=true")
     names = ["smoten", *(f"bayes_net[smoothing={share}{more}]" for share in (0.1, 0.3) for more in copied)]
     found = drawing.Estimate(0.1, (0.0, 0.2))
@@ -346,7 +346,7 @@ def test_the_line_joins_the_generators_that_none_excels_in_the_metrics_own_sense
     better: str, joined: list[float]
 ) -> None:
     points = [(float(x), drawing.Estimate(y)) for x, y in ((1, 0.0), (2, -0.1), (3, 0.1), (4, 0.0))]
-    figure = drawing.scatter([drawing.Scatter("rows", "lower", points)], "abcd", [1.0] * 4, "Δ", better, drawing.PAGE)
+    figure = drawing.scatter([drawing.Scatter("rows", "lower", points)], "abcd", [1.0] * 4, "Δ", better, canvas.PAGE)
     dashed = [line.get_xdata() for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert [list(x) for x in dashed] == ([joined] if joined else [])
 
@@ -609,7 +609,7 @@ def test_drawing_leaves_matplotlibs_settings_alone() -> None:
     with matplotlib.rc_context({"font.size": 99, "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
         panel = drawing.Forest("a", "x", [("row", [drawing.Estimate(0.1, (0.0, 0.2))])])
-        drawn = drawing.render(partial(drawing.forest, [panel], [""], "x"), "svg")
+        drawn = canvas.render(partial(drawing.forest, [panel], [""], "x"), "svg")
         assert dict(matplotlib.rcParams) == before
     assert b">row</text>" in drawn
     assert b"99px" not in drawn, "a figure is the same whatever the user's settings"
@@ -617,14 +617,14 @@ def test_drawing_leaves_matplotlibs_settings_alone() -> None:
 
 def test_a_legend_names_what_is_drawn_in_the_look_that_it_has_in_other_figures() -> None:
     panel = drawing.Scatter("flags", "lower", [None, (1.0, drawing.Estimate(0.1))])
-    figure = drawing.scatter([panel], ["absent", "there"], [1.0, 2.0], "x", "higher", drawing.PAGE)
+    figure = drawing.scatter([panel], ["absent", "there"], [1.0, 2.0], "x", "higher", canvas.PAGE)
     [legend] = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["there (2.0 s)"]
-    assert [handle.get_color() for handle in legend.legend_handles] == [drawing.COLOURS[1]]
+    assert [handle.get_color() for handle in legend.legend_handles] == [canvas.COLOURS[1]]
 
 
-@pytest.mark.parametrize("room", [drawing.PAGE, drawing.PHONE], ids=["page", "phone"])
-def test_the_colours_of_many_grids_are_explained_right_below_them(room: drawing.Room) -> None:
+@pytest.mark.parametrize("room", [canvas.PAGE, canvas.PHONE], ids=["page", "phone"])
+def test_the_colours_of_many_grids_are_explained_right_below_them(room: canvas.Room) -> None:
     grids = [
         drawing.Heat(f"model {at}", [f"generator {y}" for y in range(15)], ["S1", "S2"], [[0.1, -0.2]] * 15)
         for at in range(8)

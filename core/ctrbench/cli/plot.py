@@ -13,7 +13,7 @@ import click
 from ctrbench.cli._common import load_run, store_option
 
 if TYPE_CHECKING:
-    from ctrbench.report.drawing import ImageFormat
+    from ctrbench.report.canvas import ImageFormat
 
 EXAMPLES = """
 \b

@@ -21,7 +21,7 @@ from ctrbench import findings, leaderboard, verdict
 from ctrbench.effects import Effects
 from ctrbench.failures import failures
 from ctrbench.interfaces import MethodRole
-from ctrbench.report import drawing, published, tables
+from ctrbench.report import canvas, published, tables
 from ctrbench.report.pictures import NAMES, Picture, pictures
 from ctrbench.results import Json, Status
 from ctrbench.store.runs import RunResults
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _THEMED = {
-    drawing.INK: "var(--ink)",
-    drawing.GRID: "var(--grid)",
-    drawing.PAPER: "var(--paper)",
-    drawing.BLUE: "var(--blue)",
+    canvas.INK: "var(--ink)",
+    canvas.GRID: "var(--grid)",
+    canvas.PAPER: "var(--paper)",
+    canvas.BLUE: "var(--blue)",
 }
 
 
@@ -184,18 +184,18 @@ def _inline(picture: Picture, identity: str) -> Markup:
     """A picture as elements of the page, for wide windows and for phones."""
     from markupsafe import Markup
 
-    drawn = (("wide", drawing.PAGE), ("narrow", drawing.PHONE))
+    drawn = (("wide", canvas.PAGE), ("narrow", canvas.PHONE))
     return Markup("\n").join(_element(picture, f"{identity}-{name}", name, room) for name, room in drawn)
 
 
-def _element(picture: Picture, identity: str, name: str, room: drawing.Room) -> Markup:
+def _element(picture: Picture, identity: str, name: str, room: canvas.Room) -> Markup:
     """A picture drawn for a room: named for those who do not see it, in the page's colours."""
     from markupsafe import Markup
 
     root = ElementTree.fromstring(picture.render("svg", room))
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.endswith("}metadata") or child.tag == f"{drawing.SVG}style":
+            if child.tag.endswith("}metadata") or child.tag == f"{canvas.SVG}style":
                 parent.remove(child)
     used = set(re.findall(r"#([\w-]+)", " ".join(value for e in root.iter() for value in e.attrib.values())))
     for element in root.iter():

@@ -1,82 +1,27 @@
-"""Draws what a report shows, with matplotlib but without its global state, its windows or the user's own settings.
+"""The figures that a report shows, one function each.
 
-In: plain numbers and names, and the room that there is: a page's or a phone's. Out: figures, and a figure as SVG or PNG
-bytes, the same for the same numbers. Series differ by shape as well as by colour (Okabe and Ito 2008).
+In: plain numbers and names, and the room that there is: a page's or a phone's. Out: matplotlib's figures.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import textwrap
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any, Literal
-from xml.etree import ElementTree
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
+from ctrbench.report import canvas
+from ctrbench.report.canvas import GRID, INK, PAGE, PAPER, SMALL, Room
 from ctrbench.text import plain, rounded, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ImageFormat = Literal["svg", "png"]
 
-INK, GRID, PAPER, BLUE = "#1a1a1b", "#d9d9da", "#fffffe", "#0072b2"
-"""A page may put colours of its own in the place of these."""
-COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
-MARKERS = "osD^vPX*"
-SMALL = 7.5
-"""The size of the smallest letters, in points of `Room.width`; nothing that a page shows of them is below 11 pixels."""
-SVG = "{http://www.w3.org/2000/svg}"
-_PLACES, _DECIMALS = {"d", "x", "y", "transform"}, re.compile(r"\d+\.\d{2,}")
-_TELLS = "tells: "  # how the identity of a mark begins that tells its numbers
-
-
-@dataclass(frozen=True)
-class Room:
-    """How much room a figure has."""
-
-    width: float  # inches
-    across: int  # panels in a row, where they are small
-    ticks: int  # numbers along an axis
-    name: int  # letters of a name beside a panel
-    title: int  # letters of a panel's title
-    columns: int  # of a grid of numbers; more are broken into parts, so that numbers keep their letters
-
-
-PAGE = Room(6.4, 2, 5, 26, 46, 5)
-PHONE = Room(3.2, 1, 3, 17, 22, 4)
-
-_LOOK = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that a figure's layout depends on no machine
-    "font.size": 8.0,
-    "axes.titlesize": 8.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.formatter.useoffset": False,
-    "grid.color": GRID,
-    "grid.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.handletextpad": 0.3,
-    "legend.columnspacing": 1.0,
-    "lines.linewidth": 1.0,
-    "text.parse_math": False,  # a "$" in a name is a "$"
-    "text.usetex": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ctrbench",
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), PAPER),
-}
+_TITLE = 26
+"""Letters of a curve's title: of who reported it, and of its name, which has half of them at most."""
 
 
 @dataclass(frozen=True)
@@ -145,46 +90,16 @@ class Bars:
     series: Sequence[Sequence[float]] = field(default_factory=list)
 
 
-def render(draw: Callable[[Room], Figure], kind: ImageFormat, room: Room = PAGE) -> bytes:
-    """A figure as the bytes of a file; the marks of an SVG tell their numbers as titles."""
-    with _look(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(Glyph|onstrained|ight layout).*")  # letters that no font has
-        out = io.BytesIO()
-        drawn = draw(room)
-        drawn.savefig(out, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return _telling(out.getvalue()) if kind == "svg" else out.getvalue()
-
-
-def _telling(svg: bytes) -> bytes:
-    """The same in fewer letters, and with what the identities of its marks tell as their titles."""
-    for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
-        ElementTree.register_namespace(prefix, space)
-    root = ElementTree.fromstring(svg)
-    for element in list(root.iter()):
-        if len(element):
-            element.text = None  # indentation
-        element.tail = None
-        for name in _PLACES & element.attrib.keys():
-            shorter = _DECIMALS.sub(lambda number: f"{float(number[0]):.1f}", element.attrib[name])
-            element.attrib[name] = " ".join(shorter.split())
-        if element.attrib.get("id", "").startswith(_TELLS):
-            title = ElementTree.Element(f"{SVG}title")
-            title.text = element.attrib.pop("id").removeprefix(_TELLS)
-            element.insert(0, title)
-    text: str = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
-
-
 def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str, room: Room) -> Figure:
     """Estimates with intervals around the line of no effect, panel below panel; what is certain is filled."""
     slots = max(1, len(series))
     heights = [0.5 + len(panel.rows) * max(0.2, 0.08 + 0.08 * slots) for panel in panels]
-    figure = _figure(room, sum(heights) + 0.4 + (_legend_height(series, room) if slots > 1 else 0))
+    figure = canvas.new_figure(room, sum(heights) + 0.4 + (canvas.legend_height(series, room) if slots > 1 else 0))
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     shared: dict[str, list[Axes]] = {}
     for axis, panel in zip(axes, panels, strict=True):
         shared.setdefault(panel.axis, []).append(axis)
-        axis.set_title(_short(panel.title, room.title))
+        axis.set_title(canvas.short(panel.title, room.title))
         axis.axvline(0, color=INK, linewidth=0.8)
         for row, (name, estimates) in enumerate(panel.rows):
             for number, found in enumerate(estimates):
@@ -194,21 +109,26 @@ def forest(panels: Sequence[Forest], series: Sequence[str], x_label: str, room: 
             lacking = sum(found is None for found in estimates)
             if lacking:
                 said = "no score" if lacking == len(estimates) else f"{lacking} without score"
-                beside = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center", "fontsize": SMALL}
+                beside = {
+                    "xycoords": ("axes fraction", "data"),
+                    "ha": "right",
+                    "va": "center",
+                    "fontsize": SMALL,
+                }
                 axis.annotate(said, (1, row), **beside)
-        axis.set_yticks(range(len(panel.rows)), _apart([label for label, _ in panel.rows], room.name))
+        axis.set_yticks(range(len(panel.rows)), canvas.told_apart([label for label, _ in panel.rows], room.name))
         axis.set_ylim(len(panel.rows) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
         axis.locator_params(axis="x", nbins=room.ticks)
         if panel is panels[-1] or panel.axis != panels[list(panels).index(panel) + 1].axis:
-            axis.set_xlabel(_folded(x_label, room))
+            axis.set_xlabel(canvas.folded(x_label, room))
     for group in shared.values():
         low, high = min(a.get_xlim()[0] for a in group), max(a.get_xlim()[1] for a in group)
         for axis in group:
             axis.set_xlim(low, high)
     if slots > 1:
-        _legend(figure, axes[0], dict(enumerate(series)), room)
+        canvas.legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -221,7 +141,7 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
     down = math.ceil(len(panels) / across)
     upright = max(len(name) for panel in panels for name in panel.columns) > 5
     rows = max(len(panel.rows) for panel in panels)
-    figure = _figure(room, down * (0.55 + 0.2 * rows + 0.6 * upright) + 0.7)
+    figure = canvas.new_figure(room, down * (0.55 + 0.2 * rows + 0.6 * upright) + 0.7)
     axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
     ends = ("#0072b3", "#D55E00") if better == "lower" else ("#D55E00", "#0072b3")
     colours = LinearSegmentedColormap.from_list("worse to better", [ends[0], "#ffffff", ends[1]], N=9)
@@ -234,12 +154,12 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
             [math.nan if value is None else max(-bound, min(bound, value)) for value in row] for row in panel.values
         ]
         mesh = axis.pcolormesh(numbers, cmap=colours, norm=norm, edgecolors=PAPER, linewidth=1)
-        axis.set_title(_short(panel.title, 22))
+        axis.set_title(canvas.short(panel.title, 22))
         axis.grid(visible=False)
         axis.tick_params(length=0)
-        names = _apart(panel.columns, 12)
+        names = canvas.told_apart(panel.columns, 12)
         axis.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=90 if upright else 0)
-        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], _apart(panel.rows, room.name))
+        axis.set_yticks([y + 0.5 for y in range(len(panel.rows))], canvas.told_apart(panel.rows, room.name))
         axis.set_xlim(0, room.columns if len(panels) > 1 else len(names))
         axis.set_ylim(len(panel.rows), 0)
         for y, row in enumerate(panel.values):
@@ -247,9 +167,11 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
                 dark = value is not None and abs(value) > 0.6 * bound
                 ink = INK if value is None else "#ffffff" if dark else "#111111"
                 said = "—" if value is None else _compact(value, digits)
-                tells = f"{panel.rows[y]} in {panel.columns[x]}, {panel.title}: {_number(value)}"
+                tells = canvas.tells(f"{panel.rows[y]} in {panel.columns[x]}, {panel.title}: {_number(value)}")
                 middle = (x + 0.5, y + 0.52)
-                axis.annotate(said, middle, ha="center", va="center", fontsize=SMALL, color=ink, gid=_tells(tells))
+                axis.annotate(
+                    said, middle, ha="center", va="center", fontsize=SMALL, color=ink, gid=canvas.tells(tells)
+                )
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if mesh is not None:
@@ -264,7 +186,7 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
             shrink=0.8,
             aspect=40,
         )
-        bar.set_label(_folded(label, room))
+        bar.set_label(canvas.folded(label, room))
         bar.set_ticks([-bound, 0, bound], labels=[_compact(-bound, digits), "0", _compact(bound, digits)])
     return figure
 
@@ -288,9 +210,11 @@ def scatter(
     A line joins those that none excels, if one side of y is better.
     """
     seconds = [f" ({size:,.1f} s)" for size in sizes]
+    in_legend = canvas.told_apart(series, canvas.LEGEND - max(map(len, seconds), default=0))
     drawn = [n for n in range(len(series)) if any(panel.points[n] is not None for panel in panels)]
-    legend = {n: _apart(series, _LEGEND - len(seconds[n]))[n] + seconds[n] for n in drawn}
-    figure = _figure(room, 2.8 * len(panels) + _legend_height(list(legend.values()), room))
+    legend = {n: in_legend[n] + seconds[n] for n in drawn}
+    beside = canvas.told_apart(series, room.name)
+    figure = canvas.new_figure(room, 2.8 * len(panels) + canvas.legend_height(list(legend.values()), room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     named = []
     for axis, panel in zip(axes, panels, strict=True):
@@ -299,11 +223,11 @@ def scatter(
             axis.axvline(panel.reference, color=INK, linewidth=0.8, linestyle=":")
         found = [(n, *point) for n, point in enumerate(panel.points) if point is not None]
         for number, x, estimate in found:
-            look = _series(number)
+            look = canvas.look_of(number)
             if estimate.interval:
                 axis.plot([x, x], estimate.interval, color=look["color"])
             area = 15 + 12 * math.log1p(sizes[number])
-            tells = _tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {rounded(x, 4)}")
+            tells = canvas.tells(f"{series[number]}{seconds[number]}: {_told(estimate)} at {rounded(x, 4)}")
             axis.scatter([x], [estimate.mean], area, color=look["color"], marker=look["marker"], zorder=3, gid=tells)
         front = _front([(x, estimate.mean) for _, x, estimate in found], (panel.better, better))
         axis.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle="--", zorder=1) if front else None
@@ -313,13 +237,12 @@ def scatter(
             axis.xaxis.set_major_formatter(lambda x, _: f"{x:,g}" if x or room is PAGE else "")
         else:
             axis.locator_params(axis="x", nbins=room.ticks)
-        axis.set_xlabel(_folded(panel.x_label, room))
+        axis.set_xlabel(canvas.folded(panel.x_label, room))
         axis.set_ylabel(plain(y_label))
         bars = [[(x, end) for end in estimate.interval] for _, x, estimate in found if estimate.interval]
-        names = _apart(series, room.name)
-        points = {(x, estimate.mean): names[n] for n, x, estimate in found}
+        points = {(x, estimate.mean): beside[n] for n, x, estimate in found}
         named.append((axis, points, front, [*bars, *map(list, pairwise(front))]))
-    _legend(figure, axes[0], legend, room)
+    canvas.legend(figure, axes[0], legend, room)
     _name_points(figure, named)
     return figure
 
@@ -327,46 +250,46 @@ def scatter(
 def curves(panels: Sequence[Lines], series: Sequence[str], x_label: str, room: Room) -> Figure:
     """Thin lines in panels; a thick one is the mean of its series as far as all of them go."""
     down = math.ceil(len(panels) / room.across)
-    figure = _figure(room, 1.7 * down + _legend_height(series, room))
+    figure = canvas.new_figure(room, 1.7 * down + canvas.legend_height(series, room))
     axes = figure.subplots(down, room.across, squeeze=False).ravel()
     for axis, panel in zip(axes, panels, strict=False):
-        name = _short(panel.name, _TITLE // 2)
-        axis.set_title(f"{_short(panel.who, _TITLE - len(name))}: {name}")
+        name = canvas.short(panel.name, _TITLE // 2)
+        axis.set_title(f"{canvas.short(panel.who, _TITLE - len(name))}: {name}")
         for number in range(len(series)):
-            mine, look = [points for which, points in panel.lines if which == number], _series(number)
+            mine, look = [points for which, points in panel.lines if which == number], canvas.look_of(number)
             for points in mine:
                 axis.plot(*zip(*points, strict=True), color=look["color"], linewidth=0.5, alpha=0.3)
             mean = _mean_line(mine)
             if mean:
                 each = max(1, len(mean) // 6)
                 first, last = (rounded(value, 4) for _, value in (mean[0], mean[-1]))
-                tells = _tells(f"{panel.who}: {panel.name} · {series[number]}: {first} at first, {last} at last")
+                tells = canvas.tells(f"{panel.who}: {panel.name} · {series[number]}: {first} at first, {last} at last")
                 axis.plot(*zip(*mean, strict=True), linewidth=1.2, markersize=3, markevery=each, gid=tells, **look)
         axis.locator_params(axis="x", nbins=4, integer=True)
         axis.locator_params(axis="y", nbins=5)
         axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], dict(enumerate(series)), room)
+    canvas.legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
 def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y_label: str, room: Room) -> Figure:
     """Estimates with intervals over a number, panel below panel, a series' own joined; what is certain is filled."""
-    figure = _figure(room, 2.2 * len(panels) + _legend_height(series, room))
+    figure = canvas.new_figure(room, 2.2 * len(panels) + canvas.legend_height(series, room))
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     places = sorted({x for panel in panels for line in panel.lines for x, _ in line})
     for axis, panel in zip(axes, panels, strict=True):
-        axis.set_title(_short(panel.title, room.title))
+        axis.set_title(canvas.short(panel.title, room.title))
         axis.axhline(0, color=INK, linewidth=0.8)
         axis.set_xscale("log")
         for number, line in enumerate(panel.lines):
-            look = _series(number)
+            look = canvas.look_of(number)
             aside = 1.03 ** (number - (len(series) - 1) / 2)  # lest the intervals of series hide each other
             drawn = [(x * aside, estimate) for x, estimate in line]
             axis.plot([x for x, _ in drawn], [estimate.mean for _, estimate in drawn], color=look["color"])
             for (share, _), (x, estimate) in zip(line, drawn, strict=True):
-                tells = _tells(f"{panel.title} · {series[number]} at {share:g}: {_told(estimate)}")
+                tells = canvas.tells(f"{panel.title} · {series[number]} at {share:g}: {_told(estimate)}")
                 if estimate.interval:
                     axis.plot([x, x], estimate.interval, color=look["color"])
                 inside = look["color"] if estimate.certain else PAPER
@@ -374,8 +297,8 @@ def responses(panels: Sequence[Response], series: Sequence[str], x_label: str, y
         axis.set_xticks(places, [f"{place:g}" for place in places])
         axis.set_xticks([], minor=True)
         axis.set_ylabel(plain(y_label))
-    axes[-1].set_xlabel(_folded(x_label, room))
-    _legend(figure, axes[0], dict(enumerate(series)), room)
+    axes[-1].set_xlabel(canvas.folded(x_label, room))
+    canvas.legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
@@ -385,18 +308,20 @@ def bars(panels: Sequence[Bars], series: Sequence[str], x_label: str, room: Room
     down = math.ceil(len(panels) / across)
     rows = [panels[across * row : across * (row + 1)] for row in range(down)]
     heights = [0.5 + 0.16 * max(len(panel.values) for panel in row) for row in rows]
-    figure = _figure(room, sum(heights) + _legend_height(series, room) + 0.3)
+    figure = canvas.new_figure(room, sum(heights) + canvas.legend_height(series, room) + 0.3)
     axes = figure.subplots(down, across, squeeze=False, height_ratios=heights).ravel()
     for number, (axis, panel) in enumerate(zip(axes, panels, strict=False)):
         places = range(len(panel.values))
         axis.barh(places, panel.shares, height=0.8, color=GRID)
         for which, shares in enumerate(panel.series):
-            look = _series(which)
+            look = canvas.look_of(which)
             for share, place, value in zip(shares, places, panel.values, strict=False):
-                tells = _tells(f"{panel.title} {value} · {series[which]}: {share:.4f}, real {panel.shares[place]:.4f}")
+                tells = canvas.tells(
+                    f"{panel.title} {value} · {series[which]}: {share:.4f}, real {panel.shares[place]:.4f}"
+                )
                 axis.plot([share], [place], linestyle="", markersize=3.2, markerfacecolor="none", gid=tells, **look)
-        axis.set_title(_short(panel.title, 28))
-        axis.set_yticks(places, [_short(value, 12) for value in panel.values], fontsize=SMALL)
+        axis.set_title(canvas.short(panel.title, 28))
+        axis.set_yticks(places, [canvas.short(value, 12) for value in panel.values], fontsize=SMALL)
         axis.set_ylim(len(panel.values) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
@@ -406,65 +331,20 @@ def bars(panels: Sequence[Bars], series: Sequence[str], x_label: str, room: Room
             axis.set_xlabel(plain(x_label))
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    _legend(figure, axes[0], dict(enumerate(series)), room)
+    canvas.legend(figure, axes[0], dict(enumerate(series)), room)
     return figure
 
 
-@contextmanager
-def _look() -> Iterator[None]:
-    import matplotlib.style
-
-    with matplotlib.style.context(["default", _LOOK]):
-        yield
-
-
-def _figure(room: Room, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(room.width, height), layout="constrained")
-
-
-def _series(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-
-
-def _legend(figure: Figure, axis: Axes, series: Mapping[int, str], room: Room) -> None:
-    """Name series, given by their numbers, on top of a figure, as many in a row as fit."""
-    handles = [axis.plot([], [], linestyle="", markersize=4, **_series(number))[0] for number in series]
-    names = _apart([*series.values()], _LEGEND)
-    figure.legend(handles, names, loc="outside upper left", ncols=_across(names, room))
-
-
-_TITLE = 26
-"""Letters of a curve's title: of who reported it, and of its name, which has half of them at most."""
-
-_LEGEND = 36
-"""Letters of a name in a legend."""
-
-
-def _legend_height(series: Sequence[str], room: Room) -> float:
-    return 0.1 + 0.17 * math.ceil(len(series) / _across(_apart(series, _LEGEND), room))
-
-
-def _across(names: Sequence[str], room: Room) -> int:
-    return max(1, min(6, int(14 * room.width) // (max(map(len, names), default=0) + 5)))
-
-
 def _interval(axis: Axes, y: float, estimate: Estimate, number: int, who: str) -> None:
-    look = _series(number)
+    look = canvas.look_of(number)
     if estimate.interval:
         axis.plot(estimate.interval, [y, y], color=look["color"])
     inside = look["color"] if estimate.certain else PAPER
-    tells = _tells(f"{who}: {_told(estimate)}")
+    tells = canvas.tells(f"{who}: {_told(estimate)}")
     axis.plot([estimate.mean], [y], linestyle="", markersize=3.5, markerfacecolor=inside, gid=tells, **look)
     if estimate.published is not None:
-        tells = _tells(f"{who}, published: {_number(estimate.published)}")
+        tells = canvas.tells(f"{who}, published: {_number(estimate.published)}")
         axis.plot([estimate.published], [y], marker="x", markersize=3.5, color=INK, linestyle="", gid=tells)
-
-
-def _tells(text: str) -> str:
-    """The identity of a mark that tells this."""
-    return _TELLS + plain(text)
 
 
 def _told(estimate: Estimate) -> str:
@@ -542,28 +422,3 @@ def _compact(value: float, digits: int) -> str:
     if abs(value) >= 1:
         return said
     return said.replace("0.", ".", 1) if float(f"{value:.{digits}f}") else "0"
-
-
-def _folded(text: str, room: Room) -> str:
-    """A label below an axis, on as many lines as it takes."""
-    return textwrap.fill(plain(text), 2 * room.name)
-
-
-def _apart(texts: Sequence[str], longest: int) -> list[str]:
-    """Each shortened; of those that would read the same, the beginning and what they differ in."""
-    whole = [plain(text) for text in texts]
-    alike: dict[str, set[str]] = defaultdict(set)
-    for text in whole:
-        alike[_short(text, longest)].add(text)
-    shown = {text: short for short, mine in alike.items() for text in mine}
-    for mine in alike.values():
-        if len(mine) > 1 and longest > 6:
-            same = next(n for n, letters in enumerate(zip_longest(*mine)) if len(set(letters)) > 1)
-            ends = _apart([text[same:] for text in mine], longest * 2 // 3)
-            shown |= {t: f"{t[: longest - 1 - len(end)]}…{end}" for t, end in zip(mine, ends, strict=True)}
-    return [shown[text] for text in whole]
-
-
-def _short(text: str, longest: int) -> str:
-    text = plain(text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"

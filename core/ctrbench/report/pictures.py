@@ -16,8 +16,9 @@ from ctrbench import verdict
 from ctrbench.axes import Curve, Point, dose_curves, share_curves
 from ctrbench.effects import Arm, Effects, TestedEffect
 from ctrbench.interfaces import MethodRole
-from ctrbench.report import drawing, marginals
-from ctrbench.report.drawing import Estimate, ImageFormat, Room
+from ctrbench.report import canvas, drawing, marginals
+from ctrbench.report.canvas import ImageFormat, Room
+from ctrbench.report.drawing import Estimate
 from ctrbench.report.published import error_notes, published_gain
 from ctrbench.results import TaskResult
 from ctrbench.text import counted, rounded
@@ -45,9 +46,9 @@ class Picture:
     draw: Callable[[Room], Figure]
     notes: Sequence[str] = field(default_factory=list)
 
-    def render(self, kind: ImageFormat, room: Room = drawing.PAGE) -> bytes:
+    def render(self, kind: ImageFormat, room: Room = canvas.PAGE) -> bytes:
         """The picture as the bytes of an SVG or PNG file."""
-        return drawing.render(self.draw, kind, room)
+        return canvas.render(self.draw, kind, room)
 
 
 def pictures(effects: Effects, names: Iterable[str]) -> list[Picture]:
