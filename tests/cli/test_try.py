@@ -96,9 +96,14 @@ def test_what_keeps_a_column_called_like_one_from_being_the_time_is_noted(tmp_pa
     found = seen(path)
     assert "time" not in found.parameters
     assert any(note.startswith(f"'timestamp' is not taken for the time: {said}") for note in found.notes)
-    with pytest.raises(UserError, match=r"^--time timestamp: it is no column of times \(.* row 8 .*\); say another$"):
-        seen(path, time="timestamp")
-    assert not any("time" in note for note in seen(written(path, timestamp=lambda n: f"{n % 7}")).notes)
+
+
+@pytest.mark.parametrize("names", [("date", "time"), ("time", "date")])
+def test_that_a_column_of_dates_gave_way_to_one_of_plain_numbers_is_noted(tmp_path, names):
+    columns = {"date": lambda n: "soon" if n == 7 else f"2026-01-{n % 28 + 1:02}", "time": str}
+    found = seen(written(tmp_path / "log.csv", timestamp=None, **{name: columns[name] for name in names}))
+    assert found.parameters["time"] == "time"
+    assert any(note.startswith("'date' is not taken for the time: 'soon' in row 8") for note in found.notes)
 
 
 def test_bytes_that_are_no_text_are_left_out_for_that_and_not_taken_for_several_values(tmp_path):

@@ -372,7 +372,8 @@ def _find_time(found: _Look, *, splits_given: bool) -> None:
     if not likely:
         written = [name for name in found.free if _is_written_as_time(found.columns.get(name))]
         likely = written if len(written) == 1 else []
-    times = sorted(((name, *_instants(found, name)) for name in likely), key=lambda each: not _tells(each[1]))
+    told = [(name, *_instants(found, name)) for name in likely]
+    times = sorted(told, key=lambda each: (not _tells(each[1]), each[1] is not None))  # plain numbers tell least
     for name, when, format, complaint in times:
         if when is None:
             if given:
