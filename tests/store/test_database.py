@@ -31,7 +31,7 @@ def test_a_cut_line_loses_and_doubles_nothing(new_database: str) -> None:
     assert (count(store, tasks), count(store, run_tasks)) == (20, 20)
 
 
-def test_a_line_that_says_nothing_is_lost_within_a_minute_unless_the_address_says_otherwise(new_database: str) -> None:
+def test_a_server_out_of_reach_is_lost_within_a_minute_unless_the_address_says_otherwise(new_database: str) -> None:
     def line(url: str) -> dict[str, str]:
         with Database.open(url)._engine.connect() as connection:
             driver = connection.connection.driver_connection

@@ -137,7 +137,7 @@ _LINE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""How long a server may say nothing before the line to it is lost, in libpq's words: seconds, but for the last."""
+"""How long a server may be out of reach before the line to it is lost, in libpq's words: seconds, but for the last."""
 
 
 class NoStoreError(UserError):
