@@ -31,11 +31,8 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     In brief, a board is of the first generators, and there is none where there are several data sets.
     """
     info = results.info
-    repeats = f"{info.repeats} repeats" if info.repeats > 1 else "1 repeat"
-    if info.model_seeds > 1:
-        repeats += f" of {info.model_seeds} model seeds"
     budget = f", budget {info.budget:g}: not the full settings" if info.budget != 1 else ""
-    head = f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}{budget}"
+    head = f"run {results.run}: suite {info.suite}, seed {info.seed}, {info.repeated}{budget}"
     if results.finished is None:
         head += "; it did not finish: the same command resumes it"
     found = verdicts(results, metric)

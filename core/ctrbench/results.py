@@ -15,6 +15,7 @@ from annotated_types import Interval
 
 from ctrbench.ids import TaskKind, score_name
 from ctrbench.interfaces import Aspect, Better, MethodRole, Published, Score
+from ctrbench.text import counted
 
 if TYPE_CHECKING:
     Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -421,6 +422,12 @@ class RunInfo:
             for name, told in self.prediction_metrics.items()
             if name != metric and (told.slice_of or _SLICES.get(name.partition("[")[0])) == metric
         ]
+
+    @property
+    def repeated(self) -> str:
+        """How often all of it is there, in words."""
+        seeds = f" of {self.model_seeds} model seeds" if self.model_seeds > 1 else ""
+        return f"{counted(self.repeats, 'repeat')}{seeds}"
 
     @property
     def leading_metric(self) -> str:

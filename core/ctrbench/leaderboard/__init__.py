@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from ctrbench.axes import smaller_shares
+from ctrbench.effects import Effects
 from ctrbench.leaderboard._axes import doses, shares, slices
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._cost import cost
@@ -41,7 +42,8 @@ DEFAULT_VIEWS = tuple(view for view in VIEWS if view != "details")
 
 def boards(results: RunResults, views: Iterable[str] = DEFAULT_VIEWS, metric: str = "") -> list[Board]:
     """The leaderboards of a run; `metric` names the prediction metric, by default the first of the run."""
-    parts = [Part.of(results, dataset, metric) for dataset in results.info.datasets]
+    metric = metric or results.info.leading_metric
+    parts = [Part(Effects(results, dataset, metric)) for dataset in results.info.datasets]
     made: list[Board] = []
     for view in views:
         for part in parts:
@@ -58,11 +60,8 @@ def remarks(results: RunResults) -> list[str]:
     """What holds for all tables of a run: how it was made, and what is missing from it."""
     info = results.info
     versions = _merged(environment.libraries for environment in results.machines)
-    repeats = f"repeats {info.repeats}"
-    if info.model_seeds > 1:
-        repeats += f" of {info.model_seeds} model seeds"
     lines = [
-        f"run {results.run}: suite {info.suite}, seed {info.seed}, {repeats}, "
+        f"run {results.run}: suite {info.suite}, seed {info.seed}, {info.repeated}, "
         f"ctrbench {versions.get('ctrbench', '-')}, torch {versions.get('torch', '-')}"
     ]
     if info.budget != 1:

@@ -1,6 +1,6 @@
 """The results of one data set, with what all of its tables share: effects, marks, and how these are explained.
 
-In: a `RunResults` and a data set of it. Out: the places of tables, and the notes that explain them.
+In: the effects of a data set. Out: the places of tables, and the notes that explain them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,31 @@ NO_NOISE = 1e-9
 """Standard errors below it are what rounding leaves of equal predictions."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Part:
     """The results of one data set, as the views need them."""
 
-    results: RunResults
-    dataset: str
-    metric: str
     effects: Effects
-    pools: dict[str, list[PoolResult]]  # generator → repeats
 
-    @classmethod
-    def of(cls, results: RunResults, dataset: str, metric: str) -> Part:
-        """The part of a data set; without a metric's name the run's first."""
-        metric = metric or results.info.leading_metric
-        effects = Effects(results, dataset, metric)
-        return cls(results, dataset, metric, effects, effects.pools)
+    @property
+    def results(self) -> RunResults:
+        """Those of the run."""
+        return self.effects.results
+
+    @property
+    def dataset(self) -> str:
+        """The data set's label."""
+        return self.effects.dataset
+
+    @property
+    def metric(self) -> str:
+        """The prediction metric that differences are in; "" in a run without any."""
+        return self.effects.metric
+
+    @property
+    def pools(self) -> dict[str, list[PoolResult]]:
+        """The pools of each generator, one a repeat."""
+        return self.effects.pools
 
     def board(self, view: str, title: str, columns: Sequence[str]) -> Board:
         """An empty table."""

@@ -26,7 +26,7 @@ from ctrbench.results import DatasetInfo
 from ctrbench.store import transfer
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import NoRunError, Store
-from ctrbench.text import counted, encodable, fault
+from ctrbench.text import encodable, fault
 from ctrbench.verdict import GeneratorVerdict, Outcome, Verdict, verdicts
 
 ARCHIVE, STORE = ".zip", ".db"
@@ -55,7 +55,7 @@ class Source:
     @property
     def repeats(self) -> str:
         """How many are shown, and whether the run was to go on."""
-        return counted(self.results.info.repeats, "repeat") + ("" if self.finished else ", unfinished")
+        return self.results.info.repeated + ("" if self.finished else ", unfinished")
 
     @property
     def about(self) -> str:
