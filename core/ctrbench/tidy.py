@@ -145,7 +145,7 @@ def cost(results: RunResults, metric: str) -> pd.DataFrame:
 def cells(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a cell, a column a prediction metric; seconds of the fit, and why what is missing is missing.
 
-    A cell that lacks its training has no seconds: it is told the result of the pool that it waited for, whose they are.
+    A cell without a whole training has no seconds: where it waited for a pool in vain, its result is that of the pool.
     """
     rows: list[Row] = []
     for cell in results.cells:

@@ -258,10 +258,10 @@ class _Judge:
     # All of them
 
     def lines(self, best: Claim | None, judged: Sequence[GeneratorVerdict], against: Claim | None) -> list[str]:
-        if not self.effects.applicable and self.effects.generators:
-            cause = self.cause(self.effects.generators)
-            return [f"{self.effects.dataset}: no answer, as no generator applies{cause}."]
         if not self.effects.applicable:
+            if self.effects.generators:
+                cause = self.cause(self.effects.generators)
+                return [f"{self.effects.dataset}: no answer, as no generator applies{cause}."]
             lacks = "scenario that uses a pool" if self.effects.pools else "generator"
             lacks = lacks if self.effects.results.cells else "model"
             return [f"{self.effects.dataset}: this run has no {lacks}, so it says nothing of synthetic data."]
