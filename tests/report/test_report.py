@@ -377,6 +377,13 @@ def test_hostile_names_are_text_on_the_page(kind: str, harmless: Outline) -> Non
     }
 
 
+def test_each_number_of_a_grid_tells_whose_it_is() -> None:
+    grid = drawing.Heat("dnn", ["gan", "vae"], ["S1"], [[0.5], [None]])
+    drawn = ElementTree.fromstring(canvas.render(partial(drawing.heatmap, [grid], "higher", "Δauc"), "svg"))
+    told = [title.text for title in drawn.iter(f"{canvas.SVG}title")]
+    assert told == ["gan in S1, dnn: +0.50000", "vae in S1, dnn: no score"]
+
+
 def test_a_dollar_in_a_name_is_no_mathematics_in_a_figure() -> None:
     run = hostile_run("a $x^2$ b $\\frac{1$")
     for picture in pictures(Effects(run, run.cells[0].dataset, run.cells[0].model), NAMES):

@@ -169,9 +169,7 @@ def heatmap(panels: Sequence[Heat], better: str, label: str, room: Room) -> Figu
                 said = "—" if value is None else _compact(value, digits)
                 tells = canvas.tells(f"{panel.rows[y]} in {panel.columns[x]}, {panel.title}: {_number(value)}")
                 middle = (x + 0.5, y + 0.52)
-                axis.annotate(
-                    said, middle, ha="center", va="center", fontsize=SMALL, color=ink, gid=canvas.tells(tells)
-                )
+                axis.annotate(said, middle, ha="center", va="center", fontsize=SMALL, color=ink, gid=tells)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     if mesh is not None:
@@ -210,9 +208,8 @@ def scatter(
     A line joins those that none excels, if one side of y is better.
     """
     seconds = [f" ({size:,.1f} s)" for size in sizes]
-    in_legend = canvas.told_apart(series, canvas.LEGEND - max(map(len, seconds), default=0))
     drawn = [n for n in range(len(series)) if any(panel.points[n] is not None for panel in panels)]
-    legend = {n: in_legend[n] + seconds[n] for n in drawn}
+    legend = {n: canvas.told_apart(series, canvas.LEGEND - len(seconds[n]))[n] + seconds[n] for n in drawn}
     beside = canvas.told_apart(series, room.name)
     figure = canvas.new_figure(room, 2.8 * len(panels) + canvas.legend_height(list(legend.values()), room))
     axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
