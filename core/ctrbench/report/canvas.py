@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 from xml.etree import ElementTree
 
 from ctrbench.text import plain
@@ -125,8 +125,15 @@ def new_figure(room: Room, height: float) -> Figure:
     return Figure(figsize=(room.width, height), layout="constrained")
 
 
-def look_of(number: int) -> dict[str, Any]:
-    """Colour and marker of a series."""
+class Look(TypedDict):
+    """What matplotlib takes to draw a series unlike the others."""
+
+    color: str
+    marker: str
+
+
+def look_of(number: int) -> Look:
+    """The look of a series by its number."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
