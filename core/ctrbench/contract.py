@@ -363,6 +363,9 @@ def check_score(score: object, rows: int | None = None) -> Score:
         for name, number in islice(score.details.items(), MOST_FACTS)
         if number is None or not _is_undefined(number)
     }
+    if "low" in details and "high" in details:
+        low, high = details["low"], details["high"]
+        expect(low <= high, f"the detail 'low' is {low:.9g}, above 'high', {high:.9g}: they are an interval's ends")
     flagged = None if score.flagged is None else bool(score.flagged)
     contributions = None
     if score.contributions is not None and rows is not None:

@@ -17,6 +17,7 @@ import psutil
 
 from ctrbench import resources
 from ctrbench.results import Cost, Spent
+from ctrbench.text import in_bytes
 
 if TYPE_CHECKING:
     from ctrbench.plan import Task
@@ -92,7 +93,7 @@ def warnings(graph: Iterable[Task], costs: Costs) -> list[str]:
         needed, known = costs.memory(task), costs.of(task) if task.forecast else None
         what = f"warning: {task.kind} {task.label} needs about"
         if needed > memory:
-            sizes = f"{needed / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f}"
+            sizes = f"{in_bytes(needed)}, and this machine has {in_bytes(memory)}"
             said[task.cost_key] = f"{what} {sizes}: it will probably fail{_because(task)}"
         elif known and known.seconds > NIGHT:
             said[task.cost_key] = f"{what} {known.seconds / 3600:,.0f} hours{_because(task)}"

@@ -19,7 +19,7 @@ from ctrbench.contract import ContractError
 from ctrbench.errors import Skip, UserError
 from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, Stage, Status, TaskResult
 from ctrbench.store.artefacts import LostArtefactError
-from ctrbench.text import how_it_ended, is_a, message, one_line, trace
+from ctrbench.text import how_it_ended, in_bytes, is_a, message, one_line, trace
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.ENFILE)
 """Errors of the system that are no method's doing."""
@@ -68,9 +68,9 @@ def death(who: str, status: int | None, kills: int, memory: int = 0) -> TaskResu
         return TaskResult(Status.CRASHED, reason=f"the {who} died ({how})", bookkeeping=KILLED_FROM_OUTSIDE)
     if status not in _FROM_OUTSIDE:
         return TaskResult(Status.CRASHED, reason=f"the {who} died ({how})")
-    used = f"; it used {gigabytes(memory)} when last seen" if memory else ""
+    used = f"; it used {in_bytes(memory)} when last seen" if memory else ""
     if status == -signal.SIGKILL and kernel_kills() > kills:
-        total = gigabytes(psutil.virtual_memory().total)
+        total = in_bytes(psutil.virtual_memory().total)
         reason = f"killed by SIGKILL while the kernel ran out of memory (this machine has {total}){used}"
         return TaskResult(Status.OUT_OF_MEMORY, reason=f"{reason}: try fewer workers, or set a limit of memory")
     reason = f"the {who} died ({how}, not by ctrbench: by hand, or by a memory limit from outside){used}"
@@ -91,8 +91,3 @@ def kernel_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def gigabytes(size: float) -> str:
-    """A size in words."""
-    return f"{size / 1e9:.2f} GB"

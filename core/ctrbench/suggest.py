@@ -29,7 +29,7 @@ from ctrbench.plan import Task
 from ctrbench.registry import Registry
 from ctrbench.results import DataOutput, TaskResult
 from ctrbench.suite import DatasetSettings, Suite
-from ctrbench.text import counted, encodable, plain, toml
+from ctrbench.text import counted, encodable, in_bytes, plain, toml
 
 OVERHEAD = 0.1
 """Seconds that any task takes."""
@@ -213,7 +213,7 @@ def _told(proposal: Proposal, data: DataOutput, load: float, cost: float, memory
     lines = [
         "Written by `ctrbench try` from names and values alone: read it before you believe its results.",
         "; ".join(parts),
-        f"loading took {load:.1f} s; {time_}" + (f", and up to {memory / 1e9:.1f} GB in a worker" if memory else ""),
+        f"loading took {load:.1f} s; {time_}" + (f", and up to {in_bytes(memory)} in a worker" if memory else ""),
     ]
     lines += [f"{name} might also be {', or '.join(map(str, others))}" for name, others in proposal.others.items()]
     return lines

@@ -279,6 +279,12 @@ def rounded(number: float, digits: int) -> str:
     return f"{number:,.0f}" if abs(float(short.replace(",", ""))) >= 10**digits else short
 
 
+def in_bytes(number: float) -> str:
+    """A number of bytes in three digits: "820 kB", "34.5 MB", "2.9 GB"."""
+    unit, scale = next((each for each in (("GB", 1e9), ("MB", 1e6)) if number >= each[1]), ("kB", 1e3))
+    return f"{rounded(number / scale, 3)} {unit}"
+
+
 def exact(number: float) -> str:
     """A number as short as it can be without meaning another one of fifteen digits; six digits at least."""
     shorts = (f"{number:.{digits}g}" for digits in range(6, 16))

@@ -20,6 +20,7 @@ from ctrbench.text import where
 SOURCE = '''
 """A generator that fails in a function of its own."""
 
+import time
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -32,11 +33,13 @@ class Clumsy(Generator):
 
     name: ClassVar[str] = "clumsy"
     stop: bool = False
+    seconds: float = 0.0
 
     def fit(self, train, *, seed, context):
         print("looking at", len(train), "rows")
         if self.stop:
             breakpoint()
+        time.sleep(self.seconds)
         return stumble(train)
 
 
@@ -104,6 +107,16 @@ def test_failures_tell_reason_file_line_and_what_they_cost(clumsy: Path) -> None
     )
     assert "Traceback" not in shown.stdout
     assert "    return stumble(train)" in ctrbench("failures", "--traceback").stdout
+
+
+def test_what_left_no_traceback_is_not_said_to_have_one() -> None:
+    limited = ("--workers", "1", "--timeout", "fit=1")
+    ran = ctrbench(*RUN, "-g", "clumsy[seconds=100]", *limited)
+    assert ran.exit_code == 1, ran.output
+    assert "`ctrbench failures` shows what they cost; `--retry-failed` tries them again\n" in ran.stderr
+    assert "--traceback" not in ran.stderr
+    both = ctrbench(*RUN, "-g", "clumsy[seconds=100]", "-g", "clumsy", *limited)
+    assert "`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug`" in both.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -54,6 +54,14 @@ def test_what_is_not_defined_beside_a_score_is_left_out(value: float) -> None:
     assert check_score(Score(0.5, value, {"low": value, "high": 1})) == Score(0.5, None, {"high": 1.0})
 
 
+def test_the_ends_of_an_interval_are_in_their_order() -> None:
+    assert check_score(Score(0.5, None, {"low": 0.5, "high": 0.5})).details == {"low": 0.5, "high": 0.5}
+    with pytest.raises(
+        ContractError, match=r"the detail 'low' is 0\.6, above 'high', 0\.4: they are an interval's ends"
+    ):
+        check_score(Score(0.5, None, {"low": 0.6, "high": 0.4}))
+
+
 @pytest.mark.parametrize("told", [Forecast("many", None), Forecast(float("nan"), 1), Forecast(1, -1), "many"])  # type: ignore[arg-type]
 def test_a_forecast_of_no_numbers_is_refused(told: Any) -> None:
     with pytest.raises(ContractError, match="forecast"):

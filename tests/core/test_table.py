@@ -32,6 +32,8 @@ def test_labels_are_zeros_and_ones_one_for_each_row() -> None:
         table([1.0, 2.0, 3.0], labels=np.array([0, 1, 2], np.int8))
     with pytest.raises(ValueError, match=r"labels are int8 \(2,\), not int8 \(3,\)"):
         table([1.0, 2.0, 3.0], labels=np.array([0, 1], np.int8))
+    with pytest.raises(ValueError, match=r"labels are a list, not int8 \(3,\)"):
+        table([1.0, 2.0, 3.0], labels=[0, 1, 1])
 
 
 def test_columns_are_the_schemas_in_its_order_and_types() -> None:

@@ -97,7 +97,7 @@ def test_hangs_bombs_and_big_eaters_end_as_their_own_tasks_and_the_rest_goes_on(
     assert (results["stuck"].status, results["stuck"].reason) == (Status.TIMED_OUT, "took longer than 4 s")
     assert results["bomb"].status is Status.TIMED_OUT
     assert results["eat"].status is Status.OUT_OF_MEMORY
-    assert "above the limit of 0.70 GB: raise it" in results["eat"].reason
+    assert "above the limit of 700 MB: raise it" in results["eat"].reason
     assert results["eat"].peak_memory > 700_000_000
     assert results["eat"].stage == "fit"
     assert results["good"].ok

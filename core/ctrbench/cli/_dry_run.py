@@ -17,7 +17,7 @@ from ctrbench.plan import Plan, Task
 from ctrbench.progress import duration
 from ctrbench.running import RunRequest
 from ctrbench.suite import Suite
-from ctrbench.text import counted, plain
+from ctrbench.text import counted, in_bytes, plain
 
 LONG = 3600.0
 """Seconds of a run beyond which it is asked for confirmation."""
@@ -78,7 +78,7 @@ def _echo_tasks(made: Preview, slots: int) -> None:
             kind, tasks_[0].label, str(len(tasks_)), str(len(to_run)),
             costs.basis(tasks_[0]) if to_run else "",
             duration(seconds / len(known)) if known else "", duration(seconds) if known else "",
-            f"{memory / 1e9:.1f} GB" if known else "",
+            in_bytes(memory) if known else "",
         ])  # fmt: skip
     echo_table(rows, ["task", "plug-in", "in all", "to run", "known from", "each", "together", "memory"])
     click.echo(f"\n{_together(made, largest, slots)}")
@@ -92,7 +92,7 @@ def _together(made: Preview, memory: float, slots: int) -> str:
     if not seconds:
         return f"{counts}: {nobody}" if unknown else counts
     known = f"{duration(seconds)} of work, about {duration(seconds / slots)} on {counted(slots, 'worker')}"
-    return f"{counts}: {known}, at most {memory / 1e9:.1f} GB in one of them" + (f"; {nobody}" if unknown else "")
+    return f"{counts}: {known}, at most {in_bytes(memory)} in one of them" + (f"; {nobody}" if unknown else "")
 
 
 def _echo_cells(grid: Plan, suite: Suite) -> None:

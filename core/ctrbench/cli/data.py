@@ -151,6 +151,8 @@ def _say_sizes(train: Table) -> None:
     """Rows that occur again, and how large the table becomes for a method that wants it dense."""
     import pandas as pd
 
+    from ctrbench.text import in_bytes
+
     rows = train.rows.copy(deep=False)
     for field in train.schema.numeric:
         rows[field.name] = rows[field.name] + 0.0  # -0.0 is 0.0
@@ -160,7 +162,7 @@ def _say_sizes(train: Table) -> None:
     width = sum(len(field.vocabulary or ()) for field in train.schema.fields)
     click.echo(
         f"{width:,} values in all: one-hot, train is a table of {len(train):,} × {width:,}, "
-        f"{8e-9 * len(train) * width:,.1f} GB"
+        f"{in_bytes(8 * len(train) * width)}"
     )
 
 

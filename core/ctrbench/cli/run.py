@@ -235,6 +235,7 @@ def run(
 
 def _do(request: RunRequest, store: str) -> int:
     """Do the work and print what came of it; the exit status. Ctrl-C ends it with 130, all finished tasks kept."""
+    from ctrbench.failures import failures
     from ctrbench.reading import Results
     from ctrbench.store.store import Store
     from ctrbench.text import command_line, plain
@@ -252,9 +253,12 @@ def _do(request: RunRequest, store: str) -> int:
     if results.failures:
         more = len(results.failures) - MOST_FAILURES
         others = f"and {more} more; " if more > 0 else ""
+        raised = any(failure.result.traceback for failure in failures(results.stored))
         _remark(
             f"{others}`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug` in a "
             "debugger"
+            if raised
+            else f"{others}`ctrbench failures` shows what they cost; `--retry-failed` tries them again"
         )
     info = results.stored.info
     for text in info.failed_data:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ctrbench.endings import death, gigabytes, kernel_kills, with_log
+from ctrbench.endings import death, kernel_kills, with_log
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
 from ctrbench.executors._processes import Child, Guard, kill
@@ -27,7 +27,7 @@ from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.resources import interrupts_held
 from ctrbench.results import Stage, Status, TaskResult
-from ctrbench.text import one_line
+from ctrbench.text import in_bytes, one_line
 
 _TICK = 0.2  # seconds between two looks at clocks and memory
 _GRACE = 5.0  # seconds that a task has to end by itself after its deadline
@@ -177,7 +177,7 @@ class LocalExecutor:
         task.memory = worker.child.memory(limit)
         if task.memory <= limit:
             return None
-        reason = f"used {gigabytes(task.memory)} of memory, above the limit of {gigabytes(limit)}: raise it"
+        reason = f"used {in_bytes(task.memory)} of memory, above the limit of {in_bytes(limit)}: raise it"
         return TaskResult(Status.OUT_OF_MEMORY, reason=reason, peak_memory=task.memory)
 
     def _on_death(self, worker: _Worker) -> None:
