@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import time
+import warnings
 from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -70,12 +71,13 @@ def run(fit: Fit, steps: int, context: Context) -> Mapping[str, float]:
             reported = now
         # a long fit is also kept at its end: what follows it, such as sampling, may take long as well
         if now - saved > SAVE_EVERY or late or (done == steps and now - begun > SAVE_EVERY):
-            _save({"done": done, "recent": list(recent), "fit": fit.state()}, path)
+            lost = _save({"done": done, "recent": list(recent), "fit": fit.state()}, path)
             saved = now
+            if lost:
+                warnings.warn(f"the checkpoint of step {done} {lost}", RuntimeWarning, stacklevel=2)
         if late and done < steps:
-            raise TimeoutError(
-                f"the time limit was reached after step {done} of {steps}; a longer one goes on from there"
-            )
+            onwards = f"but its checkpoint {lost}" if lost else "a longer one goes on from there"
+            raise TimeoutError(f"the time limit was reached after step {done} of {steps}; {onwards}")
     return _means(recent)
 
 
@@ -99,8 +101,11 @@ def _load(path: Path) -> dict[str, Any] | None:
     return kept
 
 
-def _save(kept: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint; the last complete one stays until the new one is, and a full disk does not end the fit."""
+def _save(kept: dict[str, Any], path: Path) -> str:
+    """Write a checkpoint; the last complete one stays until the new one is, and a full disk does not end the fit.
+
+    Why it could not be written, or nothing.
+    """
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,9 +117,11 @@ def _save(kept: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+        return f"could not be written: {error}"
+    return ""
 
 
 def _sum(file: BinaryIO, size: int) -> bytes:

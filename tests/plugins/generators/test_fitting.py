@@ -101,9 +101,16 @@ def test_a_full_disk_does_not_end_the_fit(context, monkeypatch) -> None:
     monkeypatch.setattr(_fitting, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(_fitting.os, "fsync", full)
     fit = Walk()
-    _fitting.run(fit, 5, context)
+    lost = r"could not be written: \[Errno 28\] No space left on device"
+    with pytest.warns(RuntimeWarning, match=rf"^the checkpoint of step \d {lost}$"):
+        _fitting.run(fit, 5, context)
     assert fit.steps == 5
     assert not list(context.checkpoints.iterdir())
+    with (
+        pytest.warns(RuntimeWarning),
+        pytest.raises(TimeoutError, match=f"^the time limit was reached after step 1 of 5; but its checkpoint {lost}$"),
+    ):
+        _fitting.run(Walk(), 5, Context(checkpoints=context.checkpoints, deadline=time.time() - 1))
 
 
 def test_a_loss_that_is_no_number_ends_the_fit(context) -> None:
