@@ -13,15 +13,15 @@ import lzma
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import numpy as np
-from ctrbench import UserError, load
+from ctrbench import UserError, intervals, load
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import Score
 from ctrbench.intervals import ALPHA, Effect
@@ -34,6 +34,9 @@ from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
 from ctrbench.verdict import verdict
 from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "results"
 PAPER = ("gaussian_copula", "smoten[chunks=4]")
@@ -68,6 +71,41 @@ class Fit(NamedTuple):
         return f"{title} ({self.but})" if self.but else title
 
 
+Place = tuple[Effects, Arm]
+"""An arm of a run."""
+
+
+class Together:
+    """Several runs of one suite seed, read as one: a repeat has the same model seeds and test rows in each.
+
+    So a mean over their generators is taken within each repeat that all of them have, as within a run.
+    """
+
+    def __init__(self, runs: Sequence[Effects]) -> None:
+        self.artefacts, self.metric = runs[0].results.artefacts, runs[0].metric
+        cells = [(of, cell) for of in runs for arm in of.cells for cell in of.cells[arm] if self.metric in cell.scores]
+        self.cells = {(of, cell.training): cell for of, cell in cells}  # another device trains another model
+
+    def contrast(self, places: Sequence[Place], less: Sequence[Place] = ()) -> Effect:
+        """The mean of some differences, each to its own run's `original`, less the mean of others."""
+        repeats = min(of.results.info.repeats for of, _ in (*places, *less))
+        number = {key: i for i, key in enumerate(self.cells)}
+        weights = np.zeros((repeats, len(number)))
+        for sign, group in ((1, places), (-1, less)):
+            for of, arm in group:
+                for way, each in ((sign, arm), (-sign, Arm("", "original", arm.model))):
+                    for cell in (cell for cell in of.cells[each] if cell.repeat < repeats):
+                        weights[cell.repeat, number[of, cell.training]] += way / len(group)
+        values = np.array([cell.scores[self.metric].value for cell in self.cells.values()])
+        return intervals.effect(weights @ values, weights @ self._shared @ weights.T)
+
+    @cached_property
+    def _shared(self) -> NDArray[np.float64]:
+        """What any two trainings owe to the test rows that they share, (trainings, trainings)."""
+        assert self.artefacts is not None
+        return self.artefacts.products([cell.contributions[self.metric] for cell in self.cells.values()])
+
+
 class Replication:
     """The paper's tables, and the same question on other logs."""
 
@@ -83,6 +121,9 @@ class Replication:
         ]
         judged = self.frappe.family([of.cell(arm) for of, arm in family])
         self.judged = {arm: tested for (_, arm), tested in zip(family, judged, strict=True)}
+        self.together = Together(list(dict.fromkeys(of for of, _ in self.repeated)))
+        self.whose = {"all": self.repeated, "both": self.repeated[: len(PAPER)]}
+        self.whose |= {TITLES[name]: [(of, name)] for of, name in self.repeated}
         self.privacy = _effects(runs, "frappe_privacy")
 
     def tables(self) -> dict[str, str]:
@@ -91,6 +132,7 @@ class Replication:
             "runs": self._runs(),
             "claims": self._claims(),
             "scenarios": self._scenarios(),
+            "probabilities": self._probabilities(),
             "generators": self._generators(),
             "cells": self._cells(),
             "long": self._long(),
@@ -122,18 +164,19 @@ class Replication:
     def _claims(self) -> str:
         """The mean over the paper's generators, models and both doses, and the least difference that can be seen."""
         rows = []
-        whose = [(self.frappe, PAPER), *((of, (name,)) for of, name in self.repeated)]
-        for (name, scenarios), (of, generators) in product(GROUPS.items(), whose):
-            arms = [Arm(*each) for each in product(generators, scenarios, MODELS)]
-            effect = of.average(arms)
-            assert effect is not None
-            judged = [tested.effect.mean for arm in arms if (tested := self.judged[arm]) and tested.certain]
-            cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(arms)}"
-            who = "both" if len(generators) > 1 else TITLES[generators[0]]
-            paper = _units(float(np.mean([self._published(arm) for arm in arms])))
+        for (name, scenarios), who in product(GROUPS.items(), self.whose):
+            places = self._places(who, scenarios)
+            effect = self.together.contrast(places)
+            judged = [told.effect.mean for _, arm in places if (told := self.judged[arm]) and told.certain]
+            cells = f"{sum(mean > 0 for mean in judged)} and {sum(mean < 0 for mean in judged)} of {len(places)}"
+            paper = _units(float(np.mean([self._published(arm) for _, arm in places])))
             rows.append((name, who, _said(effect), paper, _units(effect.detectable)[1:], cells))
         heads = ["what is added", "by", "difference to original", "the paper's", "detectable"]
         return _table(rows, [*heads, "cells better, worse (Holm)"])
+
+    def _places(self, who: str, scenarios: Sequence[str]) -> list[Place]:
+        """The cells of these generators in these scenarios."""
+        return [(of, Arm(name, *each)) for of, name in self.whose[who] for each in product(scenarios, MODELS)]
 
     def _published(self, arm: Arm) -> float:
         """The difference to `original` that the paper prints."""
@@ -157,15 +200,32 @@ class Replication:
         rows.append(("original_again", *noise))
         return _table(rows, ["scenario", "the paper's two", *CONTROLS])
 
+    def _probabilities(self) -> str:
+        """What is added to real rows, in logloss, and how many clicks are predicted for each that came."""
+        columns: dict[str, tuple[Effects, Sequence[str]]] = {"the paper's two": (self.frappe, PAPER)}
+        columns |= {TITLES[name]: (of, (name,)) for of, name in self.repeated if of is not self.frappe}
+        columns |= {name: (self.frappe, (name,)) for name in CONTROLS}
+        rows = {scenario: [scenario] for scenario in ("original", *SCENARIOS[:-1])}
+        for of, names in columns.values():
+            logloss, ratio = (Effects(of.results, "frappe", name) for name in ("logloss", "calibration_ratio"))
+            rows["original"].append(
+                ", ".join(f"{_over_models(each, [''], 'original'):.3f}" for each in (logloss, ratio))
+            )
+            for scenario in SCENARIOS[:-1]:
+                clicks = _over_models(ratio, names, scenario)
+                rows[scenario].append(f"{_said(_mean(logloss, names, scenario))}, {clicks:.3f}")
+        return _table(list(rows.values()), ["scenario", *columns])
+
     def _generators(self) -> str:
         """The paper's generators against each control, in each scenario and in those of H4 together."""
         rows = []
         places = [*((scenario,) for scenario in SCENARIOS), ("S3", "S4")]
-        for generators in (*((one,) for one in PAPER), PAPER):
-            for control in ("independent", "negative_sampling", "random_oversampling"):
-                who = "both" if len(generators) > 1 else TITLES[generators[0]]
-                told = (_said(_between(self.frappe, generators, control, scenarios)) for scenarios in places)
-                rows.append((who, control, *told))
+        for who, control in product(self.whose, ("independent", "negative_sampling", "random_oversampling")):
+            told = []
+            for scenarios in places:
+                less = [(self.frappe, Arm(control, *each)) for each in product(scenarios, MODELS)]
+                told.append(_said(self.together.contrast(self._places(who, scenarios), less)))
+            rows.append((who, control, *told))
         return _table(rows, ["generator", "less control", *SCENARIOS, "S3 and S4"])
 
     def _cells(self) -> str:
@@ -178,12 +238,12 @@ class Replication:
                 for generator in PAPER:
                     arm = Arm("" if scenario == "original" else generator, scenario, model)
                     paper = figures[(generator.partition("[")[0], scenario, model)]
-                    row += [f"{paper:.5f}", f"{_auc(of, arm):.5f}{self._mark(arm)}"]
+                    row += [f"{paper:.5f}", f"{_level(of, arm):.5f}{self._mark(arm)}"]
                 for name, fits in groupby(self.long, lambda fit: fit.name):
                     row.append(f"{figures[(name, scenario, model)]:.5f}")
                     for fit in fits:
                         arm = Arm("" if scenario == "original" else fit.generator, scenario, model)
-                        row.append(f"{_auc(fit.of, arm):.5f}{self._mark(arm)}")
+                        row.append(f"{_level(fit.of, arm):.5f}{self._mark(arm)}")
                 rows.append(row)
         heads = [f"{TITLES[name]}, {whose}" for name in PAPER for whose in ("paper", "ours")]
         for name, fits in groupby(self.long, lambda fit: fit.name):
@@ -314,7 +374,7 @@ class Today:
         shown = [name for name in ("S5", "S4") if any(name in of.family_scenarios for of in self.frontier)]
         for of, told in self.generators:
             name = told.generator
-            worth, pools = _auc(of, Arm(name, "S5", "dnn")), len(_pools(of, name))
+            worth, pools = _level(of, Arm(name, "S5", "dnn")), len(_pools(of, name))
             differences = [_said(of.cell(Arm(name, scenario, "dnn"))) for scenario in shown]
             flags = f"{len(told.flagged)} of {told.judged}"
             some = sum(any(score.flagged for score in _scores(of, name, attack)) for attack in self.attacks)
@@ -335,7 +395,7 @@ class Today:
         rows = []
         for of, name, shown in parts:
             identical, detection = (_score(of, name, metric) for metric in ("identical", "detection"))
-            worth = _auc(of, Arm(name, "S5", "dnn"))
+            worth = _level(of, Arm(name, "S5", "dnn"))
             rows.append((shown, f"{worth:.4f}", f"{detection:.3f}", f"{identical:,.0f}"))
         return _table(rows, ["generator", "S5, AUC", "detection", "identical"])
 
@@ -373,9 +433,14 @@ def _budget_of(generator: str) -> tuple[str, int]:
     return generator.partition("[")[0], int(re.findall(r"(?:epochs|steps)=(\d+)", generator)[0])
 
 
-def _auc(of: Effects, arm: Arm) -> float:
-    """The mean AUC of an arm over its repeats."""
+def _level(of: Effects, arm: Arm) -> float:
+    """The mean score of an arm over its repeats."""
     return float(np.mean([score for score in of.scores(arm) if score is not None]))
+
+
+def _over_models(of: Effects, generators: Sequence[str], scenario: str) -> float:
+    """The mean score of some generators in a scenario, over repeats and models."""
+    return float(np.mean([_level(of, Arm(name, scenario, model)) for name in generators for model in MODELS]))
 
 
 def _pools(of: Effects, generator: str) -> list[PoolResult]:
@@ -429,12 +494,6 @@ def _estimate(effect: Effect | None) -> drawing.Estimate | None:
 
 def _mean(of: Effects, generators: Sequence[str], scenario: str) -> Effect | None:
     return of.average([Arm(name, scenario, model) for name in generators for model in MODELS])
-
-
-def _between(of: Effects, generators: Sequence[str], control: str, scenarios: Sequence[str]) -> Effect | None:
-    """The difference of some generators to another, the mean over them, scenarios and models."""
-    arms = [Arm(*each) for each in product(generators, scenarios, MODELS)]
-    return of.contrast([(arm, arm._replace(generator=control)) for arm in arms])
 
 
 def _said(effect: Effect | None) -> str:

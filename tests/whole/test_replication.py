@@ -46,3 +46,17 @@ def test_the_archives_hold_no_rows(made: dict[str, Any]) -> None:
     artefacts = made["README.md"].frappe.results.artefacts
     for digest in artefacts.digests():
         assert set(artefacts.get_arrays(digest)) == {"values"}, "a table, or predictions beside each other"
+
+
+def test_a_single_run_read_together_says_what_it_says_by_itself(script: ModuleType, made: dict[str, Any]) -> None:
+    page = made["README.md"]
+    places = page._places("both", ("S3", "S4"))
+    alone = page.frappe.average([arm for _, arm in places])
+    both = page.together.contrast(places)
+    assert (both.mean, both.variance, both.df) == pytest.approx((alone.mean, alone.variance, alone.df))
+
+
+def test_a_mean_over_runs_is_over_the_repeats_that_all_of_them_have(script: ModuleType, made: dict[str, Any]) -> None:
+    page = made["README.md"]
+    found = page.together.contrast(page._places("all", ("S5",)))
+    assert found.repeats == min(of.results.info.repeats for of, _ in page.repeated)
