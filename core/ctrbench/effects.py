@@ -18,7 +18,7 @@ import numpy as np
 from ctrbench import intervals
 from ctrbench.interfaces import Better, MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import CONSTANT, CellResult, PoolResult, Stage, Status, TaskResult
+from ctrbench.results import CONSTANT, LARGEST, CellResult, PoolResult, Stage, Status, TaskResult
 from ctrbench.significance import benjamini_hochberg, holm
 from ctrbench.store.artefacts import LostArtefactError
 from ctrbench.store.runs import RunResults
@@ -344,6 +344,7 @@ class Effects:
         if artefacts is None or not all(digests):
             return None
         try:
-            return artefacts.products(digests)
+            found = artefacts.products(digests)
         except LostArtefactError:
             return None
+        return found if (np.abs(found) <= LARGEST**2).all() else None  # a stranger's may be anything

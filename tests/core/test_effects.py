@@ -232,6 +232,16 @@ def test_a_lost_artefact_leaves_an_interval_over_seeds(store: Artefacts) -> None
     assert (found.basis, found.spread.test) == ("seeds only", 0.0)
 
 
+@pytest.mark.parametrize("odd", [[0.01, -0.01, 0.0], [float("nan"), 0.0], [1e60, -1e60]])
+def test_contributions_that_nothing_can_be_made_of_leave_an_interval_over_seeds(
+    store: Artefacts, odd: list[float]
+) -> None:
+    made = scored(store, GAN, lambda r: odd if r == 2 else [0.01, -0.01])
+    found = Effects(results(scored(store, BASE, lambda r: [0.0, 0.0]), made, artefacts=store), "log", "auc")
+    assert (effect := found.cell(Arm("gan", "S3", "dnn"))) is not None
+    assert (effect.basis, effect.spread.test) == ("seeds only", 0.0)
+
+
 def test_a_metric_without_contributions_has_an_interval_over_seeds_or_none() -> None:
     assert effects(BASE, GAN).tested[Arm("gan", "S3", "dnn")].effect.basis == "seeds only"
     alone = effects(BASE[:1], GAN[:1]).tested[Arm("gan", "S3", "dnn")]

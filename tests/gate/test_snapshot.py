@@ -97,3 +97,15 @@ def test_the_test_variance_is_what_repeats_share(tmp_path: Path) -> None:
     [place] = snapshot.take(run).places
     assert place.test_variance["auc"] == pytest.approx(products[~np.eye(3, dtype=bool)].mean())
     assert "logloss" not in place.test_variance
+
+
+@pytest.mark.parametrize("last", [[0.1] * 49, [1e60] * 50, [float("nan")] * 50])
+def test_a_test_variance_that_cannot_be_told_is_unknown(tmp_path: Path, last: list[float]) -> None:
+    artefacts = Artefacts(tmp_path)
+    digests = [artefacts.put_array(np.array(each)) for each in ([0.1] * 50, [0.2] * 50, last)]
+    cells = [
+        with_changes(cell("", "original", "dnn", 0.8, repeat), contributions={"auc": digest})
+        for repeat, digest in enumerate(digests)
+    ]
+    [place] = snapshot.take(with_changes(results(cells, [], repeats=3), artefacts=artefacts)).places
+    assert place.test_variance == {}

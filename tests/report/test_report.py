@@ -39,6 +39,7 @@ from ctrbench_datasets.frappe import Frappe
 from handmade import DONE, FAILED, GRID, cell, pool, results
 from hostile import HOSTILE, UNSAFE, hostile_run
 from recording import SUITE, Bench
+from toys import log
 
 FIGURES = [name for name in NAMES if name != "shares"]  # the run that is shown sees all of train
 
@@ -229,6 +230,19 @@ def test_several_data_sets_stand_one_after_the_other() -> None:
 def test_lost_artefacts_cost_the_marginals_only(run: RunResults, tmp_path: Path) -> None:
     effects = Effects(replace(run, artefacts=Artefacts(tmp_path)), "toy_log", "hits")
     assert [picture.name for picture in pictures(effects, NAMES)] == [name for name in FIGURES if name != "marginals"]
+
+
+@pytest.mark.parametrize("wrong", ["pool too short", "pool without labels", "pool of odd codes", "train of odd codes"])
+def test_tables_that_cannot_be_counted_cost_the_marginals_only(run: RunResults, wrong: str) -> None:
+    table = log(2 if "short" in wrong else 400, 1)
+    if "odd codes" in wrong:
+        table.rows["user"] = np.int32(99)
+    assert run.artefacts is not None
+    digest = run.artefacts.put_table(table.without_labels() if "labels" in wrong else table)
+    made = [replace(each, result=replace(each.result, artefacts={"pool": digest})) for each in run.pools]
+    data = {name: replace(each, artefacts={"train": digest}) for name, each in run.data.items()}
+    of = replace(run, data=data) if "train" in wrong else replace(run, pools=made)
+    assert pictures(Effects(of, "toy_log", "hits"), ["marginals"]) == []
 
 
 def test_a_field_whose_numbers_are_all_missing_has_one_bar() -> None:

@@ -217,6 +217,66 @@ def test_a_table_of_an_older_store_is_read_as_it_is(artefacts: Artefacts) -> Non
     assert artefacts.get_table(digest).digest() == table.digest()
 
 
+TABLES: dict[str, dict[str, object]] = {
+    "texts": {"values": ["a", "b"]},
+    "a name more": {"x": [1.0]},
+    "a schema that is none": {"values": [1.0, 2.0]},
+}
+
+
+def strange(artefacts: Artefacts, kind: str) -> str:
+    """The digest of a file that is named as it should be, and that no ctrbench wrote."""
+    import pyarrow as pa
+
+    if kind == "no table":
+        return artefacts._put(lambda file: file.write(b"my diary"))
+    if kind == "no arrow":
+        return artefacts._put(lambda file: file.write(b"ARROW1, or so it says"))
+    return artefacts._put(lambda file: stored._write(pa.table(TABLES[kind]).replace_schema_metadata({"a": "b"}), file))
+
+
+@pytest.mark.parametrize("kind", ["no table", "no arrow", *TABLES])
+def test_a_file_that_has_its_digest_and_is_nothing_of_ours_is_as_good_as_lost(artefacts: Artefacts, kind: str) -> None:
+    digest = strange(artefacts, kind)
+    with pytest.raises(LostArtefactError, match=f"artefact {digest} is none that ctrbench wrote"):
+        artefacts.get_table(digest)
+    good = artefacts.put_array(np.arange(3.0))
+    with pytest.raises(LostArtefactError, match="is none that ctrbench wrote"):
+        artefacts.products([good, digest])
+    if kind != "a schema that is none":
+        with pytest.raises(LostArtefactError, match="is none that ctrbench wrote"):
+            artefacts.get_array(digest)
+    assert artefacts.intact(digest), "it is not ours to set aside"
+
+
+def test_a_few_bytes_that_stand_for_more_numbers_than_there_is_memory_for_are_not_read(
+    artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    digest = artefacts.put_array(np.zeros(10**6))
+    assert file_of(artefacts, digest).stat().st_size < 8000
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=7 * 10**6))
+    with pytest.raises(LostArtefactError, match="its numbers take 8 MB, more than there is memory for"):
+        artefacts.get_array(digest)
+
+
+def test_words_that_lead_beyond_their_file_are_not_followed(artefacts: Artefacts) -> None:
+    import pyarrow as pa
+
+    offsets = pa.py_buffer(np.array([0, 10**12, 3], np.int64))
+    words = pa.LargeStringArray.from_buffers(2, offsets, pa.py_buffer(b"abc"))
+    named = pa.schema([pa.field("words", pa.large_string())])
+
+    def write(file: BinaryIO) -> None:
+        with pa.ipc.new_file(file, named) as writer:
+            writer.write_batch(pa.record_batch([words], named))
+
+    digest = artefacts._put(write)
+    with pytest.raises(LostArtefactError, match="is none that ctrbench wrote"):
+        artefacts.words(digest)(0)
+
+
 def test_a_disk_that_fills_while_words_are_written_leaves_nothing(
     mapped: Artefacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

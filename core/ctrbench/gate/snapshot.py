@@ -309,7 +309,11 @@ def _test_variance(results: RunResults, repeats: Sequence[Sequence[CellResult]],
     if artefacts is None or not all(map(all, digests)):
         return None
     try:
-        parts = np.stack([np.mean([*map(artefacts.get_array, each)], axis=0) for each in digests])  # (R, test rows)
+        found = artefacts.products([digest for each in digests for digest in each])  # (R × model seeds, the same)
     except LostArtefactError:
         return None
-    return intervals.effect(np.zeros(len(parts)), parts @ parts.T).spread.test
+    shape = len(digests), len(digests[0])
+    shared = found.reshape(*shape, *shape).mean(axis=(1, 3))  # (R, R)
+    if not (np.abs(shared) <= LARGEST**2).all():  # a stranger's may be anything
+        return None
+    return intervals.effect(np.zeros(len(shared)), shared).spread.test

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ctrbench import contract
 from ctrbench.effects import Effects
 from ctrbench.report.drawing import Bars
 from ctrbench.store.artefacts import LostArtefactError
@@ -43,15 +44,23 @@ def read(effects: Effects, generators: Sequence[str]) -> Marginals | None:
         train = artefacts.get_table(data.artefacts["train"])
     except LostArtefactError:
         return None
+    if not _fits(train, train):
+        return None
     pools: dict[str, Table] = {}
     notes = []
     for generator in generators:
         made = next((pool.result for pool in effects.pools.get(generator, ()) if pool.ok), None)
+        if made is None:
+            continue
         try:
-            if made is not None:
-                pools[generator] = artefacts.get_table(made.artefacts["pool"]).take(np.arange(len(train)))
+            pool = artefacts.get_table(made.artefacts["pool"])
         except LostArtefactError:
             notes.append(f"the rows of {generator} are lost; the same run makes them anew")
+            continue
+        if _fits(pool, train):
+            pools[generator] = pool.take(np.arange(len(train)))
+        else:
+            notes.append(f"the rows of {generator} are none of this log's")
     if not pools:
         return None
     panels, distances = [], []
@@ -60,6 +69,19 @@ def read(effects: Effects, generators: Sequence[str]) -> Marginals | None:
         distances.append((title, [float(np.abs(real - other).sum() / 2) for other in others]))
         panels.append(_panel(title, names, real, others))
     return Marginals(list(pools), panels, distances, notes)
+
+
+def _fits(table: Table, train: Table) -> bool:
+    """Whether its rows are of train's schema and can be counted: what a stranger's store names may be any table."""
+    try:
+        contract.check_fields(table.schema)
+        contract.check_table(table, "it", lowest=1)
+        contract.check_schema(table, train, "it")
+        for field in table.schema.categorical:
+            field.words[-1]  # words that lie beside may be lost
+    except (contract.ContractError, LostArtefactError, ValueError, TypeError, LookupError):
+        return False
+    return len(table) >= len(train)
 
 
 def _columns(train: Table, pools: Sequence[Table]) -> list[tuple[str, Sequence[str], list[NDArray[np.int64]]]]:

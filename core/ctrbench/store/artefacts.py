@@ -25,6 +25,7 @@ import numpy as np
 
 from ctrbench.errors import UserError
 from ctrbench.table import Schema, Table
+from ctrbench.text import in_bytes, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,6 +63,15 @@ class LostArtefactError(Exception):
     """A stored table or array is gone or is not what was written; a corrupt file has been set aside."""
 
 
+@contextmanager
+def _as_we_write_them(digest: str) -> Iterator[None]:
+    """LostArtefactError for a file that has its digest, and is nothing that we write: a store may be a stranger's."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, NotImplementedError, OSError) as error:
+        raise LostArtefactError(f"artefact {digest} is none that ctrbench wrote: {one_line(error)}") from None
+
+
 @dataclass(frozen=True)
 class Artefacts:
     """A folder of files, each named by the digest of its bytes."""
@@ -86,9 +96,10 @@ class Artefacts:
 
     def get_table(self, digest: str) -> Table:
         """The table of that digest, as it was checked when it was stored; what its caller changes nobody else sees."""
-        path = self.path(digest)
-        if path.suffix == ".arrow":
-            return self._mapped_table(digest)
+        with _as_we_write_them(digest):
+            return self._mapped_table(digest) if self.path(digest).suffix == ".arrow" else self._table(digest)
+
+    def _table(self, digest: str) -> Table:
         stored = self._get(digest)
         names = stored.column_names
         schema = self._schema(stored.schema.metadata)
@@ -120,7 +131,13 @@ class Artefacts:
         """What reads the nth vocabulary of the artefact of that digest."""
         import pyarrow as pa
 
-        return lambda place: pa.ipc.open_file(self._map(digest)).get_batch(place).column(0)
+        def read(place: int) -> Any:
+            with _as_we_write_them(digest):
+                batch = pa.ipc.open_file(self._map(digest)).get_batch(place)
+                batch.validate(full=True)  # Arrow would follow any offset to wherever it leads
+                return batch.column(0)
+
+        return read
 
     def _mapped_table(self, digest: str) -> Table:
         import pandas as pd
@@ -141,11 +158,16 @@ class Artefacts:
 
     def get_array(self, digest: str) -> NDArray[np.float64]:
         """The array of that digest."""
-        return self.get_arrays(digest)["values"]
+        with _as_we_write_them(digest):
+            return self.get_arrays(digest)["values"]
 
     def products(self, digests: Sequence[str]) -> NDArray[np.float64]:
-        """The inner products of the arrays of these digests, each with each, (digests, digests)."""
-        return _products(self, tuple(digests))
+        """The inner products of the arrays of these digests, each with each, (digests, digests).
+
+        LostArtefactError where one is lost, or they are no numbers that can be multiplied.
+        """
+        with _as_we_write_them(digests[0] if digests else ""):
+            return _products(self, tuple(digests))
 
     def put_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> str:
         """Store arrays of equally many rows, of one or two dimensions; their digest."""
@@ -161,13 +183,14 @@ class Artefacts:
         """The arrays of that digest."""
         import pyarrow as pa
 
-        stored = self._get(digest)
-        return {
-            name: stored[name].combine_chunks().flatten().to_numpy().reshape(len(stored), -1)
-            if pa.types.is_fixed_size_list(stored[name].type)
-            else stored[name].to_numpy()
-            for name in stored.column_names
-        }
+        with _as_we_write_them(digest):
+            stored = self._get(digest)
+            return {
+                name: stored[name].combine_chunks().flatten().to_numpy().reshape(len(stored), -1)
+                if pa.types.is_fixed_size_list(stored[name].type)
+                else stored[name].to_numpy()
+                for name in stored.column_names
+            }
 
     def get_bytes(self, digest: str) -> bytes:
         """The verified bytes of the file of that digest, to be taken in elsewhere."""
@@ -267,7 +290,9 @@ class Artefacts:
         if place in _recent:
             _recent.move_to_end(place)
             return _recent[place]
-        found = _recent[place] = pq.read_table(self._read(digest))
+        file = pq.ParquetFile(self._read(digest))
+        _expect_room(file)
+        found = _recent[place] = file.read()
         while len(_recent) > KEPT or sum(table.nbytes for table in _recent.values()) > KEPT_BYTES:
             _recent.popitem(last=False)
         return found
@@ -358,6 +383,23 @@ def _writable(memory: mmap.mmap, column: Any) -> NDArray[Any]:
     values = column.buffers()[1]
     start = values.address - pa.py_buffer(memory).address + column.offset * kind.itemsize
     return np.frombuffer(memory, kind, len(column), start)
+
+
+def _expect_room(file: Any) -> None:
+    """ValueError for what a few bytes may stand for: other columns than numbers, or more than there is memory for."""
+    import psutil
+
+    for column in file.schema:
+        if column.physical_type not in _NUMBERS:
+            raise ValueError(f"its column {column.name[:80]!r} holds no numbers")
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    size = 8 * sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+    if size > psutil.virtual_memory().available:
+        raise ValueError(f"its numbers take {in_bytes(size)}, more than there is memory for")
+
+
+_NUMBERS = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
+"""How Parquet holds numbers."""
 
 
 def _write(table: Any, file: BinaryIO) -> None:
