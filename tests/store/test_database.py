@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -120,6 +121,34 @@ def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_p
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("drop table run_cells; create view run_cells as with recursive n (x) as (select 1 union all select x + 1 "
+         "from n) select x as run, x as position, x as kind, x as fields from n", "has the view 'run_cells'"),
+        ("create trigger gone after insert on runs begin delete from tasks; end", "has the trigger 'gone'"),
+        ("create virtual table words using fts5(word)", "has the virtual table 'words'"),
+        ("alter table tasks drop column host; alter table tasks add column host as (zeroblob(1000000000))",
+         "has the computed column 'host'"),
+        ("update ctrbench set schema_version = 'new'", "its schema version is 'new', which is none"),
+        ("update ctrbench set schema_version = 1.5", "its schema version is '1.5', which is none"),
+        ("update ctrbench set schema_version = 0", "its schema version is '0', which is none"),
+        ("update ctrbench set schema_version = x'ff'", "which is none"),
+    ],
+)  # fmt: skip
+def test_a_store_that_somebody_has_edited_is_refused_where_it_computes_or_has_no_version(
+    tmp_path: Path, statement: str, said: str
+) -> None:
+    path = tmp_path / "results.db"
+    Store.open(str(path)).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statement)
+    for create in (True, False):
+        with pytest.raises(UserError, match=re.escape(said)) as caught:
+            Store.open(str(path), create=create)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,12 @@ class Database:
         if not names and not create:
             raise NoStoreError(f"store {self.shown}: there is no store yet; `ctrbench run` makes one")
         with self._engine.connect() as connection:
+            if self.path and (odd := connection.execute(_WITH_A_WILL_OF_ITS_OWN).first()):
+                raise UserError(
+                    f"store {self.shown}: has the {odd[0]} {encodable(str(odd[1]))[:80]!r}, which no ctrbench makes, "
+                    "and which may change what is read or written; ask whom it is from for an archive (`ctrbench "
+                    "store export`), or name another store"
+                )
             version = _version(connection) if names else None
             if version is None and self.path:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # kept in the file
@@ -328,7 +334,19 @@ class Database:
 
 
 def _version(connection: sa.Connection) -> int | None:
-    return connection.scalar(sa.select(version_row.c.schema_version))
+    found: object = connection.scalar(sa.select(version_row.c.schema_version))
+    if found is None or (isinstance(found, int) and found > 0):
+        return found
+    raise ValueError(f"its schema version is {str(found)[:40]!r}, which is none")
+
+
+_WITH_A_WILL_OF_ITS_OWN = sa.text(
+    "select type, name from sqlite_master where type in ('view', 'trigger') "
+    "union all select 'virtual table', name from sqlite_master where sql like 'create virtual%' "
+    "union all select 'computed column', its.name from sqlite_master as the, pragma_table_xinfo(the.name) as its "
+    "where the.type = 'table' and the.sql not like 'create virtual%' and its.hidden > 0"
+)
+"""What computes, in a file of SQLite, as it is read or written: in a stranger's it may never end, or remove rows."""
 
 
 def _server_name(url: sa.URL) -> str:
