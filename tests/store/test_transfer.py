@@ -260,7 +260,12 @@ def repeats_that_nobody_did(content: Content) -> None:
     content["runs.jsonl"] = re.sub(rb'"repeats": \d+', b'"repeats": 1000000', content["runs.jsonl"])
 
 
+def a_result_of_nobody(content: Content) -> None:
+    content["tasks.jsonl"] = re.sub(rb'"run": "[\w-]+"', b'"run": "nobody"', content["tasks.jsonl"])
+
+
 ATTACKS = [
+    a_result_of_nobody,
     a_cell_of_another_scenario, a_cell_lacks, repeats_that_nobody_did,
     evil_name, absolute_name, stranger, wrong_hash, wrong_hash_of_the_last, wrong_digest, no_json, more_columns,
     no_number, deep, no_cell, infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
@@ -296,6 +301,32 @@ def test_an_archive_that_is_not_ours_is_refused_in_one_line(
         for name, data in content.items():
             file.writestr(name, data)
     refused(tmp_path, archive)
+
+
+def a_generator_more(content: Content) -> None:
+    arms = [json.loads(line) for line in content["run_cells.jsonl"].splitlines()]
+    for place, row in enumerate([row for row in arms if row["fields"].get("generator")], len(arms)):
+        row["position"], row["fields"]["generator"] = place, "theirs"
+        content["run_cells.jsonl"] += json.dumps(row).encode() + b"\n"
+
+
+def another_model(content: Content) -> None:
+    content["run_cells.jsonl"] = re.sub(rb'"model": "\w+"', b'"model": "theirs"', content["run_cells.jsonl"])
+
+
+@pytest.mark.parametrize("attack", [a_generator_more, another_model])
+def test_an_archive_with_other_cells_of_a_run_than_the_store_has_is_refused(
+    store: Store, archive: Path, attack: Callable[[Content], None]
+) -> None:
+    content = contents(archive)
+    attack(content)
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+    before = store.load_run()
+    with pytest.raises(UserError, match=f"run {before.run}: its cells are not those that the store has of it"):
+        transfer.import_(store, archive)
+    assert store.load_run() == before
 
 
 def test_an_archive_of_more_than_it_holds_is_refused(archive: Path, tmp_path: Path) -> None:

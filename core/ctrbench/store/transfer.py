@@ -260,7 +260,10 @@ def _merge(store: Store, archive: zipfile.ZipFile, connection: sa.Connection) ->
         )
     for batch in _batches(_lines(archive, "tasks")):
         statuses = _known(connection, tasks.c.key, tasks.c.status, batch)
+        makers = _known(connection, runs.c.run, runs.c.run, batch)
         for row in batch:
+            if row["run"] not in makers:
+                raise _UnusableError(f"result {row['key'][:16]}: the run {row['run']} that did it is not in it")
             before = statuses.get(row["key"])
             better = before != Status.OK and row["status"] == Status.OK
             imported.results["new" if before is None else "better" if better else "known"] += 1
@@ -275,11 +278,23 @@ def _merge(store: Store, archive: zipfile.ZipFile, connection: sa.Connection) ->
             ),
             batch,
         )
+    settled = set(connection.scalars(sa.select(run_cells.c.run).distinct()))
     for batch in _batches(_lines(archive, "run_cells")):
+        _expect_known(connection, [row for row in batch if row["run"] in settled])
         connection.execute(store.database.insert(run_cells).on_conflict_do_nothing(), batch)
     for row in _lines(archive, "runs"):
         _check_grid(connection, row["run"])
     return imported
+
+
+def _expect_known(connection: sa.Connection, cells: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse other cells of a run than the store has: whoever got an archive of it knows its name."""
+    place = sa.tuple_(run_cells.c.run, run_cells.c.position)
+    found = connection.execute(sa.select(run_cells).where(place.in_([(row["run"], row["position"]) for row in cells])))
+    known = {(row["run"], row["position"]): dict(row) for row in found.mappings()}
+    for row in cells:
+        if known.get((row["run"], row["position"])) != row:
+            raise _UnusableError(f"run {row['run']}: its cells are not those that the store has of it")
 
 
 def _check_grid(connection: sa.Connection, run: str) -> None:
