@@ -84,7 +84,7 @@ def run(
     arguments.typed("progress", progress, (bool, Watcher), "True, False, or an object that is a ctrbench.Watcher")
     request, logs = asked(call)
     place = place_of(store)
-    if not may_be_address(place) and not Path(place).absolute().parent.is_dir():
+    if not may_be_address(place) and not os.path.isdir(Path(place).absolute().parent):
         raise UserError(f"store {place}: there is no folder {Path(place).parent}; make it, or name another store")
     with closing(Store.open(place)) as opened:
         request = request.with_frames(logs, opened.artefacts.folder / FRAMES)

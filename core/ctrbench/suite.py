@@ -100,7 +100,7 @@ def load_suite(name_or_file: str | os.PathLike[str]) -> Suite:
     if name in packaged_suites():
         return parse_suite(suite_text(name), name, f"suite {name}")
     path = Path(name_or_file)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not os.path.exists(path):  # nor a name that no system takes
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
         raise UserError(f"suite: there is none called {name_or_file!r}, and no file; {hint}")
     try:
@@ -114,6 +114,7 @@ def parse_suite(text: str, name: str, source: str) -> Suite:
     """The suite that a TOML text describes."""
     try:
         raw = tomllib.loads(text)
+        str(raw)  # what cannot be shown, such as a hexadecimal number of thousands of digits, could not be named either
     except (ValueError, RecursionError) as error:  # also for numbers of thousands of digits, and what is too deep
         raise UserError(f"{source}: not TOML: {error}{_hint_at_pasted(text, error)}") from None
     if not raw:
@@ -216,7 +217,7 @@ def _python(table: Any, source: str) -> str:
         raise UserError(f'{source}: {table!r} is not a table such as {{python = "FOLDER/bin/python"}}')
     _refuse_unknown(table, {"python"}, source)
     python: str = _typed(table, "python", str, source, "")
-    if not python:
+    if not python or "\0" in python:
         raise UserError(f'{source}: it needs python = "FOLDER/bin/python", the interpreter that its plug-ins are for')
     return os.path.abspath(os.path.expanduser(python))
 

@@ -130,6 +130,9 @@ def test_what_a_suite_leaves_out_is_as_in_python() -> None:
         ("train_shares = []", r"train_shares=\[\] leaves no data set"),
         ("datasets = [\n", "not TOML"),
         ("seed = " + "9" * 5_000, "not TOML: Exceeds the limit"),
+        ("seed = 0x" + "f" * 5_000, "not TOML: Exceeds the limit"),
+        ("[on.simulated.models.dnn]\nembedding_dim = 0x" + "f" * 5_000, "not TOML: Exceeds the limit"),
+        ('[environments.x]\npython = "a\\u0000b"', "environments.x: it needs python = "),
         ("budget = " + "9" * 400, "budget=9.* must be a number"),
         ("doses = " + "[" * 5_000, "not TOML"),
     ],
@@ -162,6 +165,12 @@ def test_a_suite_file_is_named_after_itself_and_one_that_cannot_be_read_is_refus
     path.write_text("repeats = 2")
     assert (load_suite(str(path)).name, load_suite(str(path)).repeats) == ("nightly", 2)
     path.write_bytes(b"name = '\xff'")
-    for bad, said in ((str(path), "cannot be read"), ("quik", "did you mean 'quick'"), (str(tmp_path), "cannot be")):
+    wrong = {
+        str(path): "cannot be read",
+        "quik": "did you mean 'quick'",
+        str(tmp_path): "cannot be",
+        "q" * 300: "no file",
+    }
+    for bad, said in wrong.items():
         with pytest.raises(UserError, match=said):
             load_suite(bad)

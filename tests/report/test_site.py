@@ -251,6 +251,7 @@ def test_what_is_no_store_is_refused_in_one_line(places: tuple[Path, Path, list[
         return result.stderr
 
     assert "there is no such file or folder" in said(str(tmp_path / "nowhere"))
+    assert "there is no such file or folder" in said("long" * 100)
     assert "no store (*.db) and no archive (*.zip) is in it" in said(str(tmp_path / "empty"))
     done = CliRunner().invoke(main, ["site", str(places[0]), *out])
     assert done.output == f"{tmp_path / 'site' / 'index.html'}: 1 run\n"

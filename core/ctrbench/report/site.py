@@ -207,12 +207,12 @@ def _opened(places: Sequence[Path]) -> Iterator[list[tuple[str, Store]]]:
 def _files(places: Iterable[Path]) -> Iterator[Path]:
     """Stores and archives, of a folder all that lie in it."""
     for place in places:
-        if place.is_dir():
+        if os.path.isdir(place):  # nor a name that no system takes
             inside = sorted(file for file in place.iterdir() if file.suffix in (ARCHIVE, STORE))
             if not inside:
                 raise UserError(f"{encodable(str(place))}: no store (*{STORE}) and no archive (*{ARCHIVE}) is in it")
             yield from inside
-        elif place.exists():
+        elif os.path.exists(place):
             yield place
         else:
             raise UserError(f"{encodable(str(place))}: there is no such file or folder")
