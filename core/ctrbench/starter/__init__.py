@@ -6,6 +6,7 @@ In: what is to be made, its name, and a folder. Out: the folder of a distributio
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from collections.abc import Collection
@@ -46,13 +47,18 @@ class Starter:
         """What Python imports."""
         return f"ctrbench_{self.name}"
 
+    @property
+    def class_name(self) -> str:
+        """What its class is called."""
+        return "".join(part.capitalize() for part in self.name.split("_"))
+
     def files(self) -> dict[str, str]:
         """Its files by their paths within its folder."""
         words = {
             "kind": self.kind.replace("-", " "),
             "flag": {"dataset": "-d", "generator": "-g", "model": "-m"}.get(self.kind, "-k"),
             "name": self.name,
-            "Class": "".join(part.capitalize() for part in self.name.split("_")),
+            "Class": self.class_name,
             "distribution": self.distribution,
             "package": self.package,
         }
@@ -86,6 +92,11 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
     if name in taken:
         raise UserError(f"new {kind}: the name {name!r} is taken by an installed plug-in; choose another")
     starter = Starter(kind, name)
+    if starter.class_name in _imported(starter.files()[f"{starter.package}/{name}.py"]):
+        raise UserError(
+            f"new {kind}: the name {name!r} makes a class {starter.class_name}, as one is called that the package "
+            f"imports; choose another, such as my_{name}"
+        )
     folder = parent / starter.distribution
     refuse_existing(folder, "remove it", "choose another name, or another folder by --in")
     for path, text in starter.files().items():
@@ -97,3 +108,9 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
         with whole_file(target) as file:
             file.write(text.encode())
     return folder
+
+
+def _imported(module: str) -> set[str]:
+    """The names that a module imports."""
+    found = (node for node in ast.walk(ast.parse(module)) if isinstance(node, ast.Import | ast.ImportFrom))
+    return {alias.asname or alias.name for node in found for alias in node.names}
