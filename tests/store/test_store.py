@@ -116,6 +116,9 @@ def test_what_tasks_spent_is_known_afterwards(store: Store) -> None:
         )
         store.keep(run, key, TaskKind.TRAIN, key, done)
     assert sorted((spent.fit, spent.effort) for spent in store.spent()["deep"]) == [(1.0, 2.0), (3.0, 2.0)]
+    odd = sa.update(tasks).where(tasks.c.key == KEYS[1]).values(seconds={"fit": -1.0})
+    store.database.write(lambda connection: connection.execute(odd))
+    assert [spent.fit for spent in store.spent()["deep"]] == [1.0]
 
 
 def test_a_store_without_runs_says_so(store: Store) -> None:

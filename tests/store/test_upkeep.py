@@ -273,6 +273,7 @@ BAD = [
     "update tasks set seconds = '{\"fit\": \"long\"}' where kind = 'train'",
     "update tasks set finished = 'soon' where kind = 'pool'",
     "update tasks set peak_memory = x'00ff' where kind = 'train'",
+    "update tasks set outputs = '{\"pool\": [1]}' where kind = 'pool'",
     "update tasks set key = x'00ff' where key = (select key from tasks where kind = 'train' limit 1)",
     "update tasks set stage = 'bed' where kind = 'train'",
     "update run_tasks set key = 'a key' where task like 'pool/%'",
@@ -305,6 +306,19 @@ def test_a_row_that_cannot_be_read_is_named_removed_and_missed_by_nobody(
     fill(store, toy_registry)
     assert all(cell.ok for cell in store.load_run().cells)
     assert collect(store) == []
+
+
+def test_what_a_result_says_that_it_was_made_from_may_be_anything(store: Store) -> None:
+    change(store, "update tasks set \"values\" = json_set(\"values\", '$.made_from.version', json('[1]'))")
+    assert upkeep.check(store).wrong == []
+    assert collect(store) == []
+
+
+def test_nothing_is_forecast_from_a_memory_that_is_no_number(store: Store) -> None:
+    change(store, "update tasks set peak_memory = 'much' where kind = 'train'")
+    spent = [each for found in store.spent().values() for each in found]
+    assert spent
+    assert all(isinstance(each.memory, int) for each in spent)
 
 
 def test_a_result_that_cannot_be_read_goes_before_it_is_made_anew(store: Store, toy_registry: Registry) -> None:

@@ -21,9 +21,11 @@ from ctrbench.errors import UserError
 from ctrbench.ids import DataId, TaskKind
 from ctrbench.results import (
     Cell,
+    Count,
     Environment,
     Pool,
     RunInfo,
+    Seconds,
     Spent,
     Status,
     TaskResult,
@@ -92,11 +94,12 @@ class Store:
         for row in self.database.read(query):
             try:
                 noted = rows.bookkeeping(row["values"])
-                seconds = rows.decoded(dict[str, float], row["seconds"], "seconds")
+                seconds = rows.decoded(dict[str, Seconds], row["seconds"], "seconds")
+                memory = rows.decoded(dict[str, Count], {"peak": row["peak_memory"]}, "peak_memory")["peak"]
             except (rows.BadRowError, TypeError):
                 continue
             fit = seconds.get("fit", 0.0)
-            found[noted.cost_key].append(Spent(fit, sum(seconds.values()) - fit, row["peak_memory"], noted.effort))
+            found[noted.cost_key].append(Spent(fit, sum(seconds.values()) - fit, memory, noted.effort))
         return dict(found)
 
     def earlier(self) -> list[EarlierTask]:

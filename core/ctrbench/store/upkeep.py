@@ -108,11 +108,12 @@ def leftovers(store: Store, older_than: float) -> list[Leftover]:
     before = time.time() - older_than
     files = list(_old(store.artefacts.folder, before))  # first: what is written from now on is not among them
     results = store.database.read(sa.select(tasks.c.key, tasks.c.status, tasks.c.outputs))
-    named = {digest for row in results if isinstance(row["outputs"], dict) for digest in row["outputs"].values()}
+    outputs = [row["outputs"] for row in results if isinstance(row["outputs"], dict)]
+    named = {digest for each in outputs for digest in each.values() if isinstance(digest, str)}
     known = {str(row["key"])[:16] for row in results}
     done = {str(row["key"])[:16] for row in results if row["status"] == Status.OK}
     bad: list[BadRow] = []
-    frames = {result.bookkeeping.made_from.get("version") for _, result in _results(store, _keys(store), bad)}
+    frames = {str(result.bookkeeping.made_from.get("version")) for _, result in _results(store, _keys(store), bad)}
     bad += _bad_rows(store)
     _refuse_newer(store, bad)
     found = []
