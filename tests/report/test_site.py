@@ -229,6 +229,13 @@ def test_of_an_earlier_site_no_page_is_lost_unsaid_and_with_force_none_is_left(
     assert not index.exists()
     write([archive], tmp_path, force=True)
     assert {file.name for file in reports.iterdir()} == {f"{theirs}.html", *others}
+    for file in (index, reports / f"{theirs}.html"):
+        ours = file.read_text()
+        file.write_text("my own page")
+        with pytest.raises(UserError, match=f"{file.name}: is no page of an earlier site"):
+            write([archive], tmp_path, force=True)
+        assert file.read_text() == "my own page"
+        file.write_text(ours)
 
 
 def test_a_run_that_cannot_be_read_is_not_passed_over(places: tuple[Path, Path, list[str]], tmp_path: Path) -> None:

@@ -147,9 +147,12 @@ def write(places: Sequence[Path], folder: Path, *, force: bool = False) -> list[
             raise UserError(f"{', '.join(map(str, places))}: no run with an answer; `ctrbench run` makes one")
         mine = [folder / source.file for source in sources]
         earlier = _earlier(folder / "runs")
-        if not force:
-            for file in (index, *mine, *earlier):
+        for file in (index, *mine, *earlier):
+            if not force:
                 refuse_existing(file, "say --force")
+            elif os.path.exists(file) and _MADE_BY not in _text(file):
+                name = encodable(str(file))
+                raise UserError(f"{name}: is no page of an earlier site; remove it, or name another folder")
         try:
             (folder / "runs").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -170,15 +173,16 @@ def _earlier(folder: Path) -> list[Path]:
     """The reports of an earlier site: pages of ours that have the names of the runs in their titles."""
     if not os.path.isdir(folder):  # nor a name that no system takes
         return []
-    return [file for file in sorted(folder.glob("*.html")) if _tells_its_run(file)]
+    pages = ((file, _text(file)) for file in sorted(folder.glob("*.html")))
+    return [file for file, text in pages if _MADE_BY in text and f", {file.stem}</title>" in text]
 
 
-def _tells_its_run(file: Path) -> bool:
+def _text(file: Path) -> str:
+    """What a file holds; nothing where it is none, or cannot be read."""
     try:
-        text = file.read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace") if os.path.isfile(file) else ""
     except OSError:
-        return False
-    return _MADE_BY in text and f", {file.stem}</title>" in text
+        return ""
 
 
 def _remove(file: Path) -> None:
