@@ -159,6 +159,16 @@ def test_a_lost_artefact_is_said_and_its_results_come_all_the_same(store: Store,
     assert transfer.import_(other(tmp_path), tmp_path / "a.zip").results["new"] == 7
 
 
+@pytest.mark.parametrize("odd", ["key = x'00ff'", "started = 9e999", '"values" = \'{"value": NaN}\''])
+def test_a_row_that_no_archive_can_hold_is_said_in_one_line(store: Store, tmp_path: Path, odd: str) -> None:
+    with sqlite3.connect(store.database.path or "") as database:
+        database.execute(f"update tasks set {odd} where rowid = (select min(rowid) from tasks)")
+    with pytest.raises(UserError, match=r"cannot be exported, as a row of run .* cannot be read") as caught:
+        transfer.export(store, tmp_path / "a.zip")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "a.zip").exists()
+
+
 def test_no_file_is_overwritten_and_an_unknown_run_is_named(store: Store, archive: Path, tmp_path: Path) -> None:
     before = archive.read_bytes()
     with pytest.raises(UserError, match="exists already"):

@@ -337,7 +337,7 @@ def test_a_result_that_was_made_anew_since_it_could_not_be_read_stays(store: Sto
     assert upkeep.check(store).wrong == []
 
 
-@pytest.mark.parametrize("version", ["99.1", "0.0.9", "0.1.0.dev3", "no version"])
+@pytest.mark.parametrize("version", ["99.1", "0.0.9", "0.1.0.dev3", "no version", pytest.param("9" * 5000, id="long")])
 @pytest.mark.parametrize(
     "statement",
     [

@@ -50,6 +50,17 @@ def _shown(row: sa.RowMapping) -> dict[str, Any]:
     return {name: without_password(value) if name == "command" else value for name, value in dict(row).items()}
 
 
+def _line(store: Store, row: sa.RowMapping) -> bytes:
+    """A row as an archive has it; UserError for one that holds bytes, or numbers that are not finite."""
+    try:
+        return json.dumps(_shown(row), allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"store {store.database.shown}: cannot be exported, as a row of run {plain(str(row['run']))} cannot be "
+            f"read ({error}): `ctrbench store check` names such rows, `ctrbench store gc` removes them"
+        ) from None
+
+
 @dataclass
 class Exported:
     """What went into an archive."""
@@ -80,7 +91,7 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
-                lines.writelines(json.dumps(_shown(row)).encode() + b"\n" for row in rows[name])
+                lines.writelines(_line(store, row) for row in rows[name])
         for digest in digests:
             if digest not in lacking:
                 archive.write(path := store.artefacts.path(digest), f"artefacts/{path.name}")

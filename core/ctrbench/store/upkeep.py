@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ctrbench.errors import UserError
 from ctrbench.ids import DataId, score_name
@@ -307,7 +307,7 @@ def _newer_runs(store: Store) -> dict[str, str]:
 
 def _version(text: str) -> Version:
     """Older than any release where the text is no version."""
-    with suppress(InvalidVersion):
+    with suppress(ValueError):  # also for a number of thousands of digits
         return Version(text)
     return Version("0.dev0")
 
