@@ -230,9 +230,11 @@ class Table:
             if field.kind == "numeric" and not (good := np.isfinite(self.rows[field.name].to_numpy())).all():
                 raise ValueError(f"the numeric field {field.name!r} holds {(~good).sum()} numbers that are not finite")
         for name, values, precision in (("labels", self.labels, "int8"), ("weights", self.weights, "float32")):
+            if values is None:
+                continue
             form = f"{precision} ({len(self.rows)},)"
-            told = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else f"a {type(values).__name__}"
-            if values is not None and told != form:
+            told = f"{values.dtype} {values.shape}" if hasattr(values, "dtype") else f"a {type(values).__name__}"
+            if told != form:
                 raise ValueError(f"{name} are {told}, not {form}")
         if self.labels is not None and not np.isin(self.labels, (0, 1)).all():
             raise ValueError("labels hold values other than 0 and 1")

@@ -28,6 +28,7 @@ def test_numbers_are_finite_wherever_a_table_comes_from(bad: float) -> None:
 
 
 def test_labels_are_zeros_and_ones_one_for_each_row() -> None:
+    assert table([1.0, 2.0, 3.0], labels=pd.Series([0, 1, 1], dtype="int8")).click_rate == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="labels hold values other than 0 and 1"):
         table([1.0, 2.0, 3.0], labels=np.array([0, 1, 2], np.int8))
     with pytest.raises(ValueError, match=r"labels are int8 \(2,\), not int8 \(3,\)"):
