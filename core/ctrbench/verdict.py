@@ -276,7 +276,7 @@ class _Judge:
             kind = "candidate" if self.beside else "generator"
             return [f"{self.effects.dataset}: no answer, as every {kind} lacks a score of {self.metric}: {every}."]
         mine = next(each for each in judged if each.generator == best.generator)
-        lines = [self.first(best, judged), self.second(best, against)]
+        lines = [self.first(best, judged, against), self.second(best, against)]
         lines.append(f"{self.flags(mine)} {self.cost(mine)}".rstrip())
         collapsed = [f"{each.generator} ({each.collapsed.removeprefix('collapsed: ')})"
                      for each in judged if each.collapsed]  # fmt: skip
@@ -322,7 +322,7 @@ class _Judge:
         first = min(causes, key=lambda cause: cause.status is Status.SKIPPED, default=None)
         return f" ({bounded(first.reason, _CAUSE)})" if first and first.reason else ""
 
-    def first(self, best: Claim, judged: Sequence[GeneratorVerdict]) -> str:
+    def first(self, best: Claim, judged: Sequence[GeneratorVerdict], against: Claim | None) -> str:
         who = "candidate" if self.effects.candidates else "control"
         tried = f"the best of {len(self.claims)} tried" if len(self.claims) > 1 else "the only one tried"
         asked = any(self.info.role(name) is MethodRole.CANDIDATE for name in self.effects.generators)
@@ -338,8 +338,15 @@ class _Judge:
         said = f"no {who} is shown to help"
         if best.sign(self.effects.better) > 0:
             few = f"seem to help, but {self.info.repeats} repeats are too few to be sure"
-            said = f"synthetic rows {'help' if self.trusted else few}"
+            said = f"synthetic rows {self.helping(against) if self.trusted else few}"
         return f"{self.effects.dataset}: {none}{said}. {moved}.{others}"
+
+    def helping(self, against: Claim | None) -> str:
+        """That rows help, and whether more than a control does, where one stands beside a candidate."""
+        if against is None or not self.effects.candidates:
+            return "help"
+        said = {1: "and beat", 0: "but are not shown to beat", -1: "but less than"}
+        return f"help, {said[against.sign(self.effects.better)]} the best control"
 
     def again(self) -> str:
         """How far scenarios moved beside what another seed does by itself, if the A/A arm tells."""

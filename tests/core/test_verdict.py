@@ -173,6 +173,17 @@ def test_the_best_is_held_against_the_best_control_of_its_scenario() -> None:
     assert found.lines[1].startswith("The best control there is copy in S1: vae ")
 
 
+@pytest.mark.parametrize(
+    ("control", "beyond"),
+    [(0.001, "and beat"), (0.0039, "but are not shown to beat"), (0.006, "but less than")],
+)
+def test_the_answer_begins_with_whether_a_control_does_as_much(control: float, beyond: str) -> None:
+    found = judged(*HELPING, arm("copy", "S1", control, -1.0), arm("copy", "S3", 0.0))
+    assert found.lines[0].startswith(f"log: synthetic rows help, {beyond} the best control. vae in S1, ")
+    few = judged(*HELPING, arm("copy", "S1", control), arm("copy", "S3", 0.0), repeats=4)
+    assert few.lines[0].startswith("log: synthetic rows seem to help, but 4 repeats are too few to be sure. vae in S1")
+
+
 def test_a_control_is_never_the_answer() -> None:
     found = judged(arm("vae", "S1", 0.0), *COPY)
     assert found.outcome is Outcome.NO_EFFECT

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ctrbench.reading import Results
 from places import ROOT
 
 FOLDER = ROOT / "docs" / "results"
@@ -45,6 +46,11 @@ def test_a_pages_tables_are_made_from_the_archives(page: str, script: ModuleType
 def test_a_pages_picture_is_made_from_the_archives(page: str, script: ModuleType, made: dict[str, Any]) -> None:
     picture, _ = script.PAGES[page]
     assert made[page].picture() == (FOLDER / picture).read_bytes(), "make results renews the picture"
+
+
+def test_the_readme_quotes_the_answer_of_the_archive(made: dict[str, Any]) -> None:
+    answer, _, _ = Results(made["README.md"].frappe.results).answer(width=80, brief=True).partition("\n\n")
+    assert f"```text\n{answer}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_archives_hold_no_rows(made: dict[str, Any]) -> None:
