@@ -287,6 +287,14 @@ def contents(archive: Path) -> Content:
         return {name: file.read(name) for name in file.namelist()}
 
 
+def change(archive: Path, attack: Callable[[Content], None]) -> None:
+    content = contents(archive)
+    attack(content)
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+
+
 def refused(tmp_path: Path, archive: Path) -> str:
     """What is said of an archive that leaves nothing in a store, makes no file outside, and raises nothing else."""
     mine = other(tmp_path)
@@ -305,11 +313,7 @@ def refused(tmp_path: Path, archive: Path) -> str:
 def test_an_archive_that_is_not_ours_is_refused_in_one_line(
     archive: Path, tmp_path: Path, attack: Callable[[Content], None]
 ) -> None:
-    content = contents(archive)
-    attack(content)
-    with zipfile.ZipFile(archive, "w") as file:
-        for name, data in content.items():
-            file.writestr(name, data)
+    change(archive, attack)
     refused(tmp_path, archive)
 
 
@@ -328,11 +332,7 @@ def another_model(content: Content) -> None:
 def test_an_archive_with_other_cells_of_a_run_than_the_store_has_is_refused(
     store: Store, archive: Path, attack: Callable[[Content], None]
 ) -> None:
-    content = contents(archive)
-    attack(content)
-    with zipfile.ZipFile(archive, "w") as file:
-        for name, data in content.items():
-            file.writestr(name, data)
+    change(archive, attack)
     before = store.load_run()
     with pytest.raises(UserError, match=f"run {before.run}: its cells are not those that the store has of it"):
         transfer.import_(store, archive)

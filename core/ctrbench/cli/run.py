@@ -248,12 +248,13 @@ def _do(request: RunRequest, store: str) -> int:
             return 130
         results = Results(opened.load_run(name))
     click.echo(results.answer(width=width(), colour=colour(), brief=True), nl=False)
-    for text in results.failures[:MOST_FAILURES]:
-        _remark(f"failed: {plain(text)}")
-    if results.failures:
-        more = len(results.failures) - MOST_FAILURES
+    failed = failures(results.stored)
+    for failure in failed[:MOST_FAILURES]:
+        _remark(f"failed: {plain(str(failure))}")
+    if failed:
+        more = len(failed) - MOST_FAILURES
         others = f"and {more} more; " if more > 0 else ""
-        raised = any(failure.result.traceback for failure in failures(results.stored))
+        raised = any(failure.result.traceback for failure in failed)
         _remark(
             f"{others}`ctrbench failures --traceback` shows where; `--retry-failed` tries them again, `--debug` in a "
             "debugger"
