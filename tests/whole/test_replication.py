@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from types import ModuleType
@@ -16,13 +16,10 @@ FOLDER = ROOT / "docs" / "results"
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("results_page", ROOT / "benchmarks" / "replication" / "results.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks" / "replication"))
+        yield importlib.import_module("results")
 
 
 @pytest.fixture(scope="module")
