@@ -203,6 +203,22 @@ def test_a_sound_generator_passes_and_the_callers_random_state_stays():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
+@dataclass(frozen=True, slots=True)
+class Slotted(Generator):
+    """Copies rows; its parameters stand in slots, and one has the name of what a sampler does."""
+
+    name: ClassVar[str] = "slotted"
+    rounds: Annotated[int, "does nothing", Budgeted(), Ge(1)] = 40
+    sample: Annotated[float, "does nothing either"] = 0.5
+
+    def fit(self, train, *, seed, context):
+        return CopySampler(train)
+
+
+def test_a_generator_with_slots_and_a_parameter_called_sample_passes():
+    assert failures("generator", Slotted) == {}
+
+
 @dataclass(frozen=True)
 class Remembers(Generator):
     """Keeps what it learned in itself."""
