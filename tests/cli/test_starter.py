@@ -123,6 +123,7 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
         (["metric", "score"], "'score' makes a class Score, as one is called that the package imports; choose another"),
         (["generator", "class_var"], "makes a class ClassVar"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
+        (["metric", "metrics"], "makes a package ctrbench_metrics, and one of that name is installed; choose another"),
         (["modell", "mine"], "modell"),
     ],
 )

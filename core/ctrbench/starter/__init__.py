@@ -7,6 +7,7 @@ In: what is to be made, its name, and a folder. Out: the folder of a distributio
 from __future__ import annotations
 
 import ast
+import importlib.util
 import keyword
 import re
 from collections.abc import Collection
@@ -92,6 +93,11 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
     if name in taken:
         raise UserError(f"new {kind}: the name {name!r} is taken by an installed plug-in; choose another")
     starter = Starter(kind, name)
+    if importlib.util.find_spec(starter.package):
+        raise UserError(
+            f"new {kind}: the name {name!r} makes a package {starter.package}, and one of that name is installed; "
+            f"choose another, such as my_{name}"
+        )
     if starter.class_name in _imported(starter.files()[f"{starter.package}/{name}.py"]):
         raise UserError(
             f"new {kind}: the name {name!r} makes a class {starter.class_name}, as one is called that the package "
