@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import decimal
 import errno
 import gc
 import hashlib
@@ -13,8 +14,11 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import tracemalloc
+import types
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -349,6 +353,12 @@ def enter_a_mode_of_torch() -> None:
     BaseTorchFunctionMode().__enter__()
 
 
+def raise_what_scipy_ignores() -> None:
+    import scipy.special
+
+    scipy.special.seterr(all="raise")
+
+
 def move_the_clocks() -> None:
     os.environ["TZ"] = "XYZ-7"
     time.tzset()
@@ -390,6 +400,17 @@ CARELESS: dict[str, Callable[[], object]] = {
     "garbage": gc.disable,
     "standard output": lambda: setattr(sys, "stdout", None),
     "a module": lambda: sys.modules.pop("json"),
+    "no module": lambda: sys.modules.update(lightgbm=None),
+    "stub of a module": lambda: sys.modules.update(optuna=types.ModuleType("optuna")),
+    "inherited method": lambda: setattr(pd.DataFrame, "take", lambda *more: None),
+    "errors of scipy": raise_what_scipy_ignores,
+    "buffers of numpy": lambda: np.setbufsize(16),
+    "traps of decimals": lambda: decimal.getcontext().traps.update({decimal.Inexact: True}),
+    "temporary files": lambda: setattr(tempfile, "tempdir", "/nowhere"),
+    "tracing memory": tracemalloc.start,
+    "garbage that is kept": lambda: gc.set_debug(gc.DEBUG_SAVEALL),
+    "profile of threads": lambda: threading.setprofile(lambda *_: None),
+    "stack of threads": lambda: threading.stack_size(2**16),
 }
 """What careless plug-ins do to the process they run in."""
 

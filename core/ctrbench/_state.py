@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import decimal
+import faulthandler
 import gc
 import locale
 import logging
@@ -18,8 +19,10 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import time
+import tracemalloc
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -69,13 +72,14 @@ class Watch:
         self._environment = dict(os.environ)
         self._path, self._finders = list(sys.path), list(sys.meta_path)
         self._modules: dict[str, Any] = {}
-        self._classes: set[type] = set()
+        self._classes: dict[type, tuple[int, tuple[str, ...]]] = {}  # how much stands in each, and its methods
         self._code: list[_Entry] = []
         self._bodies: dict[types.FunctionType, tuple[Any, ...]] = {}
         self._learn()
 
     def changes(self, *, patches: bool = True, but: Collection[str] = ()) -> list[str]:
         """What is not as it was, but for some parts; `patches` of functions take the longest to look for."""
+        faulthandler.cancel_dump_traceback_later()  # it may end this process, and nobody can ask whether it will
         parts = {what: look for what, look in _PARTS.items() if what not in but}
         found = [what for what, look in parts.items() if not _equal(self._before[what], _look(look))]
         found += self._environment_and_path() + (self._patches() if patches else []) + self._left_threads()
@@ -113,7 +117,28 @@ class Watch:
                 found.append(f"{function.__module__}.{function.__qualname__}")
                 self._bodies[function] = _body(function)
         found += [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
-        return found[:3]
+        return (found + self._overrides() + self._stubs())[:3]
+
+    def _overrides(self) -> list[str]:
+        """New methods of classes, in the place of those that they inherit."""
+        found = []
+        for cls, (size, known) in self._classes.items():
+            if len(vars(cls)) != size:
+                new = {word: value for word, value in _methods(cls).items() if word not in known}
+                self._classes[cls] = len(vars(cls)), (*known, *new)
+                place = f"{cls.__module__}.{cls.__qualname__}"
+                inherited = [word for word in new if any(word in vars(base) for base in cls.__mro__[1:])]
+                found += [f"{place}.{word}" for word in inherited if not _is_at_home(new[word], place)]
+        return found
+
+    def _stubs(self) -> list[str]:
+        """What was put in the place of libraries that are not loaded, so that nobody else can load them."""
+        odd = [
+            name
+            for name, module in list(sys.modules.items())  # libraries put things of their own making below themselves
+            if module is None or ("." not in name and getattr(module, "__spec__", None) is None)
+        ]
+        return [name for name in odd if name not in self._modules and _WATCHED.fullmatch(name)]
 
     def _left_threads(self) -> list[str]:
         give_up = time.monotonic() + _LEAVE
@@ -146,8 +171,8 @@ class Watch:
         self._take_bodies(kept.values())
         for value in kept.values():
             if isinstance(value, type) and value not in self._classes:
-                self._classes.add(value)
-                methods = {word: what for word, what in list(vars(value).items()) if hasattr(type(what), "__get__")}
+                methods = _methods(value)
+                self._classes[value] = len(vars(value)), tuple(methods)
                 place = f"{value.__module__}.{value.__qualname__}"
                 self._code.append((vars(value), place, tuple(methods), tuple(methods.values())))
                 self._take_bodies(methods.values())
@@ -158,6 +183,11 @@ class Watch:
             function = getattr(value, "fget", None) or getattr(value, "__func__", value)
             if type(function) is types.FunctionType and function not in self._bodies:
                 self._bodies[function] = _body(function)
+
+
+def _methods(cls: type) -> dict[str, Any]:
+    """What a class has of its own for methods, properties and the like."""
+    return {word: what for word, what in list(vars(cls).items()) if hasattr(type(what), "__get__")}
 
 
 def _body(function: types.FunctionType) -> tuple[Any, ...]:
@@ -241,13 +271,23 @@ def _umask() -> int:
 
 
 def _surroundings() -> Any:
-    return os.getcwd(), time.tzname, time.timezone
+    return os.getcwd(), tempfile.tempdir or _usual_tempdir(), time.tzname, time.timezone
+
+
+@cache
+def _usual_tempdir() -> str:
+    """Where temporary files go; it is found out and not remembered, as a task may say so itself by TMPDIR."""
+    try:
+        return tempfile.gettempdir()
+    finally:
+        tempfile.tempdir = None
 
 
 def _interpreter() -> Any:
     return (
         sys.getrecursionlimit(), sys.getswitchinterval(), sys.get_int_max_str_digits(), gc.isenabled(),
-        gc.get_threshold(), [*filter(_strange, gc.callbacks)], sys.gettrace(), sys.getprofile(), threading.gettrace(),
+        gc.get_threshold(), gc.get_debug(), [*filter(_strange, gc.callbacks)], sys.gettrace(), sys.getprofile(),
+        threading.gettrace(), threading.getprofile(), threading.stack_size(), tracemalloc.is_tracing(),
         *map(_strange, (sys.excepthook, sys.unraisablehook, threading.excepthook, sys.displayhook)), [*sys.path_hooks],
         [(stream, getattr(stream, "closed", None)) for stream in (sys.stdout, sys.stderr)],
         multiprocessing.get_start_method(allow_none=True),
@@ -258,7 +298,8 @@ def _arithmetic() -> Any:
     """Rounding, and numbers too small to be normal: a processor's modes, which any library may set."""
     tiny, one, three = sys.float_info.min, float("1"), float("3")
     context = decimal.getcontext()
-    return tiny / 2 > 0, one / three, -one / three, context.prec, context.rounding, locale.setlocale(locale.LC_ALL)
+    decimals = context.prec, context.rounding, context.Emin, context.Emax, dict(context.traps)
+    return tiny / 2 > 0, one / three, -one / three, decimals, locale.setlocale(locale.LC_ALL)
 
 
 def _warnings() -> Any:
@@ -272,7 +313,15 @@ def _open_files() -> Any:
 
 def _numpy() -> Any:
     numpy = sys.modules.get("numpy")
-    return ("numpy", numpy.geterr(), numpy.geterrcall()) if numpy else _UNLOADED
+    return ("numpy", numpy.geterr(), numpy.geterrcall(), numpy.getbufsize()) if numpy else _UNLOADED
+
+
+def _scipy() -> Any:
+    """Which of its errors are raised, but for want of memory."""
+    special = sys.modules.get("scipy.special")
+    if not special:
+        return _UNLOADED
+    return "scipy", {what for what, how in special.geterr().items() if how == "raise"} - {"memory"}
 
 
 def _pandas() -> Any:
@@ -316,7 +365,8 @@ def _global_hooks() -> list[Collection[Any]]:
     return [place[name] for place in places for name in place if re.fullmatch(r"_global_\w+_hooks\w*", name)]
 
 
-_FRESH = {
+_FRESH: Mapping[str, Any] = {
+    "scipy": ("scipy", set()),
     "torch": ("torch", True, False, False, "torch.float32", "cpu", False, "highest", False, False, True, 0),
 }
 """A library's state as it comes, for one that a task has loaded."""
@@ -327,12 +377,13 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
     "the process's rights": _rights,
     "the process's priority or processors (if nobody did so from outside)": _share,
     "the mask of new files": _umask,
-    "the working directory or the time zone": _surroundings,
+    "the working directory, that of temporary files or the time zone": _surroundings,
     "the interpreter": _interpreter,
     "arithmetic": _arithmetic,
     "warnings that are errors": _warnings,
     "open files": _open_files,
-    "numpy's handling of errors": _numpy,
+    "numpy's handling of errors or size of buffers": _numpy,
+    "scipy's handling of errors": _scipy,
     "pandas's options": _pandas,
     "scikit-learn's settings": _sklearn,
     "torch's settings": _torch,
@@ -340,7 +391,8 @@ _PARTS: Mapping[str, Callable[[], Any]] = {
 
 OF_WORKERS = (
     "the process's priority or processors (if nobody did so from outside)", "warnings that are errors", "open files",
-    "numpy's handling of errors", "pandas's options", "scikit-learn's settings", "torch's settings",
+    "numpy's handling of errors or size of buffers", "scipy's handling of errors", "pandas's options",
+    "scikit-learn's settings", "torch's settings",
 )  # fmt: skip
 """Parts that matter where arithmetic is done, and not where modules are only imported."""
 

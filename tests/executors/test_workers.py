@@ -73,6 +73,7 @@ for how, act in CARELESS.items():
         os.write(write, repr(watch.changes()).encode())
         os._exit(0)
     print(how, os.read(read, 10_000).decode(), sep="\t")
+    os.close(read), os.close(write)
 """
 
 
@@ -86,9 +87,25 @@ def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
     assert [how for how, found in noticed.items() if found in ("", "[]")] == []
     assert noticed["patch"] == "['numpy.clip']"
     assert "LogisticRegression.predict_proba" in noticed["method of a library"]
+    assert noticed["inherited method"] == "['pandas.core.frame.DataFrame.take']"
+    assert noticed["no module"] == "['lightgbm']"
     assert noticed["torch"].startswith('["torch\'s settings"')
     assert noticed["alarm"] == "['signals or timers']"
     assert "if nobody did so from outside" in noticed["priority"]
+
+
+def test_a_watchdog_that_a_plug_in_leaves_does_not_end_what_follows() -> None:
+    code = """
+import faulthandler, time
+from ctrbench._state import Watch
+watch = Watch()
+faulthandler.dump_traceback_later(0.5, exit=True)
+assert watch.changes() == []
+time.sleep(1)
+print("there")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "there\n", done.stderr
 
 
 def test_what_was_printed_is_flushed_though_a_plug_in_removed_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
