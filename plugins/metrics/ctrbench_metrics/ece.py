@@ -53,7 +53,7 @@ def _expected(probabilities: NDArray[np.float64]) -> float:
 
     The number S of a bin's clicks then deviates from its expectation by |S − E S| on average, S being a sum of
     independent Bernoulli draws with variance v. A Poisson count with that variance has the mean deviation 2 v P(⌊v⌋),
-    which is exact in the limits of rare clicks, of rare non-clicks and of many rows, and within 5 % from five draws on.
+    which is exact in the limits of rare clicks, of rare non-clicks and of many rows, and within 5 % from v = 3 on.
     """
     from scipy.special import gammaln, xlogy
 

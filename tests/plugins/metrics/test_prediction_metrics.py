@@ -24,6 +24,7 @@ from ctrbench_metrics.normalised_entropy import NormalisedEntropy
 from ctrbench_metrics.pr_auc import PrAuc
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss, ndcg_score, roc_auc_score
 
@@ -188,6 +189,14 @@ def test_the_expected_calibration_error_is_that_of_true_probabilities(shape, row
     draws = [predictions((rng.random(rows) < probabilities).astype(int).tolist(), probabilities) for _ in range(200)]
     found = [Ece().score(draw) for draw in draws]
     assert found[0].baseline == pytest.approx(np.mean([score.value for score in found]), rel=0.05)
+
+
+@pytest.mark.parametrize(("rows", "rate"), [(12, 0.5), (14, 0.7), (300, 0.01), (100, 0.1)])
+def test_the_expected_error_of_one_bin_is_the_binomial_mean_deviation(rows, rate) -> None:
+    clicks = np.arange(rows + 1)
+    exact = (binom.pmf(clicks, rows, rate) * np.abs(clicks - rows * rate)).sum() / rows
+    score = Ece().score(predictions([1] + [0] * (rows - 1), [rate] * rows))  # tied, and so in one bin
+    assert score.baseline == pytest.approx(exact, rel=0.05)
 
 
 def test_certain_predictions_expect_no_error() -> None:
