@@ -25,7 +25,6 @@ class AucNewPairs(PredictionMetric):
     """
 
     name: ClassVar[str] = "auc_new_pairs"
-    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "AUC"
     slice_of: ClassVar[str] = "auc"

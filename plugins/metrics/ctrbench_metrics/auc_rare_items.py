@@ -26,7 +26,6 @@ class AucRareItems(PredictionMetric):
     """
 
     name: ClassVar[str] = "auc_rare_items"
-    imports: ClassVar[tuple[str, ...]] = ("sklearn.metrics",)
     better: ClassVar[Better] = "higher"
     unit: ClassVar[str] = "AUC"
     slice_of: ClassVar[str] = "auc"
