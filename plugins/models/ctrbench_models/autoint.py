@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Lt
-from ctrbench import Model, Register, UserError, hookimpl
+from ctrbench import Model, Register, Searched, UserError, hookimpl
 
 from ctrbench_models._deep import DeepModel, Regularizer
 
@@ -28,7 +28,9 @@ class AutoInt(DeepModel):
 
     name: ClassVar[str] = "autoint"
 
-    dropout: Annotated[float, "share of hidden units, and of attention, dropped in a step", Ge(0), Lt(1)] = 0.1
+    dropout: Annotated[
+        float, "share of hidden units, and of attention, dropped in a step", Ge(0), Lt(1), Searched(0, 0.5)
+    ] = 0.1
     embedding_regularizer: Regularizer = 0.1
     attention_layers: Annotated[int, "layers of self-attention", Ge(1)] = 5
     attention_dim: Annotated[int, "width of a field's vector after a layer, all heads together", Ge(1)] = 128

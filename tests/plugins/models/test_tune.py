@@ -11,9 +11,17 @@ import pandas as pd
 import pytest
 from ctrbench import Context, Field, Predictor, Schema, Searched, Skip, Table, UserError, params, searched
 from ctrbench_models import tune
+from ctrbench_models._deep import DeepModel
+from ctrbench_models.autoint import AutoInt
+from ctrbench_models.dcnv2 import DCNv2
+from ctrbench_models.deepfm import DeepFM
 from ctrbench_models.dnn import Dnn
+from ctrbench_models.finalmlp import FinalMLP
+from ctrbench_models.finalnet import FinalNet
 from ctrbench_models.logistic import Logistic
+from ctrbench_models.masknet import MaskNet
 from ctrbench_models.tune import Tune
+from ctrbench_models.xdeepfm import XDeepFM
 
 pytest.importorskip("optuna")
 
@@ -131,6 +139,11 @@ def test_what_cannot_be_tuned_is_a_skip() -> None:
     valid = Table(train.rows, train.schema, np.zeros(50, np.int8))
     with pytest.raises(Skip, match="valid rows of both classes"):
         Tune().fit(train, valid, seed=1, context=Context())
+
+
+@pytest.mark.parametrize("model", [Dnn, DeepFM, MaskNet, DCNv2, FinalMLP, FinalNet, AutoInt, XDeepFM])
+def test_what_the_page_says_is_searched_of_networks_is_so_for_each(model: type[DeepModel]) -> None:
+    assert set(searched(model())) == {"learning_rate", "embedding_dim", "embedding_regularizer", "dropout"}
 
 
 def test_whole_numbers_and_choices_stay_what_they_are() -> None:
