@@ -105,12 +105,13 @@ def fuxictr_feature_map(schema: Schema, embedding_dim: int | None = None, *, as_
 def columns(schema: Schema, *, as_named: bool = False) -> list[str]:
     """FuxiCTR's names of the fields: `3_city` is `city`, the fourth; torch refuses names such as `items` or `a.b`.
 
-    With `as_named` only those are numbered.
+    With `as_named` only those are numbered, and what would have the name of another one that is.
     """
+    numbered = [f"{at}_{name.replace('.', '_')}" for at, name in enumerate(schema.names)]
     taken = torch.nn.ModuleDict()
     return [
-        name if as_named and name and "." not in name and not hasattr(taken, name) else f"{at}_{name.replace('.', '_')}"
-        for at, name in enumerate(schema.names)
+        name if as_named and name and "." not in name and not hasattr(taken, name) and name not in numbered else number
+        for name, number in zip(schema.names, numbered, strict=True)
     ]
 
 

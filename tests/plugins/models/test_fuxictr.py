@@ -139,6 +139,11 @@ def test_fields_keep_the_names_that_torch_takes() -> None:
     assert features.sum_emb_out_dim() == 21
 
 
+def test_no_two_fields_get_one_name() -> None:
+    schema = Schema(tuple(Field(name, vocabulary=("x",)) for name in ("1_items", "items")))
+    assert columns(schema, as_named=True) == ["0_1_items", "1_items"]
+
+
 def test_what_counts_is_in_the_files_not_where_they_lie(zoo: Path, tmp_path: Path) -> None:
     before = towers(zoo).version()
     moved = tmp_path / "elsewhere"
