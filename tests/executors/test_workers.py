@@ -79,7 +79,8 @@ for how, act in CARELESS.items():
 
 @LINUX
 def test_whatever_a_careless_plug_in_leaves_is_noticed_and_named() -> None:
-    environment = {**os.environ, "PYTHONPATH": os.fspath(TESTS), "OMP_NUM_THREADS": "1"}
+    places = os.pathsep.join(filter(None, (os.fspath(TESTS), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment)
     assert not done.returncode, done.stderr
     noticed = dict(line.split("\t") for line in done.stdout.splitlines())
