@@ -183,6 +183,16 @@ LABELS = {
     "a rating": ({"click": None, "rating": lambda n: str(1 + n % 5)}, "rating >= 4", ()),
     "ten stars": ({"click": None, "Rating": lambda n: str(1 + n % 10)}, "Rating >= 8", ()),
     "events": ({"click": None, "event_type": lambda n: ("view", "click", "buy")[n % 3]}, "event_type == click", ()),
+    "events in two spellings": (
+        {"click": None, "event_type": lambda n: ("view", "click", "Click")[n % 3]},
+        "event_type in (Click, click)",
+        (),
+    ),
+    "events behind blanks": (
+        {"click": None, " event_type": lambda n: (" view", " click")[n % 2]},
+        " event_type == click",
+        (),
+    ),
     "one and two": ({"click": None, "label": lambda n: str(1 + n % 2)}, "label == 2", ("label == 1",)),
     "truth": ({"click": None, "is_click": lambda n: str(n % 3 == 0)}, "is_click", ()),
     "another name": ({"click": None, "won": lambda n: str(n % 4 // 3)}, "won", ()),
@@ -225,6 +235,18 @@ NO_LABEL = {"click": None, "gender": None, "brand": None}
         ({}, {"label": "clik"}, "--label clik: label=clik is not a column; did you mean 'click'?"),
         ({"click": lambda n: ["Y", "N"][n % 2]}, {}, "log.csv: label 'click': 'Y' in row 1 is neither 0 nor 1"),
         ({"click": lambda n: "1"}, {}, "log.csv: 'click' has one value only"),
+        (
+            {"click": lambda n: str(n % 3), "weekend": lambda n: str(n % 2)},
+            {},
+            "log.csv: label 'click': 2 in row 3 is neither 0 nor 1 (it has 0, 1, 2); mend it or name another label "
+            'column, or say which values are clicks, as in --label "click >= 1"',
+        ),
+        (
+            {"click": lambda n: f"{n / 1000}"},
+            {},
+            "log.csv: 'click' has 300 different values, not 0 and 1; say which of them are clicks, as in --label "
+            '"click >= 0.001"',
+        ),
         ({}, {"time": "price"}, "--time price: it is no column of times"),
     ],
 )

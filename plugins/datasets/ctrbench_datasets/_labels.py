@@ -51,12 +51,18 @@ class LabelRule:
 
     @classmethod
     def of(cls, text: str, names: tuple[str, ...]) -> LabelRule:
-        """From "click", "rating >= 4" or "event in (click, buy)"; a column with exactly that name takes precedence."""
+        """From "click", "rating >= 4" or "event in (click, buy)"; a column with exactly that name takes precedence.
+
+        Blanks around a column's name, as a header has them that is written with blanks behind its commas, need not be
+        said in a rule.
+        """
         if text in names:
             return cls(text)
+        trimmed = {name.strip(): name for name in reversed(names)} | {name: name for name in names}
         rules = [
-            cls(text[: sign.start()].strip(), _MEANT.get(sign[0], sign[0]), text[sign.end() :].strip())
+            cls(trimmed.get(column, column), _MEANT.get(sign[0], sign[0]), text[sign.end() :].strip())
             for sign in _SIGN.finditer(text)
+            for column in [text[: sign.start()].strip()]
         ]
         there = [rule for rule in rules if rule.column in names and rule.value]
         return (there or [rule for rule in rules if rule.column and rule.value] or [cls(text)])[0]
@@ -99,8 +105,9 @@ class LabelRule:
         equal: NDArray[np.bool_] = np.isin(column.values, wanted)
         exact, absent = np.isin(wanted, column.values[equal]), []
         values = self._numbers(wanted)
+        trimmed = np.array([text.strip() for text in column.values], object)
         for text, value in zip(np.array(wanted)[~exact], values[~exact], strict=True):  # 4 may be written as 4.0
-            same = np.isfinite(numbers) & (numbers == value)
+            same = (np.isfinite(numbers) & (numbers == value)) | (trimmed == text)
             equal |= same
             absent += [] if same.any() else [str(text)]
         if not equal.any():
@@ -108,7 +115,9 @@ class LabelRule:
                 f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], column.values[:12], 'it has')}"
             )
         notes = [f"label {self.column!r}: no row is {text!r}" for text in absent]
-        alike = column.values[np.isfinite(numbers) & np.isin(numbers, values) & ~equal]
+        spelt = {text.casefold() for text in wanted if text}
+        other = np.array([text.casefold() in spelt for text in trimmed], np.bool_)
+        alike = column.values[((np.isfinite(numbers) & np.isin(numbers, values)) | other) & ~equal]
         if len(alike):
             shown = ", ".join(map(repr, alike[:5])) + (", …" if len(alike) > 5 else "")
             notes.append(f"label {self.column!r}: {shown} are not written as in {self.value}: other values")
@@ -165,7 +174,7 @@ def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False)
         at = int(np.argmax(np.isin(column.codes, np.flatnonzero(~np.isin(numbers, (0, 1))))))
         value = column.values[column.codes[at]]
         shown = ", ".join(sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))[:12])
-        example = quoted(f"{rule.column} {_meant(column, numbers)}")
+        example = quoted(f"{rule.column} {meant(column, numbers)}")
         example = example if example.startswith('"') else f'"{example}"'
         text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
         told = f"{source}: label {rule.column!r}: {text} in {log.where(at)} is neither 0 nor 1 (it has {shown})"
@@ -182,7 +191,7 @@ def _is_header(log: Log, at: int) -> bool:
     return all(value is None or str(value).removeprefix(_BOM) == name for name, value in values)
 
 
-def _meant(column: Column, numbers: NDArray[np.float64]) -> str:
+def meant(column: Column, numbers: NDArray[np.float64]) -> str:
     """A rule for the values that are probably clicks: large numbers, words that say so, or the rarest value."""
     if np.isfinite(numbers).all():
         if len(numbers) <= 2:

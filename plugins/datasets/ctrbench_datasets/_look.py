@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, giveaway, plain, text_numbers
+from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, giveaway, plain, quoted, text_numbers
 from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import WrongEncodingError
 from ctrbench_datasets._decimals import has_decimal_commas
 from ctrbench_datasets._files import kind_of
-from ctrbench_datasets._labels import LabelRule, check_label
+from ctrbench_datasets._labels import LabelRule, check_label, meant
 from ctrbench_datasets._reading import Log, read_log
 from ctrbench_datasets._sources import SPLIT_NAMES, Sources, expanded, find_sources
 from ctrbench_datasets._text import WORDS, Dialect, read_text
@@ -284,19 +284,16 @@ def _find_label(found: _Look) -> None:
         found.decide("label", given, "as you say")
         return
     rules = [rule for rule in (_rule(name, column) for name, column in found.columns.items()) if rule]
+    rules.sort(key=lambda rule: rule.rank)
+    named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
+    rank = _rank(_letters(named))
+    if rank < (_UNNAMED if not rules else _OTHERS if rules[0].rank >= _UNNAMED else 0):
+        raise _no_label(found, named)
     if not rules:
-        named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
-        if _rank(_letters(named)) < _UNNAMED:
-            check_label(LabelRule(named), found.log, str(found.parameters["path"]))
-            raise UserError(
-                f"{found.parameters['path']}: {named!r} has one value only, so it tells no clicks from other rows; say "
-                'which column does, as in --label "rating >= 4"'
-            )
         raise UserError(
             f"no column of {', '.join(found.log.names[:12])} looks like a click: none has two values or a rating, and "
             'none is called click; say which is, as in --label "rating >= 4" or --label "event == click"'
         )
-    rules.sort(key=lambda rule: rule.rank)
     best = rules[0]
     if best.rank >= _UNNAMED:  # only values to go by: the last column, or the first
         at_the_ends = [rule for rule in rules if rule.column in (found.log.names[-1], found.log.names[0])]
@@ -308,7 +305,27 @@ def _find_label(found: _Look) -> None:
         found.others["label"] = tuple(alike[:5])
 
 
+def _no_label(found: _Look, name: str) -> UserError:
+    """Why a column that is called like a label cannot be one as it is."""
+    try:
+        check_label(LabelRule(name), found.log, str(found.parameters["path"]))
+    except UserError as error:
+        return UserError(str(error).replace("as in label=", "as in --label "))
+    column, example = found.columns.get(name), "rating >= 4"
+    if column is None:
+        what = f"{found.unread[name]}; say which column is the click"
+    elif len(column.values) < 2:
+        what = "has one value only, so it tells no clicks from other rows; say which column does"
+    else:
+        what = f"has {len(column.values):,} different values, not 0 and 1; say which of them are clicks"
+        example = f"{name} {meant(column, text_numbers(column.values))}"
+    return UserError(f'{found.parameters["path"]}: {name!r} {what}, as in --label "{example}"')
+
+
 _UNNAMED = 60
+
+_OTHERS = 20
+"""The ranks of columns called click are below; those of names that may mean something else, such as y, are above."""
 
 
 @dataclass(frozen=True)
@@ -333,8 +350,10 @@ def _rule(name: str, column: Column) -> _Rule | None:
         kind = "0 and 1" if rank < _UNNAMED else "0 and 1, though its name tells nothing"
         return _Rule(name, name, rank, kind, float(shares[numbers == 1].sum()))
     if (letters in EVENTS or rank < _UNNAMED) and (clicks := [value for value in values if _letters(value) in CLICKS]):
-        clicked = float(shares[list(values).index(clicks[0])])
-        return _Rule(name, f"{name} == {clicks[0]}", 30, f"events, of which {clicks[0]} is one", clicked)
+        written = sorted({value.strip() for value in clicks})
+        rule = f"{name} == {written[0]}" if len(written) == 1 else f"{name} in ({', '.join(map(quoted, written))})"
+        clicked = float(shares[np.isin(values, clicks)].sum())
+        return _Rule(name, rule, 30, f"events, of which {', '.join(written)} is one", clicked)
     if (rank >= _UNNAMED and letters not in RATINGS) or not np.isfinite(numbers).all():
         return None
     if len(values) == 2:
@@ -350,16 +369,17 @@ def _rule(name: str, column: Column) -> _Rule | None:
 
 
 def _rank(letters: str) -> int:
-    for first, words in ((0, CLICKS), (20, LABELS), (50, OUTCOMES)):
+    for first, words in ((0, CLICKS), (_OTHERS, LABELS), (50, OUTCOMES)):
         if letters in words:
             return first + min(words.index(letters), 9)
     return _UNNAMED
 
 
 def _leave_out_outcomes(found: _Look) -> None:
+    label = found.label
     for name in found.log.names:
         letters = _letters(name)
-        if name != found.label and (letters in OUTCOMES or letters in CLICKS):
+        if name != label and (letters in OUTCOMES or letters in CLICKS):
             found.dropped[name] = "looks like an outcome of the impression, or like its policy's, and no feature of it"
 
 
@@ -495,8 +515,8 @@ def _is_joined(column: Column) -> bool:
 
 def _find_numbers(found: _Look) -> None:
     """Columns of quantities: fractions, decimal points, signs, or a floating-point type; not identifiers."""
-    roles = {*found.parameters.get("user", [])[1:], *found.parameters.get("item", [])[1:]}
-    candidates = [name for name in found.log.names if name in found.columns and (name in roles or name in found.free)]
+    open_ = {*found.parameters.get("user", [])[1:], *found.parameters.get("item", [])[1:], *found.free}
+    candidates = [name for name in found.log.names if name in found.columns and name in open_]
     numeric = [name for name in candidates if _is_quantity(found, name)]
     if numeric:
         found.decide("numeric", numeric, "fractions, decimal points or signs; all other columns are categories")

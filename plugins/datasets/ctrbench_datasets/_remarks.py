@@ -12,6 +12,7 @@ import numpy as np
 from ctrbench import MISSING, RARE, Column, Table, giveaways, quoted, text_numbers
 
 from ctrbench_datasets._reading import Log
+from ctrbench_datasets._text import MISSING_WORDS
 
 _PIECE = 10_000  # values that are looked at as Python's at once
 
@@ -64,7 +65,8 @@ def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    fractions, singles, joined, amounts = [], [], [], []
+    fractions, singles, joined, amounts, thousands, gaps = [], [], [], [], [], []
+    words: dict[str, None] = {}
     for field in train.schema.categorical:
         if field.name in numeric or field.name.removesuffix(f" {MISSING}") in numeric:
             continue
@@ -76,6 +78,11 @@ def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
             fractions.append(field.name)
         elif _are_amounts(texts):
             amounts.append(field.name)
+        elif _have_thousands(texts):
+            thousands.append(field.name)
+        elif found := _words_beside_fractions(texts):
+            gaps.append(field.name)
+            words |= dict.fromkeys(map(quoted, found))
         elif len(texts) > len(train) / 2:
             singles.append(field.name)
         elif field.role == "context" and _many_joined(texts):
@@ -86,6 +93,20 @@ def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
         *_remark(
             amounts, "holds", "hold", "amounts with a currency's sign", "take it off, and numeric={} makes {} numeric"
         ),
+        *_remark(
+            thousands,
+            "holds",
+            "hold",
+            "commas that may part thousands",
+            "take them out, and numeric={} makes {} numeric",
+        ),
+        *_remark(
+            gaps,
+            "holds",
+            "hold",
+            "numbers with fractions beside words for what is missing",
+            f"missing={_one_or_many(list(words))} and numeric={{}} would make {{}} numeric",
+        ),
         *_remark(fractions, "holds", "hold", "numbers with fractions", "numeric={} would make {} numeric"),
         *_remark(singles, "hardly holds", "hardly hold", f"a value twice in {rows}", "drop={} leaves {} out"),
         *_remark(joined, "looks like", "look like", "several values in one", "sequence={} leaves {} out"),
@@ -95,10 +116,15 @@ def of_fields(train: Table, numeric: Sequence[str]) -> list[str]:
 def _remark(names: Sequence[str], one: str, many: str, what: str, fix: str) -> list[str]:
     if not names:
         return []
-    listed = ", ".join(map(quoted, names))
+    listed = _one_or_many(list(map(quoted, names)))
     if len(names) == 1:
         return [f"field {names[0]!r} is categorical and {one} {what}: {fix.format(listed, 'it')}"]
-    return [f"{len(names)} categorical fields {many} {what}: {fix.format(f'({listed})', 'them')}"]
+    return [f"{len(names)} categorical fields {many} {what}: {fix.format(listed, 'them')}"]
+
+
+def _one_or_many(values: Sequence[str]) -> str:
+    """Values as a parameter takes them."""
+    return values[0] if len(values) == 1 else f"({', '.join(values)})"
 
 
 def _are_fractions(texts: Any) -> bool:
@@ -121,6 +147,28 @@ def _are_amounts(texts: Any) -> bool:
     import pyarrow.compute as pc
 
     return bool(pc.all(pc.match_substring_regex(texts, r"^\s*[+-]?\p{Sc}\s?[0-9]|[0-9]\s?\p{Sc}\s*$")).as_py())
+
+
+def _have_thousands(texts: Any) -> bool:
+    """Whether all are numbers, and some of these 1,234 or 1,234.50."""
+    import pyarrow.compute as pc
+
+    parted = r"^\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s*$"
+    if not pc.any(pc.match_substring_regex(texts, parted)).as_py():
+        return False
+    rest = texts.filter(pc.invert(pc.match_substring_regex(texts, parted)))
+    return bool(pc.all(pc.match_substring_regex(rest, r"^\s*[+-]?[0-9]{1,3}(\.[0-9]+)?\s*$"), min_count=0).as_py())
+
+
+def _words_beside_fractions(texts: Any) -> list[str]:
+    """The words, such as NA, where all others are numbers, and some of these not whole."""
+    import pyarrow.compute as pc
+
+    written = pc.match_substring_regex(texts, r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$")
+    words: list[str] = texts.filter(pc.invert(written))[: len(MISSING_WORDS)].to_pylist()
+    known = bool(words) and all(word.strip().lower() in MISSING_WORDS for word in words)
+    numbers = texts.filter(written)
+    return words if known and len(numbers) + len(words) == len(texts) and _are_fractions(numbers) else []
 
 
 def _many_joined(texts: Any) -> bool:

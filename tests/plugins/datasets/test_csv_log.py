@@ -150,8 +150,21 @@ def test_categorical_fields_that_look_like_something_else_are_noted(tmp_path):
     frame = raw()
     frame.loc[:9, "when"] = 50
     frame["paid"] = [f"${n % 50}.5" for n in range(len(frame))]
+    frame["cost"] = ["NA" if n % 9 == 0 else f"{n % 7}.5" for n in range(len(frame))]
+    frame["sold"] = [f"{n % 7:},250" if n % 7 else "12" for n in range(len(frame))]
+    frame["size"] = [("1,5", "2,3", "12,75")[n % 3] for n in range(len(frame))]
+    frame["word"] = [("NA", "1.5", "x")[n % 3] for n in range(len(frame))]
     notes = load(written(tmp_path, frame), numeric=()).notes
     assert "field 'price' is categorical and holds numbers with fractions: numeric=price would make it numeric" in notes
+    assert (
+        "field 'cost' is categorical and holds numbers with fractions beside words for what is missing: missing=NA and "
+        "numeric=cost would make it numeric"
+    ) in notes
+    assert (
+        "field 'sold' is categorical and holds commas that may part thousands: take them out, and numeric=sold makes "
+        "it numeric"
+    ) in notes
+    assert not any("'size'" in note or "'word'" in note for note in notes)
     assert any("'paid' is categorical and holds amounts with a currency's sign" in note for note in notes)
     assert (
         "field 'when' is categorical and hardly holds a value twice in 80 rows of train: drop=when leaves it out"
