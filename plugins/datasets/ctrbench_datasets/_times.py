@@ -218,7 +218,7 @@ def _digits(values: NDArray[Any], where: str) -> Instants | None:
 
 
 def _by_format(column: Column, format: str, where: str, row: Callable[[int], str]) -> Instants:
-    seconds = np.zeros(len(column.values), np.int64)
+    seconds, nanos = np.zeros((2, len(column.values)), np.int64)
     for place, text in enumerate(column.values):
         try:
             found = datetime.strptime(text, format)
@@ -226,8 +226,9 @@ def _by_format(column: Column, format: str, where: str, row: Callable[[int], str
             at = int(np.argmax(column.codes == place))
             raise UserError(f"{where}: {text!r} in {row(at)} is not written as time_format={format} says") from None
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
-        seconds[place] = (found - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() // 1
-    return _with_odd(_plain(seconds[column.codes], calendar=True), where, row)
+        since = found - datetime(1970, 1, 1, tzinfo=UTC)
+        seconds[place], nanos[place] = since.days * DAY + since.seconds, since.microseconds * 1000
+    return _with_odd(Instants(seconds[column.codes], nanos[column.codes], calendar=True), where, row)
 
 
 def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> Instants:

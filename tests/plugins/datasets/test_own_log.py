@@ -99,6 +99,16 @@ def test_a_value_of_a_list_may_hold_a_comma_in_quotes(tmp_path, listed, clicks):
     assert [note for note in log.notes if "no row is" in note] == ["label 'event': no row is 'tis'" for _ in absent]
 
 
+@pytest.mark.parametrize("rule", ["event == click", " event in (click, Click)", "event != view"])
+def test_blanks_around_names_and_values_need_not_be_said_in_a_rule(tmp_path, rule):
+    lines = [f"u{n % 7}, {('click', 'view', 'Click', 'view ')[n % 4]}" for n in range(400)]
+    log = load(tmp_path, "\n".join(["uid, event", *lines, ""]), label=rule, split="user", user="uid")
+    assert log.train.schema.label == " event"
+    rates = {"event == click": 0.25, " event in (click, Click)": 0.5, "event != view": 0.5}
+    assert log.train.click_rate == pytest.approx(rates[rule], abs=0.05)
+    assert any("' Click' are not written as in click" in note for note in log.notes) == (rule == "event == click")
+
+
 def test_a_column_of_that_very_name_comes_before_a_rule(tmp_path):
     table = frame().rename(columns={"click": "rating >= 4"})
     assert load(tmp_path, table, label="rating >= 4", time="when").train.targets[:4].tolist() == [0, 1, 0, 1]
@@ -449,6 +459,15 @@ def test_times_written_otherwise_need_a_format(tmp_path):
     assert "is not written as time_format=%d.%m.%Y says" in refused(
         tmp_path, table, time="when", time_format="%d.%m.%Y"
     )
+
+
+def test_fractions_of_a_second_order_rows_in_any_format(tmp_path):
+    table = frame()
+    ticks = np.random.default_rng(1).permutation(len(table))
+    table["when"] = [f"31.01.2024 12:00:00.{tick:06}" for tick in ticks]
+    log = load(tmp_path, table, time="when", time_format="%d.%m.%Y %H:%M:%S.%f", keep="row")
+    assert vocabulary(log, "row") == tuple(map(str, sorted(np.argsort(ticks)[:320])))
+    assert not any("rows of one time" in note for note in log.notes)
 
 
 def test_epochs_in_any_unit_are_of_the_calendar(tmp_path):
