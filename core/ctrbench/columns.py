@@ -373,6 +373,10 @@ def _from_arrow(column: Any) -> Column:
         if kinds.is_null(chunked.type):
             return Column(np.full(len(chunked), -1, np.int32), as_strings([]))
         chunked = chunked.dictionary_encode()
+    if chunked.type.index_type != pa.int32():  # 8 bits may be too few for the values of all parts
+        wide = ((chunk.indices.cast(pa.int32()), chunk.dictionary) for chunk in chunked.chunks)
+        parts = [pa.DictionaryArray.from_arrays(*each) for each in wide]
+        chunked = pa.chunked_array(parts, pa.dictionary(pa.int32(), chunked.type.value_type))
     chunked = chunked.unify_dictionaries()
     if not chunked.num_chunks:
         return Column(np.array([], np.int32), as_strings([]))
@@ -424,7 +428,8 @@ def _arrow_texts(values: Any) -> Any:
 
     kind = values.type
     if pa.types.is_floating(kind):
-        return as_strings(float_texts(values.to_numpy(zero_copy_only=False)))
+        plain = values.cast(pa.float32()) if pa.types.is_float16(kind) else values
+        return as_strings(float_texts(plain.to_numpy(zero_copy_only=False)))
     if pa.types.is_boolean(kind):
         return as_strings([str(value) for value in values.to_pylist()])
     if pa.types.is_duration(kind):

@@ -131,6 +131,22 @@ def test_a_dictionary_that_holds_a_value_twice_is_read_as_one_value() -> None:
     assert (column.codes.tolist(), column.values.tolist()) == ([0, 1, 0], ["a", "b"])
 
 
+def test_parts_whose_small_dictionaries_differ_are_one_column() -> None:
+    parts = [
+        pa.DictionaryArray.from_arrays(pa.array(range(100), pa.int8()), pa.array(range(start, start + 100)))
+        for start in (0, 100)
+    ]
+    column = Column.of(pa.chunked_array(parts))
+    assert column.values[column.codes].tolist() == [str(n) for n in range(200)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_half_floats_are_the_same_values_in_a_dictionary() -> None:
+    halves = pa.array(np.array([0.1, 2, 0.1], np.float16))
+    of_dictionary = pa.DictionaryArray.from_arrays([0, 1, 0], halves[:2])
+    assert Column.of(of_dictionary).values.tolist() == Column.of(halves).values.tolist()
+
+
 def test_months_and_uuids_are_read_as_they_are_written() -> None:
     months = pa.Array.from_pandas(pd.Series(pd.PeriodIndex(["2026-01", "2026-02"], freq="M")))
     assert Column.of(months).values.tolist() == ["2026-01", "2026-02"]
