@@ -43,7 +43,7 @@ def quoting_of(text: Text, sample: str, given: str, escape: str) -> Quoting:
         return Quoting(quote, escape)
     if not given:
         slashed = replace(grammar, escape="\\")
-        if not escape and slashed.fits(text) and slashed.used(text):
+        if not escape and slashed.used(text) and slashed.fits(text):  # which takes all of the file at once
             note = f"a quotation mark inside quotes is written \\{quote}, first in line {first_bad}"
             return Quoting(quote, "\\", True, (note,))
         if width > 1 and not _encloses(quote, first, text.separator) and _all_of_width(text, width):
@@ -157,7 +157,7 @@ class _Grammar:
     def used(self, text: Text) -> bool:
         """Whether the escape comes before a quotation mark anywhere."""
         with text.open() as file:
-            return (self.escape + self.quote).encode() in file.read()
+            return any((self.escape + self.quote).encode() in block for block, _ in _whole_lines(file))
 
 
 def _whole_lines(file: Characters) -> Iterator[tuple[bytes, int]]:

@@ -13,7 +13,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ from ctrbench_datasets._files import Kind, kind_of, open_bytes, readable
 from ctrbench_datasets._text import Dialect, read_text
 
 PLAIN = Dialect()
+
+WIDE = 100
+"""Opening a Parquet file takes time for each of its columns: one with so many is not opened anew for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +82,7 @@ class Log:
         """All columns, as a pyarrow table."""
         return self.columns.whole() if isinstance(self.columns, Stored) else self.columns
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return tuple(self.columns.column_names)
@@ -128,7 +133,7 @@ def read_log(
     note; columns whose type differs between files become text.
     """
     paths = [files] if isinstance(files, Path) else list(files)
-    parts = [_read(path, dialect, only) for path in paths]
+    parts = [_read(path, dialect, only, alone=len(paths) == 1) for path in paths]
     if folders or len(paths) > 1:
         parts = [_with_folders(part, path) for part, path in zip(parts, paths, strict=True)]
     names = parts[0].names
@@ -189,7 +194,7 @@ def _is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
+def _read(path: Path, dialect: Dialect, only: Sequence[str] | None, *, alone: bool) -> Log:
     import pyarrow as pa
 
     kind = kind_of(path)
@@ -204,7 +209,7 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None) -> Log:
         if kind.format == "jsonl":
             found = _read_jsonl(path, kind, dialect.encoding)
         else:
-            found = {"parquet": _read_parquet, "feather": _read_feather}[kind.format](path)
+            found = _read_parquet(path, alone=alone) if kind.format == "parquet" else _read_feather(path)
         twice = sorted(name for name, times in Counter(found.column_names).items() if times > 1)
         if twice:
             raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
@@ -274,7 +279,11 @@ def _among(values: Any, words: Sequence[str]) -> NDArray[np.bool_]:
     return np.append(listed, np.False_)[column.codes]
 
 
-def _read_parquet(path: Path) -> Stored:
+def _read_parquet(path: Path, *, alone: bool) -> Stored:
+    """The columns of a file; a wide one that is `alone` stays open once a column is asked for.
+
+    Others do not: a log may have more parts than a process may have files.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -286,8 +295,16 @@ def _read_parquet(path: Path) -> Stored:
     times = sorted({each.path for each in stored if each.physical_type == "INT96"} & set(schema.names))
     unit = _unit_of_int96(path, times) if times else None
 
-    def opened() -> pq.ParquetFile:  # for each reading: a log may have more parts than a process may have files
+    kept: list[pq.ParquetFile] = []
+
+    def opened() -> pq.ParquetFile:
         return pq.ParquetFile(path, metadata=about, read_dictionary=texts, coerce_int96_timestamp_unit=unit)
+
+    def at_hand() -> AbstractContextManager[pq.ParquetFile]:
+        if not alone or about.num_columns < WIDE:
+            return opened()
+        kept[:] = kept or [opened()]
+        return nullcontext(kept[0])
 
     def expect_unchanged() -> None:
         if _state(path) != state:
@@ -296,7 +313,7 @@ def _read_parquet(path: Path) -> Stored:
     def read(name: str) -> Any:
         with readable(path):
             expect_unchanged()
-            with opened() as file:
+            with at_hand() as file:
                 found = file.read([name], use_threads=False)
                 if found.column_names.count(name) != 1:  # beside lists and structs it may mean a part of these
                     found = file.read()

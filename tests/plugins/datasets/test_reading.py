@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from ctrbench import Column, Context, Missing, UserError
 from ctrbench_datasets import _quotes, _reading, _text
-from ctrbench_datasets._reading import Log, read_log
+from ctrbench_datasets._reading import WIDE, Log, read_log
 from ctrbench_datasets._sources import find_sources
 from ctrbench_datasets._text import Dialect
 from ctrbench_datasets.csv_log import CsvLog
@@ -453,6 +453,21 @@ def test_a_parquet_file_is_not_held_open(tmp_path):
     assert log.names == ("click", "ad")
     assert str(file) not in {each.path for each in psutil.Process().open_files()}
     assert log.columns["ad"].to_pylist() == ["a", "b"]
+
+
+def test_a_wide_parquet_file_is_opened_once_and_not_for_each_column(tmp_path, monkeypatch):
+    file = tmp_path / "log.parquet"
+    pq.write_table(pa.table({f"c{n}": [n, -n] for n in range(WIDE)}), file)
+    log = read_log(file)
+    opened = []
+    with monkeypatch.context() as patched:
+        real = pq.ParquetFile
+        patched.setattr(pq, "ParquetFile", lambda *args, **more: opened.append(args) or real(*args, **more))
+        assert [log.columns[name].to_pylist() for name in log.names] == [[n, -n] for n in range(WIDE)]
+    assert len(opened) == 1
+    pq.write_table(pa.table({"c0": [1, 2, 3]}), file)
+    with pytest.raises(UserError, match=r"log.parquet: was changed while it was read"):
+        log.columns["c0"]
 
 
 def test_a_parquet_file_that_is_written_anew_or_damaged_while_it_is_read_is_named(tmp_path):
