@@ -84,7 +84,8 @@ def find_dependencies(train: Table) -> Dependencies:
         _Column.of(train.column(field.name)[rows], half, field.name, field.name in identifiers)
         for field in train.schema.categorical
     ]
-    pairs = tuple(_pair(first, second) for first, second in combinations(columns, 2))
+    halves = len(half) - int(half.sum()), int(half.sum())
+    pairs = tuple(_pair(first, second, halves) for first, second in combinations(columns, 2))
     return Dependencies(pairs, _connected(train.schema, pairs))
 
 
@@ -112,11 +113,11 @@ class _Column:
         return cls(name, identifying, codes, codes << 1 | half, shares, int(np.count_nonzero(times)))
 
 
-def _pair(first: _Column, second: _Column) -> Pair:
+def _pair(first: _Column, second: _Column, halves: tuple[int, int]) -> Pair:
     bits = (len(second.shares) - 1).bit_length()
     keys, one, other = _count(first.codes << bits + 1 | second.halved, len(first.shares) << bits)
     by_chance = float((first.shares[keys >> bits] * second.shares[keys & (1 << bits) - 1]).sum())
-    alone = one.sum(where=other == 0) / max(one.sum(), 1), other.sum(where=one == 0) / max(other.sum(), 1)
+    alone = one[other == 0].sum() / max(halves[0], 1), other[one == 0].sum() / max(halves[1], 1)
     return Pair(
         first.name,
         second.name,
@@ -132,7 +133,7 @@ def _count(halved: NDArray[np.int64], possible: int) -> tuple[NDArray[np.int64],
     """The keys that occur, ascending, and how often each is in either half; of 2 · key + half."""
     if possible <= 2 * len(halved):
         one, other = np.bincount(halved, minlength=2 * possible).reshape(-1, 2).T
-        keys = np.flatnonzero(one | other)
+        (keys,) = (one | other).nonzero()
         return keys, one[keys], other[keys]
     halved.sort()
     keys = halved >> 1
