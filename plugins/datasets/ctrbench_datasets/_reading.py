@@ -222,9 +222,35 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None, *, alone: bo
         else:
             columns = found.select(list(stored_as.values())).rename_columns(list(stored_as))
             columns = columns.replace_schema_metadata(None)
+    columns = _with_plain_texts(columns)
     if dialect.missing:
         columns = _without(columns, dialect.missing)
     return Log(columns, ((path.name, columns.num_rows, ()),), (f"{path.name}: {note}",) if note else ())
+
+
+def _with_plain_texts(columns: Any) -> Any:
+    """The columns, texts and bytes as polars writes them in types with which pyarrow can compute."""
+    import pyarrow as pa
+
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    schema = columns.schema
+    for place, field in enumerate(columns.schema):
+        if pa.types.is_dictionary(field.type) and field.type.value_type in plain:
+            kind = pa.dictionary(field.type.index_type, plain[field.type.value_type])
+            schema = schema.set(place, field.with_type(kind))
+        elif field.type in plain:
+            schema = schema.set(place, field.with_type(plain[field.type]))
+    if schema == columns.schema:
+        return columns
+
+    def read(name: str) -> Any:
+        values, kind = columns[name], schema.field(name).type
+        if values.type == kind or not pa.types.is_dictionary(kind):
+            return values.cast(kind)
+        parts = [(chunk.indices, chunk.dictionary.cast(kind.value_type)) for chunk in values.chunks]
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(*part) for part in parts], kind)
+
+    return Stored(schema, len(columns), read)
 
 
 def _without(columns: Any, words: Sequence[str]) -> Stored:
@@ -232,15 +258,9 @@ def _without(columns: Any, words: Sequence[str]) -> Stored:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    schema = columns.schema
-    for place, field in enumerate(schema):
-        if plain := _PLAIN.get(str(field.type)):
-            schema = schema.set(place, field.with_type(pa.type_for_alias(plain)))
-
     def read(name: str) -> Any:
-        kind = schema.field(name).type
         values = columns[name]
-        values = values if values.type == kind else values.cast(kind)
+        kind = values.type
         gone = _among(values, words)
         if not gone.any():
             return values
@@ -250,11 +270,7 @@ def _without(columns: Any, words: Sequence[str]) -> Stored:
             for chunk, mask in zip(values.chunks, np.split(gone, ends), strict=True)
         )
 
-    return Stored(schema, len(columns), read)
-
-
-_PLAIN = {"string_view": "large_string", "binary_view": "large_binary"}
-"""Types with which pyarrow cannot compute, and those to which they are converted."""
+    return Stored(columns.schema, len(columns), read)
 
 
 def _among(values: Any, words: Sequence[str]) -> NDArray[np.bool_]:

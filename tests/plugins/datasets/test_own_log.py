@@ -797,6 +797,26 @@ def test_a_log_has_one_fingerprint_in_text_in_parquet_and_as_frames(tmp_path):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_texts_as_polars_writes_them_are_texts(tmp_path, packed):
+    table = frame()[["ad", "price", "when", "click"]].astype({"price": str})
+    table["price"] = table.price.str.replace(".", ",")
+    table.loc[::7, "ad"] = "NA"
+    roles = {"numeric": "price", "time": "when", "missing": "NA", "keep": "ad"}
+    columns = {name: pa.array(table[name].tolist(), pa.string_view()) for name in ("ad", "price", "when")}
+    if packed:
+        for name in columns:
+            codes, distinct = pd.factorize(table[name])
+            words = pa.array(distinct.tolist(), pa.string_view())
+            columns[name] = pa.DictionaryArray.from_arrays(pa.array(codes), words)
+    made = pa.table(columns | {"click": table.click})
+    with pa.OSFile(str(tmp_path / "log.arrow"), "wb") as file, pa.ipc.new_file(file, made.schema) as writer:
+        writer.write_table(made)
+    of_text = load(tmp_path, table, **roles)
+    assert load(tmp_path, table, **roles, path=str(tmp_path / "log.arrow")).fingerprint == of_text.fingerprint
+    assert MISSING in vocabulary(of_text, "ad")
+
+
 def test_all_words_for_missing_are_said_at_once(tmp_path):
     table = frame().astype({"price": object})
     for place, word in ((3, "NA"), (5, "-"), (7, "n/a, none")):
