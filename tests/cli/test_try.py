@@ -207,6 +207,26 @@ def test_the_click_is_found_by_name_and_values(tmp_path, case):
     assert found.others.get("label", ()) == others
 
 
+def test_that_a_column_called_click_gave_way_to_another_outcome_is_noted(tmp_path):
+    changes = {"click": lambda n: str(n % 3), "purchase": lambda n: str(n % 9 // 8)}
+    found = seen(written(tmp_path / "log.csv", **changes))
+    assert found.parameters["label"] == "purchase"
+    [told] = [note for note in found.notes if "'click' is not taken for the label" in note]
+    assert told.endswith('as in --label "click >= 1"')
+
+
+@pytest.mark.parametrize("role", ["user", "item", "time"])
+@pytest.mark.parametrize("name", ["share", "date", "tags"])
+def test_what_the_owner_says_of_a_column_is_not_overruled_by_its_name_or_values(tmp_path, role, name):
+    made = COLUMNS["timestamp"] if role == "time" else lambda n: f"a|{n % 17}"
+    path = written(tmp_path / "log.csv", user_id=lambda n: f"auth0|{n % 23}", timestamp=None, **{name: made})
+    found = seen(path, **{role: name})
+    named = [found.parameters.get(key, ()) for key in ("user", "item", "sequence", "drop")]
+    assert found.parameters["time"] == name if role == "time" else found.parameters[role][0] == name
+    assert sum(name in names for names in named) == (role != "time")
+    assert role == "user" or found.parameters["user"] == ["user_id", "gender"]
+
+
 def test_other_outcomes_are_no_features(tmp_path):
     changes = {"is_like": lambda n: str(n % 2), "propensity_score": lambda n: f"0.{n % 9 + 1}"}
     found = seen(written(tmp_path / "log.csv", **changes))
@@ -392,6 +412,16 @@ def test_the_command_writes_a_suite_that_runs_and_never_over_another_file(tmp_pa
     assert done.exit_code == 0, done.output
     assert "my log: " in done.output
     assert "S3" in done.output
+
+
+@pytest.mark.parametrize(("pattern", "name"), [("part-*.csv", "part"), ("*.csv", "log")])
+def test_the_suite_for_a_pattern_has_a_plain_name(tmp_path, monkeypatch, pattern, name):
+    monkeypatch.chdir(tmp_path)
+    for part in ("part-1.csv", "part-2.csv"):
+        written(tmp_path / part)
+    tried = CliRunner().invoke(main, ["try", pattern, "--minutes", "0.1"], catch_exceptions=False)
+    assert tried.exit_code == 0
+    assert f'name = "{name}"' in Path(f"{name}.toml").read_text()
 
 
 def test_a_log_that_no_suite_can_name_is_refused(tmp_path, monkeypatch):

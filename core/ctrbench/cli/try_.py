@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -58,7 +59,8 @@ def try_(
 
     if not math.isfinite(minutes):
         raise UserError(f"--minutes {minutes}: give a number of minutes")
-    target = Path(output or f"{Path(log).name.split('.')[0] or 'log'}.toml")
+    bare = re.sub(r"[-_. ]*[*?\[\]]+[-_. ]*", "", Path(log).name.split(".")[0])  # of a pattern, what is no sign of one
+    target = Path(output or f"{bare or 'log'}.toml")
     if target.suffix != ".toml":
         raise UserError(f"--output {output}: a suite's name must end in .toml")
     refuse_existing(target, "remove that one")

@@ -107,8 +107,8 @@ class _Look:
 
     @property
     def free(self) -> list[str]:
-        """The columns that nothing has been decided about."""
-        taken = set(self.dropped)
+        """The columns that nothing has been decided about, nor will be: their owner has said what they are."""
+        taken = set(self.dropped) | {self.given[role] for role in ("user", "item", "time") if role in self.given}
         for name in ("user", "item", "sequence", "numeric"):
             taken |= set(self.parameters.get(name, ()))
         taken |= {self.parameters.get("time", ""), self.label}
@@ -142,7 +142,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     in_parts = any(len(files) > 1 for files in (sources.valid, sources.test))  # which only their folder can name
     named = os.path.abspath(expanded(path)) if in_parts else _paths(sources.train, path)
     found.decide("path", named, f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
-    found.decide("name", plain(Path(path).name.split(".")[0]) or "log", "what tables call it")
+    found.decide("name", plain(_bare(Path(path).name)) or "log", "what tables call it")
     if encoding:
         found.decide("encoding", encoding, why)
     if made_up:
@@ -220,6 +220,11 @@ def _with_usable_siblings(sources: Sources, found: _Look) -> tuple[Sources, list
     return sources, notes
 
 
+def _bare(name: str) -> str:
+    """A name without its suffixes, and a pattern without what stands for any letters."""
+    return re.sub(r"[-_. ]*[*?\[\]]+[-_. ]*", "", name.split(".")[0])
+
+
 def _names(file: Path) -> tuple[str, ...] | None:
     try:
         return read_log(file).names
@@ -288,7 +293,7 @@ def _find_label(found: _Look) -> None:
     named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
     rank = _rank(_letters(named))
     if rank < (_UNNAMED if not rules else _OTHERS if rules[0].rank >= _UNNAMED else 0):
-        raise _no_label(found, named)
+        raise _no_label(found, named, str(found.parameters["path"]))
     if not rules:
         raise UserError(
             f"no column of {', '.join(found.log.names[:12])} looks like a click: none has two values or a rating, and "
@@ -303,12 +308,14 @@ def _find_label(found: _Look) -> None:
     found.decide("label", best.text, f"{best.share:.2%} of the rows: {best.why}")
     if alike:
         found.others["label"] = tuple(alike[:5])
+    if rank < min(best.rank, _OUTCOMES):
+        found.notes.append(str(_no_label(found, named, f"{named!r} is not taken for the label")))
 
 
-def _no_label(found: _Look, name: str) -> UserError:
+def _no_label(found: _Look, name: str, where: str) -> UserError:
     """Why a column that is called like a label cannot be one as it is."""
     try:
-        check_label(LabelRule(name), found.log, str(found.parameters["path"]))
+        check_label(LabelRule(name), found.log, where)
     except UserError as error:
         return UserError(str(error).replace("as in label=", "as in --label "))
     column, example = found.columns.get(name), "rating >= 4"
@@ -319,13 +326,11 @@ def _no_label(found: _Look, name: str) -> UserError:
     else:
         what = f"has {len(column.values):,} different values, not 0 and 1; say which of them are clicks"
         example = f"{name} {meant(column, text_numbers(column.values))}"
-    return UserError(f'{found.parameters["path"]}: {name!r} {what}, as in --label "{example}"')
+    return UserError(f'{where}: {name!r} {what}, as in --label "{example}"')
 
 
-_UNNAMED = 60
-
-_OTHERS = 20
-"""The ranks of columns called click are below; those of names that may mean something else, such as y, are above."""
+_OTHERS, _OUTCOMES, _UNNAMED = 20, 50, 60
+"""Where the ranks begin of names that may mean something else than a click, such as y; of OUTCOMES; of all others."""
 
 
 @dataclass(frozen=True)
@@ -369,7 +374,7 @@ def _rule(name: str, column: Column) -> _Rule | None:
 
 
 def _rank(letters: str) -> int:
-    for first, words in ((0, CLICKS), (_OTHERS, LABELS), (50, OUTCOMES)):
+    for first, words in ((0, CLICKS), (_OTHERS, LABELS), (_OUTCOMES, OUTCOMES)):
         if letters in words:
             return first + min(words.index(letters), 9)
     return _UNNAMED
@@ -379,7 +384,7 @@ def _leave_out_outcomes(found: _Look) -> None:
     label = found.label
     for name in found.log.names:
         letters = _letters(name)
-        if name != label and (letters in OUTCOMES or letters in CLICKS):
+        if name not in (label, *found.given.values()) and (letters in OUTCOMES or letters in CLICKS):
             found.dropped[name] = "looks like an outcome of the impression, or like its policy's, and no feature of it"
 
 
@@ -501,7 +506,9 @@ def _find_sequences(found: _Look) -> None:
             compound.append(name)
         else:
             found.dropped[name] = found.unread[name]
-    joined = [name for name in found.free if name in found.columns and _is_joined(found.columns[name])]
+    ids = {*USERS, *SESSIONS}  # such as auth0|5f7c8e
+    free = [name for name in found.free if name in found.columns and _letters(name) not in ids]
+    joined = [name for name in free if _is_joined(found.columns[name])]
     if compound or joined:
         found.decide("sequence", [*compound, *joined], "several values a row: described, and left out")
 
