@@ -116,6 +116,8 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
         column = Column.of(raw)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where} {error}") from None
+    if (gone := column.codes < 0).any():  # an empty text
+        _refuse(where, row, int(np.argmax(gone)), "an empty value")
     if format:
         return _by_format(column, format, where, row)
     texts = pc.utf8_trim_whitespace(pa.array(column.values.tolist(), pa.string()))

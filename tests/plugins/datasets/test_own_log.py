@@ -391,6 +391,20 @@ def test_a_row_without_a_time_is_named(tmp_path, bad):
     assert "in row 5 is no number and no ISO 8601 date" in message
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize(("written", "format"), [("%Y-%m-%d %H:%M", ""), ("%d.%m.%Y", "%d.%m.%Y"), ("%Y%m%d", "")])
+def test_an_empty_text_is_no_time_in_any_format_of_file(tmp_path, suffix, written, format):
+    table = frame()
+    table["when"] = pd.to_datetime(table.when).dt.strftime(written)
+    table.loc[17, "when"] = ""
+    if suffix == "parquet":
+        table.to_parquet(tmp_path / "log.parquet")
+    elif suffix == "jsonl":
+        table.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
+    said = refused(tmp_path, table, path=str(tmp_path / f"log.{suffix}"), time="when", time_format=format)
+    assert "an empty value in row 18" in said
+
+
 @pytest.mark.parametrize("bad", ["1e400", "yesterday", "-1e999", "2024-01-01T00:00+99:99"])
 def test_a_time_that_is_no_number_among_numbers_is_named(tmp_path, bad):
     table = frame().assign(when=[str(1_704_067_200 + n) for n in range(400)])
