@@ -486,6 +486,7 @@ def _floats(column: Any, decimal: str) -> NDArray[np.float64]:
     if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
         texts = list({value for value in column if isinstance(value, str)})
         read = dict(zip(texts, _numbers_of(texts, decimal).tolist(), strict=True))  # pandas may miss the nearest
+        read[""] = np.nan  # as in a text file
         column = column.map(lambda value: read[value] if isinstance(value, str) else value).astype(object)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.dtype.kind == "c":

@@ -161,6 +161,12 @@ def test_texts_of_numbers_are_the_nearest_numbers() -> None:
     assert rows.numbers("x").tolist() == numbers
 
 
+def test_the_empty_text_is_no_number_and_missing() -> None:
+    for values in (["1", "", "2.5"], pd.Categorical(["1", "", "2.5"]), pa.array(["1", "", "2.5"])):
+        numbers = Rows.of({"x": values} if isinstance(values, pa.Array) else pd.DataFrame({"x": values})).numbers("x")
+        assert np.array_equal(numbers, [1, np.nan, 2.5], equal_nan=True)
+
+
 def test_the_empty_text_is_missing() -> None:
     column = Column.of(pa.array(["a", "", "b", None, "a"]))
     assert (column.codes.tolist(), column.values.tolist()) == ([0, -1, 1, -1, 0], ["a", "b"])
