@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
-from ctrbench.columns import Column, Rows
+from ctrbench.columns import Column, Rows, as_shown
 from ctrbench.errors import UserError
 from ctrbench.files import whole_file
 from ctrbench.table import MISSING, PRESENT, UNSEEN, Field, Schema, Table
@@ -42,7 +42,7 @@ class Misfits:
     by_field: dict[str, tuple[int, str]] = field(default_factory=dict)  # how many, and for example
 
     def __str__(self) -> str:
-        told = (f"{name} {count:,} (such as {value!r})" for name, (count, value) in self.by_field.items())
+        told = (f"{name} {count:,} (such as {as_shown(value)})" for name, (count, value) in self.by_field.items())
         return f"{self.rows.sum():,} of {len(self.rows):,} rows hold values that train lacks: {', '.join(told)}"
 
 

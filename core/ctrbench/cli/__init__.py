@@ -31,7 +31,7 @@ from ctrbench.cli import (
     try_,
 )
 from ctrbench.errors import RunFailed, UserError
-from ctrbench.text import did_you_mean, encodable, plain, shown_address
+from ctrbench.text import LINE, bounded, did_you_mean, encodable, plain, shown_address
 
 if TYPE_CHECKING:
     from ctrbench.installed import Brought
@@ -117,7 +117,7 @@ class _Commands(click.Group):
 def _end(status: int, text: str) -> NoReturn:
     """Say one line, in which no word of the command line is shown that may hold a password."""
     with suppress(OSError):  # nobody can be told; the status still says it
-        click.echo(f"ctrbench: {plain(_without_addresses(text))}", err=True)
+        click.echo(f"ctrbench: {bounded(plain(_without_addresses(text)), 2 * LINE)}", err=True)
     sys.exit(status)
 
 

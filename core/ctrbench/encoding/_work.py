@@ -175,7 +175,7 @@ def _meant_missing(rows: Rows, name: str, bad: NDArray[np.bool_]) -> str:
     except (TypeError, ValueError):  # lists, or texts beside numbers
         return ""
     held = column.values[np.unique(column.codes[bad])]
-    words = [quoted(text) for text in held if text and not any(map(str.isdigit, text))]
+    words = [quoted(text) for text in held if 0 < len(text) <= 60 and not any(map(str.isdigit, text))]
     if len(words) < 2:
         return "".join(f", or say missing={word} where it means that there is none" for word in words)
     return f", or say missing=({', '.join(words[:10])}) where these mean that there is none"

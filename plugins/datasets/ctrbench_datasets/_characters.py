@@ -122,6 +122,11 @@ def _translated(raw: Any, text: Text) -> Iterator[bytes]:
         yield block.encode()
 
 
+def cut(value: str) -> str:
+    """A value as a message shows it, which a cell of megabytes must not fill."""
+    return value if len(value) <= 60 else f"{value[:60]}…"
+
+
 def named_delimiter(text: Text) -> str:
     """The delimiter that a first line sep=; names, as for Excel; empty where there is no such line."""
     with open_bytes(text.path, text.kind.packing) as raw:

@@ -16,6 +16,7 @@ import numpy as np
 from ctrbench import Column, UserError, did_you_mean, quoted, text_numbers
 from numpy.typing import NDArray
 
+from ctrbench_datasets._characters import cut
 from ctrbench_datasets._decimals import has_decimal_commas
 from ctrbench_datasets._reading import Log
 
@@ -92,7 +93,7 @@ class LabelRule:
             [limit] = self._numbers([self.value])
             bad = np.isinf(numbers)
             if np.isinf(limit) or bad.any():
-                odd = self.value if np.isinf(limit) else column.values[bad][0]
+                odd = cut(self.value if np.isinf(limit) else column.values[bad][0])
                 what = "number with a decimal comma" if self.decimal == "," else "number"
                 fix = (
                     ', or say decimal="," where its comma is a decimal point' if what == "number" and "," in odd else ""
@@ -112,14 +113,14 @@ class LabelRule:
             absent += [] if same.any() else [str(text)]
         if not equal.any():
             raise UserError(
-                f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], column.values[:12], 'it has')}"
+                f"{where}: no row is {self.value!r}; {did_you_mean(wanted[0], map(cut, column.values[:12]), 'it has')}"
             )
         notes = [f"label {self.column!r}: no row is {text!r}" for text in absent]
         spelt = {text.casefold() for text in wanted if text}
         other = np.array([text.casefold() in spelt for text in trimmed], np.bool_)
         alike = column.values[((np.isfinite(numbers) & np.isin(numbers, values)) | other) & ~equal]
         if len(alike):
-            shown = ", ".join(map(repr, alike[:5])) + (", …" if len(alike) > 5 else "")
+            shown = ", ".join(map(repr, map(cut, alike[:5]))) + (", …" if len(alike) > 5 else "")
             notes.append(f"label {self.column!r}: {shown} are not written as in {self.value}: other values")
         return ~equal if self.sign == "!=" else equal, notes
 
@@ -172,8 +173,9 @@ def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False)
         return
     if others and len(column.values) <= 100:
         at = int(np.argmax(np.isin(column.codes, np.flatnonzero(~np.isin(numbers, (0, 1))))))
-        value = column.values[column.codes[at]]
-        shown = ", ".join(sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))[:12])
+        value = cut(column.values[column.codes[at]])
+        ordered = sorted(column.values.tolist(), key=lambda text: (text_numbers([text])[0], text))
+        shown = ", ".join(map(cut, ordered[:12]))
         example = quoted(f"{rule.column} {meant(column, numbers)}")
         example = example if example.startswith('"') else f'"{example}"'
         text = value if np.isfinite(numbers[column.codes[at]]) else repr(value)
@@ -202,7 +204,8 @@ def meant(column: Column, numbers: NDArray[np.float64]) -> str:
     ]
     if len(said) > 1:
         return f"in ({', '.join(said)})"
-    return f"== {said[0] if said else column.values[int(np.argmin(np.where(numbers == 0, np.inf, column.counts)))]}"
+    rarest = int(np.argmin(np.where(numbers == 0, np.inf, column.counts)))
+    return f"== {said[0] if said else cut(column.values[rarest])}"
 
 
 def _middle(numbers: NDArray[np.float64]) -> str:

@@ -199,13 +199,14 @@ def _read(path: Path, dialect: Dialect, only: Sequence[str] | None, *, alone: bo
 
     kind = kind_of(path)
     if kind.format == "text":
-        found = read_text(path, kind, dialect, only)
-        return Log(found.table, ((path.name, found.table.num_rows, tuple(found.left_out)),), tuple(found.notes))
+        text = read_text(path, kind, dialect, only)
+        return Log(text.table, ((path.name, text.table.num_rows, tuple(text.left_out)),), tuple(text.notes))
     told = ("delimiter", "quote", "columns", *(() if kind.format == "jsonl" else ("encoding",)))
     given = next((name for name in told if getattr(dialect, name)), "")
     if given:
         raise UserError(f"{path}: {given}= is for text, and {kind.format} says it itself; leave it out")
     with readable(path):
+        found: Any
         if kind.format == "jsonl":
             found = _read_jsonl(path, kind, dialect.encoding)
         else:

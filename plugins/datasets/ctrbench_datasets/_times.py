@@ -16,6 +16,8 @@ import numpy as np
 from ctrbench import Column, UserError, counted
 from numpy.typing import NDArray
 
+from ctrbench_datasets._characters import cut
+
 DAY = 86_400
 
 FIRST_EPOCHS = 1e8
@@ -127,7 +129,7 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
         values = np.array([float(text) for text in column.values])[column.codes]
         if not np.isfinite(values).all():
             at = int(np.argmin(np.isfinite(values)))
-            _refuse(where, row, at, repr(column.values[column.codes[at]]))
+            _refuse(where, row, at, repr(cut(column.values[column.codes[at]])))
         return _numbers(values, where, row)
     return _iso(column, texts, where, row)
 
@@ -226,7 +228,9 @@ def _by_format(column: Column, format: str, where: str, row: Callable[[int], str
             found = datetime.strptime(text, format)
         except (ValueError, TypeError, re.error):
             at = int(np.argmax(column.codes == place))
-            raise UserError(f"{where}: {text!r} in {row(at)} is not written as time_format={format} says") from None
+            raise UserError(
+                f"{where}: {cut(text)!r} in {row(at)} is not written as time_format={format} says"
+            ) from None
         found = found if found.tzinfo else found.replace(tzinfo=UTC)
         since = found - datetime(1970, 1, 1, tzinfo=UTC)
         seconds[place], nanos[place] = since.days * DAY + since.seconds, since.microseconds * 1000
@@ -256,7 +260,7 @@ def _iso(column: Column, texts: Any, where: str, row: Callable[[int], str]) -> I
         numbers = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
         bad = bad & ~numbers if (bad & ~numbers).any() else bad  # most may be numbers, and one is not
         at = int(np.argmax(bad[column.codes]))
-        _refuse(where, row, at, repr(column.values[column.codes[at]]))
+        _refuse(where, row, at, repr(cut(column.values[column.codes[at]])))
     offsets = {text: _offset(text) for text in set(zone)}
     seconds = local - np.array([offsets[text] for text in zone])
     nanos = np.array([int(text.ljust(9, "0")) if text else 0 for text in fraction], np.int64)

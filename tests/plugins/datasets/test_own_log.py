@@ -839,6 +839,22 @@ def test_all_words_for_missing_are_said_at_once(tmp_path):
     assert fix in refused(tmp_path, table, numeric="price")
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"label": "word"},
+        {"label": "word == b"},
+        {"label": "word >= 3"},
+        {"numeric": "word"},
+        {"time": "word"},
+        {"time": "word", "time_format": "%Y"},
+    ],
+)
+def test_a_very_long_value_does_not_fill_a_message(tmp_path, parameters):
+    table = frame().assign(word=["z" * 20_000, "a", "a", "a"] * 100)
+    assert len(refused(tmp_path, table, **parameters)) < 1000
+
+
 def test_the_text_that_stands_for_missing_is_noted_beside_missing_values(tmp_path):
     table = frame().assign(word=["a", "", MISSING, "b"] * 100)
     assert any("'(missing)' is taken for missing" in note for note in load(tmp_path, table).notes)
