@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import click
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from ctrbench import Proposal, UserError
@@ -96,6 +98,17 @@ def test_what_keeps_a_column_called_like_one_from_being_the_time_is_noted(tmp_pa
     found = seen(path)
     assert "time" not in found.parameters
     assert any(note.startswith(f"'timestamp' is not taken for the time: {said}") for note in found.notes)
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.duration("s")])
+def test_a_time_of_day_orders_no_rows_unless_one_says_so(tmp_path, kind):
+    columns = {name: [COLUMNS[name](n) for n in range(300)] for name in ("user_id", "ad_id", "click")}
+    seconds = pa.array(range(300), pa.int32() if kind == pa.time32("s") else pa.int64())
+    pq.write_table(pa.table({**columns, "time": seconds.cast(kind)}), tmp_path / "log.parquet")
+    found = seen(tmp_path / "log.parquet")
+    assert "time" not in found.parameters
+    assert any("'time' is not taken for the time: its values are of the type" in note for note in found.notes)
+    assert seen(tmp_path / "log.parquet", time="time").parameters["time"] == "time"
 
 
 @pytest.mark.parametrize("names", [("date", "time"), ("time", "date")])

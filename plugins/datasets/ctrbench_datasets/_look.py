@@ -439,6 +439,11 @@ def _tells(when: Instants | None) -> bool:
 
 def _instants(found: _Look, name: str) -> tuple[Instants | None, str, str]:
     """The times of a column, and the format that it takes to read them; or what is no time in it."""
+    import pyarrow as pa
+
+    kind = found.log.columns.schema.field(name).type
+    if (pa.types.is_time(kind) or pa.types.is_duration(kind)) and found.given.get("time") != name:
+        return None, "", f"its values are of the type {kind}, without a date; --time {name} puts rows in their order"
     column = found.columns.get(name)
     compact = column is not None and all(
         re.fullmatch(r"\d{2}[01]\d[0-3]\d[0-2]\d", text) for text in column.values[:1000]

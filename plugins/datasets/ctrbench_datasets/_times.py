@@ -103,7 +103,9 @@ def instants(raw: Any, format: str, where: str, row: Callable[[int], str]) -> In
         return _with_odd(_plain(ticks * DAY, calendar=True), where, row)
     if kinds.is_time(kind) or kinds.is_duration(kind):
         wide = pa.int64() if kinds.is_duration(kind) or kind.bit_width == 64 else pa.int32()
-        return _plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False)
+        what = "durations" if kinds.is_duration(kind) else "times of day"
+        note = f"the values of {where.rsplit(': ', 1)[-1]} are {what} and no dates: rows are put in their order"
+        return replace(_plain(raw.cast(wide).to_numpy().astype(np.int64), calendar=False), notes=(note,))
     if kinds.is_integer(kind) and not format:
         return _numbers(raw.to_numpy(), where, row)
     if kinds.is_decimal(kind) and not format and (whole := _int64(raw)) is not None:

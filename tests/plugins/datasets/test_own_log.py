@@ -371,6 +371,9 @@ def test_a_time_of_any_type_puts_the_oldest_rows_into_train(tmp_path, kind):
     splits = log.load(seed=1, context=Context())
     found = [int(n) for part in (splits.train, splits.valid, splits.test) for n in part.rows.n]
     assert found == order
+    assert any("and no dates: rows are put in their order" in each for each in splits.notes) == (
+        kind in ("duration", "time")
+    )
 
 
 def test_offsets_are_never_mixed_up_and_their_absence_is_said(tmp_path):
