@@ -173,6 +173,11 @@ def test_fractions_are_numbers_however_few_there_are(tmp_path):
     assert seen(path).parameters["numeric"] == ["price", *few]
 
 
+def test_ids_with_signs_and_more_digits_than_a_number_keeps_are_categories(tmp_path):
+    path = written(tmp_path / "log.csv", fingerprint=lambda n: str((-1) ** n * (2**60 + n % 40)))
+    assert "fingerprint" not in seen(path).parameters["numeric"]
+
+
 @pytest.mark.parametrize(("pair", "numeric"), [("{},{}", True), ("{},{},{}", False)])
 def test_commas_that_may_part_pairs_are_noted_where_they_are_taken_for_decimal_points(tmp_path, pair, numeric):
     pairs = {"seen": lambda n: pair.format(n % 31, n % 17, 1) if n % 3 else f"{n % 31},{n % 17}"}
@@ -194,6 +199,11 @@ def test_a_file_without_header_gets_names_for_its_columns(tmp_path):
 LABELS = {
     "two outcomes": ({"purchase": lambda n: str(n % 9 // 8)}, "click", ("purchase",)),
     "a rating": ({"click": None, "rating": lambda n: str(1 + n % 5)}, "rating >= 4", ()),
+    "half stars with decimal commas": (
+        {"click": None, "price": lambda n: "1", "rating": lambda n: f'"{n % 10 / 2 + 0.5}"'.replace(".", ",")},
+        "rating >= 4",
+        (),
+    ),
     "ten stars": ({"click": None, "Rating": lambda n: str(1 + n % 10)}, "Rating >= 8", ()),
     "events": ({"click": None, "event_type": lambda n: ("view", "click", "buy")[n % 3]}, "event_type == click", ()),
     "events in two spellings": (

@@ -288,7 +288,7 @@ def _find_label(found: _Look) -> None:
         check.labels(found.log, f"--label {given}")
         found.decide("label", given, "as you say")
         return
-    rules = [rule for rule in (_rule(name, column) for name, column in found.columns.items()) if rule]
+    rules = [rule for rule in (_rule(found, name) for name in found.columns) if rule]
     rules.sort(key=lambda rule: rule.rank)
     named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
     rank = _rank(_letters(named))
@@ -343,12 +343,13 @@ class _Rule:
     opposite: str = ""
 
 
-def _rule(name: str, column: Column) -> _Rule | None:
+def _rule(found: _Look, name: str) -> _Rule | None:
     """What would be a click in this column, if anything; a lower rank is likelier."""
+    column = found.columns[name]
     letters, values = _letters(name), column.values
     if (column.codes < 0).any() or len(values) < 2:
         return None
-    numbers = text_numbers(values)
+    numbers = _numbers(found, name) if letters in RATINGS else text_numbers(values)
     shares = column.counts / len(column.codes)
     rank = _rank(letters)
     if set(numbers) == {0.0, 1.0}:
@@ -570,7 +571,9 @@ def _numbers(found: _Look, name: str) -> NDArray[np.float64]:
 
 def _is_quantity(found: _Look, name: str) -> bool:
     values, numbers = found.columns[name].values, _numbers(found, name)
-    if not np.isfinite(numbers).all():
+    if not len(numbers) or not np.isfinite(numbers).all():
+        return False
+    if np.median(np.abs(numbers)) >= 2**53:  # as hashes have: a number would lose their last digits
         return False
     written = any(re.search(r"[.,]|^\s*-", text) for text in values)
     return bool((numbers % 1 != 0).any()) or (written and len(values) > 10)
