@@ -265,14 +265,21 @@ class _Walk:
         """Walk until every task has ended."""
         executor = self.driver.executor
         while self._ready or self._flying:
-            while self._ready and len(self._flying) < 2 * executor.slots:
+            while self._has_room():
+                flying = len(self._flying)
                 self._begin(self.tasks[heapq.heappop(self._ready)[1]])
-            for event in executor.wait(0.2) if self._flying else ():
+                if len(self._flying) == flying:  # as thousands may be that are stored: what ends meanwhile is to be kept
+                    break
+            for event in executor.wait(0 if self._has_room() else 0.2) if self._flying else ():
                 task = self.tasks[event.task]
                 if isinstance(event, Progress):
                     self.driver.watcher.progressed(task, event)
                 else:
                     self._take(task, event.result)
+
+    def _has_room(self) -> bool:
+        """Whether a task is ready, and may begin."""
+        return bool(self._ready) and len(self._flying) < 2 * self.driver.executor.slots
 
     def _begin(self, task: Task) -> None:
         """Settle a task at once where that is possible, else hand it to the executor."""

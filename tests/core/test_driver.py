@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,21 +17,23 @@ import sqlalchemy as sa
 import toys
 from ctrbench import Dataset, Published, UserError, leaderboard
 from ctrbench.choices import Chosen
-from ctrbench.driver import Redo, _published, why_again
-from ctrbench.executors import Finished
+from ctrbench.driver import How, Redo, _published, why_again
+from ctrbench.executors import Finished, inline
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.failures import failures
 from ctrbench.ids import TaskKind
 from ctrbench.jobs import TrainJob
 from ctrbench.limits import Limits
+from ctrbench.plan import Task
 from ctrbench.registry import Registered, Registry
 from ctrbench.results import KILLED_FROM_OUTSIDE, Bookkeeping, PoolOutput, Stage, Status, TaskResult
+from ctrbench.running import RunRequest
 from ctrbench.store.database import tasks
 from ctrbench.store.runs import RunResults
 from ctrbench.store.store import Store
 from ctrbench.suite import Suite
 from ctrbench_datasets.frappe import Frappe
-from recording import SUITE, Bench
+from recording import SUITE, Bench, RunRecorder
 
 
 @pytest.fixture
@@ -258,6 +262,39 @@ def test_a_repeat_is_whole_before_the_next_one_begins(bench: Bench) -> None:
     ]
     assert repeats == sorted(repeats)
     assert {name.split("/")[0] for name in watcher.done[1:3]} == {"pool", "train"}
+
+
+def test_what_is_finished_is_stored_before_another_task_begins(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(with_(generators=("bootstrap", "misbehaves[how=interrupt]")))
+    with closing(Store.open(str(bench.folder / "results.db"))) as store:
+        [pool] = store.database.read(sa.select(tasks.c.plugin).where(tasks.c.kind == TaskKind.POOL))
+    assert pool["plugin"].startswith("bootstrap")
+
+
+def test_stored_results_however_many_keep_no_finished_one_waiting(bench: Bench) -> None:
+    bench.run(with_(repeats=3))
+    said: list[How] = []
+
+    class Wide(InlineExecutor):
+        """Takes all that there is."""
+
+        slots = 100
+
+    class Log(RunRecorder):
+        """Keeps in which order results came."""
+
+        def ended(self, task: Task, result: TaskResult, how: How) -> None:
+            said.append(how)
+
+    with (
+        closing(Store.open(str(bench.folder / "results.db"))) as store,
+        mock.patch.object(inline, "InlineExecutor", Wide),
+    ):
+        again = RunRequest(with_(repeats=3, models=("rate[noise=0.5]", "rate")), bench.registry, executor="inline")
+        again.execute(store, "", Log())
+    assert said.count("stored") > 20
+    assert said.index("done") < 5, "the second task of the grid, behind its data, a pool and the pool's score"
 
 
 def test_fresh_does_everything_anew(bench: Bench) -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from dataclasses import replace
 
 from ctrbench.endings import with_log
@@ -39,6 +40,7 @@ class InlineExecutor:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
+        self._waiting: deque[tuple[str, Job, Limits]] = deque()
         self._events: list[Event] = []
         with contextlib.ExitStack() as stack:  # left again where an import is interrupted
             stack.enter_context(_HERE)
@@ -47,7 +49,22 @@ class InlineExecutor:
             self._cleanup = stack.pop_all()
 
     def submit(self, task: str, job: Job, limits: Limits) -> None:
-        """Do the job now; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
+        """Queue a job."""
+        self._waiting.append((task, job, limits))
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What happens in the next job, which is done now: its end is known before another one begins."""
+        if self._waiting:
+            self._do(*self._waiting.popleft())
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Set the environment back."""
+        self._cleanup.close()
+
+    def _do(self, task: str, job: Job, limits: Limits) -> None:
+        """Do a job; of its limits a plug-in is told the time for the whole task, and nobody enforces any."""
         workspace = Workspace(
             Artefacts(self._settings.artefacts),
             self._settings.checkpoints,
@@ -70,15 +87,6 @@ class InlineExecutor:
         except OSError as error:  # the log's: no disk, or no right to it
             result = TaskResult(Status.FAILED, job.plugin.registered, Stage.KEEP, one_line(error))
         self._events.append(Finished(task, result))
-
-    def wait(self, seconds: float) -> list[Event]:
-        """What happened in the jobs submitted since the last call."""
-        events, self._events = self._events, []
-        return events
-
-    def close(self) -> None:
-        """Set the environment back."""
-        self._cleanup.close()
 
 
 def _debug(error: BaseException) -> None:
