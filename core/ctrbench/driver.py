@@ -268,7 +268,7 @@ class _Walk:
             while self._has_room():
                 flying = len(self._flying)
                 self._begin(self.tasks[heapq.heappop(self._ready)[1]])
-                if len(self._flying) == flying:  # as thousands may be that are stored: what ends meanwhile is to be kept
+                if len(self._flying) == flying:  # as thousands may be: what ends meanwhile is to be kept
                     break
             for event in executor.wait(0 if self._has_room() else 0.2) if self._flying else ():
                 task = self.tasks[event.task]

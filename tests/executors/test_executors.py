@@ -20,7 +20,7 @@ from ctrbench.executors import Finished, Progress, WorkerSettings
 from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.local import LocalExecutor
 from ctrbench.limits import STAGES, Limits
-from ctrbench.results import Stage, Status
+from ctrbench.results import Stage, Status, TaskResult
 from toy_jobs import finish, gone, pool_job, start_driver, started
 
 
@@ -179,6 +179,15 @@ def test_workers_that_cannot_be_started_end_the_run_in_one_line(site: WorkerSett
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         executor.close()
+
+
+def test_what_ended_before_no_more_workers_can_be_had_is_told_first(local: LocalExecutor) -> None:
+    ended = Finished("a", TaskResult(Status.OK))
+    for came in (ended, UserError("worker 2 cannot be started; what is finished is kept")):
+        local._events.put(came)
+    assert local.wait(0.2) == [ended]
+    with pytest.raises(UserError, match="what is finished is kept"):
+        local.wait(0.2)
 
 
 def test_a_flood_of_output_is_cut_to_its_beginning_and_its_end(local: LocalExecutor, site: WorkerSettings) -> None:

@@ -32,7 +32,7 @@ from ctrbench.executors.inline import InlineExecutor
 from ctrbench.executors.ray import RayExecutor
 from ctrbench.jobs import Compute, key
 from ctrbench.limits import Limits
-from ctrbench.results import KILLED_FROM_OUTSIDE, Status
+from ctrbench.results import KILLED_FROM_OUTSIDE, Status, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from places import TESTS
 from ray_cluster import Cluster, cluster
@@ -325,6 +325,24 @@ def test_a_slot_that_never_starts_is_asked_for_anew(site: WorkerSettings, monkey
         assert (bridge._slots == [lost]) is kept
     assert killed == [lost.actor]
     assert len(bridge._slots) == 1
+
+
+def test_what_ended_before_a_cluster_is_of_no_use_any_more_is_told_first(
+    site: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, theirs = multiprocessing.Pipe()
+    monkeypatch.setattr(RayExecutor, "_connect", lambda executor: None)
+    monkeypatch.setattr(RayExecutor, "_line", line)
+    executor = RayExecutor(1, site)
+    executor._heard = time.monotonic()
+    executor._tasks["pool"] = pool_job(site, "bootstrap"), Limits()
+    ended = Finished("pool", TaskResult(Status.OK))
+    for words in (("event", ended), ("refused", "no living node has 1 CPU for a task")):
+        theirs.send(words)
+    assert executor.wait(0.2) == [ended]
+    with pytest.raises(UserError, match="no living node"):
+        executor.wait(0.2)
+    executor.close()
 
 
 def test_work_that_fits_on_no_node_ends_the_run_in_one_line(three: Cluster, site: WorkerSettings) -> None:

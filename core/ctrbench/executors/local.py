@@ -69,7 +69,10 @@ class LocalExecutor:
             event = self._events.get(timeout=seconds)
             while True:
                 if isinstance(event, BaseException):  # no worker can be had, or a bug of this module: no run may hang
-                    raise event
+                    if not events:
+                        raise event
+                    self._events.put(event)  # what ended before it is to be kept first; after it nothing comes
+                    break
                 events.append(event)
                 event = self._events.get_nowait()
         return events

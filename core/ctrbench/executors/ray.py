@@ -74,11 +74,11 @@ class RayExecutor:
         """The events since the last call. UserError where the cluster is of no use any more."""
         events = self._near.wait(0) if self._near else []
         try:
-            while self._line.poll(0 if events else seconds):
-                events += self._take(*self._line.recv())
+            while not events and self._line.poll(seconds):  # the next word may be a refusal
+                events = self._take(*self._line.recv())
         except (EOFError, OSError):
             self._replace()
-        if time.monotonic() - self._heard > _SILENCE:
+        if not events and time.monotonic() - self._heard > _SILENCE:
             self._replace()
         return events
 
