@@ -159,7 +159,10 @@ def test_a_lost_artefact_is_said_and_its_results_come_all_the_same(store: Store,
     assert transfer.import_(other(tmp_path), tmp_path / "a.zip").results["new"] == 7
 
 
-@pytest.mark.parametrize("odd", ["key = x'00ff'", "started = 9e999", '"values" = \'{"value": NaN}\''])
+ODD = ["key = x'00ff'", "started = 9e999", '"values" = \'{"value": NaN}\'', "outputs = '[]'", "outputs = '{\"a\": 3}'"]
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_a_row_that_no_archive_can_hold_is_said_in_one_line(store: Store, tmp_path: Path, odd: str) -> None:
     with sqlite3.connect(store.database.path or "") as database:
         database.execute(f"update tasks set {odd} where rowid = (select min(rowid) from tasks)")
@@ -167,6 +170,13 @@ def test_a_row_that_no_archive_can_hold_is_said_in_one_line(store: Store, tmp_pa
         transfer.export(store, tmp_path / "a.zip")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_task_whose_name_is_no_text_is_said_in_one_line_where_rows_are_left_out(store: Store, tmp_path: Path) -> None:
+    with sqlite3.connect(store.database.path or "") as database:
+        database.execute("update run_tasks set task = x'00' where rowid = (select max(rowid) from run_tasks)")
+    with pytest.raises(UserError, match="cannot be exported"):
+        transfer.export(store, tmp_path / "a.zip", rows_too=False)
 
 
 def test_no_file_is_overwritten_and_an_unknown_run_is_named(store: Store, archive: Path, tmp_path: Path) -> None:

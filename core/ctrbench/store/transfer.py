@@ -12,7 +12,7 @@ import math
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,18 @@ from ctrbench.ids import TaskKind
 from ctrbench.results import Status
 from ctrbench.store.artefacts import SUFFIXES, LostArtefactError
 from ctrbench.store.database import SCHEMA_VERSION, run_cells, run_tasks, runs, tasks
-from ctrbench.store.rows import BadRowError, GridRow, LinkRow, Row, RunRow, TaskRow, check_grid, checked
+from ctrbench.store.rows import (
+    BadRowError,
+    Digest,
+    GridRow,
+    LinkRow,
+    Row,
+    RunRow,
+    TaskRow,
+    check_grid,
+    checked,
+    decoded,
+)
 from ctrbench.store.store import Store
 from ctrbench.text import encodable, one_line, plain, without_password
 
@@ -55,10 +66,22 @@ def _line(store: Store, row: sa.RowMapping) -> bytes:
     try:
         return json.dumps(_shown(row), allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"store {store.database.shown}: cannot be exported, as a row of run {plain(str(row['run']))} cannot be "
-            f"read ({error}): `ctrbench store check` names such rows, `ctrbench store gc` removes them"
-        ) from None
+        raise _unreadable(store, row, error) from None
+
+
+def _outputs(store: Store, row: sa.RowMapping) -> Iterable[str]:
+    """The digests that a result names; UserError for a row that no ctrbench wrote."""
+    try:
+        return decoded(dict[str, Digest], row["outputs"], "outputs").values()
+    except BadRowError as error:
+        raise _unreadable(store, row, error) from None
+
+
+def _unreadable(store: Store, row: sa.RowMapping, error: Exception) -> UserError:
+    return UserError(
+        f"store {store.database.shown}: cannot be exported, as a row of run {plain(str(row['run']))} cannot be read "
+        f"({plain(str(error))}): `ctrbench store check` names such rows, `ctrbench store gc` removes them"
+    )
 
 
 @dataclass
@@ -83,19 +106,16 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
     if missing:
         raise UserError(f"run {min(missing)}: not in {store.database.shown}; `ctrbench leaderboard --runs` lists them")
     kept = None if rows_too else _leading_scores(rows)
-    digests = sorted(
-        {digest for row in rows["tasks"] if kept is None or row["key"] in kept for digest in row["outputs"].values()}
-    )
-    lacking = [digest for digest in digests if not store.artefacts.intact(digest, anew=True)]
+    wanted = {digest for row in rows["tasks"] if kept is None or row["key"] in kept for digest in _outputs(store, row)}
+    whole = [digest for digest in sorted(wanted) if store.artefacts.intact(digest, anew=True)]
     with whole_file(file) as target, zipfile.ZipFile(target, "w", strict_timestamps=False) as archive:
         archive.writestr(_ABOUT, json.dumps({"format": FORMAT, "schema_version": SCHEMA_VERSION}) + "\n")
         for name in _TABLES:
             with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
                 lines.writelines(_line(store, row) for row in rows[name])
-        for digest in digests:
-            if digest not in lacking:
-                archive.write(path := store.artefacts.path(digest), f"artefacts/{path.name}")
-    return Exported(len(rows["runs"]), len(rows["tasks"]), len(digests) - len(lacking), lacking)
+        for digest in whole:
+            archive.write(path := store.artefacts.path(digest), f"artefacts/{path.name}")
+    return Exported(len(rows["runs"]), len(rows["tasks"]), len(whole), sorted(wanted.difference(whole)))
 
 
 @dataclass
@@ -162,7 +182,7 @@ def _leading_scores(rows: Mapping[str, Sequence[sa.RowMapping]]) -> set[str]:
         with suppress(BadRowError):  # of what cannot be read nothing is shown
             if info := checked(RunRow, row).info:
                 leading[row["run"]] = f"{TaskKind.SCORE}/{info.leading_metric}/"
-    return {row["key"] for row in rows["run_tasks"] if row["task"].startswith(leading.get(row["run"], "/"))}
+    return {row["key"] for row in rows["run_tasks"] if str(row["task"]).startswith(leading.get(row["run"], "/"))}
 
 
 @contextmanager
