@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ctrbench import arguments, choices, loading, plan, running
+from ctrbench import arguments, choices, loading, params, plan, running
 from ctrbench.again import Earlier
 from ctrbench.costs import FORECAST, Costs
 from ctrbench.driver import Redo, why_again
@@ -66,11 +66,12 @@ class Preview:
             for dataset in chosen:
                 state = choices.availability(dataset)
                 if isinstance(state, Missing):
-                    fetch = shlex.quote(dataset.label)
-                    left_out.append(
-                        f"-d {dataset.label}: nothing can be forecast before it is at hand, and a dry run downloads "
-                        f"nothing: `ctrbench data fetch {fetch}` does ({state.reason})"
+                    spec = shlex.quote(params.label(dataset.plugin, params.changed(dataset.plugin)))
+                    said = (
+                        f"-d {spec}: nothing can be forecast before it is at hand, and a dry run downloads nothing: "
+                        f"`ctrbench data fetch {spec}` does ({state.reason})"
                     )
+                    left_out += [] if said in left_out else [said]  # each share of it is a data set
                     continue
                 task = plan.data_task(dataset, suite, limits)
                 tasks[task.name] = task

@@ -114,8 +114,8 @@ class RunRequest:
 
     def with_frames(self, logs: Sequence[str | Dataset | Frames], folder: Path) -> RunRequest:
         """With these data sets, the frames among them written into a folder; as it is where there are none."""
-        taken = [each.taken_in(folder) if isinstance(each, Frames) else each for each in logs]
-        return replace(self, suite=replace(self.suite, datasets=tuple(taken))) if logs else self
+        taken = wanted_names(each.taken_in(folder) if isinstance(each, Frames) else each for each in logs)
+        return replace(self, suite=replace(self.suite, datasets=taken)) if logs else self
 
     def execute(self, store: Store, command: str, progress: bool | Watcher = False) -> str:
         """Do the work; the run's name. `progress` is whether, or to whom, it is told how far it is."""
@@ -212,6 +212,8 @@ def prepare(
     own = [each for each in selection.get("scenarios", ()) if isinstance(each, Scenario)]
     for section, names in selection.items():
         changes[section] = wanted_names(each.name if isinstance(each, Scenario) else each for each in names)
+    if selection.get("datasets") and not changes["datasets"]:
+        raise UserError("datasets: none leaves nothing to run on; name one, or leave it out for the suite's own")
     for scenario in own:
         check_scenario_name(scenario.name, "scenarios")
     if own:

@@ -68,6 +68,16 @@ def test_a_data_set_that_a_run_goes_on_without_is_left_out(rotten: str, toy_regi
     assert "IndexError: a bug of its author" in said
 
 
+def test_a_data_set_that_is_not_at_hand_is_named_once_as_the_command_takes_it(
+    toy_registry: Registry, tmp_path: Path
+) -> None:
+    asked = request(toy_registry, "mine=absent_log", "toy_log")
+    asked = replace(asked, suite=replace(asked.suite, train_shares=(0.5, 1.0)))
+    [said] = Preview.of(asked, str(tmp_path / "r.db")).left_out
+    assert said.startswith("-d absent_log: nothing can be forecast")
+    assert "`ctrbench data fetch absent_log` does" in said
+
+
 def test_a_run_that_will_download_its_data_is_not_refused_for_want_of_a_forecast(
     toy_registry: Registry, tmp_path: Path
 ) -> None:
