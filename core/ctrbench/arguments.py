@@ -53,13 +53,16 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     wanted = f"a whole number from {low} to {high}"
     number = int(typed(name, value, Integral, wanted))
     if not low <= number <= high:
-        raise UserError(f"{name}={number}: give {wanted}")
+        raise UserError(f"{name}={shown(number)}: give {wanted}")
     return number
 
 
 def number(name: str, value: object, wanted: str) -> float:
     """A finite number, of numpy's too."""
-    found = float(typed(name, value, Real, wanted))
+    try:
+        found = float(typed(name, value, Real, wanted))
+    except OverflowError:
+        raise UserError(f"{name}={shown(value)}: give {wanted}") from None
     if not math.isfinite(found):
         raise UserError(f"{name}={found}: give {wanted}")
     return found

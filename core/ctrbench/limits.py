@@ -72,7 +72,7 @@ def limits_of(timeout: Any, memory: Any, source: str) -> Limits:
             where = f"{source}: timeout.{name}={shown(number)}"
             stages[_stage(name, where)] = _seconds(number, where)
     if memory is not None and not isinstance(memory, str):
-        raise UserError(f'{source}: memory={memory!r} must be a text with a unit, as in "8GB"')
+        raise UserError(f'{source}: memory={shown(memory)} must be a text with a unit, as in "8GB"')
     return Limits(whole, stages, None if memory is None else parse_memory(memory, f"{source}: memory={memory}"))
 
 

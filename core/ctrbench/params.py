@@ -98,7 +98,10 @@ def parse(text: str, source: str = "") -> Spec:
                 raise _unreadable(text, at, source, "expected key=value")
             if key[1] in values:
                 raise _unreadable(text, at, source, f"{key[1]} is given twice")
-            values[key[1]], at = _value(text, key.end(), source)
+            try:
+                values[key[1]], at = _value(text, key.end(), source)
+            except RecursionError:
+                raise _unreadable(text, key.end(), source, "its value is nested too deeply") from None
             if text[at : at + 1] == ",":
                 at += 1
             elif text[at:].strip() != "]":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ctrbench import arguments
+from ctrbench.arguments import shown
 from ctrbench.errors import UserError
 from ctrbench.interfaces import Dataset, Generator, MethodRole, Metric, Model
 from ctrbench.limits import NO_LIMITS, Limits, limits_of
@@ -104,10 +105,11 @@ def load_suite(name_or_file: str | os.PathLike[str]) -> Suite:
         hint = did_you_mean(name_or_file, packaged_suites(), "there are")
         raise UserError(f"suite: there is none called {name_or_file!r}, and no file; {hint}")
     try:
-        return parse_suite(path.read_text(encoding="utf-8-sig"), path.stem, os.fspath(path))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # the latter of a name that no system takes, and of what is no UTF-8
         why = fault(error) if isinstance(error, OSError) else error
         raise UserError(f"suite {name_or_file}: cannot be read: {why}") from None
+    return parse_suite(text, path.stem, os.fspath(path))
 
 
 def parse_suite(text: str, name: str, source: str) -> Suite:
@@ -167,22 +169,22 @@ def checked(suite: Suite, source: str) -> Suite:
     if isinstance(suite.budget, bool) or not isinstance(suite.budget, int | float):
         raise UserError(f"{source}: budget={suite.budget!r} must be a number")
     if not 1 <= suite.repeats <= 10_000:
-        raise UserError(f"{source}: repeats={suite.repeats} must lie between 1 and 10000")
+        raise UserError(f"{source}: repeats={shown(suite.repeats)} must lie between 1 and 10000")
     if not 1 <= suite.model_seeds <= 1000:
-        raise UserError(f"{source}: model_seeds={suite.model_seeds} must lie between 1 and 1000")
+        raise UserError(f"{source}: model_seeds={shown(suite.model_seeds)} must lie between 1 and 1000")
     if not 0 < suite.budget <= 100:
-        raise UserError(f"{source}: budget={suite.budget} must lie above 0 and be at most 100")
+        raise UserError(f"{source}: budget={shown(suite.budget)} must lie above 0 and be at most 100")
     for key, most in (("doses", 10), ("train_shares", 1)):
         for share in getattr(suite, key):
             if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= most:
-                raise UserError(f"{source}: {key}={share!r} must be numbers above 0 and at most {most}")
+                raise UserError(f"{source}: {key}={shown(share)} must be numbers above 0 and at most {most}")
     doses, shares = (tuple(dict.fromkeys(map(float, numbers))) for numbers in (suite.doses, suite.train_shares))
     suite = replace(suite, doses=doses, train_shares=shares)
     if not suite.train_shares:
         raise UserError(f"{source}: train_shares=[] leaves no data set; leave it out for all of train")
     for key, seed in (("seed", suite.seed), ("data_seed", suite.data_seed)):
         if seed is not None and not 0 <= seed < 2**32:
-            raise UserError(f"{source}: {key}={seed} must lie between 0 and {2**32 - 1}")
+            raise UserError(f"{source}: {key}={shown(seed)} must lie between 0 and {2**32 - 1}")
     return suite
 
 

@@ -37,6 +37,8 @@ MISTAKES = {
     ("run", "-d", "csv_log[path=log.csv label=click]"): "expected , before label=",
     ("run", "-d", "csv_log[path=a.csv, ratios=(0.8, 0.2)]"): "ratios=(0.8, 0.2) has 2 values, not 3: shares of train,",
     ("run", "-g", "none", "-s", "S1"): "scenarios S1: with generators none there are no rows for them",
+    ("run", "-d", "none"): "datasets: none leaves nothing to run on; name one",
+    ("run", "-g", f"ctgan[generator_dim={'(' * 5000}"): "character 21: its value is nested too deeply",
     ("run", "-m", "dnnn"): "models: no model 'dnnn'; did you mean 'dnn'?",
     ("run", "-d", "csv_log[path=absent.csv]"): "path=absent.csv is not there",
     (

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from ctrbench import TaskResult, UserError
+from ctrbench import Suite, TaskResult, UserError
 from ctrbench.cli import main
 from ctrbench.driver import How
 from ctrbench.plan import Task
+from ctrbench.registry import Registry
+from ctrbench.running import RunRequest
 from ctrbench_generators.independent import Independent
 from ctrbench_generators.smoten import Smoten
 from ctrbench_models.item_rate import ItemRate
@@ -200,10 +202,14 @@ SHOP = ctrbench.from_frames(frame(60, 1), label="click", user="who", item="what"
         *[({"threads": bad}, "threads=.*: give a whole number from 1 to 1024") for bad in (0, "2", None, -1, 1.5)],
         *[({"repeats": bad}, "repeats=.* must") for bad in (0, "x", True, 1.5)],
         ({"model_seeds": 0}, "model_seeds=0 must lie"),
+        *[({name: 10**5000}, f"{name}=.*digits") for name in ("threads", "repeats", "seed", "budget", "memory")],
         ({"seed": "x"}, "seed='x' must be a whole number"),
         ({"budget": float("nan")}, "budget=nan must lie"),
         ({"doses": []}, r"doses=\[\]: give at least one number"),
         ({"doses": ["1"]}, "doses='1': give numbers, as in"),
+        ({"doses": 10**400}, "doses=1000.*: give numbers, as in"),
+        ({"datasets": "None"}, "datasets: none leaves nothing to run on"),
+        ({"suite": "a\0.toml"}, "cannot be read: embedded null byte"),
         ({"train_shares": 2}, "train_shares=2.0 must be numbers above 0 and at most 1"),
         ({"timeout": {"fit": "x"}}, "timeout.fit='x' must be seconds"),
         ({"memory": 5}, "memory=5 must be a text with a unit"),
@@ -230,6 +236,13 @@ def test_what_run_cannot_use_is_refused_in_one_line_in_pythons_words(given: dict
         ctrbench.run(**arguments)
     assert "\n" not in str(caught.value)
     assert not re.search(r"(^|\s)--?[a-z]", str(caught.value)), "an option of the command line"
+
+
+def test_the_word_all_stands_for_all_data_sets_however_it_is_written(tmp_path: Path) -> None:
+    assert RunRequest(Suite("toys"), Registry()).with_frames(["simulated", "All"], tmp_path).suite.datasets == (
+        "simulated",
+        "all",
+    )
 
 
 def test_a_daemon_is_told_that_it_may_start_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
