@@ -183,6 +183,8 @@ def test_no_file_is_overwritten_and_an_unknown_run_is_named(store: Store, archiv
     before = archive.read_bytes()
     with pytest.raises(UserError, match="exists already"):
         transfer.export(store, archive)
+    with pytest.raises(UserError, match=r"run \\udcff: not in"):
+        transfer.export(store, tmp_path / "none.zip", ["\udcff"])
     assert archive.read_bytes() == before
     with pytest.raises(UserError, match="run monday: not in"):
         transfer.export(store, tmp_path / "b.zip", ["monday"])

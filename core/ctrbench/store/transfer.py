@@ -101,6 +101,7 @@ def export(store: Store, file: Path, only: Sequence[str] = (), *, rows_too: bool
     that test rows or users have in the score of each run's leading metric, of which intervals are made.
     """
     refuse_existing(file)
+    only = [encodable(name) for name in only]
     rows = store.database.look(lambda connection: _rows(connection, only))
     missing = set(only) - {row["run"] for row in rows["runs"]}
     if missing:
