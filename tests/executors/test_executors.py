@@ -181,6 +181,30 @@ def test_workers_that_cannot_be_started_end_the_run_in_one_line(site: WorkerSett
         executor.close()
 
 
+def test_where_not_even_the_first_process_can_be_started_it_is_said_in_one_line(site: WorkerSettings) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"no process can be started .*Too many open files.* \(ulimit -n,"):
+            LocalExecutor(1, site)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_worker_that_nobody_can_listen_to_ends_the_run_in_one_line(
+    site: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = LocalExecutor(1, site)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")  # as Python does at the limit of processes
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(UserError, match=r"worker 1 cannot be started: RuntimeError: can't start new thread"):
+        finish(executor, {"a": (pool_job(site, "bootstrap"), None)})
+    executor.close()
+
+
 def test_what_ended_before_no_more_workers_can_be_had_is_told_first(local: LocalExecutor) -> None:
     ended = Finished("a", TaskResult(Status.OK))
     for came in (ended, UserError("worker 2 cannot be started; what is finished is kept")):

@@ -21,22 +21,30 @@ from typing import Any
 import psutil
 
 from ctrbench import _guard, resources
+from ctrbench.errors import UserError
 from ctrbench.executors import environment
 from ctrbench.resources import interrupts_held
+from ctrbench.text import one_line
 
 _STARTING = threading.Lock()
+MORE = "allow more open files or processes (ulimit -n, ulimit -u)"
+"""What helps where a process cannot be started."""
+
 SAFE_PATH = ("PYTHONSAFEPATH", "ctrbench")
 """What keeps a new Python from importing what lies in the working directory; a worker takes it back at once."""
 
 
 class Guard:
-    """A process that kills our children, and all that they started, when we die, however we die."""
+    """A process that kills our children, and all that they started, when we die; UserError where there can be none."""
 
     def __init__(self) -> None:
-        _start_quiet_tracker()
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", os.fspath(Path(_guard.__file__))], stdin=subprocess.PIPE, start_new_session=True
-        )
+        try:
+            _start_quiet_tracker()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", os.fspath(Path(_guard.__file__))], stdin=subprocess.PIPE, start_new_session=True
+            )
+        except OSError as error:
+            raise UserError(f"no process can be started beside this one: {one_line(error)}; {MORE}") from None
 
     def tell(self, *words: object) -> None:
         """Write a note; it may be gone, or its input closed: the end is near then."""

@@ -22,7 +22,7 @@ from typing import Any
 from ctrbench.endings import death, kernel_kills, with_log
 from ctrbench.errors import UserError
 from ctrbench.executors import Event, Finished, Progress, WorkerSettings, _output, _worker, thread_environment
-from ctrbench.executors._processes import Child, Guard, kill
+from ctrbench.executors._processes import MORE, Child, Guard, kill
 from ctrbench.jobs import Job
 from ctrbench.limits import Limits
 from ctrbench.resources import interrupts_held
@@ -230,16 +230,17 @@ class LocalExecutor:
             worker.child.line.send((task.job, task.limits.seconds))
 
     def _new_worker(self) -> _Worker:
+        number = len(self._workers) + 1
         try:
             worker = _Worker(Child(self._guard, _worker.serve, os.getpid(), self._settings))
-        except OSError as error:
+            self._workers.append(worker)
+            with interrupts_held():
+                threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        except (OSError, RuntimeError) as error:  # the latter of a thread, which counts as a process
             raise UserError(
-                f"worker {len(self._workers) + 1} cannot be started: {one_line(error)}; what is finished is kept: "
-                "allow more open files or processes (ulimit -n, ulimit -u), or run the same again with fewer workers"
+                f"worker {number} cannot be started: {one_line(error)}; what is finished is kept: {MORE}, or run the "
+                "same again with fewer workers"
             ) from None
-        self._workers.append(worker)
-        with interrupts_held():
-            threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
         return worker
 
     def _listen(self, worker: _Worker) -> None:
