@@ -19,7 +19,7 @@ from ctrbench.jobs import PluginCall
 from ctrbench.registry import KINDS, PluginKind, load_registry
 from ctrbench.scenarios import Scenario, doses
 from ctrbench.suite import ALL
-from ctrbench.text import did_you_mean, exact, plain
+from ctrbench.text import did_you_mean, encodable, exact, plain
 
 if TYPE_CHECKING:
     from ctrbench.registry import Registered, Registry
@@ -193,9 +193,9 @@ def choose(
             settings = (on or suite.settings(registered.name)).of(kind, registered.name)
             plugin, given = build(registered, settings, spec.values), [*spec.values]
             alias = spec.alias
-        label = alias or params.label(plugin, given, whole=False)
+        label = alias or encodable(params.label(plugin, given, whole=False))
         if not alias and label in chosen and params.values(chosen[label].plugin) != params.values(plugin):
-            label = params.label(plugin, given)
+            label = encodable(params.label(plugin, given))
         if label in chosen and (alias or label in aliases):
             raise UserError(f"{kind}s: two {kind}s are called {label!r}; give one of them another name")
         aliases |= {alias} - {""}

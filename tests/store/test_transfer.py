@@ -19,7 +19,7 @@ from ctrbench.registry import Registry
 from ctrbench.results import Status, TaskResult
 from ctrbench.store import transfer, upkeep
 from ctrbench.store.database import runs
-from ctrbench.store.runs import RunResults
+from ctrbench.store.runs import NOT_RUN, RunResults
 from ctrbench.store.store import Store
 from recording import fill
 
@@ -60,6 +60,21 @@ def test_a_store_goes_to_a_server_and_back(store: Store, archive: Path, new_data
     transfer.export(Store.open(new_database), tmp_path / "back.zip")
     transfer.import_(other(tmp_path), tmp_path / "back.zip")
     assert tables(other(tmp_path).load_run()) == tables(store.load_run())
+
+
+@pytest.mark.parametrize("odd", ["\udcff", "\0"])
+def test_results_under_a_label_that_is_no_utf8_are_found_and_can_be_carried_on(
+    toy_registry: Registry, tmp_path: Path, odd: str
+) -> None:
+    store = Store.open(str(tmp_path / "results.db"))
+    fill(store, toy_registry, f"misbehaves[how={odd}]")
+    results = store.load_run()
+    assert not [each for each in (*results.cells, *results.pools) if each.result == NOT_RUN]
+    assert upkeep.check(store).wrong == []
+    transfer.export(store, tmp_path / "all.zip")
+    there = other(tmp_path)
+    transfer.import_(there, tmp_path / "all.zip")
+    assert tables(there.load_run()) == tables(results)
 
 
 def test_the_same_import_again_changes_nothing(archive: Path, tmp_path: Path) -> None:
@@ -254,6 +269,10 @@ def too_large(content: Content) -> None:
     )
 
 
+def a_name_that_nothing_can_write(content: Content) -> None:
+    content["tasks.jsonl"] = content["tasks.jsonl"].replace(b'"values": {', b'"values": {"odd": {"\\udcff": 1}, ')
+
+
 def unknown_run(content: Content) -> None:
     content["runs.jsonl"] = b""
 
@@ -289,6 +308,7 @@ def a_result_of_nobody(content: Content) -> None:
 ATTACKS = [
     a_result_of_nobody,
     a_cell_of_another_scenario, a_cell_lacks, repeats_that_nobody_did,
+    a_name_that_nothing_can_write,
     evil_name, absolute_name, stranger, wrong_hash, wrong_hash_of_the_last, wrong_digest, no_json, more_columns,
     no_number, deep, no_cell, infinite, too_large, unknown_run, newer, no_about, a_table_lacks,
 ]  # fmt: skip

@@ -33,17 +33,23 @@ _MIGRATING = threading.Lock()  # alembic knows one migration in a process, which
 
 def short_name(task: str) -> str:
     """A task's name as the store writes it: a very long one is cut, and a digest keeps it distinct."""
+    task = _escaped(task)
     return task if len(task) <= _LONGEST_NAME else f"{task[: _LONGEST_NAME - 66]}… {digest(task)}"
 
 
+def _escaped(text: str) -> str:
+    """A text in which what no database stores is written as an escape."""
+    return encodable(text).replace("\0", r"\x00")
+
+
 class _Text(sa.TypeDecorator[str]):
-    """Any text that a plug-in may say; what no database stores is written as an escape."""
+    """Any text that a plug-in may say."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else encodable(value).replace("\0", r"\x00")
+        return None if value is None else _escaped(value)
 
 
 class _Name(sa.TypeDecorator[str]):
@@ -53,7 +59,7 @@ class _Name(sa.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else short_name(encodable(value).replace("\0", r"\x00"))
+        return None if value is None else short_name(value)
 
 
 class _Json(sa.TypeDecorator[Any]):

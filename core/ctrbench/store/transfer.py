@@ -248,9 +248,10 @@ def _lines(archive: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), 1):
             try:
                 row = checked(model, json.loads(line, parse_constant=_finite, parse_float=_finite))
+                plain_row = row.model_dump(mode="json")
             except (ValueError, TypeError, RecursionError) as error:
                 raise _UnusableError(f"line {number} of {name}.jsonl: {str(error)[:200]}") from None
-            yield row.model_dump(mode="json")
+            yield plain_row
 
 
 def _finite(word: str) -> float:
