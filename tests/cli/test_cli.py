@@ -395,6 +395,13 @@ def test_hours_of_work_are_asked_about_and_a_budget_is_named() -> None:
     assert re.search(rb"--budget 0\.\d+", said.getvalue())
 
 
+def test_what_is_done_in_this_process_is_forecast_for_one_worker() -> None:
+    words = ["run", "-d", SMALL, "-g", "tabddpm", "-m", "dnn", "-s", "S1", "-k", "auc", "--workers", "3"]
+    assert ", about " in (said := ctrbench(*words, "--executor", "inline", "--dry-run").stdout)
+    assert " on 1 worker, " in said
+    assert " on 3 workers, " in ctrbench(*words, "--dry-run").stdout
+
+
 def test_minutes_of_work_are_not_asked_about() -> None:
     from ctrbench.cli import _dry_run
     from ctrbench.running import prepare

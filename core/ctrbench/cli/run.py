@@ -218,7 +218,7 @@ def run(
         ray_address=ray_address,
     )
     request = replace(request, debug=debug)
-    slots = workers or max(1, resources.cores() // threads)
+    slots = 1 if executor == "inline" else workers or max(1, resources.cores() // threads)
     if dry_run:
         from ctrbench.cli import _dry_run
 
