@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -24,7 +25,7 @@ from ctrbench.ids import TaskKind
 from ctrbench.registry import Registry
 from ctrbench.results import Environment, Status, TaskResult
 from ctrbench.store import upkeep
-from ctrbench.store.artefacts import FRAMES, Artefacts
+from ctrbench.store.artefacts import FRAMES, Artefacts, LostArtefactError
 from ctrbench.store.database import Database
 from ctrbench.store.store import Store
 from recording import fill
@@ -238,6 +239,25 @@ def test_a_run_that_never_knew_its_cells_goes_unless_others_use_its_work(store: 
     change(store, f"update runs set started = started - {2 * DAY}")
     assert collect(store) == ["run that never began"]
     assert {head.run for head in store.runs()} == {store.load_run().run, useful}
+
+
+def test_what_cannot_be_set_aside_is_not_said_to_have_been(store: Store) -> None:
+    digest = pool_of(store)
+    path = store.artefacts.path(digest)
+    (path.with_suffix(".corrupt") / "in the way").mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    with pytest.raises(LostArtefactError, match="is corrupt and cannot be set aside"):
+        store.artefacts.get_table(digest)
+    [said] = [text for text in upkeep.check(store).wrong if text.startswith("artefact")]
+    assert said == f"artefact {digest} is corrupt, or may not be read, and cannot be set aside"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that not even root can read")
+def test_a_file_beside_a_store_that_cannot_be_read_is_named(store: Store) -> None:
+    assert store.database.path
+    store.database.path.with_suffix(".xlsx").symlink_to("/proc/self/mem")
+    with pytest.raises(UserError, match=r"results\.xlsx beside it cannot be read \(input/output error\), and may use"):
+        upkeep.leftovers(store, DAY)
 
 
 def test_artefacts_that_two_stores_share_are_left_alone(store: Store) -> None:

@@ -311,7 +311,8 @@ class Artefacts:
         if hashlib.sha256(buffer).hexdigest() != digest:
             with suppress(OSError):  # another run set it aside first, or the disk is read-only
                 path.replace(path.with_suffix(".corrupt"))
-            raise LostArtefactError(f"artefact {digest} was corrupt and has been set aside")
+            done = "is corrupt and cannot be set aside" if path.exists() else "was corrupt and has been set aside"
+            raise LostArtefactError(f"artefact {digest} {done}")
         _remember(path)
         return pa.BufferReader(buffer)
 

@@ -196,7 +196,7 @@ class Store:
         read = self.database.read
         run = rows.checked(rows.RunRow, head)
         mine = run_tasks.c.run == run.run
-        links = {short_name(row["task"]): row for row in read(sa.select(run_tasks).where(mine))}
+        links = {short_name(str(row["task"])): row for row in read(sa.select(run_tasks).where(mine))}
         used = tasks.c.key.in_(sa.select(run_tasks.c.key).where(mine))
         stored = {row["key"]: _readable(row) for row in read(sa.select(tasks).where(used))}
         grid = read(sa.select(run_cells).where(run_cells.c.run == run.run).order_by(run_cells.c.position))
@@ -218,7 +218,7 @@ class Store:
                 if not link["blocked_by"]:
                     found = stored.get(link["key"], NOT_RUN)
                     return LOST if found.ok and waited else found
-                task, waited = link["blocked_by"], True
+                task, waited = str(link["blocked_by"]), True  # which in a row that cannot be read may be anything
             return NOT_RUN
 
         results = RunResults(

@@ -26,6 +26,7 @@ from ctrbench.store import rows
 from ctrbench.store.artefacts import DIGEST, FRAMES, SUFFIXES
 from ctrbench.store.database import run_cells, run_tasks, runs, short_name, tasks
 from ctrbench.store.store import Store
+from ctrbench.text import fault
 
 _PAGE = 500
 _UNFINISHED = 30 * 86400.0
@@ -46,8 +47,12 @@ def check(store: Store) -> Checked:
     """Verify the database, every artefact's hash and every reference; corrupt artefacts are set aside."""
     wrong = [f"database: {text}" for text in store.database.damage()]
     present = store.artefacts.digests()
-    intact = {digest for digest in present if store.artefacts.intact(digest, anew=True)}
-    wrong += [f"artefact {digest} was corrupt; it has been set aside" for digest in present if digest not in intact]
+    intact = set()
+    for digest in present:
+        if store.artefacts.intact(digest, anew=True):
+            intact.add(digest)
+        else:
+            wrong.append(f"artefact {digest} {_became(store, digest)}")
     bad: list[BadRow] = []
     keys = _keys(store)
     for key, result in _results(store, keys, bad):
@@ -66,6 +71,13 @@ def check(store: Store) -> Checked:
     wrong += _bad_references(store)
     wrong += _unknown_results(store)
     return Checked(len(keys), len(present), len(store.runs()), wrong)
+
+
+def _became(store: Store, digest: str) -> str:
+    """What came of an artefact that is not intact: it stays where files may not be renamed, or not even be read."""
+    if store.artefacts.path(digest).exists():
+        return "is corrupt, or may not be read, and cannot be set aside"
+    return "was corrupt; it has been set aside"
 
 
 LeftoverKind = Literal[
@@ -276,7 +288,14 @@ def _refuse_shared(store: Store) -> None:
         return
     own = {path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"}
     for other in path.parent.glob("*"):
-        if other.stem == path.stem and other.name not in own and _is_database(other):
+        try:
+            shared = other.stem == path.stem and other.name not in own and _is_database(other)
+        except OSError as error:
+            raise UserError(
+                f"store {store.database.shown}: {other.name} beside it cannot be read ({fault(error)}), and may use "
+                "the same artefacts: rename it, or allow it to be read"
+            ) from None
+        if shared:
             raise UserError(
                 f"store {store.database.shown}: {other.name} beside it uses the same artefacts, and which of "
                 "them it needs cannot be told; rename one of the two, and its folder of artefacts"
