@@ -94,6 +94,12 @@ def test_a_mistake_is_one_line_and_makes_no_file(words: list[str], said: str, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pipe_is_not_said_to_be_missing() -> None:
+    os.mkfifo("all.zip")
+    refused(ctrbench("store", "import", "all.zip"), "all.zip: is a pipe or a device, and an archive is read more than")
+    assert os.listdir() == ["all.zip"]
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove"])
 def test_a_run_makes_damaged_artefacts_again_and_comes_to_the_same(damage: str) -> None:
     undisturbed = ctrbench(*SMALL, "--executor", "inline")

@@ -162,7 +162,11 @@ def import_(file: Path, store: str) -> None:
     from ctrbench.text import counted
 
     if not os.path.isfile(file):
-        what = "is a folder; name an archive" if os.path.isdir(file) else "there is no such file"
+        what = "there is no such file"
+        if os.path.isdir(file):
+            what = "is a folder; name an archive"
+        elif os.path.exists(file):
+            what = "is a pipe or a device, and an archive is read more than once; save it to a file"
         raise UserError(f"{file}: {what}")
     transfer.expect_archive(file)  # before there is a store for it
     with closing(Store.open(store)) as opened:
