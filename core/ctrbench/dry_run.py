@@ -19,7 +19,7 @@ from ctrbench import arguments, choices, loading, params, plan, running
 from ctrbench.again import Earlier
 from ctrbench.costs import FORECAST, Costs
 from ctrbench.driver import Redo, why_again
-from ctrbench.errors import UserError
+from ctrbench.errors import RunFailed, UserError
 from ctrbench.ids import TaskKind
 from ctrbench.interfaces import Missing
 from ctrbench.plan import Plan, Task
@@ -57,7 +57,7 @@ class Preview:
     def of(cls, request: RunRequest, store: str) -> Preview:
         """Of a request and the place of a store, which need not be there; nothing is downloaded, stored or trained.
 
-        UserError where no data set is at hand, or one that was named holds a mistake.
+        UserError where no data set is at hand, or one that was named holds a mistake, RunFailed where none loads.
         """
         suite, limits = request.suite, request.limits
         with _existing(store) as stored:
@@ -79,7 +79,8 @@ class Preview:
             loaded, failed = loading.usable(found, suite)
             left_out += [result.describe() for result in failed]
             if not loaded:
-                raise UserError("; ".join(left_out))
+                mistaken = all(result.users_mistake for result in failed)
+                raise (UserError if mistaken else RunFailed)("; ".join(left_out))
             grid = plan.grid(
                 suite, request.registry, loaded, request.compute, limits, stored.artefacts if stored else None
             )
@@ -127,8 +128,8 @@ class Preview:
 def preview(call: BoundArguments) -> Preview:
     """What `ctrbench.run` would do with the same arguments, and what is known of its cost, as `run --dry-run` shows it.
 
-    Nothing is downloaded, stored or trained; `progress` and the executor's own arguments change nothing. UserError as
-    for `run`.
+    Nothing is downloaded, stored or trained; `progress` and the executor's own arguments change nothing. UserError and
+    RunFailed as for `run`.
     """
     request, logs = running.asked(call)
     with TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ import pytest
 from ctrbench import UserError
 from ctrbench.cli import _dry_run
 from ctrbench.dry_run import Preview
+from ctrbench.errors import RunFailed
 from ctrbench.registry import Registry
 from ctrbench.running import RunRequest
 from recording import SUITE
@@ -66,6 +67,15 @@ def test_a_data_set_that_a_run_goes_on_without_is_left_out(rotten: str, toy_regi
     [said] = made.left_out
     assert "rotten_log (toys" in said
     assert "IndexError: a bug of its author" in said
+
+
+def test_a_bug_that_keeps_the_only_data_set_from_loading_is_no_mistake_of_the_user(
+    toy_registry: Registry, tmp_path: Path
+) -> None:
+    asked, store = request(toy_registry, "rotten_log"), str(tmp_path / "r.db")
+    with pytest.raises(RunFailed, match="IndexError: a bug of its author"):
+        Preview.of(asked, store)
+    assert _dry_run.confirm(asked, store, 1), "the run will say it"
 
 
 def test_a_data_set_that_is_not_at_hand_is_named_once_as_the_command_takes_it(

@@ -11,7 +11,7 @@ import click
 from ctrbench.cli._common import echo_table
 from ctrbench.costs import warnings
 from ctrbench.dry_run import Preview, Reason
-from ctrbench.errors import UserError
+from ctrbench.errors import RunFailed, UserError
 from ctrbench.ids import TaskKind
 from ctrbench.plan import Plan, Task
 from ctrbench.progress import duration
@@ -46,7 +46,10 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
     """Whether to go on: where the run is known to take over an hour, whoever sits at the terminal is asked."""
     try:
         made = Preview.of(request, store)
-    except UserError:  # of data that the run itself will download nothing is known; a mistake is the run's to tell
+    except (
+        UserError,
+        RunFailed,
+    ):  # of data that the run itself will download nothing is known; a mistake is the run's to tell
         return True
     seconds, unknown = made.spans()
     wall = seconds / slots
