@@ -157,9 +157,9 @@ class _Judge:
         self.decimals = min(6, max(4, 1 - math.floor(math.log10(min(known))))) if known else 4
 
     def verdict(self) -> Verdict:
-        best = max(self.claims, key=self.gain, default=None)
+        best = max(self.claims, key=self.standing, default=None)
         generators = [self.generator(name) for name in self.effects.distinct]
-        generators.sort(key=lambda each: (each.role is MethodRole.CONTROL, -self.gain(each.best)))
+        generators.sort(key=lambda each: (each.role is MethodRole.CANDIDATE, self.standing(each.best)), reverse=True)
         judged = [each for each in generators if each.generator in self.effects.averaged]
         against = self.against(best) if best else None
         lines = self.lines(best, judged, against)
@@ -173,6 +173,10 @@ class _Judge:
         if claim is None:
             return -math.inf
         return claim.mean if self.effects.better == "higher" else -claim.mean
+
+    def standing(self, claim: Claim | None) -> tuple[bool, float]:
+        """What claims are ordered by: one that is shown to help before a larger gain that may be luck."""
+        return claim is not None and claim.sign(self.effects.better) > 0, self.gain(claim)
 
     def overall(self, judged: Sequence[GeneratorVerdict]) -> Outcome:
         """What is said of all that are judged: the best of what is said of any."""
@@ -190,7 +194,7 @@ class _Judge:
         collapsed, lacks = self.collapsed(name), self.lacks(name)
         flagged, judged = self.privacy(name)
         says = "; ".join(filter(None, [self.said(outcome, mine, bound), collapsed, lacks]))
-        best = max(mine, key=self.gain, default=None)
+        best = max(mine, key=self.standing, default=None)
         role = MethodRole.CANDIDATE if name in self.effects.candidates else MethodRole.CONTROL
         return GeneratorVerdict(
             name, role, outcome, says, best, mine, bound, flagged, judged, self.seconds(name), collapsed, lacks
@@ -324,7 +328,9 @@ class _Judge:
 
     def first(self, best: Claim, judged: Sequence[GeneratorVerdict], against: Claim | None) -> str:
         who = "candidate" if self.effects.candidates else "control"
-        tried = f"the best of {len(self.claims)} tried" if len(self.claims) > 1 else "the only one tried"
+        passed = any(self.gain(claim) > self.gain(best) for claim in self.claims)  # by gains that may be luck
+        tried = f"the best {'shown to help ' * passed}of {len(self.claims)} tried"
+        tried = tried if len(self.claims) > 1 else "the only one tried"
         asked = any(self.info.role(name) is MethodRole.CANDIDATE for name in self.effects.generators)
         none = "no candidate applies; " if asked and not self.effects.candidates else ""
         moved = f"{best.generator} in {best.scenario}, {tried}, changes {self.metric} by {self.number(best)}"
@@ -458,7 +464,7 @@ class _Judge:
 
     def leaders(self, best: Claim | None, against: Claim | None) -> list[Leader]:
         places = [("", "original")]
-        places += [(c.generator, c.scenario) for c in sorted(self.claims, key=self.gain, reverse=True)[:3]]
+        places += [(c.generator, c.scenario) for c in sorted(self.claims, key=self.standing, reverse=True)[:3]]
         places += [(against.generator, against.scenario)] if against else []
         return [Leader(*place, [self.score(*place, metric) for metric in self.leader_metrics]) for place in places]
 

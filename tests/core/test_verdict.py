@@ -97,6 +97,17 @@ def test_a_gain_beyond_the_noise_helps_and_a_loss_hurts() -> None:
     assert found.lines[0].endswith("1 candidate of 2 hurts somewhere and helps nowhere.")
 
 
+def test_a_larger_gain_that_may_be_luck_does_not_hide_one_that_is_shown() -> None:
+    lucky = arm("gan", "S1", 0.006, 60.0), arm("gan", "S3", 0.0)
+    found = judged(*HELPING, *lucky)
+    assert outcomes(found) == {"vae": Outcome.HELPS, "gan": Outcome.UNDECIDED}
+    assert found.lines[0].startswith("log: synthetic rows help. vae in S1, the best shown to help of 4 tried, changes ")
+    assert [(each.generator, each.scenario) for each in found.leaders][1] == ("vae", "S1")
+    both = judged(arm("vae", "S1", 0.004), arm("vae", "S3", 0.006, 60.0)).generators[0]
+    assert both.best is not None
+    assert (both.says, both.best.scenario) == ("helps in S1", "S1")
+
+
 def test_fewer_than_five_repeats_make_no_sure_claim() -> None:
     found = judged(*HELPING, *HURTING, repeats=4)
     assert found.lines[0].startswith(
