@@ -21,12 +21,17 @@ from ctrbench.text import did_you_mean, markdown, plain
 from ctrbench.verdict import verdicts
 
 NEEDS = {
+    "scenarios": "scenarios need a model and a prediction metric",
+    "generators": "generators need a model, a prediction metric and a scenario that uses a pool",
     "doses": "doses need `run --doses` with three at least",
     "shares": "shares need `run --train-shares`",
     "slices": "slices need a metric such as auc_cold_users",
-    "privacy": "privacy needs a generator",
+    "privacy": "privacy needs a generator, and a metric of it",
+    "fidelity": "fidelity needs a generator, and a metric of it or a scenario of its rows alone",
+    "cost": "cost needs a data set",
+    "details": "details need a generator and a metric of its rows",
 }
-"""What a run lacks that has nothing to show in a view; in others it lacks a generator."""
+"""What a run lacks that has nothing to show in a view."""
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 
 _LATEX = (
@@ -51,7 +56,7 @@ def leaderboards(
                 raise UserError(f"no {kind} {word!r}; {did_you_mean(word, known, 'there are')}")
     made, said = boards(results, views, metric), remarks(results)
     if not made:
-        needed = ", ".join(NEEDS.get(view, f"{view} need a generator") for view in views)
+        needed = "; ".join(NEEDS[view] for view in views)
         raise UserError(f"run {results.run} has nothing to show in {', '.join(views)}: {needed}")
     if style == "csv":
         return _csv(made)

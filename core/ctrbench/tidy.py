@@ -15,7 +15,7 @@ from ctrbench.axes import slices as slices_of
 from ctrbench.effects import Effects, TestedEffect, numbers
 from ctrbench.interfaces import Aspect
 from ctrbench.intervals import Effect
-from ctrbench.results import Json, PoolResult, TaskResult, whole_mean
+from ctrbench.results import CellResult, Json, PoolResult, TaskResult, whole_mean
 from ctrbench.store.runs import RunResults
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def cost(results: RunResults, metric: str) -> pd.DataFrame:
 def cells(results: RunResults, metric: str) -> pd.DataFrame:
     """A row a cell, a column a prediction metric; seconds of the fit, and why what is missing is missing.
 
+    `status` is that of its training: where it is ok, `reason` names the metrics that gave no score.
     A cell without a whole training has no seconds: where it waited for a pool in vain, its result is that of the pool.
     """
     rows: list[Row] = []
@@ -157,7 +158,7 @@ def cells(results: RunResults, metric: str) -> pd.DataFrame:
             "repeat": cell.repeat,
             "model_seed": cell.model_seed,
             "status": str(cell.result.status),
-            "reason": cell.result.reason,
+            "reason": _reason(cell),
             "fit_seconds": cell.result.seconds.get("fit") if cell.ok else None,
         }
         for name in results.info.prediction_metrics:
@@ -175,7 +176,10 @@ def cells(results: RunResults, metric: str) -> pd.DataFrame:
 
 
 def pools(results: RunResults, metric: str) -> pd.DataFrame:
-    """A row a pool: the ε and δ that it promises, its click rate, and each metric's value, baseline and verdict."""
+    """A row a pool: the ε and δ that it promises, its click rate, and each metric's value, baseline and verdict.
+
+    `status` is the pool's own: where it is ok, `reason` names the metrics that gave no score.
+    """
     rows: list[Row] = []
     for pool in results.pools:
         epsilon, delta = pool.promise or (None, None)
@@ -184,7 +188,7 @@ def pools(results: RunResults, metric: str) -> pd.DataFrame:
             "generator": pool.generator,
             "repeat": pool.repeat,
             "status": str(pool.result.status),
-            "reason": pool.result.reason,
+            "reason": _reason(pool),
             "dp_epsilon": epsilon,
             "dp_delta": delta,
             "click_rate": pool.click_rate,
@@ -230,6 +234,12 @@ def _effect(found: Effect | TestedEffect | None) -> Row:
     """An effect as columns."""
     effect = found.effect if isinstance(found, TestedEffect) else found
     return {**numbers(found), "repeats": effect.repeats if effect else None}
+
+
+def _reason(of: CellResult | PoolResult) -> str:
+    """Why it is missing, or else which of its scores are and why."""
+    lacking = of.failed_scores.items() if of.ok else ()
+    return of.result.reason or "; ".join(f"{metric}: {failed.reason}" for metric, failed in lacking)
 
 
 def _point(curve: Curve, point: Point) -> Row:

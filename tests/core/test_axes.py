@@ -100,6 +100,15 @@ def test_shares_of_one_data_set_are_a_curve_that_belongs_to_the_largest() -> Non
     ]
 
 
+def test_a_model_that_has_no_original_on_one_share_is_named_there() -> None:
+    run = thinned()
+    bad = replace(cell("", "original", "fm", None), dataset="log at 10 %")
+    more = [bad, replace(cell("", "original", "fm", 0.7), dataset="log", training="fm on log")]
+    [board] = leaderboard.boards(replace(run, cells=[*run.cells, *more]), ["shares"])
+    assert "fm has no score on original at 10 % and is left out there" in board.notes
+    assert not any("at 100 %" in note for note in board.notes)
+
+
 def test_generators_are_not_ranked_over_shares_of_one_data_set() -> None:
     assert [board.dataset for board in leaderboard.boards(thinned(), ["generators"])] == ["log", "log at 10 %"]
     run = thinned()

@@ -98,6 +98,15 @@ def test_cells_have_a_column_a_metric_and_say_why_one_is_missing() -> None:
     assert (bad["status"], bad["reason"]) == ("failed", FAILED.reason)
 
 
+def test_what_a_metric_did_not_score_is_named_beside_a_good_cell_or_pool() -> None:
+    lost = replace(FAILED, reason="no luck")
+    cell = replace(GRID.cells[0], scores={}, failed_scores={"auc": lost})
+    pool = replace(GRID.pools[0], scores={}, failed_scores={"identical": lost})
+    of = Results(results([cell], [pool]))
+    assert of.frame("cells")[["status", "reason"]].to_numpy().tolist() == [["ok", "auc: no luck"]]
+    assert of.frame("pools")[["status", "reason"]].to_numpy().tolist() == [["ok", "identical: no luck"]]
+
+
 def test_a_cell_without_a_pool_has_not_the_seconds_that_the_pool_took() -> None:
     waited = replace(FAILED, seconds={"fit": 60.0})
     cells = [*THREE.cells[:-1], replace(THREE.cells[-1], result=waited, scores={})]

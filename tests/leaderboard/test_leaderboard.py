@@ -16,7 +16,16 @@ from ctrbench.failures import failures
 from ctrbench.interfaces import Score
 from ctrbench.reading import Results
 from ctrbench.report.pictures import pictures
-from ctrbench.results import CellResult, Environment, MetricInfo, PoolOutput, ScenarioInfo
+from ctrbench.results import (
+    CellResult,
+    Environment,
+    MetricInfo,
+    PoolOutput,
+    ScenarioInfo,
+    Stage,
+    Status,
+    TaskResult,
+)
 from ctrbench.store.runs import NOT_RUN, RunResults
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
@@ -46,6 +55,12 @@ def test_views_that_a_run_has_nothing_for_are_refused_with_what_would_fill_them(
     ):
         formats.leaderboards(replace(GRID, run="r"), ["doses", "slices"], style=style)
     assert formats.leaderboards(GRID, ["doses", "scenarios"], style=style)
+
+
+def test_what_a_view_needs_is_what_the_run_lacks() -> None:
+    pools_alone = replace(results([], list(GRID.pools)), run="r")
+    with pytest.raises(UserError, match=r"^run r has nothing to show in scenarios: scenarios need a model and a"):
+        formats.leaderboards(pools_alone, ["scenarios"])
 
 
 def test_the_lowest_is_best_where_lower_is_better() -> None:
@@ -120,6 +135,27 @@ def test_a_model_that_failed_on_original_is_left_out_for_all_generators_alike() 
     of = results([cell("", "original", "bad", None), cell("gan", "S3", "bad", 0.99), *GRID.cells], list(GRID.pools))
     assert board("generators", of).rows == board("generators").rows
     assert any(note.startswith("bad has no score on original") for note in board("generators", of).notes)
+    [of_bad] = [row[-1].text for row in board("scenarios", replace(of, cells=of.cells[:2])).rows[1:]]
+    assert of_bad == "— [1]", "a score without original's is no difference"
+
+
+def test_each_place_of_a_generator_has_a_footnote_of_its_own() -> None:
+    lacks = TaskResult(Status.SKIPPED, "pool", Stage.COMPOSE, "too few positives")
+    cells = [cell("", "original", "dnn", 0.8), replace(cell("gan", "S1", "dnn", None), result=lacks)]
+    known = INFO.scenarios | {"S1": ScenarioInfo("", True)}
+    of = results([*cells, cell("gan", "S3", "dnn", None)], [pool("gan", 1.0)], scenarios=known)
+    made = board("generators", of)
+    assert texts(made)[0][-2:] == ["— [1]", "— [2]"]
+    assert ["too few positives" in made.notes[0], "failed in fit" in made.notes[1]] == [True, True]
+
+
+def test_a_record_without_a_value_has_the_status_of_what_gave_none() -> None:
+    failed = replace(GRID.cells[2], scores={}, failed_scores={"auc": FAILED})
+    odd = replace(GRID.pools[0], scores={}, failed_scores={"identical": FAILED})
+    of = results([*GRID.cells[:2], failed], [odd])
+    for view, number in (("scenarios", 2), ("privacy", 0)):
+        record = board(view, of).records[number]
+        assert (record["value"], record["status"]) == (None, "failed")
 
 
 def test_details_show_each_metric_beside_its_baseline_and_all_it_says() -> None:
@@ -309,6 +345,15 @@ def test_cost_counts_each_training_once() -> None:
     rows = {row[1]: row for row in texts(board("cost"))}
     assert rows["vae"][:6] == ["generator", "vae", "1", "9.00", "1.00", "0"]
     assert rows["dnn"][:6] == ["model", "dnn", "5", "2.00 ±0.00", "0.50 ±0.00", "50 ±0"]
+
+
+def test_a_model_is_not_charged_with_the_pool_that_it_waited_for() -> None:
+    slow = replace(FAILED, seconds={"fit": 3600.0}, peak_memory=9)
+    pools = [replace(pool("gan", None), result=slow)]
+    of = results([GRID.cells[0], replace(cell("gan", "S3", "dnn", None), result=slow)], pools)
+    found = [(r["kind"], r["status"], r["seconds"], r["peak_memory"]) for r in board("cost", of).records]
+    assert found[0] == ("generator", "failed", {"fit": 3600.0}, 9)
+    assert found[2] == ("model", "failed", {}, 0)
 
 
 def test_a_long_fact_is_whole_for_machines_and_bounded_for_people() -> None:

@@ -11,6 +11,7 @@ from ctrbench.axes import slices as slices_of
 from ctrbench.effects import Arm, Effects, numbers
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import BETTER, WORSE, Part, about_intervals, interval
+from ctrbench.results import DatasetInfo
 from ctrbench.text import counted
 
 
@@ -60,7 +61,7 @@ def shares(part: Part) -> list[Board]:
     family = shares_of(part.effects)
     of = [part.results.info.datasets[each.dataset] for each in family]
     title = f"Δ{part.metric} by share of train that is seen, over {_models(part.effects)}"
-    columns = ["generator", "scenario", *(f"{100 * told.train_share:g} %" for told in of), "pays at"]
+    columns = ["generator", "scenario", *map(_share, of), "pays at"]
     board = part.board("shares", title, columns)
     board.rows.append([Entry("none"), Entry("original"), *map(_original, family), Entry("")])
     for curve in curves:
@@ -75,6 +76,7 @@ def shares(part: Part) -> list[Board]:
     return [
         board.finish(
             *_about(curves, "shares"),
+            *(said for each, told in zip(family, of, strict=True) for said in _left_out(each, f"at {_share(told)}")),
             f"rows of train: {rows}; each share is one draw, the same for all repeats, and holds the smaller ones",
         )
     ]
@@ -93,7 +95,8 @@ def slices(part: Part) -> list[Board]:
         place = [Entry(row[0].generator or "none"), Entry(row[0].scenario)]
         board.rows.append([*place, *(_on_slice(board, part, each) for each in row)])
     judged = [each.tested.effect for row in rows for each in row if each.tested]
-    return [board.finish(*_sizes(effects), *about_intervals(judged, marks=part.effects.better != "neither"))]
+    left_out = [said for each in effects for said in _left_out(each, f"in {each.metric}")]
+    return [board.finish(*left_out, *_sizes(effects), *about_intervals(judged, marks=part.effects.better != "neither"))]
 
 
 def _on_slice(board: Board, part: Part, each: OnSlice) -> Entry:
@@ -137,6 +140,16 @@ def _original(effects: Effects) -> Entry:
     found = [score for model in effects.compared for score in effects.scores(Arm("", "original", model))]
     good = [score for score in found if score is not None]
     return Entry(f"{statistics.fmean(good):.5f}" if good else "—")
+
+
+def _left_out(effects: Effects, where: str) -> list[str]:
+    """The models that a mean is not over although others of its row are."""
+    lacking = [model for model in effects.models if model not in effects.compared]
+    return [f"{model} has no score on original {where} and is left out there" for model in lacking]
+
+
+def _share(told: DatasetInfo) -> str:
+    return f"{100 * told.train_share:g} %"
 
 
 def _sizes(effects: Sequence[Effects]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ctrbench.leaderboard._board import Board, Entry
 from ctrbench.leaderboard._part import Part
@@ -18,9 +19,11 @@ def cost(part: Part) -> list[Board]:
     """Seconds a stage and the peak of their own memory, means over tasks."""
     columns = ["kind", "plug-in", "tasks", "fit s", "sample / predict s", "peak memory MB", "facts"]
     board = part.board("cost", "time and memory of a task", columns)
+    lost = [pool.result for pools in part.pools.values() for pool in pools if not pool.ok]
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)
     for cell in (cell for cells in part.effects.cells.values() for cell in cells):
-        trained[cell.model][cell.training] = cell.result
+        waited = not cell.ok and cell.result in lost  # for a pool in vain: what that cost is the generator's
+        trained[cell.model][cell.training] = replace(cell.result, seconds={}, peak_memory=0) if waited else cell.result
     groups = [("generator", name, [p.result for p in pools]) for name, pools in part.pools.items()]
     groups += [("model", name, list(trained[name].values())) for name in part.effects.models]
     for kind, name, results in groups:

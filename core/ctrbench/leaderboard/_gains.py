@@ -11,14 +11,14 @@ import numpy as np
 from ctrbench.effects import Arm, TestedEffect, numbers
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part, about_intervals, about_repeats, interval
-from ctrbench.results import CellResult, whole_mean
+from ctrbench.results import CellResult, TaskResult, whole_mean
 from ctrbench.significance import ranks_of
 from ctrbench.text import counted
 
 
 def scenarios(part: Part) -> list[Board]:
     """As the paper's Table 2, and the scenarios' mean effects over candidates and models."""
-    if not part.metric:
+    if not part.metric or not part.effects.cells:
         return []
     return [_cells(part), *_family(part)]
 
@@ -41,7 +41,8 @@ def _cells(part: Part) -> Board:
     for arm, cells in effects.cells.items():
         told = numbers(effects.tested.get(arm))
         for cell, score in zip(cells, effects.scores(arm), strict=True):
-            record: Record = {**_names(cell), "metric": part.metric, "value": score, "status": str(cell.result.status)}
+            record: Record = {**_names(cell), "metric": part.metric, "value": score}
+            record["status"] = str(cell.cause(part.metric).status)
             board.records.append(record | {f"mean_{name}": value for name, value in told.items()})
     judged = [tested.effect for tested in effects.tested.values()]
     best = (
@@ -56,9 +57,11 @@ def _cell(part: Part, board: Board, arm: Arm, rivals: Iterable[Arm]) -> Entry:
     mean = _mean(part, arm)
     if mean is None:
         return board.missing(part.effects.causes([arm]))
-    base = _mean(part, Arm("", "original", arm.model))
-    if arm.scenario == "original" or base is None:  # nothing to compare with
+    if arm.scenario == "original":
         return Entry(f"{mean:.5f}")
+    base = _mean(part, Arm("", "original", arm.model))
+    if base is None:  # a score by itself is no difference
+        return board.missing(part.effects.causes([Arm("", "original", arm.model)]))
     tested = part.effects.tested.get(arm)
     text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else f"{mean - base:+z.5f}"
     gains = [part.gain(value - mean) for rival in rivals if (value := _mean(part, rival)) is not None]
@@ -142,13 +145,12 @@ def generators(part: Part) -> list[Board]:
     places: dict[str, int] = {}  # those of equal generators are one
     for generator in sorted(part.pools, key=lambda name: _order(part, name, judged[name])):
         tested = judged[generator]
-        mine = [arm for arm in effects.cells if arm.generator == generator and arm.model in effects.compared]
-        causes = effects.causes(mine)
         same = effects.same.get(generator, "")
         beside = same in effects.beside
         ranked = tested is not None and effects.better != "neither" and not beside
         place = str(places.setdefault(same, len(places) + 1)) if ranked else "control" if beside else "—"
-        text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(causes).text
+        lacking = [] if tested else _causes(part, generator, effects.kept_scenarios)
+        text = f"{interval(tested.effect)}{part.mark(tested)}" if tested else board.missing(lacking).text
         best = place == "1" and tested is not None and part.gain(tested.effect.mean) > 0
         row = [Entry(place), Entry(generator), Entry(text, best)]
         rank = ranks.get(same) if ranked else None
@@ -160,7 +162,7 @@ def generators(part: Part) -> list[Board]:
         for scenario in effects.pool_scenarios:
             found = effects.generator(generator, [scenario])
             gain = whole_mean(_gains(part, generator, [scenario]))
-            row.append(board.missing(causes) if gain is None else Entry(f"{gain:+z.5f}"))
+            row.append(board.missing(_causes(part, generator, [scenario])) if gain is None else Entry(f"{gain:+z.5f}"))
             board.records.append({**about, "scenario": scenario, **metric, "value": gain, **numbers(found)})
         board.rows.append(row)
     left_out = [
@@ -210,6 +212,11 @@ def _gains(part: Part, generator: str, scenarios: Iterable[str]) -> list[float |
         if (arm := Arm(generator, scenario, model)) in effects.cells
         for score, base in zip(effects.scores(arm), effects.scores(Arm("", "original", model)), strict=True)
     ]
+
+
+def _causes(part: Part, generator: str, scenarios: Iterable[str]) -> list[TaskResult]:
+    """What explains the scores that a generator lacks in some scenarios."""
+    return part.effects.causes(Arm(generator, scenario, m) for scenario in scenarios for m in part.effects.compared)
 
 
 def _mean(part: Part, arm: Arm) -> float | None:

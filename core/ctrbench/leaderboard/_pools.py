@@ -142,7 +142,7 @@ def _record(pool: PoolResult, metric: str) -> Record:
         "value": score.value if score else None,
         "baseline": score.baseline if score else None,
         "flagged": score.flagged if score else None,
-        "status": str(pool.result.status),
+        "status": str(pool.cause(metric).status),
         "dp_epsilon": epsilon,
         "dp_delta": delta,
     }
