@@ -76,7 +76,7 @@ def compared(effects: Effects) -> list[Compared]:
 
 def error_notes(effects: Effects) -> list[str]:
     """What the cells' intervals hold."""
-    bases = sorted({tested.effect.basis for tested in effects.tested.values()})
+    bases = sorted({tested.effect.basis for tested in effects.tested.values() if tested.effect.interval})
     return [f"95 % intervals hold the error from {', '.join(bases)}"] if bases else []
 
 
