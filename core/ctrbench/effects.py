@@ -112,6 +112,14 @@ class Effects:
                 found[pool.generator].append(pool)
         return dict(found)
 
+    @cached_property
+    def _lost(self) -> list[TaskResult]:
+        return [pool.result for pools in self.pools.values() for pool in pools if not pool.ok]
+
+    def waited(self, cell: CellResult) -> bool:
+        """Whether a cell's training waited in vain for a pool, whose result stands in the place of its own."""
+        return not cell.ok and cell.result in self._lost
+
     def scores(self, arm: Arm) -> list[float | None]:
         """The score of every repeat and model seed of an arm; none where this run has no such arm."""
         cells = self.cells.get(arm, ())

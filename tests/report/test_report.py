@@ -32,7 +32,7 @@ from ctrbench.registry import Registry
 from ctrbench.report import canvas, drawing, page
 from ctrbench.report.marginals import _columns
 from ctrbench.report.pictures import NAMES, estimate, pictures
-from ctrbench.results import MetricInfo, TaskResult
+from ctrbench.results import MetricInfo, ScenarioInfo, TaskResult
 from ctrbench.store.artefacts import Artefacts
 from ctrbench.store.runs import RunResults
 from ctrbench_datasets.frappe import Frappe
@@ -264,12 +264,14 @@ def test_published_figures_stand_beside_the_runs_own() -> None:
     figures = {("gan", "original", "dnn"): 0.98, ("gan", "S3", "dnn"): 0.99, ("gan", "S3", "other"): 0.97}
     tables = [
         Published("Table 2", "a paper", "auc", figures),
-        Published("Table 1", "a paper", "identical", {("gan", "", ""): 1234}),
+        Published("Table 1", "another", "identical", {("gan", "", ""): 1234}),
     ]
     data = {"log": replace(GRID.info.datasets["log"], published=tables)}
     cells = [replace(each, model=f"{each.model}[epochs=2]") for each in GRID.cells]
     of = results(cells, list(GRID.pools), datasets=data)
     text = page(of)
+    assert "<li>published in: a paper</li>" in text
+    assert "<li>published in: another</li>" in text, "each table has its own source"
     digits = '<span class="short">{}</span><span class="full">{}</span>'
     for row in (
         f'>gan</th><td>S3</td><td class="n">{digits.format("0.990", "0.99000")}</td>',
@@ -280,6 +282,11 @@ def test_published_figures_stand_beside_the_runs_own() -> None:
     found = estimate(Effects(of, "log", "auc"), Arm("gan", "S3", "dnn[epochs=2]"))
     assert found
     assert found.published == pytest.approx(0.01)
+
+
+def test_where_there_is_no_interval_nothing_is_said_of_its_error() -> None:
+    [picture] = pictures(Effects(GRID, "log", "auc"), ["cells"])
+    assert picture.notes == ["filled: stands after Holm's correction over all cells"]
 
 
 def test_published_figures_of_real_rows_alone_say_what_they_are_and_how_they_vary() -> None:
@@ -363,6 +370,37 @@ def test_the_line_joins_the_generators_that_none_excels_in_the_metrics_own_sense
     figure = drawing.scatter([drawing.Scatter("rows", "lower", points)], "abcd", [1.0] * 4, "Δ", better, canvas.PAGE)
     dashed = [line.get_xdata() for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert [list(x) for x in dashed] == ([joined] if joined else [])
+
+
+def test_what_has_no_room_in_a_figure_is_in_its_table() -> None:
+    several = [f"{number:02}" for number in range(34)]
+    scenarios = {name: ScenarioInfo("", True) for name in ("original", *several[:17])}
+    cells = [cell("", "original", f"m{number}", 0.8) for number in several[:17]]
+    cells += [cell(f"g{number}", several[0], f"m{other}", 0.8) for number in several for other in several[:17]]
+    cells += [replace(cell("g00", name, "m00", 0.8), result=with_curves(0)) for name in several[1:17]]
+    of = results(cells, [pool(f"g{number}", 5.0) for number in several], scenarios=scenarios)
+    names = ["answer", "cells", "heatmap", "curves"]
+    found = {picture.name: picture for picture in pictures(Effects(of, "log", "auc"), names)}
+    assert len(found["answer"].rows) == 34
+    assert {(row[1], row[2]) for row in found["cells"].rows} >= {(f"g{n}", "m16") for n in several}
+    assert {(row[0], row[1]) for row in found["heatmap"].rows} == {
+        (f"m{m}", f"g{g}") for g in several for m in several[:17]
+    }
+    assert [row[2] for row in found["curves"].rows] == ["16", "16"]
+    for picture in found.values():
+        assert any(note.startswith("the first ") for note in picture.notes)
+    simple = results([c for c in cells if c.scenario in ("original", several[0])], list(of.pools), scenarios=scenarios)
+    [frontier] = pictures(Effects(simple, "log", "auc"), ["frontier"])
+    assert len(frontier.rows) == 34
+    assert frontier.render("svg")
+
+
+def test_the_curve_of_a_fit_that_failed_is_its_own_and_no_models() -> None:
+    lost = replace(FAILED, curves=with_curves(0).curves)
+    pools = [replace(pool("gan", None), result=lost)]
+    of = results([cell("", "original", "m", 0.8), replace(cell("gan", "S3", "m", None), result=lost)], pools)
+    [picture] = pictures(Effects(of, "log", "auc"), ["curves"])
+    assert {row[0] for row in picture.rows} == {"gan"}
 
 
 def test_learning_curves_are_kept_with_results(run: RunResults) -> None:

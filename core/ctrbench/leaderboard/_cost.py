@@ -19,10 +19,9 @@ def cost(part: Part) -> list[Board]:
     """Seconds a stage and the peak of their own memory, means over tasks."""
     columns = ["kind", "plug-in", "tasks", "fit s", "sample / predict s", "peak memory MB", "facts"]
     board = part.board("cost", "time and memory of a task", columns)
-    lost = [pool.result for pools in part.pools.values() for pool in pools if not pool.ok]
     trained: dict[str, dict[str, TaskResult]] = defaultdict(dict)
     for cell in (cell for cells in part.effects.cells.values() for cell in cells):
-        waited = not cell.ok and cell.result in lost  # for a pool in vain: what that cost is the generator's
+        waited = part.effects.waited(cell)  # what the pool cost is its generator's
         trained[cell.model][cell.training] = replace(cell.result, seconds={}, peak_memory=0) if waited else cell.result
     groups = [("generator", name, [p.result for p in pools]) for name, pools in part.pools.items()]
     groups += [("model", name, list(trained[name].values())) for name in part.effects.models]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_INTERVALS, MOST_PANELS, MOST_SERIES, MOST_LINES = 400, 12, 16, 6
-"""A picture shows no more, and says so; its table has all."""
+"""A picture shows no more, and says so; its table has all, but for the marginals of generators left out."""
 _MOST_PLANES = 3
 """So many privacy metrics have a panel of the frontier."""
+_NOT_DRAWN = -1
+"""The series of what the table alone has."""
 _Item = TypeVar("_Item")
 
 
@@ -77,7 +79,7 @@ def _answer(effects: Effects) -> Picture | None:
         return None
     notes = ["filled: beyond chance, however many places were tried"]
     judged = [each for each in verdict.verdict(effects).generators if each.best]
-    judged = _first(judged, 2 * MOST_SERIES, "generators", notes)
+    drawn = _first(judged, 2 * MOST_SERIES, "generators", notes)
     panels, numbers = [], []
     for role in MethodRole:
         rows: list[tuple[str, Sequence[Estimate | None]]] = []
@@ -85,8 +87,9 @@ def _answer(effects: Effects) -> Picture | None:
             if each.best and each.role is role:
                 best = each.best
                 point = Estimate(best.mean, best.interval, bool(best.sign(effects.better)))
-                rows.append((f"{best.scenario} {each.generator}", [point]))
                 numbers.append([each.generator, best.scenario, *_interval(point), each.says])
+                if each in drawn:
+                    rows.append((f"{best.scenario} {each.generator}", [point]))
         if rows:
             panels.append(drawing.Forest(f"{role}s", "", rows))
     if not panels:
@@ -126,23 +129,23 @@ def _cells(effects: Effects) -> Picture | None:
     """Every cell with its interval: a panel a scenario, a row a generator, a series a model."""
     notes = ["filled: stands after Holm's correction over all cells", *error_notes(effects)]
     models = _first(effects.models, MOST_SERIES, "models", notes)
-    panels, numbers, published = [], [], False
+    panels, numbers = [], []
     for scenario in [*effects.pool_scenarios, *effects.control_scenarios]:
         rows = []
         for generator in effects.applicable if scenario in effects.pool_scenarios else [""]:
-            found = [estimate(effects, Arm(generator, scenario, model)) for model in models]
-            rows.append((generator or "no pool", found))
-            for model, point in zip(models, found, strict=True):
-                published |= point is not None and point.published is not None
-                judged = effects.tested.get(Arm(generator, scenario, model))
-                numbers.append([scenario, generator, model, *_interval(point), *_adjusted(judged)])
+            arms = [Arm(generator, scenario, model) for model in effects.models]
+            found = [estimate(effects, arm) for arm in arms]
+            rows.append((generator or "no pool", found[: len(models)]))
+            for arm, point in zip(arms, found, strict=True):
+                numbers.append([scenario, generator, arm.model, *_interval(point), *_adjusted(effects.tested.get(arm))])
         if rows:
             panels.append(drawing.Forest(scenario, _axis(effects, scenario), rows))
     if not any(point for panel in panels for _, found in panel.rows for point in found):
         return None
     while sum(len(panel.rows) for panel in panels) * len(models) > MOST_INTERVALS and len(panels) > 1:
         notes.append(f"not drawn, for want of room: {panels.pop().title}")
-    notes += ["×: the published difference"] if published else []
+    published = (p.published for panel in panels for _, found in panel.rows for p in found if p)
+    notes += ["×: the published difference"] if any(value is not None for value in published) else []
     return Picture(
         "cells", effects.dataset, f"Δ{effects.metric} of every cell",
         f"{counted(len(numbers), 'difference')} to original with 95 % intervals, by scenario, generator and model.",
@@ -156,18 +159,21 @@ def _heatmap(effects: Effects) -> Picture | None:
     notes = ["colours end where differences are ten times the middle one; the numbers go on"]
     models = _first(effects.compared, MOST_PANELS, "models", notes)
     generators = _first(effects.applicable, 2 * MOST_SERIES, "generators", notes)
-    panels = []
-    for model in models:
-        points = [[estimate(effects, Arm(g, s, model)) for s in effects.pool_scenarios] for g in generators]
+    every = []
+    for model in effects.compared:
+        arms = [[Arm(g, s, model) for s in effects.pool_scenarios] for g in effects.applicable]
+        points = [[estimate(effects, arm) for arm in row] for row in arms]
         values = [[point.mean if point else None for point in row] for row in points]
-        panels.append(drawing.Heat(model, generators, effects.pool_scenarios, values))
-    if not any(value is not None for panel in panels for row in panel.values for value in row):
-        return None
+        every.append(drawing.Heat(model, effects.applicable, effects.pool_scenarios, values))
     numbers = [
         [panel.title, name, *("—" if value is None else f"{value:+z.5f}" for value in row)]
-        for panel in panels
+        for panel in every
         for name, row in zip(panel.rows, panel.values, strict=True)
     ]
+    shown = len(generators)
+    panels = [replace(each, rows=generators, values=each.values[:shown]) for each in every[: len(models)]]
+    if not any(value is not None for panel in panels for row in panel.values for value in row):
+        return None
     return Picture(
         "heatmap", effects.dataset, f"Δ{effects.metric}, generator by scenario, for each model",
         f"A grid of mean differences to original for each of {', '.join(models)}; the table holds its numbers.",
@@ -228,7 +234,8 @@ def _frontier(effects: Effects) -> Picture | None:
     ]
     if effects.better != "neither":
         notes.append("the dashed line joins the generators that no other excels in both")
-    generators = _first(effects.applicable, MOST_SERIES, "generators", notes)
+    generators = effects.applicable
+    drawn = _first(generators, MOST_SERIES, "generators", notes)
     pools = {g: [pool for pool in effects.pools.get(g, ()) if pool.ok] for g in generators}
     seconds = [statistics.fmean(pool.seconds for pool in pools[g]) if pools[g] else 0 for g in generators]
     gains = [effects.generator(g, effects.kept_scenarios) for g in generators]
@@ -255,9 +262,10 @@ def _frontier(effects: Effects) -> Picture | None:
             for pool in pools[generator]
             if (score := pool.scores.get(metric)) and score.baseline is not None
         ]
+        points = points[: len(drawn)]
         if not any(points):
             continue
-        lacking |= {generator for generator, point in zip(generators, points, strict=True) if point is None}
+        lacking |= {generator for generator, point in zip(drawn, points, strict=True) if point is None}
         if len(panels) == _MOST_PLANES:
             beside.append(metric)
         else:
@@ -266,7 +274,7 @@ def _frontier(effects: Effects) -> Picture | None:
             panels.append(drawing.Scatter(x_label, told.better, points, reference))
     if not panels:
         return None
-    missing = [generator for generator in generators if generator in lacking]
+    missing = [generator for generator in drawn if generator in lacking]
     notes += [f"without a point somewhere, as a score or its error is missing: {', '.join(missing)}"] if missing else []
     notes += [f"in the table alone: {', '.join(beside)}"] if beside else []
     notes += ["dotted: what is expected of real rows"] if any(p.reference is not None for p in panels) else []
@@ -275,14 +283,15 @@ def _frontier(effects: Effects) -> Picture | None:
         "frontier", effects.dataset, "Utility, privacy and cost of generators",
         "For each generator the mean difference to original against privacy metrics, sized by its cost in seconds.",
         ("privacy metric", "generator", "value", f"Δ{effects.metric}", "95 % interval", "seconds"), numbers,
-        partial(drawing.scatter, panels, generators, seconds, y_label, effects.better), notes,
+        partial(drawing.scatter, panels, drawn, seconds[: len(drawn)], y_label, effects.better), notes,
     )  # fmt: skip
 
 
 def _curves(effects: Effects) -> Picture | None:
     """How fits went: a panel for each model's or generator's reported number, a series a scenario."""
     notes: list[str] = []
-    scenarios = _first(list(dict.fromkeys(arm.scenario for arm in effects.cells)), MOST_SERIES, "scenarios", notes)
+    every = list(dict.fromkeys(arm.scenario for arm in effects.cells))
+    scenarios = _first(every, MOST_SERIES, "scenarios", notes)
     made_rows = any(p.dataset == effects.dataset and p.result.curves for p in effects.results.pools)
     series = [*scenarios, *(["fit of a generator"] if made_rows else [])]
     found: dict[tuple[str, str], list[tuple[int, Sequence[tuple[float, float]]]]] = defaultdict(list)
@@ -294,11 +303,11 @@ def _curves(effects: Effects) -> Picture | None:
 
     seen: set[str] = set()
     for arm, cells in effects.cells.items():
-        if arm.scenario in scenarios:
-            for cell in cells:
-                if cell.training not in seen and cell.result.curves:
-                    seen.add(cell.training)
-                    take(arm.model, cell.result, scenarios.index(arm.scenario))
+        number = scenarios.index(arm.scenario) if arm.scenario in scenarios else _NOT_DRAWN
+        for cell in cells:
+            if cell.training not in seen and cell.result.curves and not effects.waited(cell):
+                seen.add(cell.training)
+                take(arm.model, cell.result, number)
     for pool in effects.results.pools:
         if pool.dataset == effects.dataset and not pool.same_as:
             take(pool.generator, pool.result, len(scenarios))
