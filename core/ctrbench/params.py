@@ -51,7 +51,8 @@ _NUMBERS = {
 }
 """Words that are numbers; 007 and 2024_01 are texts, and so is nan."""
 _WHOLE = re.compile(r"[A-Za-z][\w.-]*\s*(\[.*\])?", re.DOTALL)
-_BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")  # a comma that stands outside of brackets
+BETWEEN = re.compile(r"\s*,\s*(?![^\[]*\])")
+"""A comma that stands outside of brackets, as between labels."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def parse(text: str, source: str = "") -> Spec:
 
 def refuse_several(text: str, source: str = "") -> None:
     """UserError where a text is several names, with commas between: "smoten,ctgan"."""
-    names = _BETWEEN.split(text.strip())
+    names = BETWEEN.split(text.strip())
     if len(names) > 1 and all(map(_WHOLE.fullmatch, names)):
         flag = f"{FLAGS[source]} " if source in FLAGS else ""
         apart = " ".join(flag + (shlex.quote(name) if flag else repr(name)) for name in names)

@@ -380,6 +380,11 @@ def test_a_margin_that_is_none_is_refused(word: str, complaint: str) -> None:
         parse_margins([word], ["auc", "fit_seconds"])
 
 
+def test_a_label_with_parameters_has_a_margin_too() -> None:
+    label = "detection[pairs=10, rows=1000]"
+    assert parse_margins([f"{label}=5%"], [label]) == {label: Margin(share=0.05)}
+
+
 def test_margins_replace_the_defaults() -> None:
     old, new = snap(at("m", auc=[0.7, 0.7])), snap(at("m", auc=[0.66, 0.66]))
     assert only(compare(old, new, ["auc"])).margin == pytest.approx(0.01)

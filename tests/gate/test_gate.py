@@ -147,6 +147,10 @@ def test_a_run_is_exported_and_compared() -> None:
     assert ctrbench("compare", "baseline.json", "head.json", "--fail-on", "auc", "--store", "none.db").exit_code == 3
     refused(ctrbench("compare", "baseline.json", "nobody", "--fail-on", "auc"), "no run 'nobody'")
     refused(ctrbench("compare", "baseline.json", "--fail-on", "acu"), "no such metric; did you mean 'auc'")
+    labels = "auc, odd[pairs=10, rows=1000]"
+    refused(
+        ctrbench("compare", "baseline.json", "--fail-on", labels), "--fail-on odd[pairs=10, rows=1000]: the baseline"
+    )
     refused(ctrbench("compare", "absent.json", "--fail-on", "auc"), "cannot be read")
     refused(ctrbench(*same, "--fail-on", "auc", "--junit", "absent/r.xml"), "there is no folder absent; make it")
     refused(ctrbench("compare", "baseline.json", "", "--fail-on", "auc"), "HEAD is empty")

@@ -68,8 +68,9 @@ def compare(
     from ctrbench.files import whole_file
     from ctrbench.gate import compare as comparing
     from ctrbench.gate import reports, snapshot
+    from ctrbench.params import BETWEEN
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    names = [name.strip() for name in BETWEEN.split(metrics) if name.strip()]
     if not names:
         raise click.UsageError("--fail-on: name a metric, as in --fail-on auc,fit_seconds")
     if head == "":

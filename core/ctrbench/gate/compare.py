@@ -416,7 +416,8 @@ def parse_margins(words: Iterable[str], metrics: Sequence[str]) -> dict[str, Mar
     """Margins from "auc=0.005" or "fit_seconds=50%"; UserError for what is none."""
     found = {}
     for word in words:
-        name, equals, text = word.partition("=")
+        name, equals, text = word.rpartition("=")  # a metric's label may hold others: detection[rows=1000]
+        name, text = (name, text) if equals else (word, "")
         if name in found:
             raise UserError(f"--margin {word}: {name} has a margin already; give one")
         if name not in metrics:
