@@ -51,7 +51,7 @@ def failures(results: RunResults) -> list[Failure]:
             if result.describe() not in cells:  # a pool that failed is told of by the cells that it cost
                 pools[result.describe()].append((result, name))
     return [
-        Failure(each[0][0], tuple(name for _, name in each), unit)
+        Failure(each[0][0], tuple(dict.fromkeys(name for _, name in each)), unit)
         for unit, found in (("cell", cells), ("pool", pools))
         for each in found.values()
         if not each[0][0].ok and each[0][0].status is not Status.SKIPPED

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 POINTS = 100
-"""A curve has at most so many points where the plug-in tells how many steps there will be, else twice as many."""
+"""A curve has at most so many points and its last where the plug-in tells how many steps there will be, else twice as
+many."""
 
 
 @dataclass

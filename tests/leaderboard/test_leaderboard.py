@@ -137,6 +137,8 @@ def test_a_model_that_failed_on_original_is_left_out_for_all_generators_alike() 
     assert any(note.startswith("bad has no score on original") for note in board("generators", of).notes)
     [of_bad] = [row[-1].text for row in board("scenarios", replace(of, cells=of.cells[:2])).rows[1:]]
     assert of_bad == "— [1]", "a score without original's is no difference"
+    alone = board("generators", results([*of.cells[:2]], list(GRID.pools)))
+    assert alone.title == "log: mean Δauc against original, over no model"
 
 
 def test_each_place_of_a_generator_has_a_footnote_of_its_own() -> None:
@@ -238,6 +240,13 @@ def test_no_zero_is_negative(gains: tuple[float, ...]) -> None:
     shown = [formats.leaderboards(of, ["scenarios", "generators"]), Results(of).answer(), str(tables)]
     assert any("+0.0000" in text for text in shown)
     assert not any(re.search(r"[-−]0\.0+\b", text) for text in shown)
+
+
+def test_nothing_is_said_of_what_an_interval_covers_where_there_is_none() -> None:
+    cells = [cell(name, scenario, "m", 0.8, r) for name, scenario in (("", "original"), ("gan", "S3")) for r in (0, 1)]
+    for repeats in (1, 2):
+        boards = leaderboard.boards(results(cells[:: 3 - repeats], [], repeats=repeats), ["scenarios"])
+        assert not any("covers" in note for board in boards for note in board.notes)
 
 
 def test_one_repeat_is_never_marked() -> None:
@@ -399,6 +408,9 @@ def test_of_a_run_that_was_stopped_the_whole_repeats_are_shown() -> None:
 
 def test_failures_are_counted_once_each() -> None:
     assert [str(each) for each in failures(GRID)] == [f"{FAILED.describe()} (1 cell)"]
+    twice = {name: replace(FAILED, plugin="odd (third 1.0)") for name in ("odd", "odd[rows=100]")}
+    found = failures(results([], [replace(GRID.pools[0], failed_scores=twice)]))
+    assert [each.cost for each in found] == [("log / vae / repeat 1",)], "one plug-in, as two metrics"
 
 
 def test_every_format_carries_the_numbers() -> None:

@@ -97,10 +97,11 @@ def _family(part: Part) -> list[Board]:
         notes.append("scenarios without a pool are controls: outside the family, not marked")
     if effects.candidates and effects.controls:
         notes.append(f"controls are in no mean: {', '.join(effects.controls)}")
-    covers = [one.effect.covers for one in effects.tested_scenarios.values() if not one.effect.testable]
+    found = [one.effect for one in effects.tested_scenarios.values()]
+    covers = [effect.covers for effect in found if effect.interval and not effect.testable]
     if covers:
         notes.append(f"one repeat: an interval covers {covers[0]}; five repeats or more show the noise of seeds")
-    notes += about_repeats([tested.effect for tested in effects.tested_scenarios.values()])
+    notes += about_repeats(found)
     left_out = [name for name in effects.generators if name not in effects.distinct]
     if left_out:
         notes.append(f"equal to another or not applicable here, so not counted: {', '.join(left_out)}")
@@ -137,7 +138,7 @@ def generators(part: Part) -> list[Board]:
     effects = part.effects
     if not effects.pool_scenarios or not part.metric:
         return []
-    title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared)}"
+    title = f"mean Δ{part.metric} against original, over {', '.join(effects.compared) or 'no model'}"
     columns = ["rank", "generator", "Δ real + synthetic", "mean rank", "cells better", *effects.pool_scenarios]
     board = part.board("generators", title, columns)
     judged = {name: effects.judged_generators.get(name) for name in part.pools}
