@@ -466,6 +466,11 @@ def most_flagged(scores: Sequence[Score]) -> bool:
     return sum(score.flagged is True for score in scores) * 2 > len(scores)
 
 
+def without_verdict(scores: Sequence[Score]) -> bool:
+    """Whether a metric judges fewer than half of some pools; so it is where there are none."""
+    return not scores or sum(score.flagged is None for score in scores) * 2 > len(scores)
+
+
 def whole_mean(values: Iterable[float | None]) -> float | None:
     """The mean; None where one is missing, since a mean never passes over it."""
     found = list(values)

@@ -16,7 +16,7 @@ from ctrbench import intervals
 from ctrbench.effects import Arm, Effects
 from ctrbench.interfaces import MethodRole
 from ctrbench.intervals import Effect
-from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged, whole_mean
+from ctrbench.results import LACKS, PoolOutput, PoolResult, Status, most_flagged, whole_mean, without_verdict
 from ctrbench.store.runs import RunResults
 from ctrbench.text import bounded, counted, listed, signed
 
@@ -233,7 +233,7 @@ class _Judge:
         flagged, judged = [], 0
         for name, told in self.info.synthetic_metrics.items():
             scores = [pool.scores[name] for pool in self.pools(generator) if name in pool.scores]
-            if told.aspect == "privacy" and any(score.flagged is not None for score in scores):
+            if told.aspect == "privacy" and not without_verdict(scores):
                 judged += 1
                 flagged += [name] if most_flagged(scores) else []
         return flagged, judged

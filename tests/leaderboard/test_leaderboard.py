@@ -27,6 +27,7 @@ from ctrbench.results import (
     TaskResult,
 )
 from ctrbench.store.runs import NOT_RUN, RunResults
+from ctrbench.verdict import verdicts
 from handmade import ENVIRONMENT, FAILED, GRID, INFO, cell, pool, results
 
 
@@ -522,6 +523,29 @@ def test_a_metric_that_gives_no_verdict_is_no_pass() -> None:
     made = board("privacy")
     assert texts(made)[0][2] == "40 (3) ?"
     assert any(note.startswith("? no verdict") for note in made.notes)
+
+
+def test_a_metric_that_judges_few_pools_passes_nobody_in_the_verdict_either() -> None:
+    def privacy(*flags: bool | None) -> tuple[str, leaderboard.Board]:
+        scores = [Score(4.0, 3.0, flagged=flag) for flag in flags]
+        pools = [replace(pool("vae", 4.0), repeat=r, scores={"identical": each}) for r, each in enumerate(scores)]
+        of = results(list(GRID.cells[:4]), pools)
+        [verdict] = verdicts(of)
+        return verdict.lines[2], board("privacy", of)
+
+    said, made = privacy(True, None, None)
+    assert said.startswith("No privacy metric gave a verdict on vae.")
+    assert texts(made)[0][2].endswith(" ?")
+    said, made = privacy(True, None, True)
+    assert said.startswith("Privacy of vae: flagged by identical")
+    assert texts(made)[0][2].endswith(" !")
+
+
+def test_what_a_mark_means_is_told_where_it_stands() -> None:
+    lost = replace(pool("vae", 4.0), repeat=1, scores={}, failed_scores={"identical": FAILED})
+    flagged = replace(pool("vae", 4.0), scores={"identical": Score(4.0, 3.0, flagged=True)})
+    notes = [board("privacy", results([], pools)).notes for pools in ([flagged], [flagged, lost])]
+    assert [any(note.startswith("! ") for note in each) for each in notes] == [True, False]
 
 
 def test_a_large_count_is_written_out_beside_its_baseline() -> None:

@@ -9,7 +9,7 @@ from ctrbench.effects import Arm
 from ctrbench.interfaces import Aspect, Score
 from ctrbench.leaderboard._board import Board, Entry, Record
 from ctrbench.leaderboard._part import Part
-from ctrbench.results import PoolResult, TaskResult, most_flagged
+from ctrbench.results import PoolResult, TaskResult, most_flagged, without_verdict
 from ctrbench.text import rounded
 
 FLAG, NO_VERDICT = "!", "?"
@@ -71,11 +71,12 @@ def _summary(part: Part, aspect: Aspect) -> list[Board]:
     verdict = (
         f"{FLAG} the metric's own verdict: worse than real rows by more than chance, in more than half of the repeats"
     )
-    named = [[p.scores[m] for p in pools if m in p.scores] for pools in part.pools.values() for m in metrics]
-    notes = [verdict] if any(most_flagged(scores) for scores in named) else []
+    every = [[p.scores.get(m) for p in pools] for pools in part.pools.values() for m in metrics]
+    named = [[score for score in scores if score] for scores in every if None not in scores]  # others are footnotes
+    notes = [verdict] if any(map(most_flagged, named)) else []
     if promised:
         notes.append("ε and δ are a promise against whoever does not know the noise, and for one pool")
-    if any(_without_verdict(scores) for scores in named):
+    if any(map(without_verdict, named)):
         notes.append(f"{NO_VERDICT} no verdict: the metric cannot give one here, which is not a pass")
     if aspect == "privacy":
         notes.append(
@@ -98,17 +99,13 @@ def _judged(board: Board, pools: Sequence[PoolResult], metric: str) -> Entry:
     value = statistics.fmean(score.value for score in found)
     baselines = [score.baseline for score in found if score.baseline is not None]
     beside = f" ({rounded(statistics.fmean(baselines), 4)})" if len(baselines) == len(found) else ""
-    flag = f" {FLAG}" if most_flagged(found) else f" {NO_VERDICT}" if _without_verdict(found) else ""
+    flag = f" {FLAG}" if most_flagged(found) else f" {NO_VERDICT}" if without_verdict(found) else ""
     return Entry(f"{f'{round(value):,}' if _whole(found) else rounded(value, 4)}{beside}{flag}")
 
 
 def _whole(scores: Sequence[Score]) -> bool:
     """Whether a metric counts."""
     return all(float(score.value).is_integer() for score in scores) and any(score.value > 1 for score in scores)
-
-
-def _without_verdict(scores: Sequence[Score]) -> bool:
-    return sum(score.flagged is None for score in scores) * 2 > len(scores)
 
 
 def _realism(part: Part, board: Board, generator: str, scenario: str) -> Entry:
