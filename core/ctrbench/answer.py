@@ -99,13 +99,9 @@ def _but_third_best(verdict: Verdict) -> list[Leader]:
 
 def _row(said: GeneratorVerdict, short: Mapping[str, str]) -> list[str]:
     """A generator in the board of a verdict."""
-    outcome = (
-        re.split(r"; |, (?=hurts|seems)", said.says)[0]
-        if said.outcome in (Outcome.HELPS, Outcome.HURTS)
-        else str(said.outcome)
-    )
-    if said.outcome is Outcome.NO_EFFECT and said.bound is not None:
-        outcome = f"no effect > ±{said.bound:.4f}"
+    told = said.outcome in (Outcome.HELPS, Outcome.HURTS, Outcome.NO_EFFECT)
+    outcome = re.split(r"; |, (?=hurts|seems)", said.says)[0] if told else str(said.outcome)
+    outcome = outcome.replace("larger than", ">")
     if said.collapsed:
         beside = outcome.partition(" in ")[0] if said.outcome in (Outcome.HELPS, Outcome.HURTS) else ""
         outcome = ", ".join(filter(None, [beside, "collapsed"]))

@@ -30,6 +30,14 @@ def test_numbers_are_whole_however_narrow_it_is() -> None:
     assert re.findall(r"[+-]0\.\d{4} ±0\.\d{4}", answer.answer(RUN, width=64)) == numbers
 
 
+def test_a_bound_has_the_digits_in_the_board_that_the_verdict_gives_it() -> None:
+    known = run(arm("vae", "S1", 0.0, 0.1), arm("vae", "S3", 0.0, 0.1))
+    [bound] = re.findall(r"no effect > ±(0\.\d+)", answer.answer(known, width=110))
+    [verdict] = Results(known).verdict
+    assert verdict.generators[0].says == f"no effect larger than ±{bound}"
+    assert float(bound) > 0
+
+
 def test_a_terminal_sees_the_same_letters() -> None:
     bold = answer.answer(RUN, colour=True)
     assert bold != answer.answer(RUN)
