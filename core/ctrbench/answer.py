@@ -38,7 +38,7 @@ def answer(results: RunResults, metric: str = "", *, width: int = 80, colour: bo
     found = verdicts(results, metric)
     parts = [text for each in found for text in _answer(each, width, colour, brief)[: 1 if brief and found[1:] else 3]]
     if not found:
-        parts = [_wrapped(_no_verdict(info.prediction_metrics, metric), width)]
+        parts = [_wrapped(_no_verdict(info.prediction_metrics, metric or info.leading_metric), width)]
     more = "more: ctrbench leaderboard --view all, ctrbench report"
     return "\n\n".join([*parts, _wrapped(head, width) + "\n" + _wrapped(more, width)]) + "\n"
 

@@ -143,6 +143,8 @@ def test_where_no_side_of_a_metric_is_better_another_one_is_named() -> None:
     assert said.startswith(
         "no verdict in calibration_ratio, of which neither more nor less is better; this run has auc\n"
     )
+    leading = run(*HELPING, prediction_metrics=dict(reversed(metrics.items())))
+    assert answer.answer(leading).startswith("no verdict in calibration_ratio, of which ")
     alone = run(*HELPING, prediction_metrics={"calibration_ratio": MetricInfo("neither", "")})
     assert answer.answer(alone, "calibration_ratio", width=110).startswith(
         "no verdict: this run has no metric for which"

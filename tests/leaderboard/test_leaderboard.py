@@ -225,6 +225,10 @@ def test_repeats_give_an_interval_of_the_difference_and_a_mark_where_it_is_certa
     half = 4.302652729911275 * 0.002 / 3**0.5  # t(.975, 2) · s/√R
     assert texts(board("scenarios", of)) == [["none", "original", "0.80000"], ["gan", "S3", f"+0.01200 ±{half:.5f}▲*"]]
     assert any("seeds only" in note for note in board("scenarios", of).notes)
+    two = results(repeated(0.010, 0.012, 0.014, models=("dnn", "fm")), [pool("gan", 1.0)], repeats=3)
+    assert not any(" to " in note for note in board("scenarios", two).notes if note.startswith("smallest")), (
+        "both alike"
+    )
     worse = results(repeated(-0.010, -0.012, -0.014), [pool("gan", 1.0)], repeats=3)
     assert texts(board("scenarios", worse))[1][2] == f"-0.01200 ±{half:.5f}▼"
     noise = results(repeated(-0.010, 0.012, 0.002), [pool("gan", 1.0)], repeats=3)

@@ -104,8 +104,8 @@ def about_intervals(effects: Sequence[Effect], marks: bool, over: str = "the cel
                 f"{LIKELY_BETTER} {LIKELY_WORSE} by Benjamini and Hochberg only"
             )
         said += about_repeats(effects)
-    least = sorted(effect.detectable for effect in effects)
-    span = f"{least[0]:.5f}" if len(least) == 1 else f"{least[0]:.5f} to {least[-1]:.5f}"
+    least = [effect.detectable for effect in effects]
+    span = " to ".join(dict.fromkeys(f"{end:.5f}" for end in (min(least), max(least))))
     said.append(f"smallest true difference that such a run would show with a power of 80 %: {span}")
     return said
 
