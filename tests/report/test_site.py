@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from ctrbench.cli import main
 from ctrbench.errors import UserError
-from ctrbench.interfaces import MethodRole
+from ctrbench.interfaces import MethodRole, Score
 from ctrbench.registry import Registry
 from ctrbench.report.site import Source, _sections, over_all, write
 from ctrbench.report.tables import Grid
@@ -182,6 +182,20 @@ def test_a_candidate_that_failed_stands_last_in_the_leaderboard_and_in_no_gain_o
     assert rows[1][1:4] == ["scores are missing", "—", "—"]
     other = source("auc", "other", "2" * 64, "vae")
     assert [row[0] for row in over(both, other)["auc"]] == ["generator", "vae"]
+
+
+def test_a_gain_that_is_shown_stands_before_a_larger_one_that_may_be_luck() -> None:
+    gains = {"vae": (0.020, 0.021, 0.019, 0.020, 0.020), "gan": (0.2, -0.1, 0.1, 0.0, 0.1)}
+    made = source("auc", "log", "1" * 64, "gan", "vae", repeats=5).results
+    cells = [
+        replace(c, scores={"auc": Score(0.7 + gains[c.generator][c.repeat])}) if c.generator else c for c in made.cells
+    ]
+    lucky = replace(made, cells=cells)
+    [section] = _sections([Source(lucky, "hand.db", verdicts(lucky))])
+    assert [place.said.generator for place in section.places] == ["vae", "gan"]
+    assert [place.said.generator for place in section.places] == [
+        g.generator for g in section.places[0].verdict.generators
+    ]
 
 
 def copy_early(store: Path, copy: Path, lacks: int | None = None) -> None:

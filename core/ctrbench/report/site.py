@@ -261,11 +261,16 @@ def _sections(sources: Sequence[Source]) -> list[Section]:
             metric,
             fingerprint,
             f" (data {fingerprint[:12]})" if names.count((name, metric)) > 1 else "",
-            sorted(places, key=lambda place: (place.said.role is MethodRole.CONTROL, -_gain(place))),
+            sorted(places, key=_order),
         )
         for (name, metric, fingerprint), places in sorted(found.items())
         if places
     ]
+
+
+def _order(place: Place) -> tuple[bool, bool, float]:
+    """As a run's own verdict has them: candidates before controls, what is shown to help before a luckier gain."""
+    return place.said.role is MethodRole.CONTROL, place.said.outcome is not Outcome.HELPS, -_gain(place)
 
 
 def over_all(sections: Sequence[Section]) -> dict[str, Overall]:
