@@ -285,7 +285,8 @@ def test_published_figures_stand_beside_the_runs_own() -> None:
 
 
 def test_where_there_is_no_interval_nothing_is_said_of_its_error() -> None:
-    [picture] = pictures(Effects(GRID, "log", "auc"), ["cells"])
+    scenarios, picture = pictures(Effects(GRID, "log", "auc"), ["scenarios", "cells"])
+    assert {row[-1] for row in scenarios.rows} == {"—"}
     assert picture.notes == ["filled: stands after Holm's correction over all cells"]
 
 

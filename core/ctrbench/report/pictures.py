@@ -110,7 +110,8 @@ def _scenarios(effects: Effects) -> Picture | None:
         point = overall(effects, name)
         rows[_axis(effects, name)].append((name, [point]))
         judged = effects.tested_scenarios.get(name)
-        numbers.append([name, *_interval(point), *_adjusted(judged), judged.effect.basis if judged else "—"])
+        basis = judged.effect.basis if judged and judged.effect.interval else "—"
+        numbers.append([name, *_interval(point), *_adjusted(judged), basis])
     panels = [drawing.Forest(title, title, found) for title, found in rows.items()]
     if not any(point for panel in panels for _, [point] in panel.rows):
         return None
