@@ -393,6 +393,10 @@ def test_what_has_no_room_in_a_figure_is_in_its_table() -> None:
     simple = results([c for c in cells if c.scenario in ("original", several[0])], list(of.pools), scenarios=scenarios)
     [frontier] = pictures(Effects(simple, "log", "auc"), ["frontier"])
     assert len(frontier.rows) == 34
+    lame = replace(simple.cells[0], result=FAILED, scores={})
+    [of_others] = pictures(Effects(replace(simple, cells=[lame, *simple.cells[1:]]), "log", "auc"), ["frontier"])
+    means = [note.partition(";")[0] for each in (frontier, of_others) for note in each.notes if "is the mean" in note]
+    assert means == [f"Δauc is the mean over 00 and {count} models" for count in (17, 16)], "one has no original"
     assert frontier.render("svg")
 
 

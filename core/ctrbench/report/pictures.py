@@ -230,8 +230,8 @@ def _point(curve: Curve, point: Point) -> Estimate | None:
 def _frontier(effects: Effects) -> Picture | None:
     """What a generator is worth, against what it gives away, against what it costs."""
     notes = [
-        f"Δ{effects.metric} is the mean over {', '.join(effects.kept_scenarios)} and all models; areas grow with "
-        "the seconds of fit and sampling"
+        f"Δ{effects.metric} is the mean over {', '.join(effects.kept_scenarios)} and "
+        f"{counted(len(effects.compared), 'model')}; areas grow with the seconds of fit and sampling"
     ]
     if effects.better != "neither":
         notes.append("the dashed line joins the generators that no other excels in both")
