@@ -90,15 +90,16 @@ class Results:
     def answer(self, metric: str = "", *, width: int = 80, colour: bool = False, brief: bool = False) -> str:
         """The verdict and one board for each data set; `brief` cuts them to 40 lines, as `ctrbench run` ends.
 
-        A run without generators has no verdict: its scores are its answer. So are those of the pools, where no model
-        was trained.
+        A run without generators has no verdict: its scores are its answer, or what it cost where nothing was scored. So
+        are those of the pools, where no model was trained.
         """
         from ctrbench import answer
 
         if not self.stored.cells and self.stored.pools:
             return self.leaderboards(("privacy", "fidelity", "cost"), metric, colour=colour)
         if not any(cell.generator for cell in self.stored.cells):
-            return self.leaderboards("scenarios", metric, colour=colour)
+            scored = self.stored.cells and self.stored.info.prediction_metrics
+            return self.leaderboards("scenarios" if scored else "cost", metric, colour=colour)
         return answer.answer(self.stored, self._metric(metric), width=width, colour=colour, brief=brief)
 
     @cached_property

@@ -132,6 +132,12 @@ def test_a_run_of_pools_alone_ends_with_what_was_found_of_them() -> None:
     assert "privacy" in said
 
 
+def test_a_run_that_scored_nothing_ends_with_what_it_cost() -> None:
+    trained = results([cell("", "original", "m", 0.8)], [], prediction_metrics={})
+    for of in (trained, results([], [])):
+        assert Results(of).answer().startswith("log: time and memory of a task")
+
+
 def test_without_a_metric_of_predictions_nothing_is_found() -> None:
     of = results([cell("", "original", "m", 0.8), cell("vae", "S3", "m", 0.8)], [], prediction_metrics={})
     assert Results(of, "x.db").findings == []
