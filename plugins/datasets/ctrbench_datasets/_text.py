@@ -125,7 +125,8 @@ def _delimiter(sample: str, path: Path) -> str:
     """The one that cuts most lines into as many values as the first, at least two; in a tie, the one with more values.
 
     The delimiter that the file's suffix stands for is preferred where it fits: tabs at once, commas where all lines
-    agree.
+    agree. A blank that follows another delimiter belongs to it where only so all lines agree: a quotation mark
+    encloses a value right after a delimiter alone.
     """
     lines = lines_of(sample)
     suffixes = {suffix.lower() for suffix in path.suffixes}
@@ -141,7 +142,20 @@ def _delimiter(sample: str, path: Path) -> str:
         score = (round(share, 1), min(counts[0], 2 if delimiter in (" ", "^") else counts[0]))
         if score > best:
             best, found = score, delimiter
+    for delimiter in (",", ";", "|"):
+        width = _width(lines, f"{delimiter} ")
+        fits_better = (
+            not _width(lines, delimiter) if found == delimiter else found == " " and _width(lines, " ") == width
+        )
+        if width > 1 and fits_better:
+            return f"{delimiter} "
     return found
+
+
+def _width(lines: Sequence[str], delimiter: str) -> int:
+    """How many values each line has; 0 where they differ."""
+    counts = {_count(line, delimiter) for line in lines}
+    return counts.pop() if len(counts) == 1 else 0
 
 
 def _count(line: str, delimiter: str) -> int:

@@ -162,6 +162,20 @@ def test_commas_in_quotes_do_not_hide_the_delimiter(tmp_path):
     assert rows(log_of(tmp_path, text)) == [["0", "a; b; c", "x"], ["1", "d, e; f", "y"]]
 
 
+@pytest.mark.parametrize("sign", [",", ";", "|"])
+@pytest.mark.parametrize("titles", [("a{}b", "c{}d"), ("a{} b", "c"), ("a{}b", "c")])
+def test_a_blank_after_each_delimiter_belongs_to_it_where_quotes_follow(tmp_path, sign, titles):
+    first, second = (title.format(sign) for title in titles)
+    text = f'click, title, ad\n0, "{first}", "x"\n1, "{second}", "y"\n'.replace(", ", f"{sign} ")
+    for name in ("log.csv", "log.txt"):
+        log = log_of(tmp_path, text, name)
+        assert (log.names, rows(log)) == (("click", "title", "ad"), [["0", first, "x"], ["1", second, "y"]])
+
+
+def test_a_blank_between_values_that_end_with_commas_stays_the_delimiter(tmp_path):
+    assert log_of(tmp_path, "a, b c\n1,5, 2 3\n4, 5 6\n", "log.txt").names == ("a,", "b", "c")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "latin-1", "utf-32"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
 def test_any_encoding_and_end_of_lines_gives_the_same_rows(tmp_path, encoding, end):
