@@ -120,8 +120,12 @@ def test_what_is_written_is_in_our_own_style(packages: Path) -> None:
         (["generator", "all"], "'all' stands for every plug-in"),
         (["generator", "none"], "'none' stands for no plug-in"),
         (["generator", "gan_"], "not ending with _, as in gan"),
-        (["metric", "score"], "'score' makes a class Score, as one is called that the package imports; choose another"),
+        (
+            ["metric", "score"],
+            "'score' makes a class Score, as one is called that the package imports or Python has; choose another",
+        ),
         (["generator", "class_var"], "makes a class ClassVar"),
+        (["dataset", "value_error"], "makes a class ValueError"),
         (["model", "dnn"], "the name 'dnn' is taken by an installed plug-in"),
         (["metric", "metrics"], "makes a package ctrbench_metrics, and one of that name is installed; choose another"),
         (["modell", "mine"], "modell"),

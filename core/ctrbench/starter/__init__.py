@@ -7,6 +7,7 @@ In: what is to be made, its name, and a folder. Out: the folder of a distributio
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib.util
 import keyword
 import re
@@ -98,10 +99,10 @@ def write_starter(kind: StarterKind, name: str, taken: Collection[str], parent: 
             f"new {kind}: the name {name!r} makes a package {starter.package}, and one of that name is installed; "
             f"choose another, such as my_{name}"
         )
-    if starter.class_name in _imported(starter.files()[f"{starter.package}/{name}.py"]):
+    if starter.class_name in _imported(starter.files()[f"{starter.package}/{name}.py"]) | set(dir(builtins)):
         raise UserError(
             f"new {kind}: the name {name!r} makes a class {starter.class_name}, as one is called that the package "
-            f"imports; choose another, such as my_{name}"
+            f"imports or Python has; choose another, such as my_{name}"
         )
     folder = parent / starter.distribution
     refuse_existing(folder, "remove it", "choose another name, or another folder by --in")
