@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ctrbench.scenarios import ClassShares, Scenario
     from ctrbench.suite import Suite, load_suite
     from ctrbench.table import MISSING, PRESENT, RARE, UNSEEN, Field, Role, Schema, Table
-    from ctrbench.text import counted, did_you_mean, plain
+    from ctrbench.text import bare_name, counted, did_you_mean, plain
 
 _HOMES = {
     "choices": ("model_within",),
@@ -84,7 +84,7 @@ _HOMES = {
     "running": ("run",),
     "suite": ("Suite", "load_suite"),
     "table": ("MISSING", "PRESENT", "RARE", "UNSEEN", "Field", "Role", "Schema", "Table"),
-    "text": ("counted", "did_you_mean", "plain"),
+    "text": ("bare_name", "counted", "did_you_mean", "plain"),
 }  # fmt: skip
 """Where each name stands; a test holds it to the imports above."""
 
@@ -141,6 +141,7 @@ __all__ = [
     "UserError",
     "Watcher",
     "as_text",
+    "bare_name",
     "counted",
     "did_you_mean",
     "encode",

@@ -219,6 +219,11 @@ def signed(value: float, decimals: int = 5) -> str:
     return f"{value:+z.{decimals}f}".replace("-", "−")
 
 
+def bare_name(path: str) -> str:
+    """What a file is called without its suffixes, and a pattern of files without the signs that stand for letters."""
+    return re.sub(r"[-_. ]*[*?\[\]]+[-_. ]*", "", os.path.basename(os.path.normpath(path)).split(".")[0])
+
+
 def bounded(text: str, length: int) -> str:
     """A text of at most so many letters: of a longer one the beginning and the end."""
     text = own(text)

@@ -46,10 +46,7 @@ def confirm(request: RunRequest, store: str, slots: int) -> bool:
     """Whether to go on: where the run is known to take over an hour, whoever sits at the terminal is asked."""
     try:
         made = Preview.of(request, store)
-    except (
-        UserError,
-        RunFailed,
-    ):  # of data that the run itself will download nothing is known; a mistake is the run's to tell
+    except (UserError, RunFailed):  # nothing is known of data that the run will download; a mistake is its to tell
         return True
     seconds, unknown = made.spans()
     wall = seconds / slots

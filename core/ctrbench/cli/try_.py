@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -55,12 +54,11 @@ def try_(
     from ctrbench.files import refuse_existing, whole_file
     from ctrbench.registry import load_registry
     from ctrbench.suggest import suggest
-    from ctrbench.text import counted, encodable, plain
+    from ctrbench.text import bare_name, counted, encodable, plain
 
     if not math.isfinite(minutes):
         raise UserError(f"--minutes {minutes}: give a number of minutes")
-    bare = re.sub(r"[-_. ]*[*?\[\]]+[-_. ]*", "", Path(log).name.split(".")[0])  # of a pattern, what is no sign of one
-    target = Path(output or f"{bare or 'log'}.toml")
+    target = Path(output or f"{bare_name(log) or 'log'}.toml")
     if target.suffix != ".toml":
         raise UserError(f"--output {output}: a suite's name must end in .toml")
     refuse_existing(target, "remove that one")

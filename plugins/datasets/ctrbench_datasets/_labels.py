@@ -130,7 +130,7 @@ class LabelRule:
         return np.where(np.isinf(own), text_numbers(texts), own)
 
 
-def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False) -> None:
+def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False, given_as: str = "label=") -> None:
     """UserError where the column does not exist, with likely candidates, or where it needs a rule.
 
     A split that is judged needs train's rule, and none is proposed for it.
@@ -183,7 +183,7 @@ def check_label(rule: LabelRule, log: Log, source: str, *, judged: bool = False)
         if judged:
             raise UserError(f"{told}, as all are in train; mend it")
         raise UserError(
-            f"{told}; mend it or name another label column, or say which values are clicks, as in label={example}"
+            f"{told}; mend it or name another label column, or say which values are clicks, as in {given_as}{example}"
         )
 
 

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ctrbench import Column, Missing, Proposal, UserError, counted, did_you_mean, giveaway, plain, quoted, text_numbers
+from ctrbench import (
+    Column,
+    Missing,
+    Proposal,
+    UserError,
+    bare_name,
+    counted,
+    did_you_mean,
+    giveaway,
+    plain,
+    quoted,
+    text_numbers,
+)
 from numpy.typing import NDArray
 
 from ctrbench_datasets._characters import WrongEncodingError
@@ -142,7 +154,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     in_parts = any(len(files) > 1 for files in (sources.valid, sources.test))  # which only their folder can name
     named = os.path.abspath(expanded(path)) if in_parts else _paths(sources.train, path)
     found.decide("path", named, f"{counted(len(log), 'row')}, {len(log.names)} columns{form}")
-    found.decide("name", plain(_bare(Path(path).name)) or "log", "what tables call it")
+    found.decide("name", plain(bare_name(path)) or "log", "what tables call it")
     if encoding:
         found.decide("encoding", encoding, why)
     if made_up:
@@ -220,11 +232,6 @@ def _with_usable_siblings(sources: Sources, found: _Look) -> tuple[Sources, list
     return sources, notes
 
 
-def _bare(name: str) -> str:
-    """A name without its suffixes, and a pattern without what stands for any letters."""
-    return re.sub(r"[-_. ]*[*?\[\]]+[-_. ]*", "", name.split(".")[0])
-
-
 def _names(file: Path) -> tuple[str, ...] | None:
     try:
         return read_log(file).names
@@ -284,7 +291,7 @@ def _letters(name: str) -> str:
 def _find_label(found: _Look) -> None:
     if given := found.given.get("label"):
         check = LabelRule.of(given, found.log.names).reading([found.log])
-        check_label(check, found.log, f"--label {given}")
+        check_label(check, found.log, f"--label {given}", given_as="--label ")
         check.labels(found.log, f"--label {given}")
         found.decide("label", given, "as you say")
         return
@@ -292,7 +299,8 @@ def _find_label(found: _Look) -> None:
     rules.sort(key=lambda rule: rule.rank)
     named = min(found.log.names, key=lambda name: _rank(_letters(name)), default="")
     rank = _rank(_letters(named))
-    if rank < (_UNNAMED if not rules else _OTHERS if rules[0].rank >= _UNNAMED else 0):
+    only_values = not rules or rules[0].rank >= _UNNAMED
+    if only_values and rank < (_OTHERS if rules else _UNNAMED):
         raise _no_label(found, named, str(found.parameters["path"]))
     if not rules:
         raise UserError(
@@ -315,9 +323,9 @@ def _find_label(found: _Look) -> None:
 def _no_label(found: _Look, name: str, where: str) -> UserError:
     """Why a column that is called like a label cannot be one as it is."""
     try:
-        check_label(LabelRule(name), found.log, where)
+        check_label(LabelRule(name), found.log, where, given_as="--label ")
     except UserError as error:
-        return UserError(str(error).replace("as in label=", "as in --label "))
+        return error
     column, example = found.columns.get(name), "rating >= 4"
     if column is None:
         what = f"{found.unread[name]}; say which column is the click"

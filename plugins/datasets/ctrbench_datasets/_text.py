@@ -144,10 +144,8 @@ def _delimiter(sample: str, path: Path) -> str:
             best, found = score, delimiter
     for delimiter in (",", ";", "|"):
         width = _width(lines, f"{delimiter} ")
-        fits_better = (
-            not _width(lines, delimiter) if found == delimiter else found == " " and _width(lines, " ") == width
-        )
-        if width > 1 and fits_better:
+        alone_differs = found == delimiter and not _width(lines, delimiter)
+        if width > 1 and (alone_differs or (found == " " and _width(lines, " ") == width)):
             return f"{delimiter} "
     return found
 
