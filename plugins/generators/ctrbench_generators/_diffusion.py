@@ -183,14 +183,19 @@ class _MultinomialLoss(torch.autograd.Function):
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         scale = schedule.timesteps / (rows * len(sizes))
         block = max(1, min(rows, cells(logits.device) // width))
-        work = logits.new_empty(3, block, width)
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        work = logits.new_empty(3, block, width, dtype=exact)
         total = torch.zeros((), dtype=torch.float64, device=logits.device)
         for first in range(0, rows, block):
             part = slice(first, first + block)
-            inside = None if gradient is None else gradient[part]
-            total += _divergence(logits[part], start[part], noisy[part], t[part], sizes, schedule, work, scale, inside)
+            divergence, slopes = _divergence(
+                logits[part].to(exact), start[part], noisy[part], t[part], sizes, schedule, work, scale
+            )
+            total += divergence
+            if gradient is not None:
+                gradient[part] = slopes
         ctx.gradient = gradient
-        return (total * scale).to(logits.dtype)
+        return (total * scale).to(exact)
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None, None, None]:
@@ -207,9 +212,8 @@ def _divergence(
     schedule: Schedule,
     work: Tensor,
     scale: float,
-    gradient: Tensor | None,
-) -> Tensor:
-    """The sum of the divergences of these rows; their gradient times `scale` is written to `gradient`."""
+) -> tuple[Tensor, Tensor]:
+    """The sum of the divergences of these rows; and their gradient times `scale`, which lies in `work`."""
     spans = field_columns(sizes)
     k = torch.tensor(sizes, dtype=torch.float64, device=logits.device)
     offsets = torch.tensor([span.start for span in spans], device=logits.device)
@@ -252,16 +256,16 @@ def _divergence(
     model_z = beta / k + alpha * (part_t + floor)
     other = (there - rest) * (1 - same)
     divergence = entropy - rest * log_sum - (here - rest) * mixed_t - other * mixed_0 + model_z.log()
-    if gradient is not None:
-        # d/dlogit_j = [j = x_t] a_t + [j = x_0] a_0 - w_j · (r / (w_j + offset) + (the sum of all but this) / total)
-        at_t = alpha * part_t / model_z - (here - rest) * torch.where(last, 1.0, part_t / (part_t + floor))
-        at_0 = -other * torch.where(last, 1.0, part_0 / (part_0 + floor))
-        whole = at_t + at_0 - rest * (k - offset * inverse_sum)
-        curve, slope = (-(scale * each).to(logits.dtype) for each in (rest, whole / totals))
-        for field, span in enumerate(spans):
-            one = slice(field, field + 1)
-            inverse = inverses[:, span].mul_(curve[:, one]).add_(slope[:, one])
-            torch.mul(inverse, weights[:, span], out=gradient[:, span])
-        gradient.scatter_add_(1, places_t, (scale * at_t).to(logits.dtype))
-        gradient.scatter_add_(1, places_0, (scale * at_0).to(logits.dtype))
-    return divergence.sum()
+
+    # d/dlogit_j = [j = x_t] a_t + [j = x_0] a_0 - w_j · (r / (w_j + offset) + (the sum of all but this) / total)
+    at_t = alpha * part_t / model_z - (here - rest) * torch.where(last, 1.0, part_t / (part_t + floor))
+    at_0 = -other * torch.where(last, 1.0, part_0 / (part_0 + floor))
+    whole = at_t + at_0 - rest * (k - offset * inverse_sum)
+    curve, slope = (-(scale * each).to(logits.dtype) for each in (rest, whole / totals))
+    for field, span in enumerate(spans):
+        one = slice(field, field + 1)
+        inverses[:, span].mul_(curve[:, one]).add_(slope[:, one])
+    gradient = inverses.mul_(weights)
+    gradient.scatter_add_(1, places_t, (scale * at_t).to(logits.dtype))
+    gradient.scatter_add_(1, places_0, (scale * at_0).to(logits.dtype))
+    return divergence.sum(), gradient

@@ -186,8 +186,7 @@ class Trainer:
             guesses = {part: head(hidden) for part, head in self.network.heads.items()}
         losses = {}
         if "codes" in guesses:
-            logits = guesses["codes"].float()
-            losses["multinomial"] = multinomial_loss(logits, batch.codes, codes, t, self._sizes, schedule)
+            losses["multinomial"] = multinomial_loss(guesses["codes"], batch.codes, codes, t, self._sizes, schedule)
         if "numbers" in guesses:
             losses["gaussian"] = functional.mse_loss(guesses["numbers"].float(), noise)
         return losses

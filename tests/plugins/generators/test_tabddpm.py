@@ -137,6 +137,17 @@ def test_float32_is_as_good_as_its_digits():
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-7)
 
 
+def test_rounded_logits_lose_no_more_digits_in_the_loss():
+    logits, *rest = draws(63)
+    rounded = logits.bfloat16().requires_grad_()
+    single = rounded.detach().float().requires_grad_()
+    losses = [multinomial_loss(values, *rest, SIZES, cosine_schedule(7)) for values in (rounded, single)]
+    assert losses[0].dtype == torch.float32
+    assert losses[0].item() == losses[1].item()
+    gradients = [torch.autograd.grad(loss, on)[0] for loss, on in zip(losses, (rounded, single), strict=True)]
+    assert gradients[0].equal(gradients[1].bfloat16())
+
+
 @pytest.mark.parametrize("block", [1, 70, 10**6])
 def test_the_loss_does_not_depend_on_how_many_rows_are_worked_on_at_once(block, monkeypatch):
     logits, *rest = draws(63)
