@@ -29,6 +29,11 @@ Adds = Literal["positives", "negatives", "both"]
 """Of which class synthetic rows are added to all real ones."""
 
 
+def _of_one_text(number: float) -> float:
+    """One recipe has one text, of which keys are made: 1.0 is 1, and 0 is 0.0, as where nothing is said."""
+    return int(number) if number and number == int(number) else float(number)
+
+
 @dataclass(frozen=True)
 class ClassShares:
     """Rows of each class, as shares of real train's positives and negatives."""
@@ -40,8 +45,7 @@ class ClassShares:
         for name, share in (("positives", self.positives), ("negatives", self.negatives)):
             if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share <= MOST_DRAWN:
                 raise ValueError(f"{name}={share} must lie between 0 and {MOST_DRAWN}")
-            # One recipe has one text, of which keys are made: 1.0 is 1, and 0 is 0.0, as where nothing is said.
-            object.__setattr__(self, name, int(share) if share and share == int(share) else float(share))
+            object.__setattr__(self, name, _of_one_text(share))
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Scenario:
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
                 raise ValueError(f"{name}={number!r} must be a number between {low:g} and {high:g}")
+            object.__setattr__(self, name, _of_one_text(number))
         if self.order not in ("mixed", "synthetic first"):
             raise ValueError(f"order={self.order!r} must be 'mixed' or 'synthetic first'")
         if self.pretrains and (self.class_weight != "none" or self.synthetic_weight != 1):

@@ -186,8 +186,10 @@ def test_a_recipe_that_cannot_be_followed_is_refused(values: dict, said: str) ->
         Scenario("odd", **values)
 
 
-def test_a_share_is_one_recipe_however_its_number_is_written() -> None:
-    whole, decimal = (Scenario("all", synthetic=ClassShares(one, one)) for one in (1, 1.0))
+def test_a_recipe_is_one_however_its_numbers_are_written() -> None:
+    whole, decimal = (
+        Scenario("all", synthetic=ClassShares(one, one), synthetic_weight=2 * one, plausible=one) for one in (1, 1.0)
+    )
     assert whole.identity == decimal.identity
     said, unsaid = Scenario("one", synthetic=ClassShares(0, 1)), Scenario("one", synthetic=ClassShares(negatives=1))
     assert said.identity == unsaid.identity
