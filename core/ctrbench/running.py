@@ -107,10 +107,12 @@ class RunRequest:
     debug: bool = False  # in this process, with output shown, and the debugger where something fails
 
     def __post_init__(self) -> None:
-        """UserError for numbers that no executor could use."""
+        """UserError for numbers that the executor cannot use."""
         arguments.whole("threads", self.compute.threads, 1, MOST_WORKERS)
         if self.workers is not None:
-            arguments.whole("workers", self.workers, 1, MOST_WORKERS)
+            workers = arguments.whole("workers", self.workers, 1, MOST_WORKERS)
+            if self.executor == "inline" and workers > 1:
+                raise UserError(f"workers {workers}: the executor inline does one task at a time, in this process")
 
     def with_frames(self, logs: Sequence[str | Dataset | Frames], folder: Path) -> RunRequest:
         """With these data sets, the frames among them written into a folder; as it is where there are none."""

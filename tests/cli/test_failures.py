@@ -143,7 +143,7 @@ def test_debug_shows_output_and_traceback_and_tries_a_failure_again() -> None:
         assert 'raise LookupError("over a stone")' in ran.stderr
 
 
-@pytest.mark.parametrize("more", [("--timeout", "5"), ("--memory", "8GB"), ("--executor", "ray")])
+@pytest.mark.parametrize("more", [("--timeout", "5"), ("--memory", "8GB"), ("--workers", "2"), ("--executor", "ray")])
 def test_debug_refuses_what_it_cannot_keep(more: tuple[str, ...]) -> None:
     refused = ctrbench(*RUN, "--debug", *more)
     assert refused.exit_code == 2

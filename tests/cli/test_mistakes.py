@@ -74,6 +74,7 @@ MISTAKES = {
     ("run", "--memory", "8"): "--memory 8: give a size above 0 with its unit, as in 500MB, 8GB or 8GiB",
     ("run", "--memory", "0GB"): "--memory 0GB: give a size above 0",
     ("run", "--memory", "8GB", "--executor", "inline"): "nobody can stop a task there",
+    ("run", "--workers", "2", "--executor", "inline"): "workers 2: the executor inline does one task at a time",
     ("check", "smoten", "--timeout", "0"): "--timeout 0: must be above 0 seconds",
     ("run", "--store", ""): "cannot be used as a store",
     ("run", "--store", "."): "cannot be used as a store",

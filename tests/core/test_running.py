@@ -217,6 +217,7 @@ SHOP = ctrbench.from_frames(frame(60, 1), label="click", user="who", item="what"
         *[({"device": bad}, "device=.*: give auto, cpu, cuda or cuda:N") for bad in (None, 5)],
         ({"device": "cuda:x"}, "device cuda:x: choose auto, cpu, cuda or cuda:N"),
         ({"executor": 5}, "executor=5: give one of local, inline, ray"),
+        ({"workers": 2}, "workers 2: the executor inline does one task at a time"),
         *[({"store": bad}, "store=.*: give a path or the URL") for bad in (5, b"", "")],
         *[({section: []}, f"{section}=.*: give at least one") for section in (*SELECTION, "metrics")],
         ({"generators": []}, "or 'none' for no pools"),

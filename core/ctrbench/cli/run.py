@@ -193,8 +193,10 @@ def run(
     from ctrbench.suite import SECTIONS
 
     if debug:
-        if executor == "ray" or memory is not None or timeouts:
-            raise UserError("--debug: works in this process, without limits; leave out --executor, --timeout, --memory")
+        if executor == "ray" or workers is not None or memory is not None or timeouts:
+            raise UserError(
+                "--debug: works in this process, without limits; leave out --executor, --workers, --timeout, --memory"
+            )
         executor = "inline"
     limits = parse_timeouts(timeouts)
     if memory is not None:
