@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -274,6 +275,11 @@ def test_what_is_no_store_is_refused_in_one_line(places: tuple[Path, Path, list[
     assert "there is no such file or folder" in said(str(tmp_path / "nowhere"))
     assert "there is no such file or folder" in said("long" * 100)
     assert "no store (*.db) and no archive (*.zip) is in it" in said(str(tmp_path / "empty"))
+    for name in ("pipe.db", "pipe.zip"):
+        (tmp_path / name[-3:]).mkdir()
+        os.mkfifo(tmp_path / name[-3:] / name)
+        assert f"{name}: " in (told := said(str(tmp_path / name[-3:])))
+        assert "a pipe or a device" in told
     done = CliRunner().invoke(main, ["site", str(places[0]), *out])
     assert done.output == f"{tmp_path / 'site' / 'index.html'}: 1 run\n"
     assert "<title>ctrbench: 1 run</title>" in (tmp_path / "site" / "index.html").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -99,7 +100,7 @@ def test_a_line_that_is_always_cut_ends_in_one_line(new_database: str) -> None:
 # What is no store of ours
 
 
-@pytest.mark.parametrize("kind", ["text", "foreign", "newer", "folder", "absent", "unwritable"])
+@pytest.mark.parametrize("kind", ["text", "foreign", "newer", "folder", "pipe", "absent", "unwritable"])
 def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "results.db"
     if kind == "text":
@@ -113,6 +114,8 @@ def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_p
             database.execute("update ctrbench set schema_version = 99")
     elif kind == "folder":
         path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
     elif kind == "unwritable":
         path = Path("/proc/no/such/results.db")
     before = path.read_bytes() if path.is_file() else None

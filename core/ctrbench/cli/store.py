@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections import defaultdict
 from contextlib import closing
@@ -156,18 +155,10 @@ def import_(file: Path, store: str) -> None:
     Results in the store are kept, except that a good one replaces a failure. An interrupted import has changed no
     result; run it again to finish it. The archive may come from anybody: no code in it can run.
     """
-    from ctrbench.errors import UserError
     from ctrbench.store import transfer
     from ctrbench.store.store import Store
     from ctrbench.text import counted
 
-    if not os.path.isfile(file):
-        what = "there is no such file"
-        if os.path.isdir(file):
-            what = "is a folder; name an archive"
-        elif os.path.exists(file):
-            what = "is a pipe or a device, and an archive is read more than once; save it to a file"
-        raise UserError(f"{file}: {what}")
     transfer.expect_archive(file)  # before there is a store for it
     with closing(Store.open(store)) as opened:
         done = transfer.import_(opened, file)

@@ -381,7 +381,9 @@ def _file_url(path: Path, shown: str, create: bool) -> sa.URL:
         raise UserError(f"store {shown}: there is no folder {folder}; make it (mkdir -p), or name another store")
     if not create and not path.exists():
         raise NoStoreError(f"store {shown}: there is no store yet; `ctrbench run` makes one")
-    if not create and path.is_file() and not os.access(path.parent, os.W_OK) and not _pending(path):
+    if path.exists() and not path.is_file():  # nobody may ever write to a pipe
+        raise ValueError("it is a folder, a pipe or a device; name a file")
+    if not create and not os.access(path.parent, os.W_OK) and not _pending(path):
         return url.set(database=path.as_uri(), query={"mode": "ro", "immutable": "1", "uri": "true"})
     return url
 

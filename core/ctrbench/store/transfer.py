@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import stat
 import struct
 import zipfile
@@ -189,6 +190,13 @@ def _leading_scores(rows: Mapping[str, Sequence[sa.RowMapping]]) -> set[str]:
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     """An archive that is sound as far as its table of contents goes; UserError for anything else, in one line."""
+    if not os.path.isfile(file):
+        what = "there is no such file"
+        if os.path.isdir(file):
+            what = "is a folder; name an archive"
+        elif os.path.exists(file):
+            what = "is a pipe or a device, and an archive is read more than once; save it to a file"
+        raise UserError(f"{encodable(str(file))}: {what}")
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive, file.stat().st_size)
