@@ -47,9 +47,15 @@ def other(tmp_path: Path) -> Store:
     return Store.open(str(tmp_path / "other" / "results.db"))
 
 
-def test_a_store_comes_out_of_its_archive_as_it_was(store: Store, archive: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_store_comes_out_of_its_archive_as_it_was(store: Store, archive: Path, tmp_path: Path, times: int) -> None:
+    def repeat_rows(content: Content) -> None:
+        content.update({name: rows * times for name, rows in content.items() if name.endswith(".jsonl")})
+
+    change(archive, repeat_rows)
     found = transfer.import_(other(tmp_path), archive)
-    assert found.results["new"] == 7
+    assert found.results == {"new": 7, "better": 0, "known": 7 * (times - 1)}
+    assert found.runs == 1
     assert upkeep.check(other(tmp_path)).wrong == []
     assert tables(other(tmp_path).load_run()) == tables(store.load_run())
     assert other(tmp_path).artefacts.digests() == store.artefacts.digests()

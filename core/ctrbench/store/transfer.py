@@ -289,7 +289,7 @@ def _merge(store: Store, archive: zipfile.ZipFile, connection: sa.Connection) ->
     imported = Imported()
     for batch in _batches(_lines(archive, "runs")):
         known = _known(connection, runs.c.run, runs.c.finished, batch)
-        imported.runs += len(batch) - len(known)
+        imported.runs += len({row["run"] for row in batch} - known.keys())
         insert = store.database.insert(runs)
         connection.execute(
             insert.on_conflict_do_update(
@@ -308,6 +308,7 @@ def _merge(store: Store, archive: zipfile.ZipFile, connection: sa.Connection) ->
             before = statuses.get(row["key"])
             better = before != Status.OK and row["status"] == Status.OK
             imported.results["new" if before is None else "better" if better else "known"] += 1
+            statuses.setdefault(row["key"], row["status"])  # a stranger's archive may hold it twice
         connection.execute(store.database.taking_tasks(fresh=False), batch)
     for batch in _batches(_lines(archive, "run_tasks")):
         insert = store.database.insert(run_tasks)
