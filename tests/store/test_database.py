@@ -100,7 +100,9 @@ def test_a_line_that_is_always_cut_ends_in_one_line(new_database: str) -> None:
 # What is no store of ours
 
 
-@pytest.mark.parametrize("kind", ["text", "foreign", "newer", "folder", "pipe", "absent", "unwritable"])
+@pytest.mark.parametrize(
+    "kind", ["text", "foreign", "foreign, in Latin-1", "newer", "folder", "pipe", "absent", "unwritable"]
+)
 def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "results.db"
     if kind == "text":
@@ -108,6 +110,14 @@ def test_what_is_not_a_store_of_ours_is_refused_in_one_line_and_left_alone(tmp_p
     elif kind == "foreign":
         with sqlite3.connect(path) as database:
             database.execute("create table customers (name text)")
+    elif kind == "foreign, in Latin-1":
+        with sqlite3.connect(path) as database:
+            database.executescript("create table a (x text); create table odd (x text); pragma writable_schema = 1")
+            name = "cast(x'ff' as text)"
+            database.execute(
+                f"update sqlite_master set name = {name}, tbl_name = {name}, sql = replace(sql, 'odd', {name}) "
+                "where name = 'odd'"
+            )
     elif kind == "newer":
         Store.open(str(path)).close()
         with sqlite3.connect(path) as database:

@@ -298,7 +298,7 @@ class Database:
         names = set(sa.inspect(self._engine).get_table_names())
         if names and version_row.name not in names:
             raise UserError(
-                f"store {self.shown}: is a database of something else (it has {', '.join(sorted(names)[:3])})"
+                f"store {self.shown}: is a database of something else (it has {', '.join(sorted(map(str, names))[:3])})"
             )
         if not names and not create:
             raise NoStoreError(f"store {self.shown}: there is no store yet; `ctrbench run` makes one")
@@ -397,6 +397,15 @@ def _pending(path: Path) -> bool:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.text_factory = _text
+
+
+def _text(stored: bytes) -> str | bytes:
+    """A text; the bytes of what is none, for the edge of the store to refuse with its row's name."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def _is_our_fault(error: sa.exc.DBAPIError) -> bool:

@@ -168,7 +168,7 @@ def _remove_row(store: Store, connection: sa.Connection, bad: BadRow) -> bool:
 
     Of a run that did what others may use, its name is left, and nothing that it says of itself.
     """
-    this = [bad.table.c[name] == value for name, value in bad.primary_key.items()]
+    this = [_is_one_of(bad.table.c[name], [value]) for name, value in bad.primary_key.items()]
     if bad.table is not runs:
         found = connection.execute(sa.select(bad.table).where(*this)).mappings().first()
         if bad.table is tasks and found and _is_readable(found):
@@ -177,7 +177,7 @@ def _remove_row(store: Store, connection: sa.Connection, bad: BadRow) -> bool:
         return True
     run = bad.primary_key["run"]
     for table in (run_cells, run_tasks, runs):
-        connection.execute(sa.delete(table).where(table.c.run == run))
+        connection.execute(sa.delete(table).where(_is_one_of(table.c.run, [run])))
     if connection.execute(sa.select(tasks.c.key).where(tasks.c.run == run).limit(1)).first():
         empty = {"run": run, "started": 0.0, "command": "", "about": {"suite": ""}, "environment": {}}
         connection.execute(store.database.insert(runs), empty)
@@ -199,13 +199,20 @@ def _keys(store: Store) -> list[str]:
 def _results(store: Store, keys: list[str], bad: list[BadRow]) -> Iterator[tuple[str, TaskResult]]:
     """The results of those keys; rows that cannot be read are put aside."""
     for start in range(0, len(keys), _PAGE):
-        query = sa.select(tasks).where(tasks.c.key.in_(keys[start : start + _PAGE]))
+        query = sa.select(tasks).where(_is_one_of(tasks.c.key, keys[start : start + _PAGE]))
         for row in store.database.read(query):
             try:
                 yield row["key"], rows.task_result(row)
             except rows.BadRowError as error:
                 name = f"result {str(row['key'])[:16]}"
                 bad.append(BadRow(tasks, {"key": row["key"]}, row["run"], name, str(error)))
+
+
+def _is_one_of(column: sa.Column[Any], values: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a column holds one of some values as they were read: bytes may be a text in SQLite that is no UTF-8."""
+    odd = [value for value in values if isinstance(value, bytes)]
+    found = column.in_([value for value in values if not isinstance(value, bytes)])
+    return found | sa.cast(column, sa.LargeBinary).in_(odd) if odd else found
 
 
 def _bad_rows(store: Store) -> list[BadRow]:
