@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ctrbench import resources
 from ctrbench.results import Cost, Spent
 from ctrbench.text import in_bytes
@@ -86,7 +84,7 @@ def _mean(spent: Sequence[Spent]) -> Spent:
 
 def warnings(graph: Iterable[Task], costs: Costs) -> list[str]:
     """What will not fit into this machine, or not into a night, in a line each; and what about the log makes it so."""
-    memory, said = psutil.virtual_memory().total, dict[str, str]()
+    memory, said = resources.memory(), dict[str, str]()
     for task in graph:
         if task.cost_key in said:
             continue

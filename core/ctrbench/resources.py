@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import resource
@@ -46,9 +47,28 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_GROUPS = Path("/sys/fs/cgroup")
+"""Where Linux tells a container what it may use; of both versions of control groups."""
+
+
+def cores(groups: Path = _GROUPS) -> int:
+    """How many cores this process may use: those that it may run on, and no more than the quota of its container."""
+    bounds = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # "max" is no number
+            quota, period = (int(word) for name in files for word in (groups / name).read_text().split())
+            if quota > 0:  # -1 is none, too
+                bounds.append(math.ceil(quota / period))
+    return min(bounds)
+
+
+def memory(groups: Path = _GROUPS) -> int:
+    """How many bytes this process may use: those of this machine, and no more than the limit of its container."""
+    bounds = [int(psutil.virtual_memory().total)]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            bounds.append(int((groups / name).read_text()))
+    return min(bounds)
 
 
 def resolve_device(asked: str) -> str:

@@ -37,10 +37,11 @@ def test_without_like_tasks_the_plug_in_is_asked(monkeypatch: pytest.MonkeyPatch
     assert (Costs({}).basis(task(forecast=Forecast(1, 1))), Costs({}).basis(task())) == ("forecast", "—")
 
 
-def test_what_does_not_fit_into_the_machine_is_warned_of_once() -> None:
+def test_what_does_not_fit_into_the_machine_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctrbench.resources.memory", lambda: 10**12)
     huge = task(forecast=Forecast(1.0, 1e15))
     [warning] = warnings([huge, huge, task()], Costs({}))
-    assert warning.startswith("warning: pool gan needs about 1,000,001 GB, and this machine has ")
+    assert warning.startswith("warning: pool gan needs about 1,000,001 GB, and this machine has 1,000 GB: ")
 
 
 def test_what_takes_a_night_because_a_field_is_wide_is_said_with_the_field_and_the_way_out(

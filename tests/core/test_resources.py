@@ -1,11 +1,43 @@
-"""What a worker does with memory that is free again."""
+"""What a process may use, and what a worker does with memory that is free again."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
+from ctrbench import resources
+
+V1_CPU, V1_MEMORY = "cpu/cpu.cfs_{}_us", "memory/memory.limit_in_bytes"
+
+
+@pytest.mark.parametrize(
+    ("told", "cores", "memory"),
+    [
+        ({"cpu.max": "100000 100000\n", "memory.max": "1048576\n"}, 1, 2**20),
+        ({"cpu.max": "150000 100000\n"}, 2, None),
+        ({V1_CPU.format("quota"): "100000\n", V1_CPU.format("period"): "100000\n", V1_MEMORY: "1048576\n"}, 1, 2**20),
+        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, None),
+        (
+            {V1_CPU.format("quota"): "-1\n", V1_CPU.format("period"): "100000\n", V1_MEMORY: f"{2**63 - 4096}\n"},
+            None,
+            None,
+        ),
+        ({}, None, None),
+    ],
+)
+def test_a_container_uses_no_more_than_it_is_granted(
+    told: dict[str, str], cores: int | None, memory: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in told.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(64)), raising=False)
+    assert resources.cores(tmp_path) == (cores or 64)
+    assert resources.memory(tmp_path) == (memory or psutil.virtual_memory().total)
+
 
 CHURN = """
 import resource, sys
