@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ctrbench.driver import Watcher
     from ctrbench.dry_run import Preview, preview
     from ctrbench.encoding import Coding, encode, encode_splits
-    from ctrbench.errors import Skip, UserError
+    from ctrbench.errors import RunFailed, Skip, UserError
     from ctrbench.frames import Frames, from_frames
     from ctrbench.hookspecs import Register, hookimpl
     from ctrbench.interfaces import (
@@ -64,7 +64,7 @@ _HOMES = {
     "dependencies": ("Dependencies", "find_dependencies"),
     "driver": ("Watcher",),
     "encoding": ("Coding", "encode", "encode_splits"),
-    "errors": ("Skip", "UserError"),
+    "errors": ("RunFailed", "Skip", "UserError"),
     "frames": ("Frames", "from_frames"),
     "hookspecs": ("Register", "hookimpl"),
     "interfaces": (
@@ -126,6 +126,7 @@ __all__ = [
     "Results",
     "Role",
     "Rows",
+    "RunFailed",
     "Sampler",
     "Scenario",
     "Schema",

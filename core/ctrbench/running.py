@@ -77,8 +77,8 @@ def run(
     ./ctrbench.db. `executor` is local (worker processes, the default), inline (this process) or ray. `timeout` is in
     seconds, for a task or by stage; `memory` a size such as "8GB". `progress` shows how far the run is.
 
-    UserError if a name or a value cannot be used. A method that fails raises nothing: see `Results.failures`. Ctrl-C
-    loses nothing that was finished.
+    UserError if a name or a value cannot be used, RunFailed where no data set loads. A method that fails raises
+    nothing: see `Results.failures`. Ctrl-C loses nothing that was finished.
     """
     call = inspect.signature(run).bind(**locals())
     arguments.typed("progress", progress, (bool, Watcher), "True, False, or an object that is a ctrbench.Watcher")

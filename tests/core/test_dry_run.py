@@ -13,7 +13,6 @@ import pytest
 from ctrbench import UserError
 from ctrbench.cli import _dry_run
 from ctrbench.dry_run import Preview
-from ctrbench.errors import RunFailed
 from ctrbench.registry import Registry
 from ctrbench.running import RunRequest
 from recording import SUITE
@@ -73,7 +72,7 @@ def test_a_bug_that_keeps_the_only_data_set_from_loading_is_no_mistake_of_the_us
     toy_registry: Registry, tmp_path: Path
 ) -> None:
     asked, store = request(toy_registry, "rotten_log"), str(tmp_path / "r.db")
-    with pytest.raises(RunFailed, match="IndexError: a bug of its author"):
+    with pytest.raises(ctrbench.RunFailed, match="IndexError: a bug of its author"):
         Preview.of(asked, store)
     assert _dry_run.confirm(asked, store, 1), "the run will say it"
 
