@@ -12,6 +12,7 @@ import math
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -402,6 +403,8 @@ CARELESS: dict[str, Callable[[], object]] = {
     "a module": lambda: sys.modules.pop("json"),
     "no module": lambda: sys.modules.update(lightgbm=None),
     "stub of a module": lambda: sys.modules.update(optuna=types.ModuleType("optuna")),
+    "stub below a library": lambda: sys.modules.update({"scipy.odr": types.ModuleType("scipy.odr")}),
+    "patience of sockets": lambda: socket.setdefaulttimeout(0.001),
     "inherited method": lambda: setattr(pd.DataFrame, "take", lambda *more: None),
     "errors of scipy": raise_what_scipy_ignores,
     "buffers of numpy": lambda: np.setbufsize(16),

@@ -18,6 +18,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -135,8 +136,8 @@ class Watch:
         """What was put in the place of libraries that are not loaded, so that nobody else can load them."""
         odd = [
             name
-            for name, module in list(sys.modules.items())  # libraries put things of their own making below themselves
-            if module is None or ("." not in name and getattr(module, "__spec__", None) is None)
+            for name, module in list(sys.modules.items())
+            if module is None or (getattr(module, "__spec__", None) is None and not _is_part(name, module))
         ]
         return [name for name in odd if name not in self._modules and _WATCHED.fullmatch(name)]
 
@@ -212,6 +213,11 @@ def _is_at_home(value: Any, place: str) -> bool:
 def _strange(hook: Any) -> Any:
     """A hook, unless it is Python's or a library's."""
     return None if isinstance(hook, types.BuiltinFunctionType) or _is_at_home(hook, "") else hook
+
+
+def _is_part(name: str, module: Any) -> bool:
+    """Whether it is what libraries put below themselves: a class of their own, or a part of what was compiled."""
+    return "." in name and (type(module) is not types.ModuleType or "._" in name)
 
 
 def _is_harmless(thread: threading.Thread | None) -> bool:
@@ -290,7 +296,7 @@ def _interpreter() -> Any:
         threading.gettrace(), threading.getprofile(), threading.stack_size(), tracemalloc.is_tracing(),
         *map(_strange, (sys.excepthook, sys.unraisablehook, threading.excepthook, sys.displayhook)), [*sys.path_hooks],
         [(stream, getattr(stream, "closed", None)) for stream in (sys.stdout, sys.stderr)],
-        multiprocessing.get_start_method(allow_none=True),
+        multiprocessing.get_start_method(allow_none=True), socket.getdefaulttimeout(),
     )  # fmt: skip
 
 
