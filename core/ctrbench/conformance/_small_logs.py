@@ -77,5 +77,7 @@ def _rows(count: int, schema: Schema, rng: np.random.Generator, *, unseen: bool)
     logit = np.sin(codes["who"] * 2.0) + 1.5 * np.cos(codes["what"] * 3.0) + 0.5 * (codes["where"] == 2) - 0.5
     truth = 1 / (1 + np.exp(-logit))
     labels = (rng.random(count) < truth).astype(np.int8)
+    if unseen:
+        labels[-1] = 0  # the others of whom nothing is known have clicked: both classes are needed there, too
     columns = {name: codes[name] if name in codes else numbers[name] for name in schema.names}
     return Table(pd.DataFrame(columns), schema, labels), truth
