@@ -54,7 +54,9 @@ class UniformSampler(Sampler):
                 columns[field.name] = rng.integers(1, field.vocab_size, rows, dtype=np.int32)
             else:
                 rounding = self._roundings[field.name]
-                columns[field.name] = rounding.round(rng.uniform(*rounding.interval, rows))
+                low, high = rounding.interval
+                drawn = 2 * rng.uniform(low / 2, high / 2, rows)  # by halves, as high - low may be infinite
+                columns[field.name] = rounding.round(drawn)
         labels = rng.permutation(np.repeat(np.array([0, 1], np.int8), shares_of(self._targets, rows)))
         return Table(pd.DataFrame(columns, copy=False), self._schema, labels)
 

@@ -178,6 +178,12 @@ def test_noise_is_as_frequent_at_the_ends_of_a_range_of_whole_numbers_as_between
     assert chisquare(counts).pvalue > CHANCE
 
 
+def test_noise_may_span_more_than_the_largest_number():
+    train = log()
+    huge = Table(train.rows.assign(price=1.7e308 * np.linspace(-1, 1, 4000)), train.schema, train.labels)
+    assert kstest(pool_of(Uniform(), huge, 20_000).rows["price"] / 1.7e308, "uniform", (-1, 2)).pvalue > CHANCE
+
+
 # Label shuffle ----------------------------------------------------------------------------------------------------
 
 
