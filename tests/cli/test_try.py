@@ -173,9 +173,18 @@ def test_fractions_are_numbers_however_few_there_are(tmp_path):
     assert seen(path).parameters["numeric"] == ["price", *few]
 
 
-def test_ids_with_signs_and_more_digits_than_a_number_keeps_are_categories(tmp_path):
-    path = written(tmp_path / "log.csv", fingerprint=lambda n: str((-1) ** n * (2**60 + n % 40)))
-    assert "fingerprint" not in seen(path).parameters["numeric"]
+@pytest.mark.parametrize(
+    ("made", "numeric"),
+    [
+        (lambda n: (-1) ** n * (2**60 + n % 40), False),
+        (lambda n: n * 2654435761 % 2**32 - 2**31, False),  # a hash of 32 bits
+        (lambda n: n * 2654435761 % 2**29 - 2**28, True),
+        (lambda n: 10**9 + n if n % 9 else -1, True),
+    ],
+)
+def test_hashes_with_signs_are_ids_and_other_whole_numbers_with_signs_are_numbers(tmp_path, made, numeric):
+    path = written(tmp_path / "log.csv", odd=lambda n: str(made(n)))
+    assert ("odd" in seen(path).parameters["numeric"]) == numeric
 
 
 @pytest.mark.parametrize(("pair", "numeric"), [("{},{}", True), ("{},{},{}", False)])

@@ -581,10 +581,13 @@ def _is_quantity(found: _Look, name: str) -> bool:
     values, numbers = found.columns[name].values, _numbers(found, name)
     if not len(numbers) or not np.isfinite(numbers).all():
         return False
-    if np.median(np.abs(numbers)) >= 2**53:  # as hashes have: a number would lose their last digits
+    size, whole = np.median(np.abs(numbers)), not (numbers % 1 != 0).any()
+    if size >= 2**53:  # as hashes have: a number would lose their last digits
+        return False
+    if whole and size >= 2**29 and np.mean(numbers < 0) > 0.25:  # hashes of 32 bits, of which one is the sign
         return False
     written = any(re.search(r"[.,]|^\s*-", text) for text in values)
-    return bool((numbers % 1 != 0).any()) or (written and len(values) > 10)
+    return not whole or (written and len(values) > 10)
 
 
 def _fold_rare(found: _Look) -> None:
