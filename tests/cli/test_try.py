@@ -318,9 +318,15 @@ def test_a_split_that_lies_beside_its_fellows_is_taken_with_them(tmp_path):
     assert [Path(found[name]).name for name in ("path", "valid", "test")] == [
         "ad_train_sample.csv", "ad_val_sample.csv", "ad_test_sample.csv",
     ]  # fmt: skip
-    written(tmp_path / "ad_test_sample.csv", click=None)
-    alone = seen(tmp_path / "ad_train_sample.csv").parameters
-    assert not {"valid", "test"} & set(alone), "its test has other columns"
+    test = written(tmp_path / "ad_test_sample.csv", brand=lambda n: f"caf\xe9 {n}")
+    in_cp1252 = test.read_text().encode("cp1252")
+    for change in (lambda: written(test, click=None), lambda: test.write_bytes(in_cp1252)):
+        change()
+        alone = seen(tmp_path / "ad_train_sample.csv")
+        assert not {"valid", "test"} & set(alone.parameters)
+        assert alone.notes[0] == (
+            "ad_test_sample.csv is not taken for test: its columns or encoding are not those of ad_train_sample.csv"
+        )
 
 
 @pytest.mark.parametrize(("named", "beside"), [("training.csv", "testing.csv"), ("Train.csv", "Test.csv")])

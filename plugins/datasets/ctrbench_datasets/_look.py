@@ -133,7 +133,7 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
     if isinstance(sources, Missing):
         raise UserError(sources.reason)
     named_alone = len(sources.all) == 1
-    sources, told = _with_siblings(sources)
+    sources, told, passed_over = _with_siblings(sources)
     encoding, why = given.get("encoding", ""), "as you say"
     try:
         log, made_up, form = _read(sources.train, encoding)
@@ -178,24 +178,28 @@ def look(path: str, given: Mapping[str, str]) -> Proposal:
         found.decide("drop", list(found.dropped), reasons)
     nobody = [f"no column looks like the {role}: --{role} COLUMN names it" for role in ("user", "item")
               if role not in found.parameters]  # fmt: skip
-    notes = [*apart, *nobody, *found.notes, *_possible_pairs(found), *_giveaways(found)]
+    notes = [*passed_over, *apart, *nobody, *found.notes, *_possible_pairs(found), *_giveaways(found)]
     return Proposal(found.parameters, found.reasons, found.others, notes, _fallbacks(found))
 
 
 # Files
 
 
-def _with_siblings(sources: Sources) -> tuple[Sources, str]:
-    """One file called like a split, with files next to it that are called like the others and have its columns."""
+def _with_siblings(sources: Sources) -> tuple[Sources, str, list[str]]:
+    """One file called like a split, with files next to it that are called like the others and have its columns.
+
+    The reason for the splits, and notes of what is called like one and passed over.
+    """
     if len(sources.all) > 1:
-        return sources, "as the folder has it"
+        return sources, "as the folder has it", []
     file = sources.train[0]
     words = re.split(r"([A-Za-z]+)", file.name)
     places = [place for place, word in enumerate(words) if word.lower() in SPLIT_NAMES]
     if len(places) != 1:
-        return sources, ""
+        return sources, "", []
     begin, end = "".join(words[: places[0]]), "".join(words[places[0] + 1 :])
     found: dict[str, Path] = {}
+    notes: list[str] = []
     listed: list[Path] = []
     with suppress(OSError):  # a folder may be open to those who know its files' names
         listed = sorted(file.parent.iterdir())
@@ -203,13 +207,19 @@ def _with_siblings(sources: Sources) -> tuple[Sources, str]:
         word = beside.name.removeprefix(begin).removesuffix(end)
         split = SPLIT_NAMES.get(word.lower(), "") if begin + word + end == beside.name else ""
         apart = beside.is_file() and not any(beside.samefile(other) for other in found.values())
-        if split and split not in found and apart and _names(beside) == _names(file):
+        if not (split and split not in found and apart):
+            continue
+        if _names(beside) == _names(file):
             found[split] = beside
+        else:
+            notes.append(
+                f"{beside.name} is not taken for {split}: its columns or encoding are not those of {file.name}"
+            )
     if not {"train", "test"} <= set(found):
-        return sources, ""
+        return sources, "", notes
     splits = {split: (beside,) for split, beside in found.items()}
     told = f"stands beside {found['train'].name}; leave it out to split that alone"
-    return Sources(**splits), told
+    return Sources(**splits), told, notes
 
 
 def _with_usable_siblings(sources: Sources, found: _Look) -> tuple[Sources, list[str]]:
