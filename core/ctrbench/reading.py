@@ -151,11 +151,12 @@ class Results:
         return path
 
     def _metric(self, name: str) -> str:
-        known = {metric.casefold(): metric for metric in self.stored.info.prediction_metrics}
-        arguments.typed("metric", name, str, f"one of {', '.join(known.values())}")
-        if name and name.casefold() not in known:
-            raise UserError(f"metric {name!r}: {did_you_mean(name, known.values(), 'this run has')}")
-        return known.get(name.casefold()) or self.stored.info.leading_metric
+        info = self.stored.info
+        arguments.typed("metric", name, str, f"one of {', '.join(info.prediction_metrics)}")
+        found = info.prediction_metric(name) if name else info.leading_metric
+        if found is None:
+            raise UserError(f"metric {name!r}: {did_you_mean(name, info.prediction_metrics, 'this run has')}")
+        return found
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, and the scenarios' table."""

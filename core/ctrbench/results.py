@@ -434,6 +434,10 @@ class RunInfo:
         """The prediction metric that tables show where none is named; "" where there is none."""
         return next(iter(self.prediction_metrics), "")
 
+    def prediction_metric(self, name: str) -> str | None:
+        """The metric of predictions that is called so, in whatever case; None if the run has none."""
+        return next((known for known in self.prediction_metrics if known.casefold() == name.casefold()), None)
+
 
 _SLICES = dict.fromkeys(("auc_cold_users", "auc_rare_items", "auc_new_pairs"), "auc")
 """The metrics on slices that there were before metrics said what they are."""

@@ -105,9 +105,9 @@ def load_run(store: str, name: str | None, metric: str = "") -> Results:
     from ctrbench.text import did_you_mean
 
     results = load(store, name)
-    known = results.stored.info.prediction_metrics
-    if metric and metric.casefold() not in map(str.casefold, known):
-        raise UserError(f"--metric {metric}: {did_you_mean(metric, known, 'this run has')}")
+    info = results.stored.info
+    if metric and info.prediction_metric(metric) is None:
+        raise UserError(f"--metric {metric}: {did_you_mean(metric, info.prediction_metrics, 'this run has')}")
     return results
 
 

@@ -72,8 +72,7 @@ def plot(
     if single and kind not in (None, single):
         raise UserError(f"--out {out} is no {kind}; leave --format out, or name a folder")
     results = load_run(store, run_name, metric).stored
-    named = {name.casefold(): name for name in results.info.prediction_metrics}
-    metric = named.get(metric.casefold(), results.info.leading_metric)
+    metric = results.info.prediction_metric(metric) or results.info.leading_metric
     found = [
         picture
         for dataset in results.info.datasets
