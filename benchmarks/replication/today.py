@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -65,20 +66,21 @@ class Today:
         return telling.table([row for _, row in sorted(rows)], ["generator", *heads])
 
     def _budget(self) -> str:
-        """A row a generator and budget; the last are those of the paper's tables."""
-        parts = [(of, name, name) for name, of in sorted(self.budget.items(), key=lambda item: _budget_of(item[0]))]
+        """A row a generator and budget, the pools of the paper's tables among them; a whole fit comes last."""
+        parts = [(of, name, name) for name, of in self.budget.items()]
         for fit in self.long:
             if fit.name != "copulagan":  # which is CTGAN here
                 tells = fit.generator.startswith(f"{fit.name}[")
                 parts.append((fit.of, fit.generator, fit.generator if tells else fit.said("tvae, its whole fit")))
         rows = []
-        for of, name, shown in parts:
+        for of, name, shown in sorted(parts, key=lambda part: _budget_of(part[2])):
             identical, detection = (telling.score(of, name, metric) for metric in ("identical", "detection"))
             worth = telling.level(of, Arm(name, "S5", "dnn"))
             rows.append((shown, f"{worth:.4f}", f"{detection:.3f}", f"{identical:,.0f}"))
         return telling.table(rows, ["generator", "S5, AUC", "detection", "identical"])
 
 
-def _budget_of(generator: str) -> tuple[str, int]:
+def _budget_of(shown: str) -> tuple[str, float]:
     """A generator's name, and its number of epochs or steps, which alone tell budgets apart."""
-    return generator.partition("[")[0], int(re.findall(r"(?:epochs|steps)=(\d+)", generator)[0])
+    told = re.search(r"(?:epochs|steps)=(\d+)", shown)
+    return re.split(r"[\[,]", shown)[0], int(told[1]) if told else math.inf
